@@ -1,0 +1,16 @@
+"""The one base of every error that a user may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class CiError(Exception):
+    """A failure told in one sentence: what, where, why, and what to do.
+
+    ``details`` are machine-readable extras that a module returns beside ``msg``; they never hold a secret.
+    """
+
+    def __init__(self, message: str, **details: Any) -> None:
+        super().__init__(message)
+        self.details = details
