@@ -50,8 +50,7 @@ def run(
             cwd=cwd,
             timeout=timeout_seconds,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             check=False,
         )
     except FileNotFoundError as error:
