@@ -1,0 +1,51 @@
+# The front door. `make demo` shows the main job, `make test` passes every test; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+# The testbed may install Docker Engine and start it where it runs as root; it asks for nothing else.
+export COLDVOX_TESTBED_INSTALL ?= $(if $(filter 0,$(shell id -u)),1,)
+# A top-level molecule/ is what this project was asked for; molecule would warn about it on every run.
+export MOLECULE_GLOB := molecule/*/molecule.yml
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+
+.PHONY: setup
+setup: .venv/complete ## make the virtual environment .venv
+
+.venv/complete: requirements/dev.txt requirements/core-current.txt scripts/setup
+	@scripts/setup .venv core-current 3.13 3.14 3.12 3.11
+
+.venv-oldest/complete: requirements/dev.txt requirements/core-oldest.txt scripts/setup
+	@scripts/setup .venv-oldest core-oldest 3.11 3.12
+
+.PHONY: demo
+demo: setup ## a fresh machine to a converged laptop-extra, left running to look at
+	@python -m testbed demo
+
+.PHONY: test
+test: setup .venv-oldest/complete ## everything: lint, unit tests on both cores, molecule, installed collection
+	@python scripts/run_tests.py
+
+.PHONY: lint unit molecule sanity faults
+lint unit molecule sanity faults: setup ## one stage of `make test`
+	@python scripts/run_tests.py $@
+
+.PHONY: bench
+bench: setup ## speed as ratios measured in one run
+	@python -m testbed up --world test
+	@python tests/bench/run.py
+
+.PHONY: docs
+docs: setup ## write the generated tables of the role READMEs anew
+	@python scripts/role_readme.py --write
+
+.PHONY: clean
+clean: ## stop what the testbed started and remove everything that was generated
+	@if [ -x $(BIN)/python ]; then python -m testbed down --world demo; python -m testbed down --world test; fi
+	@rm -rf .testbed .cache .venv .venv-oldest build .mypy_cache .ruff_cache .hypothesis
