@@ -1,0 +1,66 @@
+"""The promise as a whole: a queued job finds everything it needs, inside a tight sandbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from testinfra.host import Host
+
+#: systemd-analyze security, 0 (safe) to 10; the runner's own unit has 9.2, the build profile should have 1.6.
+WORST_EXPOSURE = 2.0
+
+JOB = r"""
+set -eux
+rustc +1.75.0 --version
+cargo init --quiet --vcs none --name heard heard
+cd heard
+cat > src/main.rs <<'END'
+use std::{env, ffi::CString, os::raw::{c_char, c_int, c_void}};
+
+#[link(name = "vosk")]
+extern "C" {
+    fn vosk_set_log_level(level: c_int);
+    fn vosk_model_new(path: *const c_char) -> *mut c_void;
+}
+
+fn main() {
+    let path = CString::new(env::args().nth(1).unwrap()).unwrap();
+    let model = unsafe { vosk_set_log_level(-1); vosk_model_new(path.as_ptr()) };
+    assert!(!model.is_null(), "the model did not load");
+    println!("model loaded by libvosk from cargo");
+}
+END
+cargo run --quiet -- "$VOSK_MODEL_PATH"
+"""
+
+
+def test_a_job_uses_cargo_libvosk_and_the_model(hostvars: dict[str, Any], github: Any) -> None:
+    job = github.run_job(list(hostvars["github_runner_labels"]), JOB)
+    assert job["conclusion"] == "success", job
+    assert "rustc 1.75.0 " in job["log"]
+    assert "model loaded by libvosk from cargo" in job["log"]
+
+
+def test_a_failing_job_is_reported_as_failed(hostvars: dict[str, Any], github: Any) -> None:
+    job = github.run_job(list(hostvars["github_runner_labels"]), "exit 3")
+    assert job["conclusion"] == "failure", job
+
+
+def test_a_job_cannot_leave_its_sandbox(hostvars: dict[str, Any], github: Any) -> None:
+    attempts = [
+        "touch /etc/planted",
+        "touch /usr/planted",
+        "sudo -n true",
+        "ls /root",
+        "touch /var/cache/coldvox-ci/planted",
+    ]
+    script = "\n".join(f"if {attempt}; then echo escaped: {attempt}; exit 1; fi" for attempt in attempts)
+    job = github.run_job(list(hostvars["github_runner_labels"]), script)
+    assert job["conclusion"] == "success", job
+
+
+def test_units_are_sandboxed(host: Host, hostvars: dict[str, Any]) -> None:
+    for instance in hostvars["github_runner_instances"]:
+        unit = f"coldvox-runner@{instance['name']}.service"
+        overall = host.check_output(f"systemd-analyze security --no-pager {unit} | tail -n 1")
+        assert float(overall.split(":")[1].split()[0]) <= WORST_EXPOSURE, overall
