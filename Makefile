@@ -26,7 +26,7 @@ setup: .venv/complete ## make the virtual environment .venv
 
 .PHONY: demo
 demo: setup ## a fresh machine to a converged laptop-extra, left running to look at
-	@python -m testbed demo
+	@python scripts/demo.py
 
 .PHONY: test
 test: setup .venv-oldest/complete ## everything: lint, unit tests on both cores, molecule, installed collection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from testinfra.host import Host
@@ -9,29 +10,8 @@ from testinfra.host import Host
 #: systemd-analyze security, 0 (safe) to 10; the runner's own unit has 9.2, the build profile should have 1.6.
 WORST_EXPOSURE = 2.0
 
-JOB = r"""
-set -eux
-rustc +1.75.0 --version
-cargo init --quiet --vcs none --name heard heard
-cd heard
-cat > src/main.rs <<'END'
-use std::{env, ffi::CString, os::raw::{c_char, c_int, c_void}};
-
-#[link(name = "vosk")]
-extern "C" {
-    fn vosk_set_log_level(level: c_int);
-    fn vosk_model_new(path: *const c_char) -> *mut c_void;
-}
-
-fn main() {
-    let path = CString::new(env::args().nth(1).unwrap()).unwrap();
-    let model = unsafe { vosk_set_log_level(-1); vosk_model_new(path.as_ptr()) };
-    assert!(!model.is_null(), "the model did not load");
-    println!("model loaded by libvosk from cargo");
-}
-END
-cargo run --quiet -- "$VOSK_MODEL_PATH"
-"""
+#: The same job that the demo offers.
+JOB = (Path(__file__).resolve().parents[3] / "docs/examples/job.sh").read_text()
 
 
 def test_a_job_uses_cargo_libvosk_and_the_model(hostvars: dict[str, Any], github: Any) -> None:
