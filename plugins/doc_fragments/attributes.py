@@ -1,0 +1,52 @@
+# Copyright: coldvox.ci contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The attributes every module of the collection states its support for."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Fragments: the three attributes of all modules, those of ``_info`` modules, and the GitHub action group."""
+
+    DOCUMENTATION = r"""
+options: {}
+attributes:
+  check_mode:
+    description: Can run in C(check_mode) and tells what it would change without changing anything.
+  diff_mode:
+    description: Returns what has changed, or would change in C(check_mode), when in C(diff) mode.
+  idempotent:
+    description:
+      - When run twice in a row outside check mode with the same arguments, the second run reports no change.
+      - This assumes that nothing else changed the managed host in between.
+"""
+
+    # For modules that only read: they also take the fragment above.
+    INFO = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    details:
+      - This module never changes anything.
+  diff_mode:
+    support: N/A
+    details:
+      - This module never changes anything.
+  idempotent:
+    support: full
+    details:
+      - This module never changes anything.
+"""
+
+    ACTIONGROUP_GITHUB = r"""
+options: {}
+attributes:
+  action_group:
+    description:
+      - Use C(group/coldvox.ci.github) in C(module_defaults) to give the URL and the credential once.
+    support: full
+    membership:
+      - coldvox.ci.github
+"""
