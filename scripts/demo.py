@@ -1,4 +1,4 @@
-"""``make demo``: from a machine with nothing to a converged laptop-extra that runs jobs, and what to do with it."""
+"""``make demo``: from a bare machine to a converged laptop-extra that runs jobs, and what to do with it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def summary(seconds: float) -> str:
         "",
         "Look at it     ssh -F .testbed/worlds/demo/ssh_config laptop-extra",
         "               then: systemctl status 'coldvox-runner@*'",
-        "Run a job      .venv/bin/python -m testbed job --runs-on fedora,heavy-build --script docs/examples/job.sh",
+        "Run a job      .venv/bin/python -m testbed job --runs-on fedora --script docs/examples/job.sh",
         f"Converge again .venv/bin/{SITE}",
         "Stop it        .venv/bin/python -m testbed down",
         "Remove all     make clean",

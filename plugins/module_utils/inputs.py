@@ -1,0 +1,42 @@
+"""Finds inventory variables that look like a role's input but are none: typos that nothing else reports."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Optional
+
+
+class UnknownInput(NamedTuple):
+    """A variable that no role declares, the role it was probably meant for, and the nearest declared name."""
+
+    name: str
+    role: str
+    suggestion: Optional[str]
+
+    def __str__(self) -> str:
+        meant = f", did you mean '{self.suggestion}'" if self.suggestion else ""
+        return f"'{self.name}' is no input of the role '{self.role}'{meant}"
+
+
+def unknown_inputs(names: Iterable[str], inputs: Mapping[str, Iterable[str]]) -> list[UnknownInput]:
+    """Return the variables in ``names`` that start like an input of a role but are not declared by any.
+
+    ``inputs`` maps each role to the variables of its argument specs. A name belongs to the role with the
+    longest name that it starts with (``vosk_models_x`` is no input of a role ``vosk``). Sorted by name.
+    """
+    declared = {variable for variables in inputs.values() for variable in variables}
+    found = []
+    for name in sorted(set(names) - declared):
+        owners = [role for role in inputs if name.startswith(role + "_")]
+        if owners:
+            role = max(owners, key=len)
+            found.append(UnknownInput(name, role, _nearest(name, role, inputs[role])))
+    return found
+
+
+def _nearest(name: str, role: str, candidates: Iterable[str]) -> Optional[str]:
+    """Return the candidate closest to ``name``, judged without the prefix that they all share."""
+    endings = {candidate[len(role) :]: candidate for candidate in candidates}
+    near = difflib.get_close_matches(name[len(role) :], list(endings), n=1)
+    return endings[near[0]] if near else None

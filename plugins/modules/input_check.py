@@ -1,0 +1,36 @@
+# Copyright (c) 2026 coldvox.ci contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: input_check
+short_description: Find misspelt role inputs in the inventory
+version_added: 0.1.0
+author: coldvox.ci contributors (@Coldaine)
+description:
+  - Compares the names of the host's variables with the inputs that the roles of this collection
+    declare in their argument specs.
+  - A variable that starts with the name of a role but is not one of its inputs is an error, told with
+    the nearest declared name.
+  - It runs on the controller alone; the host is not contacted.
+extends_documentation_fragment:
+  - coldvox.ci.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+seealso:
+  - module: ansible.builtin.validate_argument_spec
+"""
+
+EXAMPLES = r"""
+- name: Refuse misspelt inputs before anything is changed
+  coldvox.ci.input_check:
+"""
+
+RETURN = r"""{}"""
