@@ -1,0 +1,192 @@
+"""What a path should be, what it is, and how the two differ."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .directories import PathError, open_directory
+
+_MODE = re.compile(r"[0-7]{4}")
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One wanted path. ``kind`` is file, link or directory; ``target`` is where a link points to."""
+
+    path: str
+    kind: str
+    mode: int
+    owner: str
+    group: str
+    content: bytes = b""
+    target: str = ""
+    validate: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is at a path now. ``kind`` is missing, file, link, directory or other."""
+
+    kind: str
+    mode: int = 0
+    uid: int = -1
+    gid: int = -1
+    content: bytes = b""
+    target: str = ""
+
+
+MISSING = Found("missing")
+
+
+def entry_from(raw: dict[str, Any]) -> Entry:
+    """Build an Entry from the module's dictionary for one file; raises PathError for a bad mode."""
+    kind = "link" if raw.get("link_to") else "directory" if raw.get("directory") else "file"
+    mode = raw.get("mode") or ("0755" if kind == "directory" else "0644")
+    if not _MODE.fullmatch(mode):
+        raise PathError(
+            f"The mode '{mode}' of '{raw['path']}' is not four octal digits in quotes, as in '0644'."
+        )
+    return Entry(
+        path=raw["path"],
+        kind=kind,
+        mode=int(mode, 8),
+        owner=raw.get("owner") or "root",
+        group=raw.get("group") or "root",
+        content=(raw.get("content") or "").encode(),
+        target=raw.get("link_to") or "",
+        validate=raw.get("validate") or "",
+    )
+
+
+def user_id(name: str) -> Optional[int]:
+    """Return the id of user ``name`` (a number counts as itself), or None when the host has none."""
+    try:
+        return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
+
+
+def group_id(name: str) -> Optional[int]:
+    """Return the id of group ``name`` (a number counts as itself), or None when the host has none."""
+    try:
+        return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+@contextlib.contextmanager
+def parent(path: str, *, create: bool = False) -> Iterator[Optional[tuple[int, str]]]:
+    """Yield (descriptor of the parent directory, name in it), or None when the parent is missing."""
+    folder, name = os.path.split(path.rstrip("/"))
+    if not name:
+        raise PathError(f"The path '{path}' names no file; give a full path.")
+    descriptor = open_directory(folder, create=create)
+    if descriptor is None:
+        yield None
+        return
+    try:
+        yield descriptor, name
+    finally:
+        os.close(descriptor)
+
+
+def look(path: str) -> Found:
+    """Return what is at ``path`` without following a link there. A file's content is read whole."""
+    with parent(path) as place:
+        if place is None:
+            return MISSING
+        descriptor, name = place
+        try:
+            status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return MISSING
+        content, target = b"", ""
+        if stat.S_ISLNK(status.st_mode):
+            kind, target = "link", os.readlink(name, dir_fd=descriptor)
+        elif stat.S_ISDIR(status.st_mode):
+            kind = "directory"
+        elif stat.S_ISREG(status.st_mode):
+            with open(os.open(name, _READ, dir_fd=descriptor), "rb") as stream:
+                kind, content = "file", stream.read()
+        else:
+            kind = "other"
+    return Found(kind, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, content, target)
+
+
+def directory_behind(path: str, link: Found) -> Found:
+    """Return the directory that the link at ``path`` leads to, or ``link`` when it leads nowhere.
+
+    An owner may have moved a directory to another disk behind a link; it counts as the directory itself.
+    """
+    descriptor = open_directory(path)
+    if descriptor is None:
+        return link
+    try:
+        status = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return Found("directory", stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+
+
+def as_wanted(entry: Entry, found: Found) -> bool:
+    """Tell whether nothing is to do for ``entry``. An owner that does not exist yet is a difference."""
+    owned = (found.uid, found.gid) == (user_id(entry.owner), group_id(entry.group))
+    if found.kind != entry.kind or not owned:
+        return False
+    if entry.kind == "link":
+        return found.target == entry.target
+    return found.mode == entry.mode and found.content == entry.content
+
+
+def refuse_loss(entry: Entry, found: Found) -> None:
+    """Raise PathError when making ``entry`` would destroy something of another kind."""
+    replaceable = ("missing", "directory") if entry.kind == "directory" else ("missing", "file", "link")
+    if found.kind not in replaceable:
+        there = "special file" if found.kind == "other" else found.kind
+        raise PathError(
+            f"'{entry.path}' is to become a {entry.kind}, but a {there} is there and would be lost; "
+            "move it away."
+        )
+
+
+def diff_of(path: str, found: Found, entry: Optional[Entry]) -> dict[str, str]:
+    """Return one change as before and after texts for Ansible's diff; without ``entry`` the path goes."""
+    wanted = MISSING
+    if entry is not None:
+        uid, gid = user_id(entry.owner), group_id(entry.group)
+        wanted = Found(
+            entry.kind,
+            entry.mode,
+            -1 if uid is None else uid,
+            -1 if gid is None else gid,
+            entry.content,
+            entry.target,
+        )
+    return {
+        "before_header": path,
+        "after_header": path,
+        "before": _shown(found, wanted),
+        "after": _shown(wanted, found),
+    }
+
+
+def _shown(state: Found, other: Found) -> str:
+    """Show one side: attributes only where they differ or are all there is to show."""
+    if state.kind == "missing":
+        return ""
+    if state.kind == "link":
+        return f"link to {state.target}\n"
+    attributes = f"{state.kind} mode {state.mode:04o} owner {state.uid} group {state.gid}\n"
+    same = (state.mode, state.uid, state.gid) == (other.mode, other.uid, other.gid)
+    if state.kind == "file" and (other.kind != "file" or same):
+        attributes = ""
+    return attributes + state.content.decode(errors="replace")

@@ -1,0 +1,245 @@
+"""A set of files, links and directories brought to one state: planned first, then written atomically.
+
+Every write is a new file beside the old one, synced and moved into place by one rename, so a reader
+sees the old or the new content, and a link at the path is replaced, never followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import tempfile
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from .directories import PathError, open_directory
+from .file_state import (
+    MISSING,
+    Entry,
+    Found,
+    as_wanted,
+    directory_behind,
+    group_id,
+    look,
+    parent,
+    refuse_loss,
+    user_id,
+)
+from .process import Run
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class FileSetError(PathError):
+    """A file set that cannot be brought to the wanted state."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between wanted and found; without ``entry`` the path is to go away."""
+
+    path: str
+    found: Found
+    entry: Optional[Entry]
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """All that one call keeps: entries, absent paths, and the commands that a change makes necessary."""
+
+    name: str
+    entries: Sequence[Entry]
+    absent: Sequence[str]
+    commands: Sequence[Sequence[str]]
+    state_dir: str
+
+    @property
+    def marker(self) -> str:
+        """The file that exists while a change has been made whose commands have not all succeeded."""
+        return os.path.join(self.state_dir, "pending", self.name)
+
+
+def check_set(wanted: FileSet) -> None:
+    """Raise FileSetError when the set contradicts itself or would remove a directory near the root."""
+    if not _NAME.fullmatch(wanted.name):
+        raise FileSetError(
+            f"'{wanted.name}' cannot name a file set; use lower case letters, digits and '_', a letter first."
+        )
+    paths = [entry.path for entry in wanted.entries]
+    twice = sorted({path for path in paths if paths.count(path) > 1})
+    if twice:
+        raise FileSetError(f"The file set '{wanted.name}' has '{twice[0]}' more than once; keep one of them.")
+    for path in wanted.absent:
+        if len([part for part in path.split("/") if part]) < 2:
+            raise FileSetError(
+                f"The file set '{wanted.name}' would remove '{path}', which is too near the root; "
+                "name what is to go below it."
+            )
+        inside = [kept for kept in paths if f"{kept}/".startswith(path.rstrip("/") + "/")]
+        if inside:
+            raise FileSetError(
+                f"The file set '{wanted.name}' removes '{path}' but keeps '{inside[0]}'; choose one."
+            )
+
+
+def plan(wanted: FileSet) -> list[Change]:
+    """Return the differences in the order given, entries first; nothing is touched."""
+    changes = []
+    for entry in wanted.entries:
+        found = look(entry.path)
+        if found.kind == "link" and entry.kind == "directory":
+            found = directory_behind(entry.path, found)
+        if as_wanted(entry, found):
+            continue
+        refuse_loss(entry, found)
+        changes.append(Change(entry.path, found, entry))
+    for path in wanted.absent:
+        found = look(path)
+        if found.kind != "missing":
+            changes.append(Change(path, found, None))
+    return changes
+
+
+def validate(changes: Sequence[Change], run: Run) -> None:
+    """Run each changed file's checker on a private copy with the same base name.
+
+    Raises FileSetError for the first that is refused; nothing has been written by then.
+    """
+    for change in changes:
+        entry = change.entry
+        if entry is None or not entry.validate:
+            continue
+        with tempfile.TemporaryDirectory(prefix="coldvox-validate-") as folder:
+            copy = os.path.join(folder, os.path.basename(entry.path))
+            with open(copy, "wb") as stream:
+                stream.write(entry.content)
+            argv = [word.replace("%s", copy) for word in shlex.split(entry.validate)]
+            done = run(argv)
+        if done.status != 0:
+            said = _last_line(done.stderr or done.stdout)
+            raise FileSetError(
+                f"'{entry.path}' is left as it was, because '{argv[0]}' refuses its new content ({said}); "
+                "mend what it is rendered from."
+            )
+
+
+def converge(wanted: FileSet, changes: Sequence[Change], run: Run) -> list[list[str]]:
+    """Make ``changes`` and run the set's commands if any are due; returns the commands that ran.
+
+    The marker outlives a crash between the first write and the last command, so that the commands are
+    never forgotten: they run again with the next call.
+    """
+    if changes and wanted.commands:
+        record = json.dumps({"commands": [list(argv) for argv in wanted.commands]}) + "\n"
+        owner, group = str(os.geteuid()), str(os.getegid())
+        marker = Entry(wanted.marker, "file", 0o644, owner, group, content=record.encode())
+        apply(Change(marker.path, MISSING, marker))
+    for change in changes:
+        apply(change)
+    if not commands_due(wanted, changes):
+        return []
+    for argv in wanted.commands:
+        done = run(argv)
+        if done.status != 0:
+            raise FileSetError(
+                f"The files of '{wanted.name}' are in place, but '{' '.join(argv)}' failed with status "
+                f"{done.status} ({_last_line(done.stderr or done.stdout)}); mend that and converge again, "
+                "it is not forgotten."
+            )
+    _remove(wanted.marker)
+    return [list(argv) for argv in wanted.commands]
+
+
+def commands_due(wanted: FileSet, changes: Sequence[Change]) -> bool:
+    """Tell whether the commands must run: something changes, or an earlier run did not get to them."""
+    return bool(wanted.commands) and (bool(changes) or look(wanted.marker).kind != "missing")
+
+
+def apply(change: Change) -> None:
+    """Make one change. Raises FileSetError when the owner is unknown and OSError when the disk refuses."""
+    entry = change.entry
+    if entry is None:
+        _remove(change.path)
+        return
+    uid, gid = user_id(entry.owner), group_id(entry.group)
+    if uid is None or gid is None:
+        missing = f"user '{entry.owner}'" if uid is None else f"group '{entry.group}'"
+        raise FileSetError(
+            f"'{entry.path}' is to belong to {missing}, which this host does not have; create it first."
+        )
+    if entry.kind == "directory":
+        _keep_directory(entry, uid, gid)
+    else:
+        _replace(entry, uid, gid)
+
+
+def _replace(entry: Entry, uid: int, gid: int) -> None:
+    with parent(entry.path, create=True) as place:
+        if place is None:
+            raise _gone(entry.path)
+        descriptor, name = place
+        fresh = f".coldvox-{uuid.uuid4().hex}"
+        try:
+            if entry.kind == "link":
+                os.symlink(entry.target, fresh, dir_fd=descriptor)
+                os.chown(fresh, uid, gid, dir_fd=descriptor, follow_symlinks=False)
+            else:
+                _write_new(descriptor, fresh, entry, uid, gid)
+            os.rename(fresh, name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(fresh, dir_fd=descriptor)
+            raise
+        os.fsync(descriptor)
+
+
+def _write_new(descriptor: int, name: str, entry: Entry, uid: int, gid: int) -> None:
+    with open(os.open(name, _CREATE, 0o600, dir_fd=descriptor), "wb") as stream:
+        stream.write(entry.content)
+        stream.flush()
+        os.fchown(stream.fileno(), uid, gid)
+        os.fchmod(stream.fileno(), entry.mode)
+        os.fsync(stream.fileno())
+
+
+def _keep_directory(entry: Entry, uid: int, gid: int) -> None:
+    descriptor = open_directory(entry.path, create=True)
+    if descriptor is None:
+        raise _gone(entry.path)
+    try:
+        os.fchown(descriptor, uid, gid)
+        os.fchmod(descriptor, entry.mode)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: str) -> None:
+    with parent(path) as place:
+        if place is None:
+            return
+        descriptor, name = place
+        try:
+            os.unlink(name, dir_fd=descriptor)
+        except FileNotFoundError:
+            return
+        except IsADirectoryError:
+            # Through the descriptor, so that nobody can swap the parent meanwhile.
+            shutil.rmtree(f"/proc/self/fd/{descriptor}/{name}")
+        os.fsync(descriptor)
+
+
+def _gone(path: str) -> FileSetError:
+    return FileSetError(f"The directory of '{path}' went away while it was written; converge again.")
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else "it said nothing"

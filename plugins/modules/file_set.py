@@ -1,0 +1,209 @@
+#!/usr/bin/python
+# Copyright: (c) 2025, the coldvox.ci contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: file_set
+short_description: Keep a whole set of rendered files, links and absences in one remote execution
+version_added: 1.0.0
+description:
+  - Renders every template on the controller, then brings all files, links and directories of the set to their
+    state in one execution on the host, and runs the commands that a change makes necessary.
+  - Each file is written beside the old one, synced and moved into place by one rename. A link at the path
+    is replaced, never followed; a link on the way is followed only when root or the running user owns it.
+  - Missing parent directories are made with mode V(0755).
+  - A marker below O(state_dir) is written before the first change and removed after the last command, so
+    that an interruption in between never loses the commands.
+author: coldvox.ci contributors (@Coldaine)
+attributes:
+  check_mode:
+    description: Predicts every change and command; checkers named by O(files[].validate) do not run.
+    support: full
+  diff_mode:
+    description: Returns the difference of each path.
+    support: full
+  idempotent:
+    description: A second call changes nothing and runs no command.
+    support: full
+options:
+  name:
+    description: Identifies the set on the host; lower case letters, digits and C(_).
+    type: str
+    required: true
+  files:
+    description:
+      - The paths to keep, in order. Each takes exactly one of C(template), C(content), C(link_to) and
+        C(directory).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Absolute path on the host.
+        type: str
+        required: true
+      template:
+        description: Name of a template, found and rendered as M(ansible.builtin.template) does.
+        type: str
+      vars:
+        description: Variables for this O(files[].template) alone.
+        type: dict
+      content:
+        description: The text of the file.
+        type: str
+      link_to:
+        description: Makes O(files[].path) a symbolic link with this target.
+        type: str
+      directory:
+        description: Makes O(files[].path) a directory.
+        type: bool
+      mode:
+        description: Four octal digits in quotes; by default V(0644), for a directory V(0755).
+        type: str
+      owner:
+        description: User name or id.
+        type: str
+        default: root
+      group:
+        description: Group name or id.
+        type: str
+        default: root
+      validate:
+        description:
+          - A command that checks the new content before any file of the set is written. C(%s) is the path of
+            a private copy with the same base name.
+        type: str
+  absent:
+    description: Paths to remove; a directory goes with all that is in it.
+    type: list
+    elements: str
+    default: []
+  on_change:
+    description: Commands, each a list of words, run in order after a change.
+    type: list
+    elements: list
+    default: []
+  state_dir:
+    description: Directory of the collection's state on the host.
+    type: path
+    default: /var/lib/coldvox-ci
+"""
+
+EXAMPLES = r"""
+- name: Unit | Keep the runner's unit and its slice
+  coldvox.ci.file_set:
+    name: github_runner
+    files:
+      - path: /etc/systemd/system/coldvox-runner@.service
+        template: coldvox-runner@.service.j2
+      - path: /usr/local/lib/libvosk.so
+        link_to: /opt/libvosk/0.3.45/libvosk.so
+      - path: /etc/sudoers.d/coldvox
+        content: "Defaults:ci !requiretty\n"
+        mode: "0440"
+        validate: visudo -cf %s
+    absent:
+      - /etc/systemd/system/old-runner.service
+    on_change:
+      - [systemctl, daemon-reload]
+"""
+
+RETURN = r"""
+changed_paths:
+  description: The paths that were, or in check mode would be, changed or removed.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/systemd/system/coldvox-runner@.service]
+commands_run:
+  description: The commands that ran, or in check mode would run.
+  returned: success
+  type: list
+  elements: list
+  sample: [[systemctl, daemon-reload]]
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.coldvox.ci.plugins.module_utils import file_state, files
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.process import run
+
+_SOURCES = [("template", "content", "link_to", "directory")]
+
+ARGUMENT_SPEC = {
+    "name": {"type": "str", "required": True},
+    "files": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "path": {"type": "str", "required": True},
+            "template": {"type": "str"},
+            "vars": {"type": "dict"},
+            "content": {"type": "str"},
+            "link_to": {"type": "str"},
+            "directory": {"type": "bool"},
+            "mode": {"type": "str"},
+            "owner": {"type": "str", "default": "root"},
+            "group": {"type": "str", "default": "root"},
+            "validate": {"type": "str"},
+        },
+        "mutually_exclusive": _SOURCES,
+        "required_one_of": _SOURCES,
+        "required_by": {"vars": ["template"]},
+    },
+    "absent": {"type": "list", "elements": "str", "default": []},
+    "on_change": {"type": "list", "elements": "list", "default": []},
+    "state_dir": {"type": "path", "default": "/var/lib/coldvox-ci"},
+}
+
+
+def wanted_set(params: dict[str, Any]) -> files.FileSet:
+    """Turn the module's parameters into a checked FileSet."""
+    wanted = files.FileSet(
+        name=params["name"],
+        entries=[file_state.entry_from(raw) for raw in params["files"]],
+        absent=params["absent"],
+        commands=[[str(word) for word in argv] for argv in params["on_change"]],
+        state_dir=params["state_dir"],
+    )
+    files.check_set(wanted)
+    return wanted
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    if any(raw["template"] for raw in module.params["files"]):
+        module.fail_json(
+            msg="file_set renders templates on the controller; call it as the task coldvox.ci.file_set."
+        )
+    try:
+        wanted = wanted_set(module.params)
+        changes = files.plan(wanted)
+        due = files.commands_due(wanted, changes)
+        commands = [list(argv) for argv in wanted.commands] if due else []
+        if not module.check_mode:
+            files.validate(changes, run)
+            commands = files.converge(wanted, changes, run)
+    except CiError as error:
+        module.fail_json(msg=str(error), **error.details)
+    except OSError as error:
+        place = error.filename or "a file"
+        module.fail_json(msg=f"The file set '{module.params['name']}' failed at '{place}': {error.strerror}.")
+    result = {
+        "changed": bool(changes or commands),
+        "changed_paths": [change.path for change in changes],
+        "commands_run": commands,
+    }
+    if module._diff:
+        result["diff"] = [file_state.diff_of(change.path, change.found, change.entry) for change in changes]
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
