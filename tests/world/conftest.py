@@ -1,0 +1,65 @@
+"""Runs playbooks against the converged test world, as a user would type them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+INVENTORIES = ("inventories/production", "inventories/sandbox", "molecule/inventory")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a run of ansible-playbook left."""
+
+    status: int
+    output: str
+
+    @property
+    def changed(self) -> dict[str, int]:
+        """The number of changed tasks by host, from the recap."""
+        return {
+            host: int(count)
+            for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", self.output, re.M)
+        }
+
+    @property
+    def sentence(self) -> str:
+        """The whole output on one line, so that a wrapped message can be searched."""
+        return " ".join(self.output.split())
+
+
+Play = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session")
+def play() -> Play:
+    """Return a function that runs one playbook with the inventories of the test world."""
+
+    def run(
+        *arguments: str,
+        playbook: str = "site.yml",
+        binaries: Path = CHECKOUT / ".venv/bin",
+        cwd: Path = CHECKOUT,
+        environment: Mapping[str, str] | None = None,
+    ) -> Outcome:
+        sources = [part for path in INVENTORIES for part in ("-i", str(CHECKOUT / path))]
+        done = subprocess.run(
+            [str(binaries / "ansible-playbook"), *sources, playbook, *arguments],
+            cwd=cwd,
+            env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout)
+
+    return run

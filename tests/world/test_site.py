@@ -1,0 +1,58 @@
+"""The converged world: cheap to look at again, on every supported core and from an installed collection."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from .conftest import CHECKOUT, Play
+
+#: Remote module executions of a no-change site.yml on one host, gathering included. Each costs a quarter of a
+#: second and more, so this number is what a nightly run costs; raise it only for something worth it.
+BUDGET = 12
+
+
+def test_a_converged_host_costs_few_remote_executions(play: Play) -> None:
+    outcome = play("-l", "laptop-extra", "-vvv")
+    assert outcome.status == 0, outcome.output[-4000:]
+    assert outcome.changed == {"laptop-extra": 0}
+    executions = outcome.output.count("Using module file ")
+    assert 0 < executions <= BUDGET
+
+
+def test_check_mode_predicts_that_nothing_changes(play: Play) -> None:
+    outcome = play("--check", "--diff")
+    assert outcome.status == 0, outcome.output[-4000:]
+    assert set(outcome.changed.values()) == {0}
+
+
+def test_the_oldest_core_converges_a_bare_host(play: Play) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "testbed", "up", "--world", "test", "--host", "debian-builder", "--fresh"],
+        cwd=CHECKOUT,
+        check=True,
+    )
+    oldest = CHECKOUT / ".venv-oldest/bin"
+    first = play("-l", "debian-builder", binaries=oldest)
+    assert first.status == 0, first.output[-4000:]
+    assert first.changed["debian-builder"] > 0
+    second = play("-l", "debian-builder", binaries=oldest)
+    assert second.changed == {"debian-builder": 0}, second.output[-4000:]
+
+
+def test_the_installed_collection_runs_by_its_full_name(play: Play, tmp_path: Path) -> None:
+    galaxy = str(CHECKOUT / ".venv/bin/ansible-galaxy")
+    subprocess.run([galaxy, "collection", "build", "--output-path", tmp_path, CHECKOUT], check=True)
+    (tarball,) = tmp_path.glob("coldvox-ci-*.tar.gz")
+    installed = tmp_path / "collections"
+    subprocess.run([galaxy, "collection", "install", "--offline", "-p", installed, tarball], check=True)
+    outcome = play(
+        "-vv",
+        playbook="coldvox.ci.site",
+        cwd=tmp_path,
+        environment={"ANSIBLE_COLLECTIONS_PATH": str(installed)},
+    )
+    assert outcome.status == 0, outcome.output[-4000:]
+    assert set(outcome.changed.values()) == {0}
+    assert f"{installed}/ansible_collections/coldvox/ci/roles" in outcome.output
