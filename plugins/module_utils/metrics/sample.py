@@ -1,0 +1,210 @@
+"""One sample of a host: every source asked once; what cannot be read is null and named in ``unavailable``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Callable, NamedTuple, Optional, TypeVar
+
+from . import instances as runners
+from . import system
+from .sources import Sources, read_units
+
+T = TypeVar("T")
+Sample = dict[str, Any]
+
+# Long enough for a meaningful share of the CPU, short enough that nobody waits for it.
+FIRST_WINDOW_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to look at; paths are absolute and have no slash at the end.
+
+    ``instances`` names the runners; None stands for those that are unpacked in ``base_dir``. The model cache is
+    available when each of ``models`` is in ``models_dir``, or any model where none is named.
+    """
+
+    base_dir: str
+    store_dir: str
+    models_dir: str
+    rust_dirs: Sequence[str]
+    github_url: str
+    instances: Optional[Sequence[str]] = None
+    models: Sequence[str] = ()
+
+
+class Counters(NamedTuple):
+    """What only means something as a difference between two moments; None where it cannot be read."""
+
+    at: float
+    cpu: Optional[system.CpuTime]
+    units: Optional[dict[str, runners.Unit]]
+
+
+@dataclass
+class Gaps:
+    """Remembers which keys of a sample could not be read."""
+
+    keys: list[str] = field(default_factory=list)
+
+    def read(self, source: Callable[[], T], *keys: str) -> Optional[T]:
+        """Return what ``source`` gives; None, and remember ``keys``, when it cannot be read or understood."""
+        try:
+            return source()
+        except (OSError, ValueError, LookupError):
+            self.keys.extend(keys)
+            return None
+
+
+def take_samples(target: Target, sources: Sources, count: int, interval_seconds: float) -> Iterator[Sample]:
+    """Yield ``count`` samples, the first after a moment over which its CPU shares are measured.
+
+    The sizes of caches change slowly and cost a walk over many files: once for all samples is enough.
+    """
+    size_gaps = Gaps()
+    sizes = _sizes(target, sources, size_gaps)
+    before = _counters(target, sources)
+    for index in range(count):
+        sources.sleep(interval_seconds if index else FIRST_WINDOW_SECONDS)
+        after = _counters(target, sources)
+        gaps = Gaps(list(size_gaps.keys))
+        yield {
+            "timestamp": sources.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            **_processor(sources, gaps, before, after),
+            **_memory(sources, gaps),
+            **_disk(target, sources, gaps),
+            **_pressure(sources, gaps),
+            **_traffic(sources, gaps),
+            **sizes,
+            **_runners(target, sources, gaps, before, after),
+            **_reach(target, sources, gaps),
+            "unavailable": gaps.keys,
+        }
+        before = after
+
+
+def _counters(target: Target, sources: Sources) -> Counters:
+    unread = Gaps()
+    return Counters(
+        at=sources.monotonic(),
+        cpu=unread.read(lambda: system.cpu_time(sources.text("/proc/stat"))),
+        units=unread.read(lambda: read_units(sources.run, _instance_names(target, sources))),
+    )
+
+
+def _instance_names(target: Target, sources: Sources) -> list[str]:
+    if target.instances is not None:
+        return list(target.instances)
+    # A runner is unpacked where a bin is, whether it is registered or not.
+    names = _names(target.base_dir, sources)
+    return [name for name in names if "bin" in _names(f"{target.base_dir}/{name}", sources)]
+
+
+def _names(directory: str, sources: Sources) -> list[str]:
+    """Return what is in ``directory``, sorted; where it is missing, that is an answer and not a gap."""
+    try:
+        return sorted(sources.names(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _processor(sources: Sources, gaps: Gaps, before: Counters, after: Counters) -> Sample:
+    def share() -> float:
+        if before.cpu is None or after.cpu is None:
+            raise LookupError("/proc/stat")
+        return system.cpu_percent(before.cpu, after.cpu)
+
+    return {
+        "load_1m": gaps.read(lambda: system.load_1m(sources.text("/proc/loadavg")), "load_1m"),
+        "cpu_count": sources.cpu_count(),
+        "cpu_percent": gaps.read(share, "cpu_percent"),
+    }
+
+
+def _memory(sources: Sources, gaps: Gaps) -> Sample:
+    keys = [f"memory_{name}" for name in ("total_bytes", "used_bytes", "available_bytes", "used_percent")]
+    keys.append("swap_used_percent")
+    found = gaps.read(lambda: system.memory(sources.text("/proc/meminfo")), *keys)
+    return dict(zip(keys, found or [None] * len(keys)))
+
+
+def _disk(target: Target, sources: Sources, gaps: Gaps) -> Sample:
+    keys = ("disk_total_bytes", "disk_used_percent", "disk_free_bytes")
+    space = gaps.read(lambda: sources.disk_space(target.base_dir), *keys)
+    if space is None:
+        return dict.fromkeys(keys)
+    # What is kept for root is neither used nor free, as in df(1).
+    return dict(zip(keys, (space.total, system.percent(space.used, space.used + space.free), space.free)))
+
+
+def _pressure(sources: Sources, gaps: Gaps) -> Sample:
+    def some(resource: str) -> float:
+        return system.pressure_some_avg60(sources.text(f"/proc/pressure/{resource}"))
+
+    found: Sample = {}
+    for resource in ("cpu", "memory", "io"):
+        key = f"psi_{resource}_some_avg60"
+        found[key] = gaps.read(partial(some, resource), key)
+    return found
+
+
+def _traffic(sources: Sources, gaps: Gaps) -> Sample:
+    network = ("network_rx_bytes", "network_tx_bytes")
+    disk = ("disk_read_bytes", "disk_written_bytes")
+    over_network = gaps.read(
+        lambda: system.network_traffic(sources.text("/proc/net/dev"), sources.hardware("/sys/class/net")),
+        *network,
+    )
+    over_disk = gaps.read(
+        lambda: system.disk_traffic(sources.text("/proc/diskstats"), sources.hardware("/sys/block")), *disk
+    )
+    return dict(zip(network + disk, (over_network or (None, None)) + (over_disk or (None, None))))
+
+
+def _sizes(target: Target, sources: Sources, gaps: Gaps) -> Sample:
+    def models() -> int:
+        return sources.tree_bytes(
+            [f"{target.models_dir}/{name}" for name in sources.names(target.models_dir)]
+        )
+
+    return {
+        "store_bytes": gaps.read(lambda: sources.tree_bytes([target.store_dir]), "store_bytes"),
+        "models_bytes": gaps.read(models, "models_bytes"),
+        "rust_cache_bytes": gaps.read(lambda: sources.tree_bytes(target.rust_dirs), "rust_cache_bytes"),
+    }
+
+
+def _runners(target: Target, sources: Sources, gaps: Gaps, before: Counters, after: Counters) -> Sample:
+    keys = ("listeners", "active_jobs", "instances")
+
+    def found() -> list[Sample]:
+        names = _instance_names(target, sources)
+        processes = sources.processes() if names else []
+        units = after.units or {}
+        shares = runners.busy_shares(before.units or {}, units, after.at - before.at, sources.cpu_count())
+        return runners.describe(names, target.base_dir, processes, units, shares)
+
+    instances = gaps.read(found, *keys)
+    if instances is None:
+        return dict.fromkeys(keys)
+    gaps.keys.extend(
+        f"instances.{key}" for key in runners.UNIT_KEYS if any(each[key] is None for each in instances)
+    )
+    return {
+        "listeners": sum(each["listener_pid"] is not None for each in instances),
+        "active_jobs": sum(each["busy"] for each in instances),
+        "instances": instances,
+    }
+
+
+def _reach(target: Target, sources: Sources, gaps: Gaps) -> Sample:
+    def models_there() -> bool:
+        wanted = target.models or _names(target.models_dir, sources)
+        return bool(wanted) and all(_names(f"{target.models_dir}/{name}", sources) for name in wanted)
+
+    return {
+        "model_cache_available": gaps.read(models_there, "model_cache_available"),
+        "network_reachable": gaps.read(lambda: sources.reachable(target.github_url), "network_reachable"),
+    }
