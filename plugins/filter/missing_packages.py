@@ -1,0 +1,56 @@
+# Copyright: (c) 2025, the coldvox.ci contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter coldvox.ci.missing_packages."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: missing_packages
+short_description: Which packages the repositories do not have
+version_added: 1.0.0
+author: coldvox.ci contributors (@Coldaine)
+description:
+  - Reads the failed result of M(ansible.builtin.dnf) or M(ansible.builtin.apt) and returns the names that are unknown.
+positional: _input, names, policy
+options:
+  _input:
+    description: The failed result.
+    type: dict
+    required: true
+  names:
+    description: The names that were asked for.
+    type: list
+    elements: str
+    required: true
+  policy:
+    description: Output of C(apt-cache policy) for these names. When given it decides alone.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Unavailable | Say which packages are missing
+  ansible.builtin.debug:
+    msg: "{{ ansible_failed_result | coldvox.ci.missing_packages(names) }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The unknown names, in the order asked for.
+  type: list
+  elements: str
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.coldvox.ci.plugins.module_utils.packages import missing_packages
+
+
+class FilterModule:
+    """Gives the filter to Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filter by its name."""
+        return {"missing_packages": missing_packages}

@@ -1,0 +1,47 @@
+# Copyright: (c) 2025, the coldvox.ci contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter coldvox.ci.package_plan."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: package_plan
+short_description: What a package transaction in check mode would install
+version_added: 1.0.0
+author: coldvox.ci contributors (@Coldaine)
+description:
+  - Reads the result of M(ansible.builtin.dnf) or M(ansible.builtin.apt) in check mode.
+positional: _input
+options:
+  _input:
+    description: The result.
+    type: dict
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Install | Report what would be installed
+  ansible.builtin.debug:
+    msg: "{{ transaction | coldvox.ci.package_plan }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The packages, sorted.
+  type: list
+  elements: str
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.coldvox.ci.plugins.module_utils.packages import package_plan
+
+
+class FilterModule:
+    """Gives the filter to Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filter by its name."""
+        return {"package_plan": package_plan}
