@@ -9,8 +9,8 @@ from .errors import CiError
 
 FULL_SCORE = 100
 
-# Source: the score table and the decisions of ColdVox's own health monitor. Comparisons are strict, and of the
-# steps of one signal only the worst that applies counts. ``above`` compares a number, ``equals`` a truth value.
+# Source: the score table and the decisions of ColdVox's own health monitor. Comparisons are strict, and of
+# the steps of one signal only the worst that applies counts. ``above`` compares a number, ``equals`` a truth.
 DEFAULT_POLICY: Mapping[str, Any] = {
     "penalties": {
         "load_1m": [{"above": 8.0, "points": 40}, {"above": 4.0, "points": 20}],
@@ -52,9 +52,9 @@ def health_score(metrics: Mapping[str, Any], policy: Optional[Mapping[str, Any]]
     """Return the verdict on ``metrics``, a sample of the module ``runner_metrics``.
 
     ``policy`` replaces parts of DEFAULT_POLICY: single signals under ``penalties``, the whole of any other
-    key. The result has ``score`` (0 to 100), ``verdict``, ``recommendation``, ``strategy``, ``penalties`` (each
-    with ``signal``, ``value``, ``threshold`` and ``points``) and ``unknown``: the signals that are null or
-    missing, which cost nothing. Raises CiError for a policy or a value that makes no sense.
+    key. The result has ``score`` (0 to 100), ``verdict``, ``recommendation``, ``strategy``, ``penalties``
+    (each with ``signal``, ``value``, ``threshold`` and ``points``) and ``unknown``: the signals that are null
+    or missing, which cost nothing. Raises CiError for a policy or a value that makes no sense.
     """
     effective = merged_policy(policy or {})
     known = {name: metrics[name] for name in effective["penalties"] if metrics.get(name) is not None}
@@ -133,12 +133,9 @@ def merged_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_step(signal: str, step: Mapping[str, Any]) -> None:
     points = step.get("points")
-    if (
-        set(step) not in ({"above", "points"}, {"equals", "points"})
-        or not isinstance(points, int)
-        or points < 0
-    ):
+    known = set(step) in ({"above", "points"}, {"equals", "points"})
+    if not known or not isinstance(points, int) or points < 0:
         raise CiError(
-            f"The health policy for '{signal}' has the step {dict(step)!r}; a step is 'above' with a number or "
-            "'equals' with true or false, and 'points' as a whole number of 0 or more."
+            f"The health policy for '{signal}' has the step {dict(step)!r}; a step is 'above' with a number "
+            "or 'equals' with true or false, and 'points' as a whole number of 0 or more."
         )

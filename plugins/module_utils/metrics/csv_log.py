@@ -84,8 +84,8 @@ def _sum(sample: Mapping[str, Any], key: str) -> float:
 def append(path: str, rows: Iterable[list[str]]) -> None:
     """Append ``rows`` to the CSV at ``path``, with the header when the file is new.
 
-    A link at ``path`` is not followed, since the directory may be one that others write to. Raises CiError when
-    the file cannot be written.
+    A link at ``path`` is not followed, since the directory may be one that others write to. Raises CiError
+    when the file cannot be written.
     """
     try:
         with open(path, "a", encoding="utf-8", newline="", opener=_open_no_link) as file:

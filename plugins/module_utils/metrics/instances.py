@@ -117,8 +117,8 @@ def _in_unit(cgroup: str, unit: str) -> bool:
 def _runner_program(argv: Sequence[str], instance_dir: str) -> Optional[str]:
     """Return LISTENER or WORKER when ``argv`` runs it from the instance's ``bin``, else None.
 
-    After an update of itself the directory is ``bin.<version>``. The second word counts too: a program that is
-    a script has its interpreter in front.
+    After an update of itself the directory is ``bin.<version>``. The second word counts too: a program that
+    is a script has its interpreter in front.
     """
     for word in argv[:2]:
         for program in (LISTENER, WORKER):

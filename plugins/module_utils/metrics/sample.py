@@ -22,8 +22,8 @@ FIRST_WINDOW_SECONDS = 0.25
 class Target:
     """What to look at; paths are absolute and have no slash at the end.
 
-    ``instances`` names the runners; None stands for those that are unpacked in ``base_dir``. The model cache is
-    available when each of ``models`` is in ``models_dir``, or any model where none is named.
+    ``instances`` names the runners; None stands for those that are unpacked in ``base_dir``. The model cache
+    is available when each of ``models`` is in ``models_dir``, or any model where none is named.
     """
 
     base_dir: str

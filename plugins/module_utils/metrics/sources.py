@@ -107,14 +107,12 @@ def _tree_bytes(root: str, seen: set[tuple[int, int]]) -> int:
     total = _new_bytes(os.lstat(root), seen)
     pending = [root]
     while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
                     total += _new_bytes(entry.stat(follow_symlinks=False), seen)
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
     return total
 
 
