@@ -1,0 +1,81 @@
+"""The sandbox profiles keep the exposure that the README states, as systemd itself counts it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+
+ROLE = Path(__file__).resolve().parents[3] / "roles" / "hardening"
+TEMPLATE = ROLE / "templates/etc/systemd/system/coldvox-runner@.service.d/50-hardening.conf.j2"
+#: What the runner role's unit says itself, as far as it matters for the score.
+UNIT = "[Service]\nExecStart=/bin/true\nUser=ci\nGroup=ci\n"
+#: Ten times the exposure, as systemd-analyze takes it.
+THRESHOLDS = {"strict": 11, "build": 16, "desktop": 25, "containers": 35}
+
+
+def profiles() -> dict[str, dict[str, object]]:
+    loaded: dict[str, dict[str, object]] = yaml.safe_load((ROLE / "vars/main.yml").read_text())[
+        "__hardening_profiles"
+    ]
+    return loaded
+
+
+def render(profile: str) -> str:
+    environment = jinja2.Environment(
+        trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["comment"] = "# {}".format
+    environment.filters["dictsort"] = lambda mapping: sorted(mapping.items())
+    template = environment.from_string(TEMPLATE.read_text())
+    return template.render(
+        ansible_managed="managed", hardening_profile=profile, __hardening_profiles=profiles()
+    )
+
+
+def analyze(tmp_path: Path, profile: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    unit = tmp_path / "coldvox-sandboxed.service"
+    unit.write_text(UNIT + render(profile))
+    return subprocess.run(
+        ["systemd-analyze", *arguments, str(unit)], capture_output=True, text=True, check=False
+    )
+
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here"
+)
+
+
+def test_every_choice_of_the_inventory_is_a_profile() -> None:
+    spec = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]
+    assert set(spec["options"]["hardening_profile"]["choices"]) == set(profiles())
+
+
+@pytest.mark.parametrize("profile", sorted(profiles()))
+def test_files_of_a_job_are_private_in_every_profile(profile: str) -> None:
+    assert "\nUMask=0077\n" in render(profile)
+
+
+@pytest.mark.parametrize("profile", sorted(set(profiles()) - {"off"}))
+def test_a_blocked_call_is_an_error_and_not_a_death(profile: str) -> None:
+    assert "\nSystemCallErrorNumber=EPERM\n" in render(profile)
+
+
+@needs_systemd
+@pytest.mark.parametrize(("profile", "threshold"), THRESHOLDS.items())
+def test_exposure_stays_below_its_threshold(tmp_path: Path, profile: str, threshold: int) -> None:
+    done = analyze(tmp_path, profile, "security", "--offline=true", f"--threshold={threshold}", "--no-pager")
+    assert done.returncode == 0, (done.stdout + done.stderr)[-600:]
+
+
+@needs_systemd
+@pytest.mark.parametrize("profile", sorted(profiles()))
+def test_systemd_knows_every_directive(tmp_path: Path, profile: str) -> None:
+    done = analyze(tmp_path, profile, "verify", "--man=no", "--recursive-errors=no")
+    assert "Unknown" not in done.stderr, done.stderr
+    assert "Failed to parse" not in done.stderr, done.stderr
+    assert "ignoring" not in done.stderr, done.stderr
