@@ -1,0 +1,49 @@
+# Copyright (c) 2026, the coldvox.ci contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where GitHub is, and who asks: the options of every module that talks to it."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The fragment ``coldvox.ci.github``."""
+
+    DOCUMENTATION = r"""
+options:
+  url:
+    description:
+      - Page of the repository (C(https://github.com/owner/repository)), organization
+        (C(https://github.com/name)) or enterprise (C(https://github.com/enterprises/name)) that the runners
+        belong to. Required.
+    type: str
+  api_url:
+    description:
+      - Root of the REST API. By default C(https://api.github.com) for github.com, and C(/api/v3) on every
+        other host.
+    type: str
+  token:
+    description:
+      - Token with the permission C(Administration) (repository) or C(Self-hosted runners) (organization) to
+        write.
+      - Falls back to the environment variable E(COLDVOX_GITHUB_TOKEN) of the controller. It never reaches
+        the host.
+    type: str
+  app_id:
+    description: Id of a GitHub App that asks instead of a token, together with O(app_key).
+    type: str
+  app_key:
+    description: Text of the App's private key (PEM). It never reaches the host.
+    type: str
+  installation_id:
+    description: Id of the App's installation; looked up when it is not given.
+    type: str
+  ca_path:
+    description:
+      - File with the certificates of the authorities to trust, on the controller, beside the usual ones.
+    type: path
+  request_timeout_seconds:
+    description: How long one request to GitHub may take.
+    type: int
+    default: 20
+"""

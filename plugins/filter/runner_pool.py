@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the coldvox.ci contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: runner_pool
+short_description: Derive accounts, directories, units and module options from the instances of a host
+version_added: 0.1.0
+author: ColdVox maintainers (@Coldaine)
+description:
+  - Turns the inventory's short list of runner instances into everything that the host needs for them.
+  - Everything that GitHub, the runner or systemd would not take is an error that names the instance and the reason.
+options:
+  _input:
+    description: The instances, each with C(name) and optionally the keys of the role's input
+      C(github_runner_instances).
+    type: list
+    elements: dict
+    required: true
+  base_dir:
+    description: Directory that holds one directory per instance.
+    type: path
+    required: true
+  labels:
+    description: Labels of every instance.
+    type: list
+    elements: str
+    default: []
+  resource_classes:
+    description: The classes by name, each with C(cores), C(memory_gib) and optionally C(tasks_max), C(cpu_weight),
+      C(max_instances), C(labels) and C(environment).
+    type: dict
+    default: {}
+  environment:
+    description: Variables for the jobs of every instance.
+    type: dict
+    default: {}
+  path:
+    description: Search path of every job, after the instance's own C(.cargo/bin).
+    type: list
+    elements: str
+    default: []
+  state:
+    description: State of the whole pool; V(drained) and V(absent) go for every instance.
+    type: str
+    choices: [present, absent, drained]
+    default: present
+seealso:
+  - plugin: coldvox.ci.github_runner
+    plugin_type: module
+"""
+
+EXAMPLES = r"""
+- name: What a pool of one needs
+  ansible.builtin.debug:
+    msg: "{{ [{'name': 'laptop-extra', 'resource_class': 'heavy'}] | coldvox.ci.runner_pool(
+      base_dir='/var/lib/actions-runner', resource_classes=classes, path=['/usr/bin']) }}"
+  vars:
+    classes:
+      heavy:
+        cores: 6
+        memory_gib: 12
+        labels: [heavy-build]
+"""
+
+RETURN = r"""
+_value:
+  description: The derived pool.
+  type: dict
+  contains:
+    instances:
+      description: The instances as M(coldvox.ci.github_runner) takes them.
+      type: list
+      elements: dict
+    users:
+      description: Accounts to make, each with C(name), C(home) and C(description).
+      type: list
+      elements: dict
+    directories:
+      description: Directories to make, each with C(path), C(mode), C(owner) and C(group).
+      type: list
+      elements: dict
+    drop_ins:
+      description: Files to write, each with C(path) and C(content), one per unit.
+      type: list
+      elements: dict
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.pool import PoolDefaults, resolve_pool
+
+
+def runner_pool(
+    instances: Sequence[Mapping[str, Any]],
+    base_dir: str,
+    labels: Sequence[str] = (),
+    resource_classes: Optional[Mapping[str, Mapping[str, Any]]] = None,
+    environment: Optional[Mapping[str, object]] = None,
+    path: Sequence[str] = (),
+    state: str = "present",
+) -> dict[str, Any]:
+    """Return the derived pool as plain data."""
+    defaults = PoolDefaults(
+        base_dir=str(base_dir),
+        labels=labels,
+        resource_classes=resource_classes,
+        environment=environment,
+        path=path,
+        state=state,
+    )
+    try:
+        return resolve_pool(instances, defaults)
+    except CiError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"runner_pool": runner_pool}

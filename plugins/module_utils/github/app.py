@@ -1,0 +1,74 @@
+"""Signing in as a GitHub App: a short-lived JWT buys an installation token, which lives one hour."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Callable, Optional
+
+from ..errors import CiError
+from .client import Client, Patience
+from .http import Transport
+from .scope import Scope
+
+Sign = Callable[[bytes], bytes]
+# GitHub allows at most ten minutes, and advises to date the start back against clock drift
+# (docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token…).
+_BACKDATED_SECONDS = 60
+_LIFE_SECONDS = 540
+
+
+def _encoded(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def app_jwt(app_id: str, sign: Sign, now: float) -> str:
+    """Return the RS256 JSON Web Token (RFC 7519) that identifies the App; ``sign`` holds the private key."""
+    header = {"alg": "RS256", "typ": "JWT"}
+    claims = {"iat": int(now) - _BACKDATED_SECONDS, "exp": int(now) + _LIFE_SECONDS, "iss": app_id}
+    parts = [_encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims)]
+    message = b".".join(parts)
+    return b".".join([message, _encoded(sign(message))]).decode()
+
+
+class AppCredential:
+    """Gives the header value of an App's installation token, bought at the first use and kept in memory
+    only.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        scope: Scope,
+        patience: Patience,
+        *,
+        app_id: str,
+        sign: Sign,
+        installation_id: Optional[str] = None,
+    ) -> None:
+        if scope.kind == "enterprise":
+            raise CiError(
+                f"GitHub Apps cannot manage the runners of {scope.label}; give a classic token with the "
+                "scope manage_runners:enterprise."
+            )
+        self._scope = scope
+        self._installation_id = installation_id
+        self._token = ""
+        self._app_client = Client(
+            transport, scope, lambda: "Bearer " + app_jwt(app_id, sign, patience.now()), patience
+        )
+
+    def __call__(self) -> str:
+        if not self._token:
+            self._token = self._buy()
+        return f"Bearer {self._token}"
+
+    def _buy(self) -> str:
+        found = self._installation_id or str(self._installation()["id"])
+        path = f"/app/installations/{found}/access_tokens"
+        return str(self._app_client.call("POST", path, "give the App a token for", body={})["token"])
+
+    def _installation(self) -> Any:
+        return self._app_client.call(
+            "GET", f"{self._scope.path}/installation", "find the App's installation on"
+        )

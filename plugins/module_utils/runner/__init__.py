@@ -1,0 +1,1 @@
+"""Runner instances on a host: names, environment, plan, files, processes."""

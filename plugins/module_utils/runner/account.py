@@ -1,0 +1,57 @@
+"""The account of an instance, and programs run as it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..errors import CiError
+
+# What config.sh freezes into .path, so it is not the caller's.
+SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Account(NamedTuple):
+    """A user of the host."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def account_of(name: str) -> Account:
+    """Return the account ``name``; raises CiError when the host does not have it."""
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise CiError(
+            f"Account '{name}' does not exist on this host; the role github_runner makes it by "
+            "systemd-sysusers."
+        ) from None
+    return Account(name, entry.pw_uid, entry.pw_gid)
+
+
+def as_account(account: Account, argv: list[str]) -> list[str]:
+    """Return the command line that runs ``argv`` as ``account``, without a way back."""
+    if account.uid == os.geteuid():
+        return argv
+    identity = [f"--reuid={account.uid}", f"--regid={account.gid}", "--init-groups"]
+    return ["setpriv", *identity, "--inh-caps=-all", "--no-new-privs", "--", *argv]
+
+
+def clean_environment(account: Account, home: str) -> dict[str, str]:
+    """Return all that a program of the account finds in its environment: nothing of the caller's."""
+    return {"PATH": SAFE_PATH, "HOME": home, "USER": account.name, "LOGNAME": account.name, "LANG": "C.UTF-8"}
+
+
+@contextlib.contextmanager
+def private_umask() -> Iterator[None]:
+    """Let what is started inside create files for its own account only."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)

@@ -1,0 +1,150 @@
+"""Registering an instance with the runner's own ``config.sh``, and going back when that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Optional
+
+from ..errors import CiError
+from ..process import Run
+from .account import Account, as_account, clean_environment, private_umask
+from .layout import Layout
+from .registration import Registration
+
+_TIMEOUT_SECONDS = 300.0
+# All that config.sh leaves; .env and .path too, because it rewrites them and they belong to root by then.
+_MADE_BY_CONFIG = (
+    ".runner",
+    ".runner_migrated",
+    ".credentials",
+    ".credentials_migrated",
+    ".credentials_rsaparams",
+    ".env",
+    ".path",
+)
+_RUNNER_FILE_LIMIT_BYTES = 65536
+
+
+def read_agent(layout: Layout) -> tuple[Optional[int], str]:
+    """Return id and name of the registration that the instance's ``.runner`` holds; (None, "") without one.
+
+    The file starts with a byte order mark, its keys may be of any case and its numbers texts (runner
+    2.336.0). It is the job's to write, so it is read without following links, and a broken one counts as
+    none.
+    """
+    for name in (".runner_migrated", ".runner"):
+        try:
+            descriptor = os.open(
+                layout.file(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            )
+        except OSError:
+            continue
+        with os.fdopen(descriptor, "rb") as file:
+            raw = file.read(_RUNNER_FILE_LIMIT_BYTES)
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            data = {key.lower(): value for key, value in json.loads(raw.decode("utf-8-sig")).items()}
+            return int(data["agentid"]), str(data.get("agentname", ""))
+    return None, ""
+
+
+def configure_argv(registration: Registration, *, replace: bool) -> list[str]:
+    """Return the command line of ``config.sh``: switches only, values go by the environment."""
+    flags = {
+        "--replace": replace,
+        "--ephemeral": registration.ephemeral,
+        "--no-default-labels": not registration.default_labels,
+    }
+    return [
+        "./config.sh",
+        "--unattended",
+        "--disableupdate",
+        *(flag for flag, wanted in flags.items() if wanted),
+    ]
+
+
+def configure_inputs(registration: Registration, labels: Sequence[str], token: str) -> dict[str, str]:
+    """Return the values as the variables that the runner takes and removes; nothing secret is seen in /proc
+    argv.
+    """
+    values = {
+        "URL": registration.url,
+        "TOKEN": token,
+        "NAME": registration.name,
+        "WORK": registration.work_dir,
+        "RUNNERGROUP": registration.group,
+        "LABELS": ",".join(labels),
+    }
+    return {f"ACTIONS_RUNNER_INPUT_{key}": value for key, value in values.items() if value}
+
+
+def configure(
+    run: Run,
+    layout: Layout,
+    account: Account,
+    registration: Registration,
+    *,
+    labels: Sequence[str],
+    token: str,
+    replace: bool,
+) -> int:
+    """Register the instance and return its id at GitHub; on failure the former configuration is back in
+    place.
+
+    Raises CiError with the last of what ``config.sh`` said, never with the token.
+    """
+    environment = clean_environment(account, layout.home)
+    environment.update(configure_inputs(registration, labels, token))
+    with _former_aside(layout):
+        with private_umask():
+            result = run(
+                as_account(account, configure_argv(registration, replace=replace)),
+                environment=environment,
+                cwd=layout.root,
+                timeout_seconds=_TIMEOUT_SECONDS,
+            )
+        agent_id, agent_name = read_agent(layout)
+        if result.status != 0 or agent_id is None or agent_name.lower() != registration.name.lower():
+            said = _tail(result.stderr + "\n" + result.stdout, token)
+            raise CiError(
+                f"Runner '{registration.name}' could not be registered with {registration.url}: config.sh "
+                f"ended with status {result.status} ({said}); what was there before is back in place."
+            )
+    return agent_id
+
+
+@contextlib.contextmanager
+def _former_aside(layout: Layout) -> Iterator[None]:
+    """Move the former configuration out of the way, and back if the body fails."""
+    aside = layout.record("former")
+    os.makedirs(aside, mode=0o700, exist_ok=True)
+    _move(layout.root, aside)
+    try:
+        yield
+    except BaseException:
+        for name in _MADE_BY_CONFIG:
+            _remove(layout.file(name))
+        _move(aside, layout.root)
+        raise
+    for name in _MADE_BY_CONFIG:
+        _remove(os.path.join(aside, name))
+    os.rmdir(aside)
+
+
+def _move(source: str, target: str) -> None:
+    for name in _MADE_BY_CONFIG:
+        if os.path.lexists(os.path.join(source, name)):
+            os.rename(os.path.join(source, name), os.path.join(target, name))
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _tail(output: str, token: str) -> str:
+    """Return the last lines that say something, without the token."""
+    lines = [" ".join(line.split()) for line in output.replace(token, "***").splitlines() if line.strip()]
+    return "; ".join(lines[-3:])[-400:] or "it said nothing"

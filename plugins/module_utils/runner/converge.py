@@ -1,0 +1,152 @@
+"""A pool of instances brought to its wanted state on the host, one instance after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .. import systemd
+from ..errors import CiError
+from .instance import Host, Instance, Target, target_of
+from .labels import check_architecture
+from .layout import instance_layout
+from .naming import instance_unit
+from .plan import Local, Plan, Remote, Step, Wanted, plan
+from .tree import tree_identity
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The module's options in normal form. ``registered`` is GitHub's view, by lower-case name."""
+
+    url: str
+    instances: Sequence[Mapping[str, Any]]
+    base_dir: str
+    archive: str
+    replace: str
+    registered: Mapping[str, Remote]
+    machine: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """One instance with all that was found out about it."""
+
+    options: Mapping[str, Any]
+    target: Target
+    instance: Instance
+    local: Local
+    remote: Optional[Remote]
+    plan: Plan
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What the controller and the user get to know."""
+        return {
+            "name": self.options["name"],
+            "state": self.options["state"],
+            "outcome": self.plan.outcome,
+            "steps": [step.value for step in self.plan.steps],
+            "reason": self.plan.reason,
+            "unit": self.target.unit,
+            "user": self.target.user,
+            "wanted_labels": list(self.target.labels),
+        }
+
+
+def survey(pool: Pool, host: Host) -> list[Item]:
+    """Find out and decide, without changing anything; raises CiError when one instance cannot be what is
+    wanted.
+    """
+    if not pool.archive and any(options["state"] == "present" for options in pool.instances):
+        raise CiError(
+            "archive is missing; give the path of the unpacked runner, as coldvox.ci.artifact returns it."
+        )
+    tree_id = tree_identity(pool.archive) if pool.archive else ""
+    units = systemd.show(host.run, [instance_unit(options["name"]) for options in pool.instances])
+    return [_item(pool, host, options, tree_id, units) for options in pool.instances]
+
+
+def needs_token(items: Sequence[Item]) -> bool:
+    """Return whether a registration token is necessary."""
+    return any(Step.CONFIGURE in item.plan.steps for item in items)
+
+
+def converge(items: Sequence[Item], *, token: str) -> None:
+    """Do all plans. One instance that fails does not stop the others; raises CiError with every reason at
+    the end.
+    """
+    failures: dict[str, str] = {}
+    for item in items:
+        trouble = _apply(item, token)
+        if trouble:
+            failures[item.options["name"]] = trouble
+    if failures:
+        raise CiError(
+            " ".join(failures.values()),
+            failed_instances=sorted(failures),
+            runners=[item.answer for item in items],
+        )
+
+
+def _apply(item: Item, token: str) -> str:
+    """Do one plan and return what went wrong, or an empty text."""
+    try:
+        item.instance.apply(item.plan.steps, token=token, replace=item.remote is not None)
+    except CiError as error:
+        return str(error)
+    except OSError as error:
+        place = error.filename or item.target.layout.root
+        return f"Runner '{item.options['name']}' failed at '{place}': {error.strerror}."
+    return ""
+
+
+def diff(items: Sequence[Item]) -> list[dict[str, str]]:
+    """Return what changes per instance, as Ansible shows differences: environment, labels, and what is
+    done.
+    """
+    return [
+        {
+            "before_header": f"runner {item.options['name']}",
+            "after_header": f"runner {item.options['name']} ({item.plan.outcome})",
+            "before": _shown(item, after=False),
+            "after": _shown(item, after=True),
+        }
+        for item in items
+        if item.plan.steps
+    ]
+
+
+def _item(
+    pool: Pool, host: Host, options: Mapping[str, Any], tree_id: str, units: Mapping[str, systemd.Unit]
+) -> Item:
+    check_architecture(options["labels"], pool.machine)
+    layout = instance_layout(pool.base_dir, options["name"])
+    target = target_of(dict(options), url=pool.url, layout=layout, tree=pool.archive, tree_id=tree_id)
+    instance = Instance(host, target)
+    local = instance.read(units[target.unit])
+    remote = pool.registered.get(options["name"].lower())
+    wanted = Wanted(
+        name=options["name"],
+        state=options["state"],
+        fingerprint=target.registration.fingerprint,
+        tree=tree_id,
+        start_digest=instance.start_digest,
+        labels=target.labels,
+        replace=pool.replace,
+    )
+    return Item(options, target, instance, local, remote, plan(wanted, local, remote))
+
+
+def _shown(item: Item, *, after: bool) -> str:
+    if after and item.plan.outcome == "removed":
+        return ""
+    if not after and not item.local.exists:
+        return ""
+    labels: Sequence[str] = item.target.labels if after else item.remote.labels if item.remote else ()
+    if after and item.options["state"] == "drained":
+        labels = ()
+    tree = item.target.tree_id if after else item.local.tree
+    fingerprint = item.target.registration.fingerprint if after else item.local.fingerprint
+    return f"labels: {', '.join(sorted(labels))}\ntree: {tree}\nregistration: {fingerprint}\n"

@@ -1,0 +1,311 @@
+"""One instance on the host: reading its state, and doing the steps of its plan."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from .. import systemd
+from ..errors import CiError
+from ..file_state import Entry, as_wanted, look
+from ..process import Run
+from .account import account_of, as_account, clean_environment
+from .configure import configure, read_agent
+from .environment import env_text, path_text
+from .layout import Layout, instance_directories
+from .naming import instance_unit
+from .plan import Local, Step
+from .records import APPLIED, REGISTRATION, TREE, forget_record, read_record, root_file, write, write_record
+from .registration import Registration
+from .tree import is_linked, link_tree
+from .worker import has_worker
+
+_WORKER_POLL_SECONDS = 2.0
+_START_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Host:
+    """What an instance needs of the machine; all of it can be another in a test. ``now`` is a monotonic
+    clock.
+    """
+
+    run: Run
+    sleep: Callable[[float], None]
+    now: Callable[[], float]
+    unit_dir: str = "/etc/systemd/system"
+    proc: str = "/proc"
+    drain_timeout_seconds: float = 1800.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """One instance as it is wanted, in full. ``tree`` is the runner's tree in the store, ``tree_id`` names
+    its contents.
+    """
+
+    registration: Registration
+    layout: Layout
+    user: str
+    labels: tuple[str, ...]
+    environment: str
+    path: str
+    tree: str
+    tree_id: str
+
+    @property
+    def unit(self) -> str:
+        return instance_unit(self.registration.name)
+
+    @property
+    def files(self) -> tuple[Entry, Entry]:
+        """``.env`` and ``.path`` as they must be."""
+        return root_file(self.layout.file(".env"), self.environment), root_file(
+            self.layout.file(".path"), self.path
+        )
+
+
+def target_of(options: dict[str, object], *, url: str, layout: Layout, tree: str, tree_id: str) -> Target:
+    """Return the target for one entry of the module's ``instances``; raises CiError for what the runner
+    would not take.
+    """
+    data: dict[str, object] = dict(options)
+    registration = Registration(
+        url=url,
+        name=str(data["name"]),
+        group=str(data.get("group") or ""),
+        work_dir=str(data["work_dir"]),
+        ephemeral=bool(data["ephemeral"]),
+        default_labels=bool(data["default_labels"]),
+    )
+    labels, environment, path = data.get("labels"), data.get("environment"), data.get("path")
+    return Target(
+        registration=registration,
+        layout=layout,
+        user=str(data["user"]),
+        labels=tuple(labels) if isinstance(labels, (list, tuple)) else (),
+        environment=env_text(environment if isinstance(environment, dict) else {}),
+        path=path_text(path if isinstance(path, list) else []),
+        tree=tree,
+        tree_id=tree_id,
+    )
+
+
+class Instance:
+    """Reads and changes one instance. Nothing here decides: that is the plan's part."""
+
+    def __init__(self, host: Host, target: Target) -> None:
+        self._host = host
+        self._target = target
+        self._layout = target.layout
+
+    @property
+    def start_digest(self) -> str:
+        """Digest of all that a listener takes over at its start; a restart is due when it differs from the
+        last one's.
+        """
+        target = self._target
+        parts = [
+            target.tree_id,
+            target.environment,
+            target.path,
+            *(_text(path) for path in self._unit_files()),
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def read(self, unit: systemd.Unit) -> Local:
+        """Return the instance as it is."""
+        layout = self._layout
+        agent_id, _name = read_agent(layout)
+        tree = str(read_record(layout, TREE).get("tree", ""))
+        whole = bool(tree) and (tree != self._target.tree_id or is_linked(layout, self._target.tree))
+        return Local(
+            exists=os.path.isdir(layout.root) or os.path.isdir(self._drop_ins),
+            agent_id=agent_id,
+            fingerprint=str(read_record(layout, REGISTRATION).get("fingerprint", "")),
+            tree=tree if whole else "",
+            start_digest=str(read_record(layout, APPLIED).get("start_digest", "")),
+            files_current=all(as_wanted(entry, look(entry.path)) for entry in self._target.files),
+            active=unit.active,
+            enabled=unit.enabled,
+        )
+
+    def apply(self, steps: Sequence[Step], *, token: str, replace: bool) -> None:
+        """Do ``steps`` in order; when one fails, an instance that was stopped for it runs again."""
+        actions: dict[Step, Callable[[], None]] = {
+            Step.STOP: self._stop,
+            Step.LINK_TREE: self._link_tree,
+            Step.CONFIGURE: lambda: self._configure(token, replace=replace),
+            Step.WRITE_FILES: self._write_files,
+            Step.START: self._start,
+            Step.DISABLE: lambda: systemd.disable(self._host.run, self._target.unit),
+            Step.REMOVE_FILES: self._remove_files,
+        }
+        if {Step.LINK_TREE, Step.CONFIGURE, Step.WRITE_FILES} & set(steps):
+            self._make_directories()
+        stopped = False
+        try:
+            for step in steps:
+                if step in actions:
+                    actions[step]()
+                    stopped = stopped or step is Step.STOP
+        except (CiError, OSError):
+            if stopped and Step.START in steps:
+                self._start_again()
+            raise
+
+    @property
+    def _drop_ins(self) -> str:
+        return os.path.join(self._host.unit_dir, f"{self._target.unit}.d")
+
+    def _unit_files(self) -> list[str]:
+        """Return the files that systemd merges into this instance's unit, in a fixed order."""
+        template = os.path.join(self._host.unit_dir, "coldvox-runner@.service")
+        found = [template]
+        for folder in (f"{template}.d", self._drop_ins):
+            if os.path.isdir(folder):
+                found += [
+                    os.path.join(folder, name)
+                    for name in sorted(os.listdir(folder))
+                    if name.endswith(".conf")
+                ]
+        return found
+
+    def _make_directories(self) -> None:
+        account_of(self._target.user)
+        for wanted in instance_directories(
+            self._layout, self._target.user, self._target.registration.work_dir
+        ):
+            owner = str(os.geteuid()) if wanted.owner == "root" else wanted.owner
+            group = str(account_of(wanted.group).gid)
+            _keep(Entry(wanted.path, "directory", int(wanted.mode, 8), owner, group))
+        _keep(Entry(self._layout.records, "directory", 0o755, str(os.geteuid()), str(os.getegid())))
+
+    def _stop(self) -> None:
+        """Wait for the running job, then stop the unit. Raises CiError, with everything still running, when
+        it lasts.
+        """
+        unit, host = self._target.unit, self._host
+        deadline = host.now() + host.drain_timeout_seconds
+        while has_worker(self._layout.root, unit, host.proc):
+            if host.now() >= deadline:
+                raise CiError(
+                    f"Runner '{self._target.registration.name}' still runs a job after "
+                    f"{host.drain_timeout_seconds:g} s; nothing was stopped, run again when the job is done "
+                    "or raise drain_timeout_seconds."
+                )
+            host.sleep(_WORKER_POLL_SECONDS)
+        systemd.stop(host.run, unit)
+
+    def _link_tree(self) -> None:
+        forget_record(self._layout, TREE)
+        link_tree(self._target.tree, self._layout)
+        write_record(self._layout, TREE, {"tree": self._target.tree_id, "version": self._version()})
+
+    def _version(self) -> str:
+        """Ask the linked runner itself (facts of a self-update are in the program, not in what was
+        unpacked).
+        """
+        account = account_of(self._target.user)
+        argv = as_account(account, ["./bin/Runner.Listener", "--version"])
+        environment = clean_environment(account, self._layout.home)
+        result = self._host.run(argv, environment=environment, cwd=self._layout.root, timeout_seconds=60.0)
+        if result.status != 0 or not result.stdout.strip():
+            raise CiError(
+                f"The runner in '{self._target.tree}' does not start on this host "
+                f"({' '.join((result.stderr or result.stdout).split())[-200:] or result.status}); is it made "
+                "for this architecture, and are its libraries installed?"
+            )
+        return result.stdout.strip().splitlines()[-1].strip()
+
+    def _configure(self, token: str, *, replace: bool) -> None:
+        target = self._target
+        forget_record(self._layout, REGISTRATION)
+        agent_id = configure(
+            self._host.run,
+            self._layout,
+            account_of(target.user),
+            target.registration,
+            labels=target.labels,
+            token=token,
+            replace=replace,
+        )
+        record = {
+            "fingerprint": target.registration.fingerprint,
+            "agent_id": agent_id,
+            "url": target.registration.url,
+        }
+        write_record(self._layout, REGISTRATION, record)
+
+    def _write_files(self) -> None:
+        for entry in self._target.files:
+            write(entry)
+
+    def _start(self) -> None:
+        unit, run = self._target.unit, self._host.run
+        if self._unit_state().needs_reload:
+            systemd.daemon_reload(run)
+        if not self._unit_state().enabled:
+            systemd.enable(run, unit)
+        systemd.start(run, unit)
+        deadline = self._host.now() + _START_SECONDS
+        while not self._unit_state().running:
+            if self._host.now() >= deadline:
+                raise CiError(f"{unit} does not stay up; see 'journalctl -u {unit}' on the host.")
+            self._host.sleep(1.0)
+        write_record(self._layout, APPLIED, {"start_digest": self.start_digest})
+
+    def _start_again(self) -> None:
+        """Let the former state work on after a failure; the failure itself is what the user has to hear
+        of.
+        """
+        with contextlib.suppress(CiError):
+            systemd.start(self._host.run, self._target.unit)
+
+    def _unit_state(self) -> systemd.Unit:
+        return systemd.show(self._host.run, [self._target.unit])[self._target.unit]
+
+    def _remove_files(self) -> None:
+        """Take away everything of the instance; its account too, when it lives in there."""
+        run, layout = self._host.run, self._layout
+        if self._unit_state().enabled:
+            systemd.disable(run, self._target.unit)
+        if os.path.isdir(self._drop_ins):
+            shutil.rmtree(self._drop_ins)
+            systemd.daemon_reload(run)
+        if os.path.isdir(layout.root):
+            shutil.rmtree(layout.root)
+        remove_account(run, self._target.user, layout.home)
+
+
+def remove_account(run: Run, name: str, home: str) -> None:
+    """Remove the account ``name`` if ``home`` is its home; one made by somebody else stays."""
+    listed = run(["getent", "passwd", name])
+    fields = listed.stdout.strip().split(":")
+    if listed.status != 0 or len(fields) < 7 or fields[5] != home:
+        return
+    result = run(["userdel", name])
+    if result.status != 0:
+        raise CiError(
+            f"Account '{name}' could not be removed ({' '.join(result.stderr.split())[-200:]}); end its "
+            "processes and run again."
+        )
+
+
+def _keep(entry: Entry) -> None:
+    if not as_wanted(entry, look(entry.path)):
+        write(entry)
+
+
+def _text(path: str) -> Optional[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return None

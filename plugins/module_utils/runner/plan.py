@@ -1,0 +1,171 @@
+"""The decision what to do with one instance: a pure function of what is wanted, what is here, and what
+GitHub says.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Optional
+
+from ..errors import CiError
+from .labels import same_labels
+
+
+class Step(str, enum.Enum):
+    """One thing to do. The last two are done by the controller, all others on the host, in the order of the
+    plan.
+    """
+
+    STOP = "stop"  # waits for a running job first, always
+    LINK_TREE = "link_tree"
+    CONFIGURE = "configure"
+    WRITE_FILES = "write_files"
+    START = "start"
+    DISABLE = "disable"
+    REMOVE_FILES = "remove_files"
+    SET_LABELS = "set_labels"
+    DELETE_REGISTRATION = "delete_registration"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One instance as it should be.
+
+    ``fingerprint`` is that of the registration, ``tree`` identifies the runner's files, ``start_digest`` is
+    the digest of all that a listener reads at its start; ``replace`` says which foreign registration of the
+    same name may be taken over: ``never``, ``offline`` or ``always``.
+    """
+
+    name: str
+    state: str
+    fingerprint: str
+    tree: str
+    start_digest: str
+    labels: tuple[str, ...]
+    replace: str = "offline"
+
+
+@dataclass(frozen=True)
+class Local:
+    """One instance as the host has it; empty texts where nothing is known."""
+
+    exists: bool = False
+    agent_id: Optional[int] = None
+    fingerprint: str = ""
+    tree: str = ""
+    start_digest: str = ""
+    files_current: bool = False
+    active: bool = False
+    enabled: bool = False
+
+
+@dataclass(frozen=True)
+class Remote:
+    """One registration as GitHub shows it."""
+
+    id: int
+    online: bool
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do, what it comes to, and why."""
+
+    outcome: str
+    steps: tuple[Step, ...] = ()
+    reason: str = ""
+
+
+UNCHANGED = Plan("unchanged")
+
+
+def plan(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:
+    """Return the plan for one instance; raises CiError when its name belongs to somebody else.
+
+    GitHub's ``status`` and ``busy`` never cause anything to be torn down: both are wrong after the host slept
+    (actions/runner 3448, 4422). ``online`` only protects a foreign registration.
+    """
+    if wanted.state == "absent":
+        return _plan_absent(wanted, local, remote)
+    if wanted.state == "drained":
+        return _plan_drained(local, remote)
+    return _plan_present(wanted, local, remote)
+
+
+def _plan_present(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:
+    reason = _registration_reason(wanted, local, remote)
+    tree = (Step.LINK_TREE,) if local.tree != wanted.tree else ()
+    if reason:
+        _check_takeover(wanted, local, remote)
+        steps = (*_stop(local), *tree, Step.CONFIGURE, Step.WRITE_FILES, Step.START)
+        return Plan("registered" if remote is None else "replaced", steps, reason)
+    labels = () if remote is None or same_labels(wanted.labels, remote.labels) else (Step.SET_LABELS,)
+    restart_reason = _restart_reason(wanted, local)
+    if restart_reason:
+        return Plan("updated", (*_stop(local), *tree, Step.WRITE_FILES, Step.START, *labels), restart_reason)
+    if not local.active or not local.enabled:
+        return Plan("updated", (Step.START, *labels), "the unit is not running or not enabled")
+    return Plan("relabelled", labels, "the labels differ") if labels else UNCHANGED
+
+
+def _registration_reason(wanted: Wanted, local: Local, remote: Optional[Remote]) -> str:
+    """Return why the instance has to be registered, or an empty text."""
+    if local.agent_id is None:
+        return "the instance is not registered"
+    if local.fingerprint != wanted.fingerprint:
+        return "the registration is not known to be of these options"
+    if remote is None:
+        return "the registration was deleted on GitHub"
+    if remote.id != local.agent_id:
+        return "the name belongs to another registration now"
+    return ""
+
+
+def _restart_reason(wanted: Wanted, local: Local) -> str:
+    """Return why the listener has to be restarted, or an empty text."""
+    if local.tree != wanted.tree:
+        return "the runner's version or files differ"
+    if not local.files_current:
+        return "the environment or path differs"
+    if local.start_digest != wanted.start_digest:
+        return "the unit differs from the one that was started"
+    return ""
+
+
+def _stop(local: Local) -> tuple[Step, ...]:
+    return (Step.STOP,) if local.active else ()
+
+
+def _check_takeover(wanted: Wanted, local: Local, remote: Optional[Remote]) -> None:
+    """Raise CiError when registering would throw out a runner that is not known to be this one."""
+    if remote is None or remote.id == local.agent_id or wanted.replace == "always":
+        return
+    if wanted.replace == "offline" and not remote.online:
+        return
+    state = "online" if remote.online else "offline"
+    raise CiError(
+        f"Runner name '{wanted.name}' is taken by another registration (id {remote.id}, {state}); choose "
+        "another name, remove that runner, or allow it with replace=always."
+    )
+
+
+def _plan_absent(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:
+    here = (*_stop(local), Step.REMOVE_FILES) if local.exists or local.active or local.enabled else ()
+    ours = remote is not None and (
+        remote.id == local.agent_id or not remote.online or wanted.replace == "always"
+    )
+    there = (Step.DELETE_REGISTRATION,) if ours else ()
+    if not here and not there:
+        return UNCHANGED
+    return Plan("removed", here + there, "the instance is not wanted any more")
+
+
+def _plan_drained(local: Local, remote: Optional[Remote]) -> Plan:
+    """Labels first, so that nothing new comes; the default labels cannot be taken off, the stop ends those
+    too.
+    """
+    labels = (Step.SET_LABELS,) if remote is not None and remote.labels else ()
+    stop = _stop(local) + ((Step.DISABLE,) if local.enabled else ())
+    return Plan("drained", labels + stop, "the instance is to rest") if labels or stop else UNCHANGED

@@ -1,0 +1,170 @@
+"""From the inventory's instances to everything that is derived from them: accounts, directories, units,
+options.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ..errors import CiError
+from .environment import env_text, path_text
+from .labels import custom_labels
+from .layout import Layout, check_base_dir, instance_directories, instance_layout
+from .naming import check_distinct, check_name, instance_unit, instance_user
+from .registration import check_work_dir
+from .resources import SLICE, ResourceClass, resource_class
+
+STATES = ("present", "absent", "drained")
+_HEADER = "# This file is kept by Ansible (coldvox.ci). What is changed here by hand is overwritten.\n"
+
+
+@dataclass(frozen=True)
+class PoolDefaults:
+    """What holds for every instance of a host unless the instance or its class says otherwise."""
+
+    base_dir: str
+    labels: Sequence[str] = ()
+    resource_classes: Optional[Mapping[str, Mapping[str, Any]]] = None
+    environment: Optional[Mapping[str, object]] = None
+    path: Sequence[str] = ()
+    state: str = "present"
+    unit_dir: str = "/etc/systemd/system"
+
+
+@dataclass(frozen=True)
+class PoolInstance:
+    """One instance, complete."""
+
+    options: dict[str, Any]
+    layout: Layout
+    limits: Optional[ResourceClass]
+
+    @property
+    def user(self) -> str:
+        return str(self.options["user"])
+
+    @property
+    def drop_in(self) -> str:
+        """The unit's settings that differ from instance to instance, as a systemd drop-in."""
+        limits = self.limits.directives if self.limits else {"Slice": SLICE}
+        lines = [
+            f"User={self.user}",
+            f"Group={self.user}",
+            f'Environment="PATH={path_text(self.options["path"])}"',
+        ]
+        lines += [f"{key}={value}" for key, value in limits.items()]
+        if os.path.isabs(self.options["work_dir"]):
+            lines.append(f"ReadWritePaths={self.options['work_dir']}")
+        return _HEADER + "[Service]\n" + "\n".join(lines) + "\n"
+
+
+def resolve_pool(instances: Sequence[Mapping[str, Any]], defaults: PoolDefaults) -> dict[str, Any]:
+    """Return the pool as plain data.
+
+    ``instances``: options for the module, absent ones included; and for the ones to be kept ``users`` (name,
+    home, description), ``directories`` (path, mode, owner, group) and ``drop_ins`` (path, content). Raises
+    CiError with the name of the instance for everything that cannot work.
+    """
+    check_base_dir(defaults.base_dir)
+    pool = [_resolve(given, defaults) for given in instances]
+    check_distinct([item.options["name"] for item in pool])
+    kept = [item for item in pool if item.options["state"] != "absent"]
+    _check_counts(kept)
+    return {
+        "instances": [item.options for item in pool],
+        "users": [
+            {
+                "name": item.user,
+                "home": item.layout.home,
+                "description": f"GitHub runner {item.options['name']}",
+            }
+            for item in kept
+        ],
+        "directories": [
+            directory._asdict()
+            for item in kept
+            for directory in instance_directories(item.layout, item.user, item.options["work_dir"])
+        ],
+        "drop_ins": [
+            {"path": drop_in_path(defaults.unit_dir, item.options["name"]), "content": item.drop_in}
+            for item in kept
+        ],
+    }
+
+
+def drop_in_path(unit_dir: str, name: str) -> str:
+    """Return where the settings of the instance ``name`` lie."""
+    return f"{unit_dir}/{instance_unit(name)}.d/10-instance.conf"
+
+
+def _resolve(given: Mapping[str, Any], defaults: PoolDefaults) -> PoolInstance:
+    name = check_name(str(given.get("name", "")))
+    try:
+        return _resolved(name, given, defaults)
+    except CiError as error:
+        raise CiError(f"Runner instance '{name}': {error}") from error
+
+
+def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> PoolInstance:
+    layout = instance_layout(defaults.base_dir, name)
+    wanted = str(given.get("resource_class") or "")
+    limits = resource_class(wanted, defaults.resource_classes or {}) if wanted else None
+    default_labels = bool(given.get("default_labels", True))
+    labels = [*defaults.labels, *(given.get("labels") or ()), *(limits.labels if limits else ())]
+    environment = _environment(given, defaults, limits, layout)
+    path = [f"{layout.home}/.cargo/bin", *(str(entry) for entry in defaults.path)]
+    env_text(environment)
+    path_text(path)
+    options: dict[str, Any] = {
+        "name": name,
+        "user": instance_user(name),
+        "labels": list(custom_labels([str(label) for label in labels], default_labels=default_labels)),
+        "default_labels": default_labels,
+        "group": str(given.get("group") or ""),
+        "work_dir": check_work_dir(str(given.get("work_dir") or "_work")),
+        "ephemeral": bool(given.get("ephemeral", False)),
+        "state": _state(given, defaults),
+        "environment": environment,
+        "path": path,
+    }
+    return PoolInstance(options, layout, limits)
+
+
+def _state(given: Mapping[str, Any], defaults: PoolDefaults) -> str:
+    """Return the instance's state; a pool that is to go or to rest takes all its instances along."""
+    state = str(given.get("state") or "present")
+    if state not in STATES:
+        raise CiError(f"state '{state}' is not one of {', '.join(STATES)}.")
+    return state if defaults.state == "present" or state == "absent" else defaults.state
+
+
+def _environment(
+    given: Mapping[str, Any], defaults: PoolDefaults, limits: Optional[ResourceClass], layout: Layout
+) -> dict[str, str]:
+    """Return the job environment, the more specific over the more general; cargo's registry cache is the
+    instance's own.
+    """
+    merged: dict[str, object] = {"CARGO_HOME": f"{layout.home}/.cargo"}
+    merged.update(limits.job_environment if limits else {})
+    merged.update(defaults.environment or {})
+    merged.update(limits.environment if limits else {})
+    merged.update(given.get("environment") or {})
+    return {
+        key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in merged.items()
+    }
+
+
+def _check_counts(kept: Sequence[PoolInstance]) -> None:
+    """Raise CiError when a class has more instances on this host than it allows at once."""
+    counts = Counter(item.limits.name for item in kept if item.limits)
+    for item in kept:
+        limits = item.limits
+        if limits and limits.max_instances is not None and counts[limits.name] > limits.max_instances:
+            raise CiError(
+                f"Resource class '{limits.name}' allows {limits.max_instances} instances on a host, the pool "
+                f"has {counts[limits.name]}; use another class or raise max_instances."
+            )

@@ -1,0 +1,45 @@
+"""Our own notes about an instance, small JSON files that root alone can write."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from ..file_state import Entry, look
+from ..files import Change, apply
+from .layout import Layout
+
+REGISTRATION = "registration.json"
+TREE = "tree.json"
+APPLIED = "applied.json"
+
+
+def read_record(layout: Layout, name: str) -> dict[str, Any]:
+    """Return the note ``name``; an empty one when it is missing or broken, which then counts as not known."""
+    try:
+        with open(layout.record(name), encoding="utf-8") as file:
+            data = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def write_record(layout: Layout, name: str, data: dict[str, Any]) -> None:
+    """Write the note ``name`` at once or not at all."""
+    write(root_file(layout.record(name), json.dumps(data, sort_keys=True) + "\n"))
+
+
+def forget_record(layout: Layout, name: str) -> None:
+    """Remove the note ``name``, so that an interruption leaves "not known" and never something wrong."""
+    apply(Change(layout.record(name), look(layout.record(name)), None))
+
+
+def root_file(path: str, text: str) -> Entry:
+    """Return a file that jobs may read and cannot write."""
+    return Entry(path, "file", 0o644, str(os.geteuid()), str(os.getegid()), content=text.encode())
+
+
+def write(entry: Entry) -> None:
+    """Bring ``entry`` to its state, atomically."""
+    apply(Change(entry.path, look(entry.path), entry))

@@ -1,0 +1,119 @@
+"""The runner's own files in an instance: hard links into one verified tree of the store, so that ten
+instances cost one.
+
+Real files and directories, never a symbolic link to ``bin``: the runner finds its root from the real path of
+its program. A job cannot write them, they belong to root; ``root/bin`` as a link is the trace of a
+self-update.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import shutil
+import stat
+
+from ..errors import CiError
+from .layout import Layout
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_ENTRY_POINTS = ("run.sh", "config.sh", "bin/Runner.Listener")
+_LEFT_BY_UPDATES = re.compile(r"(?:bin|externals)\.[0-9.]+")
+
+
+def tree_identity(tree: str) -> str:
+    """Return what names the tree's contents: its digest in the store, or a digest of its listing
+    elsewhere.
+    """
+    name = os.path.basename(os.path.normpath(tree))
+    if _DIGEST.fullmatch(name):
+        return name
+    digest = hashlib.sha256()
+    for folder, folders, files in os.walk(tree):
+        folders.sort()
+        for file in sorted(files):
+            status = os.lstat(os.path.join(folder, file))
+            digest.update(
+                f"{os.path.relpath(folder, tree)}/{file} {status.st_size} {status.st_mtime_ns}\n".encode()
+            )
+    return digest.hexdigest()
+
+
+def check_tree(tree: str) -> None:
+    """Raise CiError unless ``tree`` is an unpacked runner."""
+    missing = [path for path in _ENTRY_POINTS if not os.path.isfile(os.path.join(tree, path))]
+    if missing:
+        raise CiError(
+            f"'{tree}' is not an unpacked runner, it has no {', '.join(missing)}; give the path of the "
+            "runner's tree in the store as archive."
+        )
+
+
+def is_linked(layout: Layout, tree: str) -> bool:
+    """Return whether the instance's entry points still are those of ``tree``."""
+    return all(_same_file(layout.file(path), os.path.join(tree, path)) for path in _ENTRY_POINTS) and not any(
+        os.path.islink(layout.file(name)) for name in ("bin", "externals")
+    )
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        mine, theirs = os.lstat(one), os.lstat(other)
+    except OSError:
+        return False
+    if mine.st_dev == theirs.st_dev and mine.st_ino == theirs.st_ino:
+        return True
+    # A copy, where the store is on another file system.
+    same = (mine.st_size, stat.S_IMODE(mine.st_mode)) == (theirs.st_size, stat.S_IMODE(theirs.st_mode))
+    return (
+        same and stat.S_ISREG(mine.st_mode) and mine.st_uid == theirs.st_uid and mine.st_dev != theirs.st_dev
+    )
+
+
+def link_tree(tree: str, layout: Layout) -> None:
+    """Put the files of ``tree`` into the instance, which must not run.
+
+    Everything is laid out aside first, and moved in by renames; whatever had one of the names goes away, be
+    it the old version, a link of a self-update, or something a job put there.
+    """
+    check_tree(tree)
+    incoming, outgoing = layout.record("incoming"), layout.record("outgoing")
+    for leftover in (incoming, outgoing):
+        if os.path.lexists(leftover):
+            shutil.rmtree(leftover)
+    _link_folder(tree, incoming)
+    os.mkdir(outgoing, 0o700)
+    for name in sorted(os.listdir(incoming)):
+        if os.path.lexists(layout.file(name)):
+            os.rename(layout.file(name), os.path.join(outgoing, name))
+        os.rename(os.path.join(incoming, name), layout.file(name))
+    for name in os.listdir(layout.root):
+        if _LEFT_BY_UPDATES.fullmatch(name):
+            os.rename(layout.file(name), os.path.join(outgoing, name))
+    os.rmdir(incoming)
+    shutil.rmtree(outgoing)
+
+
+def _link_folder(source: str, target: str) -> None:
+    os.mkdir(target)
+    shutil.copymode(source, target)  # 0755 in the store, whatever the umask is here
+    for entry in os.scandir(source):
+        place = os.path.join(target, entry.name)
+        if entry.is_dir(follow_symlinks=False):
+            _link_folder(entry.path, place)
+        elif entry.is_symlink():
+            os.symlink(os.readlink(entry.path), place)
+        else:
+            _link_file(entry.path, place)
+
+
+def _link_file(source: str, target: str) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        # Another file system, one without hard links, or a file that has as many as it can.
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
+            raise
+        shutil.copy2(source, target, follow_symlinks=False)

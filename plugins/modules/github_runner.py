@@ -1,0 +1,289 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the coldvox.ci contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: github_runner
+short_description: Keep a host's pool of GitHub Actions runners
+version_added: 0.1.0
+author: ColdVox maintainers (@Coldaine)
+description:
+  - Registers, runs, relabels, drains and removes all runner instances of a host by one call.
+  - The controller holds the credential, lists the runners once, and mints a one-hour registration token only
+    when an instance has to be registered. Neither token nor key of the credential reaches the host.
+  - Every instance has a directory, an account and a systemd unit C(coldvox-runner@NAME.service) of its own.
+    Account and unit are made by the role P(coldvox.ci.github_runner#role); this module starts, restarts and
+    stops the units.
+  - Labels change through the REST API, with no restart. A new registration is made only when the URL, group,
+    work directory, O(instances[].ephemeral) or O(instances[].default_labels) changes, or when it was lost.
+  - A running job is never ended. What needs a restart waits for the instance's C(Runner.Worker) process to
+    end. What GitHub says about C(busy) and C(status) is not taken as evidence.
+extends_documentation_fragment:
+  - coldvox.ci.attributes
+  - coldvox.ci.attributes.actiongroup_github
+  - coldvox.ci.github
+attributes:
+  check_mode:
+    details:
+      - Predicts every outcome and mints no token.
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  instances:
+    description:
+      - The runners of this host. One that is not listed is left alone; remove it by
+        O(instances[].state=absent).
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description:
+          - The runner's name at GitHub, its directory and its unit. 1 to 64 of the characters C(A-Z a-z 0-9
+            . _ -).
+        type: str
+        required: true
+      user:
+        description:
+          - Account that runs the jobs. By default the one that P(coldvox.ci.runner_user#filter) gives.
+        type: str
+      labels:
+        description: Labels beside V(self-hosted), V(Linux) and the architecture, which come by themselves.
+        type: list
+        elements: str
+        default: []
+      default_labels:
+        description: Whether the runner takes the labels that come by themselves.
+        type: bool
+        default: true
+      group:
+        description: Runner group of the organization or enterprise; empty for the default group.
+        type: str
+        default: ""
+      work_dir:
+        description:
+          - Where jobs work; a relative path lies in the instance's directory. An absolute one is not removed
+            with it.
+        type: str
+        default: _work
+      ephemeral:
+        description:
+          - Whether the runner takes one job only; it is registered again by the next run of this module.
+        type: bool
+        default: false
+      environment:
+        description:
+          - Variables for every job, written to C(.env). Each can be read by each job, so never a secret.
+        type: dict
+        default: {}
+      path:
+        description: Search path of every job, written to C(.path).
+        type: list
+        elements: str
+        default: []
+      state:
+        description: As O(state), which it follows unless O(state=present).
+        type: str
+        choices: [present, absent, drained]
+  archive:
+    description:
+      - Path of the unpacked runner on the host, as M(coldvox.ci.artifact) returns it. Instances are hard
+        links into it.
+      - Required for instances that are to be present.
+    type: path
+  base_dir:
+    description: Directory that holds one directory per instance.
+    type: path
+    default: /var/lib/actions-runner
+  unit_dir:
+    description: Where the unit files of the role lie; a change of them restarts an idle instance.
+    type: path
+    default: /etc/systemd/system
+  replace:
+    description: Which registration of the same name, made by somebody else, may be taken over.
+    type: str
+    choices: [never, offline, always]
+    default: offline
+  drain_timeout_seconds:
+    description:
+      - How long to wait for a running job before a restart, stop or removal is given up, with the job alive.
+    type: int
+    default: 1800
+  online_timeout_seconds:
+    description: How long a runner that was started may take to be online at GitHub.
+    type: int
+    default: 60
+  state:
+    description:
+      - V(present) registers and runs the instances.
+      - V(drained) takes the custom labels off, waits for the running job and stops the instance, which stays
+        registered.
+      - V(absent) does that too, and removes the registration, the directory and the account.
+    type: str
+    choices: [present, absent, drained]
+    default: present
+  registered:
+    description:
+      - GitHub's view of the instances. Filled in by the action plugin; what is given here is overwritten.
+    type: list
+    elements: dict
+    default: []
+  registration_token:
+    description: Token for C(config.sh). Filled in by the action plugin; what is given here is overwritten.
+    type: str
+requirements:
+  - systemd, and C(setpriv) of util-linux, on the host.
+"""
+
+EXAMPLES = r"""
+- name: Two runners on this host
+  coldvox.ci.github_runner:
+    url: https://github.com/Coldaine/ColdVox
+    token: "{{ vault_github_runner_token }}"
+    archive: "{{ runner_artifact.artifacts[0].path }}"
+    instances:
+      - name: laptop-extra
+        labels: [fedora, nobara, heavy-build]
+      - name: laptop-extra-lint
+        labels: [fedora, nobara, fast-lint]
+
+- name: Let one finish its job and rest
+  coldvox.ci.github_runner:
+    url: https://github.com/Coldaine/ColdVox
+    app_id: "123456"
+    app_key: "{{ lookup('ansible.builtin.file', 'app.pem') }}"
+    instances:
+      - name: laptop-extra
+        state: drained
+"""
+
+RETURN = r"""
+runners:
+  description: The instances in the order given.
+  returned: always, unless the options are wrong
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the runner.
+      type: str
+    id:
+      description: Its id at GitHub; null when it is not registered.
+      type: int
+    status:
+      description: GitHub's view, V(online) or V(offline); it can be wrong after the host slept.
+      type: str
+    busy:
+      description: GitHub's view; it can be wrong.
+      type: bool
+    labels:
+      description: All its labels at GitHub.
+      type: list
+      elements: str
+    version:
+      description: Version of the runner as GitHub knows it.
+      type: str
+    outcome:
+      description:
+        - What was done, or would be in check mode. V(unchanged), V(registered), V(replaced) (registered anew
+          in place of a registration), V(updated) (files, environment or unit renewed, or started),
+          V(relabelled), V(drained), V(removed).
+      type: str
+    reason:
+      description: Why; empty when nothing was done.
+      type: str
+    steps:
+      description: What it took, in order.
+      type: list
+      elements: str
+    unit:
+      description: The systemd unit.
+      type: str
+    user:
+      description: The account that runs the jobs.
+      type: str
+  sample:
+    - name: laptop-extra
+      id: 23
+      status: online
+      busy: false
+      labels: [self-hosted, Linux, X64, fedora, nobara]
+      version: 2.336.0
+      outcome: unchanged
+      reason: ""
+      steps: []
+      unit: coldvox-runner@laptop-extra.service
+      user: ci-laptop-extra
+failed_instances:
+  description: Names of the instances that could not be brought to their state; all others were.
+  returned: failure on the host
+  type: list
+  elements: str
+"""
+
+import platform
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.process import run
+from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.instance import Host
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Remote
+
+
+def pool_of(params: dict[str, Any]) -> converge.Pool:
+    """Return the wanted pool that the module's parameters describe."""
+    return converge.Pool(
+        url=params["url"] or "",
+        instances=normal_instances(params),
+        base_dir=params["base_dir"],
+        archive=params["archive"] or "",
+        replace=params["replace"],
+        registered={
+            one["name"].lower(): Remote(
+                int(one["id"]), one["status"] == "online", tuple(one["custom_labels"])
+            )
+            for one in params["registered"]
+        },
+        machine=platform.machine(),
+    )
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=RUNNER_SPEC, supports_check_mode=True)
+    host = Host(
+        run=run,
+        sleep=time.sleep,
+        now=time.monotonic,
+        unit_dir=module.params["unit_dir"],
+        drain_timeout_seconds=module.params["drain_timeout_seconds"],
+    )
+    token = module.params["registration_token"] or ""
+    try:
+        items = converge.survey(pool_of(module.params), host)
+        waits_for_token = converge.needs_token(items) and not token
+        if not module.check_mode and not waits_for_token:
+            converge.converge(items, token=token)
+    except CiError as error:
+        module.fail_json(msg=str(error), **error.details)
+    result: dict[str, Any] = {
+        "changed": any(item.plan.steps for item in items),
+        "runners": [item.answer for item in items],
+        "needs_registration_token": waits_for_token,
+    }
+    if module._diff:
+        result["diff"] = converge.diff(items)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
