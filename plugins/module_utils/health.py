@@ -88,15 +88,12 @@ def _penalty(signal: str, value: Any, steps: Sequence[Mapping[str, Any]]) -> lis
 
 
 def _applies(signal: str, value: Any, step: Mapping[str, Any]) -> bool:
-    if "equals" in step:
-        if isinstance(value, bool):
-            return value == bool(step["equals"])
-        raise CiError(
-            f"The metric '{signal}' is {value!r}, but its policy compares a truth value; give true or false."
-        )
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise CiError(f"The metric '{signal}' is {value!r}, but its policy compares a number; give one.")
-    return bool(value > step["above"])
+    if "equals" in step and isinstance(value, bool):
+        return bool(value == step["equals"])
+    if "above" in step and _is_number(value):
+        return bool(value > step["above"])
+    wanted = "true or false" if "equals" in step else "a number"
+    raise CiError(f"The metric '{signal}' is {value!r}, but its policy compares {wanted}; give {wanted}.")
 
 
 def _judge(score: int, verdicts: Iterable[Mapping[str, Any]], fallback_allowed: bool) -> dict[str, str]:
@@ -119,23 +116,30 @@ def merged_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         known = ", ".join(DEFAULT_POLICY)
         raise CiError(f"The health policy has the unknown key '{unknown[0]}'; its keys are {known}.")
-    effective = {**DEFAULT_POLICY, **policy}
-    effective["penalties"] = {**DEFAULT_POLICY["penalties"], **policy.get("penalties", {})}
-    for signal, steps in effective["penalties"].items():
-        for step in steps:
-            _check_step(signal, step)
-    for verdict in effective["verdicts"]:
+    penalties = policy.get("penalties", {})
+    if not isinstance(penalties, Mapping):
+        raise CiError("The health policy has no 'penalties' as a dictionary; give signals with their steps.")
+    merged = {**DEFAULT_POLICY, **policy, "penalties": {**DEFAULT_POLICY["penalties"], **penalties}}
+    for signal, steps in merged["penalties"].items():
+        if not isinstance(steps, (list, tuple)) or not all(map(_is_step, steps)):
+            raise CiError(
+                f"The health policy for '{signal}' is {steps!r}; give a list of steps, each 'above' with a "
+                "number or 'equals' with true or false, and 'points' as a whole number of 0 or more."
+            )
+    for verdict in merged["verdicts"]:
         missing = [key for key in _VERDICT_KEYS if key not in verdict]
         if missing:
-            raise CiError(f"A verdict of the health policy has no '{missing[0]}': {dict(verdict)!r}; add it.")
-    return effective
+            raise CiError(f"A verdict of the health policy has no '{missing[0]}': {verdict!r}; add it.")
+    return merged
 
 
-def _check_step(signal: str, step: Mapping[str, Any]) -> None:
-    points = step.get("points")
-    known = set(step) in ({"above", "points"}, {"equals", "points"})
-    if not known or not isinstance(points, int) or points < 0:
-        raise CiError(
-            f"The health policy for '{signal}' has the step {dict(step)!r}; a step is 'above' with a number "
-            "or 'equals' with true or false, and 'points' as a whole number of 0 or more."
-        )
+def _is_step(step: Any) -> bool:
+    if not isinstance(step, Mapping) or not isinstance(step.get("points"), int) or step["points"] < 0:
+        return False
+    if set(step) == {"equals", "points"}:
+        return isinstance(step["equals"], bool)
+    return set(step) == {"above", "points"} and _is_number(step["above"])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,32 @@
+"""The filter as a template meets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.coldvox.ci.plugins.filter.health_score import FilterModule
+
+health_score = FilterModule().filters()["health_score"]
+
+
+def test_the_filter_judges_and_takes_a_policy() -> None:
+    metrics = {"load_1m": 9.0}
+    assert health_score(metrics)["score"] == 60
+    assert health_score(metrics, policy={"penalties": {"load_1m": []}})["score"] == 100
+    assert health_score(metrics, policy=None)["score"] == 60
+
+
+@pytest.mark.parametrize(
+    ("metrics", "policy", "message"),
+    [
+        ("load_1m=9", None, "takes metrics as a dictionary, not as str"),
+        ({}, [1], "takes policy as a dictionary, not as list"),
+        ({}, {"penalty": {}}, "unknown key 'penalty'"),
+        ({"load_1m": "high"}, None, "metric 'load_1m' is 'high'"),
+    ],
+)
+def test_what_cannot_be_judged_is_an_error_of_the_template(metrics: Any, policy: Any, message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=message):
+        health_score(metrics, policy)

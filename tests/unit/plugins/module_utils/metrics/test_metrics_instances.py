@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import (
+    Process,
+    Unit,
+    busy_shares,
+    describe,
+    parse_units,
+    unit_name,
+)
+
+BASE = "/var/lib/actions-runner"
+HEAVY, LIGHT = "laptop-extra-heavy", "laptop-extra-light"
+
+SHOWN = """Id=coldvox-runner@laptop-extra-heavy.service
+ActiveState=active
+MemoryCurrent=104857600
+CPUUsageNSec=2000000000
+
+Id=coldvox-runner@laptop-extra-light.service
+ActiveState=inactive
+MemoryCurrent=[not set]
+CPUUsageNSec=18446744073709551615
+"""
+
+
+def cgroup(instance: str) -> str:
+    return f"0::/system.slice/system-coldvox.slice/{unit_name(instance)}\n"
+
+
+def process(pid: int, program: str, instance: str = HEAVY, group: str | None = None) -> Process:
+    path = f"{BASE}/{instance}/bin/{program}"
+    return Process(pid, [path, "spawnclient"], cgroup(instance) if group is None else group)
+
+
+def pids(*processes: Process) -> tuple[int | None, int | None, bool]:
+    (found,) = describe([HEAVY], BASE, processes, {}, {})
+    return found["listener_pid"], found["worker_pid"], found["busy"]
+
+
+def test_units_are_read_with_what_systemd_accounts() -> None:
+    assert parse_units(SHOWN) == {
+        unit_name(HEAVY): Unit(active=True, cpu_nanoseconds=2_000_000_000, memory_bytes=104857600),
+        unit_name(LIGHT): Unit(active=False, cpu_nanoseconds=None, memory_bytes=None),
+    }
+
+
+def test_a_listener_alone_is_idle_and_a_worker_is_a_job() -> None:
+    assert pids(process(10, "Runner.Listener")) == (10, None, False)
+    assert pids(process(10, "Runner.Listener"), process(11, "Runner.Worker")) == (10, 11, True)
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        pytest.param("12:memory:/\n1:name=systemd:" + cgroup(HEAVY)[3:], id="hybrid hierarchy"),
+        pytest.param(f"0::/docker/abc/system.slice/{unit_name(HEAVY)}\n", id="host in a container"),
+        pytest.param(cgroup(HEAVY).strip() + "/job\n", id="group of the job below the unit"),
+    ],
+)
+def test_a_process_is_found_in_every_layout_of_control_groups(group: str) -> None:
+    assert pids(process(10, "Runner.Worker", group=group)) == (None, 10, True)
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        pytest.param(process(10, "Runner.Worker", group=cgroup(LIGHT)), id="in another instance's unit"),
+        pytest.param(process(10, "Runner.Worker", group="0::/user.slice\n"), id="outside of all units"),
+        pytest.param(
+            process(10, "Runner.Worker", group=f"0::/user.slice/x-{unit_name(HEAVY)}\n"),
+            id="unit of similar name",
+        ),
+        pytest.param(Process(10, ["/bin/sleep", "Runner.Worker"], cgroup(HEAVY)), id="name as an argument"),
+        pytest.param(Process(10, ["/tmp/Runner.Worker"], cgroup(HEAVY)), id="program from elsewhere"),
+        pytest.param(
+            Process(10, ["vim", "-R", f"{BASE}/{HEAVY}/bin/Runner.Worker"], cgroup(HEAVY)),
+            id="path far behind",
+        ),
+    ],
+)
+def test_a_look_alike_is_no_job(stranger: Process) -> None:
+    assert pids(stranger) == (None, None, False)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        pytest.param(["/usr/bin/python3", f"{BASE}/{HEAVY}/bin/Runner.Worker"], id="script with interpreter"),
+        pytest.param([f"{BASE}/{HEAVY}/bin.2.336.0/Runner.Worker"], id="after an update of itself"),
+    ],
+)
+def test_a_worker_is_known_however_it_is_started(argv: list[str]) -> None:
+    assert pids(Process(10, argv, cgroup(HEAVY))) == (None, 10, True)
+
+
+def test_one_instance_name_that_begins_like_another_takes_nothing_from_it() -> None:
+    longer = f"{HEAVY}-2"
+    found = describe([HEAVY, longer], BASE, [process(10, "Runner.Worker", longer)], {}, {})
+    assert [each["busy"] for each in found] == [False, True]
+
+
+def test_accounts_come_from_the_unit() -> None:
+    heavy, light = describe([HEAVY, LIGHT], BASE, [], parse_units(SHOWN), {unit_name(HEAVY): 12.5})
+    assert (heavy["unit_active"], heavy["cpu_percent"], heavy["memory_bytes"]) == (True, 12.5, 104857600)
+    assert (light["unit_active"], light["cpu_percent"], light["memory_bytes"]) == (False, 0.0, 0)
+
+
+def test_a_silent_systemd_leaves_accounts_unknown() -> None:
+    (found,) = describe([HEAVY], BASE, [], {}, {})
+    assert found["unit_active"] is found["cpu_percent"] is found["memory_bytes"] is None
+
+
+def test_a_share_is_of_all_cores() -> None:
+    before = {"a": Unit(True, 1_000_000_000, 0), "b": Unit(True, None, 0)}
+    after = {"a": Unit(True, 3_000_000_000, 0), "b": Unit(True, 5, 0), "new": Unit(True, 5, 0)}
+    assert busy_shares(before, after, seconds=2.0, cpu_count=4) == {"a": 25.0}

@@ -1,0 +1,256 @@
+"""Whole samples from an imagined machine, whose sources are taken away one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import Process, unit_name
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Target, take_samples
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sources import DiskSpace, Sources
+from ansible_collections.coldvox.ci.plugins.module_utils.process import Result
+
+TARGET = Target(
+    base_dir="/runners",
+    store_dir="/store",
+    models_dir="/store/models",
+    rust_dirs=["/rustup", "/cargo"],
+    github_url="https://github.com",
+)
+DIRECTORIES = {
+    "/runners": ["two", "one", "stray"],
+    "/runners/one": ["bin", "_work"],
+    "/runners/two": ["bin"],
+    "/runners/stray": [],
+    "/store/models": ["small", "large"],
+    "/store/models/small": ["am"],
+    "/store/models/large": ["am"],
+}
+SIZES = {"/store": 5000, "/store/models/small": 40, "/store/models/large": 400, "/rustup": 7, "/cargo": 8}
+ALL_KEYS = {
+    *("timestamp", "load_1m", "cpu_count", "cpu_percent"),
+    *("memory_total_bytes", "memory_used_bytes", "memory_available_bytes", "memory_used_percent"),
+    *("swap_used_percent", "disk_total_bytes", "disk_used_percent", "disk_free_bytes"),
+    *("psi_cpu_some_avg60", "psi_memory_some_avg60", "psi_io_some_avg60"),
+    *("network_rx_bytes", "network_tx_bytes", "disk_read_bytes", "disk_written_bytes"),
+    *("store_bytes", "models_bytes", "rust_cache_bytes", "listeners", "active_jobs"),
+    *("model_cache_available", "network_reachable", "instances", "unavailable"),
+}
+
+
+class Machine:
+    """A machine whose clock moves only when a sample sleeps, and whose cores are half busy."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        self.slept: list[float] = []
+        self.broken: set[str] = set()
+
+    def sources(self) -> Sources:
+        return Sources(
+            run=lambda *_, **__: self.systemctl(),
+            text=self.text,
+            names=self.names,
+            hardware=lambda _: frozenset({"eth0", "sda"}),
+            processes=lambda: [
+                Process(7, ["/runners/one/bin/Runner.Listener"], f"0::/s/{unit_name('one')}\n"),
+                Process(8, ["/runners/one/bin/Runner.Worker"], f"0::/s/{unit_name('one')}\n"),
+                Process(9, ["/runners/two/bin/Runner.Listener"], f"0::/s/{unit_name('two')}\n"),
+            ],
+            disk_space=lambda path: self.check(path) or DiskSpace(1000, 750, 150),
+            tree_bytes=lambda paths: sum(self.check(path) or SIZES[path] for path in paths),
+            reachable=lambda url: self.check(url) or url == TARGET.github_url,
+            cpu_count=lambda: 4,
+            now=lambda: datetime(2026, 3, 1, 9, 30, int(self.elapsed), tzinfo=timezone.utc),
+            monotonic=lambda: self.elapsed,
+            sleep=self.sleep,
+        )
+
+    def check(self, path: str) -> None:
+        if path in self.broken:
+            raise PermissionError(13, "Permission denied", path)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.elapsed += seconds
+
+    def names(self, path: str) -> list[str]:
+        self.check(path)
+        if path not in DIRECTORIES:
+            raise FileNotFoundError(2, "No such file or directory", path)
+        return DIRECTORIES[path]
+
+    def systemctl(self) -> Result:
+        if "systemctl" in self.broken:
+            return Result(1, "", "no systemd here")
+        used = int(self.elapsed * 2e9)
+        blocks = [
+            f"Id={unit_name(name)}\nActiveState=active\nMemoryCurrent=100\nCPUUsageNSec={used}\n"
+            for name in ("one", "two")
+        ]
+        return Result(0, "\n".join(blocks), "")
+
+    def text(self, path: str) -> str:
+        self.check(path)
+        ticks = int(self.elapsed * 100)
+        return {
+            "/proc/loadavg": "4.5 1 1 1/1 1\n",
+            "/proc/stat": f"cpu {ticks} 0 0 {ticks} 0 0 0 0\n",
+            "/proc/meminfo": "MemTotal: 100 kB\nMemAvailable: 30 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
+            "/proc/pressure/cpu": "some avg10=0 avg60=1.5 avg300=0 total=0\n",
+            "/proc/pressure/memory": "some avg10=0 avg60=2.5 avg300=0 total=0\n",
+            "/proc/pressure/io": "some avg10=0 avg60=3.5 avg300=0 total=0\n",
+            "/proc/net/dev": "a\nb\neth0: 10 0 0 0 0 0 0 0 20 0 0 0 0 0 0 0\n",
+            "/proc/diskstats": "8 0 sda 1 0 2 0 1 0 4 0 0 0 0\n",
+        }[path]
+
+
+def sample(machine: Machine, **changes: Any) -> dict[str, Any]:
+    (taken,) = take_samples(dataclasses.replace(TARGET, **changes), machine.sources(), 1, 5)
+    return taken
+
+
+def test_a_sample_has_every_key_and_its_value() -> None:
+    taken = sample(Machine())
+    assert set(taken) == ALL_KEYS
+    assert taken["unavailable"] == []
+    expected = {
+        "timestamp": "2026-03-01T09:30:00Z",
+        "load_1m": 4.5,
+        "cpu_percent": 50.0,
+        "memory_used_percent": 70.0,
+        "disk_total_bytes": 1000,
+        "disk_used_percent": 83.3,
+        "disk_free_bytes": 150,
+        "psi_cpu_some_avg60": 1.5,
+        "psi_memory_some_avg60": 2.5,
+        "psi_io_some_avg60": 3.5,
+        "network_rx_bytes": 10,
+        "network_tx_bytes": 20,
+        "disk_read_bytes": 1024,
+        "disk_written_bytes": 2048,
+        "store_bytes": 5000,
+        "models_bytes": 440,
+        "rust_cache_bytes": 15,
+        "listeners": 2,
+        "active_jobs": 1,
+        "model_cache_available": True,
+        "network_reachable": True,
+    }
+    assert {key: taken[key] for key in expected} == expected
+
+
+def test_instances_are_those_that_are_unpacked_in_order_of_name() -> None:
+    one, two = sample(Machine())["instances"]
+    assert one == {
+        "name": "one",
+        "unit_active": True,
+        "listener_pid": 7,
+        "worker_pid": 8,
+        "busy": True,
+        "cpu_percent": 50.0,
+        "memory_bytes": 100,
+    }
+    assert (two["name"], two["busy"]) == ("two", False)
+
+
+def test_named_instances_are_looked_at_even_where_nothing_is_unpacked() -> None:
+    taken = sample(Machine(), instances=["gone"])
+    assert [each["name"] for each in taken["instances"]] == ["gone"]
+    assert (taken["listeners"], taken["active_jobs"]) == (0, 0)
+
+
+def test_a_host_without_runners_has_none_and_that_is_known() -> None:
+    taken = sample(Machine(), base_dir="/nowhere")
+    assert (taken["instances"], taken["listeners"], taken["active_jobs"]) == ([], 0, 0)
+    assert taken["unavailable"] == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "keys"),
+    [
+        ("/proc/loadavg", {"load_1m"}),
+        ("/proc/stat", {"cpu_percent"}),
+        (
+            "/proc/meminfo",
+            {key for key in ALL_KEYS if key.startswith("memory_")} | {"swap_used_percent"},
+        ),
+        ("/proc/pressure/io", {"psi_io_some_avg60"}),
+        ("/proc/net/dev", {"network_rx_bytes", "network_tx_bytes"}),
+        ("/proc/diskstats", {"disk_read_bytes", "disk_written_bytes"}),
+        ("/store", {"store_bytes"}),
+        ("/store/models", {"models_bytes", "model_cache_available"}),
+        ("/cargo", {"rust_cache_bytes"}),
+        ("https://github.com", {"network_reachable"}),
+    ],
+)
+def test_a_source_that_cannot_be_read_is_null_and_named(broken: str, keys: set[str]) -> None:
+    machine = Machine()
+    machine.broken.add(broken)
+    taken = sample(machine)
+    assert set(taken) == ALL_KEYS
+    assert {key for key, value in taken.items() if value is None} == keys
+    assert set(taken["unavailable"]) == keys
+
+
+def test_an_unreadable_runner_directory_is_not_the_same_as_no_runners() -> None:
+    machine = Machine()
+    machine.broken.add("/runners")
+    taken = sample(machine)
+    assert taken["instances"] is taken["active_jobs"] is taken["listeners"] is None
+    assert {"instances", "active_jobs", "listeners"} <= set(taken["unavailable"])
+
+
+def test_jobs_are_counted_also_where_systemd_is_silent() -> None:
+    machine = Machine()
+    machine.broken.add("systemctl")
+    taken = sample(machine)
+    assert taken["active_jobs"] == 1
+    assert taken["unavailable"] == [
+        f"instances.{key}" for key in ("unit_active", "cpu_percent", "memory_bytes")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("models", "directory", "expected"),
+    [
+        ([], "/store/models", True),
+        (["small"], "/store/models", True),
+        (["small", "spanish"], "/store/models", False),
+        ([], "/nowhere", False),
+        (["small"], "/nowhere", False),
+    ],
+)
+def test_the_model_cache_is_there_when_every_wanted_model_is(
+    models: list[str], directory: str, expected: bool
+) -> None:
+    taken = sample(Machine(), models=models, models_dir=directory)
+    assert taken["model_cache_available"] is expected
+
+
+def test_a_model_link_that_leads_nowhere_is_a_missing_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(DIRECTORIES, "/store/models/large")
+    assert sample(Machine())["model_cache_available"] is False
+
+
+def test_samples_keep_their_interval_and_measure_sizes_once() -> None:
+    machine = Machine()
+    walked: list[list[str]] = []
+
+    def counting(inner: Callable[[Any], int]) -> Callable[[Any], int]:
+        def count(paths: list[str]) -> int:
+            walked.append(paths)
+            return inner(paths)
+
+        return count
+
+    sources = machine.sources()
+    sources = dataclasses.replace(sources, tree_bytes=counting(sources.tree_bytes))
+    taken = list(take_samples(TARGET, sources, 3, 5))
+    assert [each["timestamp"][-3:-1] for each in taken] == ["00", "05", "10"]
+    assert machine.slept == [0.25, 5, 5]
+    assert len(walked) == 3  # store, models and Rust, each once
+    assert all(each["cpu_percent"] == 50.0 for each in taken)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.health import DEFAULT_POLICY, health_score
+
+FIT: dict[str, Any] = {
+    "load_1m": 0.5,
+    "memory_used_percent": 20.0,
+    "disk_used_percent": 30.0,
+    "active_jobs": 0,
+    "model_cache_available": True,
+    "network_reachable": True,
+}
+WORST: dict[str, Any] = {
+    "load_1m": 50.0,
+    "memory_used_percent": 99.0,
+    "disk_used_percent": 99.0,
+    "active_jobs": 9,
+    "model_cache_available": False,
+    "network_reachable": False,
+}
+
+
+def test_a_fit_host_keeps_every_point() -> None:
+    assert health_score(FIT) == {
+        "score": 100,
+        "verdict": "healthy",
+        "recommendation": "use-self-hosted",
+        "strategy": "self-hosted-primary",
+        "penalties": [],
+        "unknown": [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("signal", "value", "points"),
+    [
+        ("load_1m", 4.0, 0),
+        ("load_1m", 4.01, 20),
+        ("load_1m", 8.0, 20),
+        ("load_1m", 8.01, 40),
+        ("memory_used_percent", 70.0, 0),
+        ("memory_used_percent", 70.1, 15),
+        ("memory_used_percent", 85.0, 15),
+        ("memory_used_percent", 85.1, 30),
+        ("disk_used_percent", 80, 0),
+        ("disk_used_percent", 80.1, 10),
+        ("disk_used_percent", 90, 10),
+        ("disk_used_percent", 90.1, 20),
+        ("active_jobs", 1, 0),
+        ("active_jobs", 2, 10),
+        ("active_jobs", 3, 10),
+        ("active_jobs", 4, 25),
+        ("model_cache_available", False, 15),
+        ("network_reachable", False, 20),
+    ],
+)
+def test_the_score_table_is_strict_and_counts_the_worse_step_only(
+    signal: str, value: Any, points: int
+) -> None:
+    found = health_score({**FIT, signal: value})
+    assert found["score"] == 100 - points
+    assert [(cost["signal"], cost["value"], cost["points"]) for cost in found["penalties"]] == (
+        [(signal, value, points)] if points else []
+    )
+
+
+def test_a_penalty_names_the_threshold_that_was_passed() -> None:
+    found = health_score({**FIT, "load_1m": 5.2, "network_reachable": False})
+    assert [cost["threshold"] for cost in found["penalties"]] == [4.0, False]
+
+
+def test_penalties_past_a_hundred_leave_zero() -> None:
+    found = health_score(WORST)
+    assert sum(cost["points"] for cost in found["penalties"]) == 150
+    assert found["score"] == 0
+
+
+@pytest.mark.parametrize(
+    ("penalty", "score", "verdict", "recommendation", "strategy"),
+    [
+        (25, 75, "healthy", "use-self-hosted", "self-hosted-primary"),
+        (26, 74, "degraded", "use-self-hosted-with-caution", "self-hosted-monitored"),
+        (50, 50, "degraded", "use-self-hosted-with-caution", "self-hosted-monitored"),
+        (51, 49, "unhealthy", "use-fallback", "cloud-fallback"),
+        (100, 0, "unhealthy", "use-fallback", "cloud-fallback"),
+    ],
+)
+def test_verdicts_begin_exactly_at_their_score(
+    penalty: int, score: int, verdict: str, recommendation: str, strategy: str
+) -> None:
+    policy = {"penalties": {"network_reachable": [{"equals": False, "points": penalty}]}}
+    found = health_score({**FIT, "network_reachable": False}, policy)
+    assert (found["score"], found["verdict"]) == (score, verdict)
+    assert (found["recommendation"], found["strategy"]) == (recommendation, strategy)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "strategy"), [(WORST, "force-self-hosted"), (FIT, "self-hosted-primary")]
+)
+def test_without_a_fallback_jobs_stay_on_an_unfit_host(metrics: dict[str, Any], strategy: str) -> None:
+    assert health_score(metrics, {"fallback_allowed": False})["strategy"] == strategy
+
+
+@pytest.mark.parametrize("signal", FIT)
+def test_a_signal_that_is_null_or_missing_costs_nothing_and_is_named(signal: str) -> None:
+    without = {key: value for key, value in WORST.items() if key != signal}
+    for metrics in (without, {**WORST, signal: None}):
+        found = health_score(metrics)
+        assert found["unknown"] == [signal]
+        assert signal not in [cost["signal"] for cost in found["penalties"]]
+
+
+def test_a_policy_replaces_one_signal_and_may_judge_another() -> None:
+    policy = {"penalties": {"load_1m": [], "psi_io_some_avg60": [{"above": 40, "points": 33}]}}
+    found = health_score({**FIT, "load_1m": 99.0, "psi_io_some_avg60": 41, "disk_used_percent": 95}, policy)
+    assert [(cost["signal"], cost["points"]) for cost in found["penalties"]] == [
+        ("disk_used_percent", 20),
+        ("psi_io_some_avg60", 33),
+    ]
+
+
+def test_a_policy_leaves_the_default_as_it_was() -> None:
+    health_score(FIT, {"penalties": {"load_1m": []}, "fallback_allowed": False})
+    assert health_score({**FIT, "load_1m": 9.0})["score"] == 60
+    assert DEFAULT_POLICY["fallback_allowed"] is True
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        ({"penalty": {}}, "unknown key 'penalty'; its keys are penalties, verdicts, fallback_allowed"),
+        ({"penalties": {"load_1m": [{"over": 8, "points": 1}]}}, "'load_1m' is .*a list of steps"),
+        ({"penalties": {"load_1m": [{"above": 8, "points": -1}]}}, "0 or more"),
+        ({"penalties": {"load_1m": [{"above": "8", "points": 1}]}}, "'above' with a number"),
+        ({"penalties": {"load_1m": [{"equals": 1, "points": 1}]}}, "'equals' with true or false"),
+        ({"penalties": {"load_1m": 8}}, "a list of steps"),
+        ({"penalties": []}, "'penalties' as a dictionary"),
+        ({"verdicts": []}, "no verdict for the score 100"),
+        ({"verdicts": [{"at_least": 0, "verdict": "ok"}]}, "no 'recommendation'"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(policy: dict[str, Any], message: str) -> None:
+    with pytest.raises(CiError, match=message):
+        health_score(FIT, policy)
+
+
+@pytest.mark.parametrize(
+    ("signal", "value"), [("load_1m", "high"), ("load_1m", True), ("network_reachable", 1)]
+)
+def test_a_value_of_the_wrong_kind_is_refused_by_name(signal: str, value: Any) -> None:
+    with pytest.raises(CiError, match=f"metric '{signal}'"):
+        health_score({**FIT, signal: value})
+
+
+percents = st.none() | st.floats(0, 100)
+samples = st.fixed_dictionaries(
+    {
+        "load_1m": st.none() | st.floats(0, 200),
+        "memory_used_percent": percents,
+        "disk_used_percent": percents,
+        "active_jobs": st.none() | st.integers(0, 20),
+        "model_cache_available": st.none() | st.booleans(),
+        "network_reachable": st.none() | st.booleans(),
+    }
+)
+
+
+@given(samples)
+def test_the_score_is_bounded_and_is_what_the_penalties_leave(metrics: dict[str, Any]) -> None:
+    found = health_score(metrics)
+    assert 0 <= found["score"] <= 100
+    assert found["score"] == max(0, 100 - sum(cost["points"] for cost in found["penalties"]))
+    assert set(found["unknown"]) == {key for key, value in metrics.items() if value is None}
+
+
+@given(
+    samples,
+    st.sampled_from(["load_1m", "memory_used_percent", "disk_used_percent", "active_jobs"]),
+    st.data(),
+)
+def test_more_load_never_raises_the_score(metrics: dict[str, Any], signal: str, data: st.DataObject) -> None:
+    value = metrics[signal] or 0
+    more = value + data.draw(st.integers(0, 100))
+    assert (
+        health_score({**metrics, signal: more})["score"] <= health_score({**metrics, signal: value})["score"]
+    )
+
+
+@given(samples, st.sampled_from(["model_cache_available", "network_reachable"]))
+def test_losing_something_never_raises_the_score(metrics: dict[str, Any], signal: str) -> None:
+    assert (
+        health_score({**metrics, signal: False})["score"] <= health_score({**metrics, signal: True})["score"]
+    )
+
+
+@given(samples, st.sampled_from(sorted(FIT)))
+def test_not_knowing_is_never_worse_than_knowing(metrics: dict[str, Any], signal: str) -> None:
+    assert health_score({**metrics, signal: None})["score"] >= health_score(metrics)["score"]
