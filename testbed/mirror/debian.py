@@ -1,0 +1,123 @@
+"""Packages of Debian 13 with their signatures checked, on any machine with apt and Debian's keys.
+
+apt works in a directory of its own: neither the machine's sources nor its packages are touched, and root
+is not needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from testbed.errors import TestbedError
+from testbed.process import Outcome, capture
+
+SUITE = "trixie"
+ARCHIVE = "http://deb.debian.org/debian"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+_CONFIG = """\
+Dir::State "{home}/state";
+Dir::State::status "{home}/state/status";
+Dir::Cache "{home}/cache";
+Dir::Etc::sourcelist "{home}/sources.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+Dir::Etc::trusted "/dev/null";
+Dir::Etc::trustedparts "/dev/null";
+APT::Architecture "amd64";
+APT::Architectures {{ "amd64"; }};
+APT::Sandbox::User "";
+Acquire::Languages "none";
+Acquire::Retries "3";
+"""
+
+
+def obstacle() -> str | None:
+    """Return why packages cannot be had on this machine, or None when they can."""
+    if platform.machine() != "x86_64":
+        return f"the packages are for x86_64 and this machine is {platform.machine()}"
+    missing = [name for name in ("apt-get", "dpkg-deb") if not shutil.which(name)]
+    if missing:
+        return f"{' and '.join(missing)} cannot be found"
+    return None if KEYRING.is_file() else f"Debian's keys ({KEYRING}) are not installed"
+
+
+def unpacked(names: Sequence[str], cache: Path, *, with_dependencies: bool = False) -> Path:
+    """Return a directory with the content of the packages, fetched once per list of names.
+
+    No maintainer script runs. With ``with_dependencies`` all that apt would install along is unpacked too.
+    Raises TestbedError when apt cannot get or trust a package.
+    """
+    key = hashlib.sha256(repr((SUITE, sorted(names), with_dependencies)).encode()).hexdigest()[:16]
+    home = cache / "downloads" / f"debian-{SUITE}-{key}"
+    if not home.is_dir():
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".debian-", dir=home.parent) as scratch:
+            draft = Path(scratch, "root")
+            draft.mkdir()
+            _fetch(names, Path(scratch), draft, with_dependencies)
+            draft.rename(home)
+    return home
+
+
+def version(tree: Path, package: str) -> str:
+    """Return the upstream version of a package in a tree of ``unpacked``."""
+    text = (tree / ".versions").read_text("utf-8")
+    found = re.search(rf"^{re.escape(package)}_(?:\d+%3a)?([0-9.]+)", text, re.MULTILINE)
+    if not found:
+        raise TestbedError(
+            f"{package} is not among the packages in {tree}; remove that directory and build again."
+        )
+    return found[1]
+
+
+def _fetch(names: Sequence[str], scratch: Path, target: Path, with_dependencies: bool) -> None:
+    config = _private_configuration(scratch)
+    _apt(config, ["update"])
+    chosen = _with_dependencies(config, names) if with_dependencies else names
+    # ``download`` writes to the working directory.
+    packages = scratch / "packages"
+    packages.mkdir()
+    _apt(config, ["download", *chosen], directory=packages)
+    files = sorted(packages.glob("*.deb"))
+    for file in files:
+        outcome = capture(["dpkg-deb", "--extract", str(file), str(target)], timeout_seconds=300)
+        _require(outcome, f"unpack {file.name}")
+    (target / ".versions").write_text("\n".join(file.stem for file in files) + "\n", "utf-8")
+
+
+def _private_configuration(home: Path) -> Path:
+    for directory in ("state/lists/partial", "cache/archives/partial"):
+        (home / directory).mkdir(parents=True)
+    # An empty list of installed packages: dependencies are those of a bare machine.
+    (home / "state" / "status").touch()
+    (home / "sources.list").write_text(f"deb [signed-by={KEYRING}] {ARCHIVE} {SUITE} main\n", "utf-8")
+    config = home / "apt.conf"
+    config.write_text(_CONFIG.format(home=home), "utf-8")
+    return config
+
+
+def _with_dependencies(config: Path, names: Sequence[str]) -> list[str]:
+    outcome = _apt(config, ["install", "--simulate", "--no-install-recommends", *names])
+    return re.findall(r"^Inst (\S+)", outcome.stdout, re.MULTILINE)
+
+
+def _apt(config: Path, arguments: Sequence[str], directory: Path | None = None) -> Outcome:
+    command = ["apt-get", "--quiet", "--assume-yes", *arguments]
+    if directory:
+        command = ["env", "--chdir", str(directory), *command]
+    outcome = capture(command, timeout_seconds=900, environment={"APT_CONFIG": str(config), "LC_ALL": "C"})
+    return _require(outcome, f"get packages of Debian {SUITE} from {ARCHIVE}")
+
+
+def _require(outcome: Outcome, intention: str) -> Outcome:
+    if outcome.status != 0:
+        raise TestbedError(f"Could not {intention}: {outcome.reason}; check the network and start again.")
+    return outcome
