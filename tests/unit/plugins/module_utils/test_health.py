@@ -3,11 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.health import DEFAULT_POLICY, health_score
+from hypothesis import given
+from hypothesis import strategies as st
 
 FIT: dict[str, Any] = {
     "load_1m": 0.5,

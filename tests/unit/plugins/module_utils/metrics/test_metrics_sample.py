@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import Process, unit_name
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Target, take_samples
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sources import DiskSpace, Sources
 from ansible_collections.coldvox.ci.plugins.module_utils.process import Result
+
+T = TypeVar("T")
 
 TARGET = Target(
     base_dir="/runners",
@@ -60,28 +62,28 @@ class Machine:
                 Process(8, ["/runners/one/bin/Runner.Worker"], f"0::/s/{unit_name('one')}\n"),
                 Process(9, ["/runners/two/bin/Runner.Listener"], f"0::/s/{unit_name('two')}\n"),
             ],
-            disk_space=lambda path: self.check(path) or DiskSpace(1000, 750, 150),
-            tree_bytes=lambda paths: sum(self.check(path) or SIZES[path] for path in paths),
-            reachable=lambda url: self.check(url) or url == TARGET.github_url,
+            disk_space=lambda path: self.if_readable(path, DiskSpace(1000, 750, 150)),
+            tree_bytes=lambda paths: sum(self.if_readable(path, SIZES[path]) for path in paths),
+            reachable=lambda url: self.if_readable(url, url == TARGET.github_url),
             cpu_count=lambda: 4,
             now=lambda: datetime(2026, 3, 1, 9, 30, int(self.elapsed), tzinfo=timezone.utc),
             monotonic=lambda: self.elapsed,
             sleep=self.sleep,
         )
 
-    def check(self, path: str) -> None:
+    def if_readable(self, path: str, value: T) -> T:
         if path in self.broken:
             raise PermissionError(13, "Permission denied", path)
+        return value
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.elapsed += seconds
 
     def names(self, path: str) -> list[str]:
-        self.check(path)
         if path not in DIRECTORIES:
             raise FileNotFoundError(2, "No such file or directory", path)
-        return DIRECTORIES[path]
+        return self.if_readable(path, DIRECTORIES[path])
 
     def systemctl(self) -> Result:
         if "systemctl" in self.broken:
@@ -94,9 +96,8 @@ class Machine:
         return Result(0, "\n".join(blocks), "")
 
     def text(self, path: str) -> str:
-        self.check(path)
         ticks = int(self.elapsed * 100)
-        return {
+        texts = {
             "/proc/loadavg": "4.5 1 1 1/1 1\n",
             "/proc/stat": f"cpu {ticks} 0 0 {ticks} 0 0 0 0\n",
             "/proc/meminfo": "MemTotal: 100 kB\nMemAvailable: 30 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
@@ -105,7 +106,8 @@ class Machine:
             "/proc/pressure/io": "some avg10=0 avg60=3.5 avg300=0 total=0\n",
             "/proc/net/dev": "a\nb\neth0: 10 0 0 0 0 0 0 0 20 0 0 0 0 0 0 0\n",
             "/proc/diskstats": "8 0 sda 1 0 2 0 1 0 4 0 0 0 0\n",
-        }[path]
+        }
+        return self.if_readable(path, texts[path])
 
 
 def sample(machine: Machine, **changes: Any) -> dict[str, Any]:

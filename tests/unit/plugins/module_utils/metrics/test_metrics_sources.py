@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -104,10 +105,10 @@ def test_a_name_that_does_not_resolve_is_not_reachable() -> None:
 
 
 def test_units_are_asked_for_in_one_call() -> None:
-    asked = []
+    asked: list[list[str]] = []
 
-    def run(argv: list[str], **_: object) -> Result:
-        asked.append(argv)
+    def run(argv: Sequence[str], **_: object) -> Result:
+        asked.append(list(argv))
         shown = "Id=coldvox-runner@a.service\nActiveState=active\nMemoryCurrent=5\nCPUUsageNSec=7\n"
         return Result(0, shown, "")
 
@@ -118,7 +119,7 @@ def test_units_are_asked_for_in_one_call() -> None:
 
 
 def test_without_instances_systemd_is_left_alone() -> None:
-    def run(argv: list[str], **_: object) -> Result:
+    def run(argv: Sequence[str], **_: object) -> Result:
         raise AssertionError(argv)
 
     assert sources.read_units(run, []) == {}
