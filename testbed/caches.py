@@ -1,0 +1,63 @@
+"""What is dear to make and shared by both worlds: images, packages, artifacts, the API description."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+
+from testbed import prepare, process
+from testbed.base_image import base_choice
+from testbed.docker_engine import Machine
+from testbed.images import ensure_base_and_recipes, ensure_image
+from testbed.paths import Paths
+from testbed.progress import Progress
+from testbed.rpm_catalogue import load_catalogue
+from testbed.rpm_repository import ensure_repository
+from testbed.world import locked
+
+
+@dataclasses.dataclass
+class Images:
+    """The name of each host image."""
+
+    tags: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def ensure_caches(machine: Machine, paths: Paths, model_mib: int, progress: Progress) -> Images:
+    """Bring all shared things up to date, the slow ones side by side; quick when nothing changed."""
+    images = Images()
+    with locked(
+        paths.lock("cache"), lambda pid: progress.line("caches", f"waiting for process {pid} to finish")
+    ):
+        digest = prepare.source_digest(model_mib)
+        work: list[Callable[[], None]] = [lambda: ensure_images(machine, paths, progress, images)]
+        if not prepare.is_prepared(paths, digest):
+            work.append(lambda: prepare.prepare_github(paths, progress))
+            work.append(lambda: prepare.prepare_mirror(paths, model_mib, progress))
+        side_by_side(work)
+        prepare.mark_prepared(paths, digest)
+    return images
+
+
+def ensure_images(machine: Machine, paths: Paths, progress: Progress, images: Images) -> None:
+    """Build the host images and the RPM repository that goes with them."""
+    catalogue = load_catalogue()
+    recipes = ensure_base_and_recipes(base_choice(), machine, catalogue, paths, progress)
+    for recipe in recipes.values():
+        ensure_image(recipe, paths, progress)
+        images.tags[recipe.name] = recipe.tag
+    ensure_repository(catalogue, recipes["rpm-tools"], paths, progress)
+
+
+def side_by_side(work: Sequence[Callable[[], None]]) -> None:
+    """Do several things at once; when one fails or a person interrupts, the programs of all are ended."""
+    with ThreadPoolExecutor(len(work)) as pool:
+        futures: list[Future[None]] = [pool.submit(one) for one in work]
+        try:
+            finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in finished:
+                future.result()
+        except BaseException:
+            process.terminate_children()
+            raise

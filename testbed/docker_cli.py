@@ -1,0 +1,100 @@
+"""The few things that the testbed asks of Docker, through its command line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import TestbedError
+from testbed.process import Outcome, capture, stream
+
+#: Both are for the classic builder and BuildKit alike; each ignores the other's.
+BUILD_ENVIRONMENT = {"BUILDKIT_PROGRESS": "plain", "DOCKER_CLI_HINTS": "false"}
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def docker(*arguments: str, timeout_seconds: float = 60, stdin: bytes | None = None) -> Outcome:
+    """Run one docker command and return what it left."""
+    return capture(["docker", *arguments], timeout_seconds=timeout_seconds, stdin=stdin)
+
+
+def must(what: str, *arguments: str, timeout_seconds: float = 60, stdin: bytes | None = None) -> str:
+    """Run one docker command that has to succeed; ``what`` names the undertaking in the error."""
+    outcome = docker(*arguments, timeout_seconds=timeout_seconds, stdin=stdin)
+    if outcome.status != 0:
+        raise TestbedError(f"Docker could not {what}: {outcome.reason}.")
+    return outcome.stdout.strip()
+
+
+def image_exists(reference: str) -> bool:
+    """Tell whether the engine has this image."""
+    return docker("image", "inspect", "--format", "{{.Id}}", reference).status == 0
+
+
+def build(
+    context: Path, tag: str, arguments: Mapping[str, str], log: Path, report: Callable[[str], None]
+) -> None:
+    """Build the Dockerfile of ``context``; every line is reported and kept in ``log``."""
+    argv = ["docker", "build", "--tag", tag, "--force-rm"]
+    for name, value in arguments.items():
+        argv += ["--build-arg", f"{name}={value}"]
+    outcome = stream([*argv, str(context)], log=log, report=report, environment=BUILD_ENVIRONMENT)
+    if outcome.status != 0:
+        raise TestbedError(
+            f"Docker could not build {tag}: {build_reason(outcome.stdout)} (all of it is in {log})."
+        )
+
+
+def build_reason(tail: str) -> str:
+    """Return the line of a failed build's output that says why: the builder's own summary comes after it."""
+    lines = [ANSI.sub("", line).strip() for line in tail.splitlines()]
+    telling = [
+        line
+        for line in lines
+        if line and not line.startswith(("The command ", "Removing intermediate", "---"))
+    ]
+    return telling[-1] if telling else "it gave no reason"
+
+
+def import_tree(archive: Path, tag: str) -> None:
+    """Make an image of a tar file of a file system."""
+    must(f"import {archive}", "import", str(archive), tag, timeout_seconds=300)
+
+
+def containers(filters: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return what ``docker ps`` knows of the containers, running or not, that match all ``label`` filters."""
+    argv = ["ps", "--all", "--no-trunc", "--format", "{{json .}}"]
+    for name, value in filters.items():
+        argv += ["--filter", f"label={name}={value}"]
+    return [json.loads(line) for line in must("list containers", *argv).splitlines()]
+
+
+def label(container: Mapping[str, Any], name: str) -> str:
+    """Return one label from a line of ``docker ps``."""
+    pairs = (pair.partition("=") for pair in str(container["Labels"]).split(","))
+    return next((value for key, _, value in pairs if key == name), "")
+
+
+def remove_containers(names: Sequence[str]) -> None:
+    """Remove containers with their anonymous volumes, running or not."""
+    if names:
+        must("remove containers", "rm", "--force", "--volumes", *names, timeout_seconds=120)
+
+
+def ensure_network(name: str, subnet: str, gateway: str, labels: Mapping[str, str]) -> None:
+    """Make a bridge network unless it is there; the gateway is an address of this machine."""
+    if docker("network", "inspect", name).status == 0:
+        return
+    argv = ["network", "create", "--driver", "bridge", "--subnet", subnet, "--gateway", gateway]
+    for key, value in labels.items():
+        argv += ["--label", f"{key}={value}"]
+    must(f"make the network {name} with {subnet}", *argv, name)
+
+
+def remove_network(name: str) -> None:
+    """Remove a network if it is there."""
+    if docker("network", "inspect", name).status == 0:
+        must(f"remove the network {name}", "network", "rm", name)

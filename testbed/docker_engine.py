@@ -1,0 +1,190 @@
+"""Makes sure that a Docker daemon answers: uses one that runs, or installs and starts one on request."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from testbed import process
+from testbed.errors import TestbedError, UnsupportedMachineError
+from testbed.paths import Paths
+from testbed.progress import Progress
+
+START_SECONDS = 60.0
+ARCHITECTURES = ("x86_64", "amd64")
+#: A cgroup driver that needs no systemd, and a storage driver that does not copy every layer.
+DAEMON = ("dockerd", "--storage-driver=overlay2")
+INSTALL_HINT = (
+    "install and start Docker Engine and run this again (as root on Debian or Ubuntu, "
+    "COLDVOX_TESTBED_INSTALL=1 lets the testbed do that)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Machine:
+    """What decides whether the testbed can run here, and how."""
+
+    system: str
+    architecture: str
+    is_root: bool
+    os_release: Mapping[str, str]
+    may_install: bool
+    boots_with_systemd: bool
+
+    @property
+    def is_debian_like(self) -> bool:
+        """Whether apt-get and Debian's package names can be expected."""
+        family = f"{self.os_release.get('ID', '')} {self.os_release.get('ID_LIKE', '')}".split()
+        return "debian" in family or "ubuntu" in family
+
+
+def this_machine(environment: Mapping[str, str] = os.environ) -> Machine:
+    """Describe the machine that this runs on."""
+    return Machine(
+        system=platform.system(),
+        architecture=platform.machine(),
+        is_root=os.geteuid() == 0,
+        os_release=read_os_release(Path("/etc/os-release")),
+        may_install=environment.get("COLDVOX_TESTBED_INSTALL") == "1" or environment.get("CI") == "true",
+        boots_with_systemd=Path("/run/systemd/system").is_dir(),
+    )
+
+
+def read_os_release(path: Path) -> dict[str, str]:
+    """Return the fields of an os-release file, or nothing where there is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return {}
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
+    return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
+
+
+def check_machine(machine: Machine) -> None:
+    """Raise unless the hosts could run here once Docker does."""
+    if machine.system != "Linux" or machine.architecture not in ARCHITECTURES:
+        raise UnsupportedMachineError(
+            f"The testbed runs its hosts as x86-64 Linux containers and this machine is {machine.system} on "
+            f"{machine.architecture}; use an x86-64 Linux machine."
+        )
+
+
+def ensure_engine(machine: Machine, paths: Paths, progress: Progress) -> None:
+    """Return once ``docker info`` answers; install and start the engine where that is agreed."""
+    check_machine(machine)
+    refusal = engine_refusal()
+    if refusal is None:
+        return
+    check_may_start(machine, refusal)
+    missing = missing_packages(needs_debootstrap=False)
+    if missing:
+        install(missing, paths, progress)
+    if engine_refusal() is not None:
+        start(machine, paths, progress)
+
+
+def engine_refusal() -> str | None:
+    """Return why no engine can be used, or None when one can."""
+    outcome = process.capture(["docker", "info", "--format", "{{.ServerVersion}}"], timeout_seconds=20)
+    return None if outcome.status == 0 else outcome.reason
+
+
+def check_may_start(machine: Machine, refusal: str) -> None:
+    """Raise unless the testbed may install and start an engine by itself."""
+    if not machine.is_root:
+        raise UnsupportedMachineError(
+            f"The testbed needs Docker Engine and cannot use one ({refusal}): {INSTALL_HINT}."
+        )
+    if not machine.is_debian_like or not shutil.which("apt-get"):
+        raise UnsupportedMachineError(
+            f"The testbed needs Docker Engine, cannot use one ({refusal}), and can install it only on Debian "
+            f"and Ubuntu: {INSTALL_HINT}."
+        )
+    if not machine.may_install:
+        raise UnsupportedMachineError(
+            f"The testbed needs Docker Engine and cannot use one ({refusal}); set "
+            "COLDVOX_TESTBED_INSTALL=1 to let it install and start Docker with apt-get, or do so yourself, and run this again."
+        )
+
+
+def missing_packages(*, needs_debootstrap: bool) -> list[str]:
+    """Return the Debian packages whose programs are not here."""
+    wanted = {"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables"}
+    if needs_debootstrap:
+        wanted = {"debootstrap": "debootstrap"}
+    return sorted({package for program, package in wanted.items() if not shutil.which(program)})
+
+
+def install(packages: list[str], paths: Paths, progress: Progress) -> None:
+    """Install Debian packages on this machine."""
+    names = list(packages)
+    if "docker.io" in names and _apt_knows("docker-cli"):
+        # Newer Debian splits the client off and only recommends it.
+        names.append("docker-cli")
+    if "debootstrap" in names:
+        names.append("debian-archive-keyring")
+    steps = (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *names])
+    with progress.step("machine", f"installing {', '.join(names)}") as report:
+        for number, arguments in enumerate(steps):
+            outcome = process.stream(
+                ["apt-get", "-o", "DPkg::Lock::Timeout=120", *arguments],
+                log=paths.logs / f"apt-{number}.log",
+                report=report,
+                environment={"DEBIAN_FRONTEND": "noninteractive"},
+            )
+        # A stale mirror of something else must not stop us when the packages themselves could be had.
+        if outcome.status != 0:
+            raise UnsupportedMachineError(
+                f"apt-get could not install {', '.join(names)} ({outcome.reason}); do so and run this again."
+            )
+
+
+def _apt_knows(package: str) -> bool:
+    return bool(process.capture(["apt-cache", "--names-only", "search", f"^{package}$"]).stdout.strip())
+
+
+def start(machine: Machine, paths: Paths, progress: Progress) -> None:
+    """Start the daemon: by systemd where that is in charge, else as a process that ``down --engine`` ends."""
+    with progress.step("docker", "starting the daemon"):
+        if machine.boots_with_systemd:
+            process.capture(["systemctl", "start", "docker"], timeout_seconds=START_SECONDS)
+            _await_engine(paths, None)
+            return
+        log = paths.engine / "dockerd.log"
+        daemon = process.spawn(list(DAEMON), log=log, cwd=Path("/"))
+        record = paths.engine / "daemon.json"
+        record.write_text(json.dumps(dataclasses.asdict(daemon)) + "\n", encoding="utf-8")
+        _await_engine(paths, daemon)
+
+
+def _await_engine(paths: Paths, daemon: process.Identity | None) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while (refusal := engine_refusal()) is not None:
+        if daemon is not None and not process.alive(daemon):
+            refusal = f"it ended at once; {paths.engine / 'dockerd.log'} says why"
+            deadline = 0.0
+        if time.monotonic() > deadline:
+            raise UnsupportedMachineError(f"The Docker daemon was started and does not answer ({refusal}).")
+        time.sleep(0.3)
+
+
+def stop_engine(paths: Paths) -> bool:
+    """End the daemon that ``start`` recorded, and no other; return whether there was one."""
+    record = paths.engine / "daemon.json"
+    try:
+        daemon = process.Identity(**json.loads(record.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return False
+    except (ValueError, TypeError) as error:
+        raise TestbedError(
+            f"{record} is not readable as the daemon's identity ({error}); remove it."
+        ) from error
+    stopped = process.stop(daemon, grace_seconds=30)
+    record.unlink()
+    return stopped

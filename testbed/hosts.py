@@ -1,0 +1,159 @@
+"""The managed hosts: systemd containers that are reached by SSH like any other machine."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from testbed import docker_cli
+from testbed.errors import TestbedError
+from testbed.paths import Paths
+from testbed.process import capture
+from testbed.progress import Progress
+from testbed.ssh import USER, Access, login
+from testbed.world import LABEL, ROOT_LABEL, Host, World
+
+BOOT_SECONDS = 90.0
+POLL_SECONDS = 0.2
+#: The login key that a container was made for; with another key it could not be entered.
+KEY_LABEL = "ci.coldvox.testbed.key"
+#: systemd needs to mount and to see the machine's cgroups; the rest of the sandbox stays as Docker has it.
+SYSTEMD_ARGUMENTS = (
+    "--cap-add=SYS_ADMIN",
+    "--security-opt=seccomp=unconfined",
+    "--security-opt=apparmor=unconfined",
+    "--security-opt=label=disable",
+    "--cgroupns=host",
+    "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
+    "--tmpfs=/run:rw,exec,nosuid,nodev,mode=755",
+    "--tmpfs=/run/lock:rw,nosuid,nodev",
+    "--tmpfs=/tmp:rw,exec,nosuid,nodev,mode=1777",
+)
+
+
+def key_digest(access: Access) -> str:
+    """Return a short name for the public key of the world's administrator."""
+    return hashlib.sha256(access.user_key.with_suffix(".pub").read_bytes()).hexdigest()[:16]
+
+
+def labels(world: World, paths: Paths) -> dict[str, str]:
+    """Return the labels of everything that this checkout makes in ``world``."""
+    return {LABEL: world.name, ROOT_LABEL: str(paths.root)}
+
+
+def create_arguments(world: World, host: Host, image: str, all_labels: Mapping[str, str]) -> list[str]:
+    """Return the ``docker create`` command line of one host."""
+    name = world.container(host.name)
+    arguments = ["create", "--name", name, "--hostname", host.name, *SYSTEMD_ARGUMENTS]
+    arguments += ["--network", world.network, "--ip", world.address(host.octet)]
+    # Names for the services, so that an image holds no address of a world.
+    arguments += [
+        "--add-host",
+        f"mirror.testbed:{world.gateway}",
+        "--add-host",
+        f"github.testbed:{world.gateway}",
+    ]
+    arguments += ["--publish", f"127.0.0.1:{host.ssh_port}:22"]
+    if host.image == "debian-host":
+        # What apt downloaded outlives the container: a second converge need not fetch it again.
+        arguments += ["--volume", f"{name}-apt:/var/cache/apt/archives"]
+    for key, value in all_labels.items():
+        arguments += ["--label", f"{key}={value}"]
+    return [*arguments, image]
+
+
+def ensure_started(
+    world: World,
+    host: Host,
+    image: str,
+    access: Access,
+    paths: Paths,
+    found: Mapping[str, str],
+    progress: Progress,
+) -> None:
+    """Bring one host to life; ``found`` gives the state of the world's containers by name."""
+    name = world.container(host.name)
+    state = found.get(name)
+    if state == "running":
+        return
+    if state == "exited" and docker_cli.docker("start", name).status == 0:
+        progress.line("hosts", f"{host.name} was stopped and is started again")
+        return
+    if state is not None:
+        docker_cli.remove_containers([name])
+    progress.line("hosts", f"starting {host.name} (ssh port {host.ssh_port})")
+    all_labels = {**labels(world, paths), KEY_LABEL: key_digest(access)}
+    docker_cli.must(f"make the host {host.name}", *create_arguments(world, host, image, all_labels))
+    public_key = access.user_key.with_suffix(".pub")
+    copies = (
+        (public_key, f"/etc/ssh/authorized_keys/{USER}"),
+        (access.host_key, "/etc/ssh/ssh_host_ed25519_key"),
+    )
+    for source, target in copies:
+        docker_cli.must(f"give {host.name} its keys", "cp", str(source), f"{name}:{target}")
+    docker_cli.must(f"start the host {host.name}", "start", name)
+
+
+def await_all(world: World, hosts: tuple[Host, ...], access: Access, progress: Progress) -> None:
+    """Return once every host has booted and lets its administrator in."""
+    if not hosts:
+        return
+    names = ", ".join(host.name for host in hosts)
+    with progress.step("hosts", f"waiting for {names}") as report, ThreadPoolExecutor(len(hosts)) as pool:
+        for state in pool.map(lambda host: await_host(world, host, access), hosts):
+            report(state)
+
+
+def await_host(world: World, host: Host, access: Access) -> str:
+    """Wait until systemd has started everything and SSH answers; return what to say about it."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    state = await_boot(world, host, deadline)
+    while (answer := capture([*login(access, host), "true"], timeout_seconds=10)).status != 0:
+        if time.monotonic() > deadline:
+            raise TestbedError(
+                f"{host.name} does not let {USER} in on port {host.ssh_port} ({answer.reason}); "
+                f"'docker logs {world.container(host.name)}' and 'journalctl -u ssh' on it may tell why."
+            )
+        time.sleep(POLL_SECONDS)
+    return f"{host.name} is {state}"
+
+
+def await_boot(world: World, host: Host, deadline: float) -> str:
+    """Wait until systemd says ``running``; a degraded system is an error that names its failed units."""
+    name = world.container(host.name)
+    while True:
+        state = docker_cli.docker("exec", name, "systemctl", "is-system-running").stdout.strip()
+        if state in ("running", "degraded"):
+            return state if state == "running" else f"degraded ({failed_units(name)})"
+        if time.monotonic() > deadline:
+            raise TestbedError(
+                f"{host.name} has not booted after {BOOT_SECONDS:.0f} s (systemd says {state or 'nothing'}); "
+                f"'docker logs {name}' may tell why."
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def failed_units(container: str) -> str:
+    """Return the names of the units that failed in a container."""
+    listed = docker_cli.docker(
+        "exec", container, "systemctl", "list-units", "--failed", "--plain", "--no-legend"
+    )
+    return (
+        ", ".join(line.split()[0] for line in listed.stdout.splitlines() if line.strip()) or "no unit failed"
+    )
+
+
+def found_containers(world: World) -> list[dict[str, str]]:
+    """Return name, state and labels of every container that carries the world's label."""
+    return [
+        {
+            "name": str(line["Names"]),
+            "state": str(line["State"]),
+            "image": str(line["Image"]),
+            "root": docker_cli.label(line, ROOT_LABEL),
+            "key": docker_cli.label(line, KEY_LABEL),
+        }
+        for line in docker_cli.containers({LABEL: world.name})
+    ]

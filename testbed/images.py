@@ -1,0 +1,125 @@
+"""The host images: each is a directory with a Dockerfile, and is built again only when its inputs change."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from testbed import docker_cli
+from testbed.base_image import BaseChoice, ensure_base
+from testbed.docker_engine import Machine
+from testbed.paths import Paths
+from testbed.process import capture
+from testbed.progress import Progress
+from testbed.rpm_catalogue import Catalogue
+
+IMAGES_DIR = Path(__file__).parent / "images"
+PREFIX = "coldvox-testbed"
+#: The machine's own way to its package mirror, which a host behind the same network needs as well.
+APT_SETTINGS = (
+    "Acquire::Check-Date",
+    "Acquire::Check-Valid-Until",
+    "Acquire::http::Proxy",
+    "Acquire::https::Proxy",
+)
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What an image is made of: a directory with a Dockerfile, the image below, arguments, extra files."""
+
+    name: str
+    base: str
+    arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    #: Files that are made when the image is, by path in the build context.
+    extra: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    directory: Path = IMAGES_DIR
+
+    @property
+    def context(self) -> Path:
+        """The directory that holds the Dockerfile."""
+        return self.directory / self.name
+
+    @property
+    def tag(self) -> str:
+        """The image's name; it changes with everything that goes into the image."""
+        digest = hashlib.sha256()
+        for path in sorted(file for file in self.context.rglob("*") if file.is_file()):
+            executable = bool(path.stat().st_mode & 0o100)
+            digest.update(f"{path.relative_to(self.context)}\0{executable}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        inputs = {"base": self.base, **self.arguments, **self.extra}
+        digest.update(repr(sorted(inputs.items())).encode())
+        return f"{PREFIX}/{self.name}:{digest.hexdigest()[:12]}"
+
+
+def recipes(base: str, catalogue: Catalogue, apt_settings: str) -> dict[str, Recipe]:
+    """Return the recipe of every image by name, in the order in which they must be built."""
+    host_base = Recipe("host-base", base, extra={"files/etc/apt/apt.conf.d/90machine": apt_settings})
+    nobara = Recipe(
+        "nobara-host",
+        host_base.tag,
+        arguments={"DEBIAN_PACKAGES": " ".join(catalogue.debian_packages())},
+        extra={"hidden_paths.txt": "".join(f"{path}\n" for path in catalogue.hidden_paths())},
+    )
+    debian = Recipe("debian-host", host_base.tag)
+    tools = Recipe("rpm-tools", host_base.tag)
+    return {recipe.name: recipe for recipe in (host_base, tools, nobara, debian)}
+
+
+def ensure_image(recipe: Recipe, paths: Paths, progress: Progress) -> None:
+    """Build the image unless the engine has it."""
+    if docker_cli.image_exists(recipe.tag):
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="coldvox-image-") as scratch,
+        progress.step("images", f"building {recipe.name}") as report,
+    ):
+        context = Path(scratch) / "context"
+        shutil.copytree(recipe.context, context)
+        for name, text in recipe.extra.items():
+            target = context / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        arguments = {"BASE": recipe.base, **recipe.arguments}
+        log = paths.logs / f"image-{recipe.name}.log"
+        docker_cli.build(context, recipe.tag, arguments, log, lambda line: report(f"{recipe.name}: {line}"))
+    remove_older(recipe, progress)
+
+
+def remove_older(recipe: Recipe, progress: Progress) -> None:
+    """Remove earlier builds of this image, except those that a container still uses."""
+    name = recipe.tag.rpartition(":")[0]
+    listed = docker_cli.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", name)
+    for tag in listed.stdout.split():
+        if tag != recipe.tag and docker_cli.docker("image", "rm", tag).status == 0:
+            progress.line("images", f"removed {tag}, which an earlier checkout needed")
+
+
+def ensure_base_and_recipes(
+    choice: BaseChoice, machine: Machine, catalogue: Catalogue, paths: Paths, progress: Progress
+) -> dict[str, Recipe]:
+    """Return the recipes over a base image that is there."""
+    base = ensure_base(choice, machine, paths, progress)
+    return recipes(base, catalogue, machine_apt_settings())
+
+
+def machine_apt_settings() -> str:
+    """Return the machine's apt settings that concern the way to the mirror, as an apt.conf file."""
+    dumped = capture(["apt-config", "dump", *APT_SETTINGS])
+    return select_apt_settings(dumped.stdout if dumped.status == 0 else "")
+
+
+def select_apt_settings(dumped: str) -> str:
+    """Choose from ``apt-config dump`` what also holds inside a container; a proxy on loopback does not."""
+    lines = []
+    for line in dumped.splitlines():
+        name, _, value = line.partition(" ")
+        if name in APT_SETTINGS and value not in ('"";', "") and not any(host in value for host in LOOPBACK):
+            lines.append(line + "\n")
+    return "".join(lines)

@@ -1,0 +1,90 @@
+"""Keys and settings with which a person, Ansible and the tests log in to the hosts of a world."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from testbed.errors import TestbedError
+from testbed.process import capture
+from testbed.world import Host, World
+
+USER = "admin"
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """The files of one world that logging in takes."""
+
+    directory: Path
+
+    @property
+    def user_key(self) -> Path:
+        """The administrator's private key."""
+        return self.directory / "id_ed25519"
+
+    @property
+    def host_key(self) -> Path:
+        """The private key by which the hosts of this world prove themselves."""
+        return self.directory / "host_ed25519"
+
+    @property
+    def known_hosts(self) -> Path:
+        """Which key belongs to which address."""
+        return self.directory / "known_hosts"
+
+    @property
+    def config(self) -> Path:
+        """Settings for ``ssh -F``, so that a host can be called by its name."""
+        return self.directory / "ssh_config"
+
+
+def ensure_access(directory: Path, world: World, hosts: tuple[Host, ...]) -> Access:
+    """Make the world's keys unless they are there, and write the files that name its hosts."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    access = Access(directory)
+    for key in (access.user_key, access.host_key):
+        if not key.exists():
+            outcome = capture(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", world.network, "-f", str(key)]
+            )
+            if outcome.status != 0:
+                raise TestbedError(
+                    f"ssh-keygen could not make {key} ({outcome.reason}); install OpenSSH's client."
+                )
+    public = " ".join(access.host_key.with_suffix(".pub").read_text(encoding="ascii").split()[:2])
+    access.known_hosts.write_text(known_hosts(hosts, public), encoding="ascii")
+    access.config.write_text(ssh_config(access, hosts), encoding="utf-8")
+    return access
+
+
+def known_hosts(hosts: tuple[Host, ...], public_key: str) -> str:
+    """Return a known_hosts file; all hosts of a world have the same key."""
+    return "".join(f"[127.0.0.1]:{host.ssh_port} {public_key}\n" for host in hosts)
+
+
+def ssh_config(access: Access, hosts: tuple[Host, ...]) -> str:
+    """Return an ssh_config that knows the hosts by name."""
+    blocks = [f"Host {host.name}\n  Port {host.ssh_port}\n" for host in hosts]
+    common = (
+        "Host *\n"
+        "  HostName 127.0.0.1\n"
+        f"  User {USER}\n"
+        f'  IdentityFile "{access.user_key}"\n'
+        "  IdentitiesOnly yes\n"
+        f'  UserKnownHostsFile "{access.known_hosts}"\n'
+        "  StrictHostKeyChecking yes\n"
+    )
+    return "".join([*blocks, common])
+
+
+def login(access: Access, host: Host) -> list[str]:
+    """Return the command that logs in to ``host`` and never asks anything; a remote command may follow."""
+    options = ["BatchMode=yes", "ConnectTimeout=3"]
+    return [
+        "ssh",
+        "-F",
+        str(access.config),
+        *(part for option in options for part in ("-o", option)),
+        host.name,
+    ]

@@ -1,0 +1,157 @@
+"""What belongs to a world: its network, its hosts, its services, and what is known of those that run."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import TestbedError
+from testbed.paths import Paths
+from testbed.process import Identity
+
+EMULATOR_PORT = 8080
+MIRROR_PORT = 8081
+ADMIN_TOKEN = "sandbox-admin-token"
+REPOSITORY = "Coldaine/ColdVox"
+#: The label of every container, network and volume; its value is the world's name.
+LABEL = "ci.coldvox.testbed"
+#: The directory of the checkout's testbed that made it.
+ROOT_LABEL = "ci.coldvox.testbed.root"
+MAX_EXTRA_HOSTS = 40
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """One managed host; ``octet`` ends its address, ``ssh_port`` is on the loopback of this machine."""
+
+    name: str
+    image: str
+    octet: int
+    ssh_port: int
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """One network with its hosts and services; ``third_octet`` tells the worlds' addresses apart."""
+
+    name: str
+    third_octet: int
+    first_ssh_port: int
+    first_extra_port: int
+
+    @property
+    def network(self) -> str:
+        """The Docker network, also the prefix of the containers' names."""
+        return f"coldvox-{self.name}"
+
+    @property
+    def subnet(self) -> str:
+        """The addresses of the network."""
+        return f"10.213.{self.third_octet}.0/24"
+
+    def address(self, octet: int) -> str:
+        """Return one address of the network."""
+        return f"10.213.{self.third_octet}.{octet}"
+
+    @property
+    def gateway(self) -> str:
+        """The address of this machine in the network, where the services listen."""
+        return self.address(1)
+
+    @property
+    def emulator_url(self) -> str:
+        """Where the GitHub emulator listens."""
+        return f"http://{self.gateway}:{EMULATOR_PORT}"
+
+    @property
+    def mirror_url(self) -> str:
+        """Where the artifact mirror listens."""
+        return f"http://{self.gateway}:{MIRROR_PORT}"
+
+    def container(self, host: str) -> str:
+        """Return the name of a host's container."""
+        return f"{self.network}-{host}"
+
+    def hosts(self, extra: int = 0) -> tuple[Host, ...]:
+        """Return the two hosts of the inventory and ``extra`` further Debian hosts, runner-01 and so on."""
+        if not 0 <= extra <= MAX_EXTRA_HOSTS:
+            raise TestbedError(
+                f"--hosts {extra} is out of range; 0 to {MAX_EXTRA_HOSTS} extra hosts are possible."
+            )
+        named = (
+            Host("laptop-extra", "nobara-host", 11, self.first_ssh_port),
+            Host("debian-builder", "debian-host", 12, self.first_ssh_port + 1),
+        )
+        more = (
+            Host(f"runner-{number:02d}", "debian-host", 20 + number, self.first_extra_port + number)
+            for number in range(1, extra + 1)
+        )
+        return (*named, *more)
+
+
+WORLDS = {
+    "demo": World("demo", third_octet=57, first_ssh_port=2281, first_extra_port=2400),
+    "test": World("test", third_octet=58, first_ssh_port=2291, first_extra_port=2500),
+}
+
+
+@dataclasses.dataclass
+class State:
+    """What ``up`` started in one world: services as processes, hosts with the image each was made from."""
+
+    services: dict[str, Identity] = dataclasses.field(default_factory=dict)
+    hosts: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as plain data."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> State:
+        """Return the state from plain data."""
+        return cls({name: Identity(**value) for name, value in data["services"].items()}, dict(data["hosts"]))
+
+
+def state_path(paths: Paths, world: World) -> Path:
+    """Return the file that holds a world's state."""
+    return paths.world(world.name) / "state.json"
+
+
+def load_state(path: Path) -> State:
+    """Return the recorded state; a missing or torn file means that nothing is known to run."""
+    try:
+        return State.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return State()
+
+
+def save_state(path: Path, state: State) -> None:
+    """Replace the recorded state in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(state.to_json(), indent=2) + "\n", encoding="utf-8")
+    fresh.replace(path)
+
+
+@contextlib.contextmanager
+def locked(path: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock file ``path``; ``on_wait`` is told who holds it when it must be waited for."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="ascii") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            on_wait(handle.read().strip() or "unknown")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        handle.seek(0)
+        handle.truncate()
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
