@@ -1,0 +1,1 @@
+"""A stateful stand-in for GitHub's Actions REST API, checked against GitHub's own description."""

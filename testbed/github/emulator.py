@@ -1,0 +1,117 @@
+"""The emulator apart from HTTP: one method that answers a request, and remembers that it did."""
+
+from __future__ import annotations
+
+import collections
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, Optional
+
+from . import admin, broker, jobs, setup_routes
+from .api import PREFIX, Api
+from .clock import Clock, timestamp
+from .exchange import Answer, RefusedError, Request, not_found
+from .faults import Fault
+from .rest.call import Downloads, no_downloads
+from .seed import Seed
+from .validation import Description
+
+AUDIT_ENTRIES = 20_000
+
+
+class Emulator:
+    """GitHub, as far as runners can tell."""
+
+    def __init__(
+        self,
+        description: Description,
+        *,
+        seed: Optional[Seed] = None,
+        clock: Optional[Clock] = None,
+        downloads: Downloads = no_downloads,
+    ) -> None:
+        self.clock = clock or Clock()
+        self.changed = threading.Condition()
+        self.faults: list[Fault] = []
+        self.audit: collections.deque[dict[str, Any]] = collections.deque(maxlen=AUDIT_ENTRIES)
+        self._seed = seed or Seed()
+        self.world = self._seed.world()
+        self._api = Api(description, self.changed, downloads)
+        self._broker = broker.Broker(self.changed, self.clock)
+
+    def reset(self) -> None:
+        """Forget everything but the seed; listeners find their registration deleted."""
+        with self.changed:
+            self.world = self._seed.world()
+            self.faults.clear()
+            self.audit.clear()
+            self.changed.notify_all()
+
+    def violations(self) -> list[dict[str, Any]]:
+        """Return the audit entries of answers that contradicted GitHub's description."""
+        with self.changed:
+            return [entry for entry in self.audit if entry["violation"]]
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request; never raises for anything that a caller can send."""
+        if request.path.startswith(admin.PREFIX):
+            return self._guarded(lambda: (admin.answer(self, request), None))[0]
+        answer, violation = self._guarded(lambda: self._serve(request))
+        if violation:
+            answer = Answer(500, {"message": "The emulator's answer violates spec.", "violation": violation})
+        self._record(request, answer, violation)
+        return answer
+
+    def _guarded(self, serve: Callable[[], tuple[Answer, Optional[str]]]) -> tuple[Answer, Optional[str]]:
+        try:
+            return serve()
+        except RefusedError as refusal:
+            return refusal.answer(), None
+        except Exception as error:
+            # A defect of the emulator must neither hang the caller nor pass for an answer of GitHub.
+            traceback.print_exc()
+            return Answer(500), f"the emulator failed with {type(error).__name__}: {error}"
+
+    def _serve(self, request: Request) -> tuple[Answer, Optional[str]]:
+        if faulty := self._fault(request):
+            return faulty, None
+        moment, world = self.clock.moment(), self.world
+        with self.changed:
+            jobs.sweep(world, moment)
+            found = setup_routes.answer(world, request, moment)
+        if found is not None:
+            return found, None
+        if request.path.startswith(PREFIX):
+            served = self._api.answer(world, request, moment)
+            if request.method != "GET":
+                with self.changed:
+                    self.changed.notify_all()
+            return served
+        if request.path.startswith(broker.PREFIX):
+            return self._broker.answer(world, request), None
+        raise not_found()
+
+    def _fault(self, request: Request) -> Optional[Answer]:
+        with self.changed:
+            fault = next((each for each in self.faults if each.applies(request)), None)
+            answer = fault.spend() if fault else None
+        if fault and fault.delay_seconds:
+            time.sleep(fault.delay_seconds)
+        return answer
+
+    def _record(self, request: Request, answer: Answer, violation: Optional[str]) -> None:
+        scheme = request.authorization()[0]
+        entry = {
+            "method": request.method,
+            "path": request.path,
+            "query": request.query,
+            "status": answer.status,
+            "time": timestamp(self.clock.moment().now),
+            "authorization": scheme,
+            "user_agent": request.headers.get("user-agent", ""),
+            "violation": violation,
+        }
+        with self.changed:
+            self.audit.append(entry)

@@ -1,0 +1,81 @@
+"""A request and its answer, apart from any HTTP library."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
+from urllib.parse import parse_qs, urlsplit
+
+DOCUMENTATION = "https://docs.github.com/rest"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What came in. ``headers`` have lower-case names; ``base_url`` is the address the caller used."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    base_url: str
+    # Long polls ask this so that no job is given to a listener that has died meanwhile.
+    connected: Callable[[], bool] = lambda: True
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.target).path
+
+    @property
+    def query(self) -> dict[str, str]:
+        values = parse_qs(urlsplit(self.target).query, keep_blank_values=True)
+        return {name: found[0] for name, found in values.items()}
+
+    def authorization(self) -> tuple[str, str]:
+        """Return scheme (lower case) and credential of the Authorization header, both empty when absent."""
+        scheme, _, credential = self.headers.get("authorization", "").partition(" ")
+        return scheme.lower(), credential.strip()
+
+
+@dataclass
+class Answer:
+    """What goes out; ``body`` None is an empty answer."""
+
+    status: int
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def encoded(self) -> bytes:
+        return b"" if self.body is None else json.dumps(self.body).encode()
+
+
+class RefusedError(Exception):
+    """An error answer, worded as GitHub words it."""
+
+    def __init__(self, status: int, message: str, headers: Optional[Mapping[str, str]] = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = dict(headers or {})
+
+    def answer(self) -> Answer:
+        body = {"message": str(self), "documentation_url": DOCUMENTATION, "status": str(self.status)}
+        return Answer(self.status, body, self.headers)
+
+
+def not_found() -> RefusedError:
+    """Return what GitHub says about anything that is absent or hidden from the caller."""
+    return RefusedError(404, "Not Found")
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in ``body`` ({} when empty); raises RefusedError 400 otherwise."""
+    if not body:
+        return {}
+    try:
+        data = json.loads(body)
+    except ValueError:
+        raise RefusedError(400, "Problems parsing JSON") from None
+    if not isinstance(data, dict):
+        raise RefusedError(400, "Body should be a JSON object")
+    return data

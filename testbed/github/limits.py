@@ -1,0 +1,52 @@
+"""GitHub's primary rate limit: so many requests per credential and hour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .clock import Moment
+from .exchange import RefusedError
+from .state import World
+
+WINDOW_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a credential stands; ``reset`` is in seconds of the epoch."""
+
+    limit: int
+    used: int
+    reset: int
+
+    @property
+    def remaining(self) -> int:
+        return max(self.limit - self.used, 0)
+
+    def body(self) -> dict[str, int]:
+        return {"limit": self.limit, "used": self.used, "remaining": self.remaining, "reset": self.reset}
+
+    def headers(self) -> dict[str, str]:
+        named = {f"X-RateLimit-{name.capitalize()}": str(value) for name, value in self.body().items()}
+        return {**named, "X-RateLimit-Resource": "core"}
+
+
+def standing(world: World, credential: str, moment: Moment) -> Standing:
+    """Return how ``credential`` stands now."""
+    window = int(moment.now.timestamp()) // WINDOW_SECONDS
+    used = world.requests_used.get(_key(credential, window), 0)
+    return Standing(world.requests_limit, used, (window + 1) * WINDOW_SECONDS)
+
+
+def charge(world: World, credential: str, moment: Moment) -> Standing:
+    """Count one request; raises RefusedError 403 when none is left."""
+    before = standing(world, credential, moment)
+    if before.remaining == 0:
+        raise RefusedError(403, "API rate limit exceeded for this credential.", before.headers())
+    window = int(moment.now.timestamp()) // WINDOW_SECONDS
+    world.requests_used[_key(credential, window)] = before.used + 1
+    return Standing(before.limit, before.used + 1, before.reset)
+
+
+def _key(credential: str, window: int) -> str:
+    return f"{window}:{credential}"

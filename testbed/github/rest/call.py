@@ -1,0 +1,119 @@
+"""What an operation is given, and how it is found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Optional, TypeVar
+from urllib.parse import unquote
+
+from ..clock import Moment
+from ..exchange import Answer, Request, json_object, not_found
+from ..state import Credential, Scope, World
+from ..validation import Description
+from .paging import Page, cut_page
+
+Item = TypeVar("Item")
+Access = Literal["credential", "app", "public"]
+
+
+@dataclass(frozen=True)
+class Download:
+    """The runner package that the downloads endpoint offers."""
+
+    url: str
+    filename: str
+    sha256: Optional[str] = None
+
+
+# GitHub rolls releases out scope by scope, so that the offer may differ.
+Downloads = Callable[[Scope], list[Download]]
+
+
+def no_downloads(_scope: Scope) -> list[Download]:
+    """Offer no runner package."""
+    return []
+
+
+@dataclass
+class Call:
+    """One authorized, validated request to one operation."""
+
+    world: World
+    moment: Moment
+    request: Request
+    parameters: dict[str, str]
+    description: Description
+    downloads: Downloads
+    credential: Credential = field(default_factory=Credential)
+    app_id: Optional[int] = None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return json_object(self.request.body)
+
+    @property
+    def api_url(self) -> str:
+        return f"{self.request.base_url}/api/v3"
+
+    @property
+    def scope(self) -> Scope:
+        """The repository or organization in the path; raises RefusedError 404 when there is none."""
+        if "org" in self.parameters:
+            scope = self.world.scope("orgs", self.parameters["org"])
+        else:
+            scope = self.world.scope("repos", f"{self.parameters['owner']}/{self.parameters['repo']}")
+        if scope is None:
+            raise not_found()
+        return scope
+
+    def number(self, name: str) -> int:
+        text = self.parameters[name]
+        if not text.isdecimal():
+            raise not_found()
+        return int(text)
+
+    def page(self, items: Iterable[Item], *, default: int = 30, most: int = 100) -> Page[Item]:
+        """Return the page of ``items`` that the query asks for, ``most`` items at most."""
+        return cut_page(list(items), self.request, default=default, most=most)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A documented operation. ``path`` is the template in GitHub's description, without ``/api/v3``.
+
+    ``permission`` is what a fine-grained token needs; the level follows from the method.
+    """
+
+    method: str
+    path: str
+    answer: Callable[[Call], Answer]
+    permission: str = "metadata"
+    access: Access = "credential"
+    # config.sh calls some documented operations with its short-lived token of this kind.
+    runner_token: Optional[str] = None
+
+    @property
+    def level(self) -> str:
+        return "read" if self.method == "GET" else "write"
+
+
+class Router:
+    """Finds the operation of a method and path, and the parameters in the path."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        # A literal segment beats a parameter: runners/downloads is not the runner with the id "downloads".
+        ordered = sorted(operations, key=lambda each: each.path.count("{"))
+        self._operations = [(_pattern(each.path), each) for each in ordered]
+
+    def find(self, method: str, path: str) -> Optional[tuple[Operation, dict[str, str]]]:
+        for pattern, operation in self._operations:
+            match = pattern.fullmatch(path)
+            if match and operation.method == method:
+                return operation, {name: unquote(text) for name, text in match.groupdict().items()}
+        return None
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template)))

@@ -1,0 +1,38 @@
+"""The repository itself, and the caller's rate limit."""
+
+from __future__ import annotations
+
+from ..exchange import Answer
+from ..limits import standing
+from .call import Call, Operation
+
+
+def _get_repository(call: Call) -> Answer:
+    scope = call.scope
+    shown = call.description.example("GET", "/repos/{owner}/{repo}")
+    # The example is of a fork made from a template; these parts of it are not even valid by the description.
+    for relation in ("parent", "source", "template_repository"):
+        shown.pop(relation, None)
+    shown["owner"]["login"] = scope.owner
+    return Answer(
+        200,
+        {
+            **shown,
+            "name": scope.name.split("/")[1],
+            "full_name": scope.name,
+            "url": f"{call.api_url}{scope.path}",
+            "html_url": f"{call.request.base_url}/{scope.name}",
+        },
+    )
+
+
+def _get_rate_limit(call: Call) -> Answer:
+    core = standing(call.world, call.request.authorization()[1], call.moment).body()
+    shown = call.description.example("GET", "/rate_limit")
+    return Answer(200, {"resources": {**shown["resources"], "core": core}, "rate": core})
+
+
+OPERATIONS = [
+    Operation("GET", "/repos/{owner}/{repo}", _get_repository),
+    Operation("GET", "/rate_limit", _get_rate_limit),
+]

@@ -1,0 +1,139 @@
+"""The emulator behind HTTP/1.1, one thread per connection."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Optional
+
+from .api import PREFIX
+from .client import AdminClient
+from .clock import Clock
+from .emulator import Emulator
+from .exchange import Answer, Request
+from .rest.call import Downloads, no_downloads
+from .seed import Seed
+from .validation import Description
+
+# Nothing here is larger than a job's log; a greater length is a broken or hostile client.
+MOST_BODY_BYTES = 16 * 1024 * 1024
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+class Server(ThreadingHTTPServer):
+    """Carries the emulator to its handlers."""
+
+    daemon_threads = True
+    # Forty listeners may connect within one tick.
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], emulator: Emulator) -> None:
+        super().__init__(address, Handler)
+        self.emulator = emulator
+
+    @property
+    def url(self) -> str:
+        host, port = self.server_address[:2]
+        return f"http://{host!s}:{port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Turns HTTP into requests and answers; all meaning lies in the emulator."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+    server_version = "coldvox-testbed"
+    sys_version = ""
+    # Header and body leave in two writes: without this a kept-alive caller waits 40 ms for the second.
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class names it so)
+        """Say nothing: the audit log remembers every request."""
+
+    def _serve(self) -> None:
+        length = self.headers.get("Content-Length") or "0"
+        if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
+            self.close_connection = True
+            return self._write(Answer(413, {"message": "Request body is too large."}))
+        body = self.rfile.read(int(length))
+        # A caller that reaches the server by another name is answered with addresses it can reach.
+        base_url = f"http://{self.headers.get('Host') or self.server.url.split('://')[1]}"
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, self.path, headers, body, base_url, self._connected)
+        return self._write(self.server.emulator.answer(request))
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815  (names of the base class)
+
+    def _refuse_method(self) -> None:
+        self.close_connection = True
+        self._write(Answer(405, {"message": "Method not allowed"}, {"Allow": ", ".join(METHODS)}))
+
+    do_HEAD = do_OPTIONS = do_TRACE = do_QUERY = _refuse_method  # noqa: N815  (as above)
+
+    def _write(self, answer: Answer) -> None:
+        body = b"" if self.command == "HEAD" else answer.encoded()
+        with contextlib.suppress(ConnectionError):
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("X-GitHub-Request-Id", secrets.token_hex(8).upper())
+            if answer.status != 204:
+                self.send_header("Content-Type", "application/json; charset=utf-8")
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    def _connected(self) -> bool:
+        """Whether the caller still waits: a closed connection reads as an empty string."""
+        try:
+            waiting: bytes = self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            return waiting != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+
+class Running:
+    """A server within this process, as tests use it."""
+
+    def __init__(self, server: Server) -> None:
+        self.emulator = server.emulator
+        self.url = server.url
+        self.api_url = f"{server.url}{PREFIX}"
+        self.admin = AdminClient(server.url)
+
+
+@contextlib.contextmanager
+def emulator(
+    description: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    seed: Optional[Seed] = None,
+    clock: Optional[Clock] = None,
+    downloads: Downloads = no_downloads,
+) -> Iterator[Running]:
+    """Run an emulator for the time of a ``with`` block, on a free loopback port unless told otherwise.
+
+    Raises AssertionError at the end if any answer contradicted GitHub's description: the test that did
+    it must not pass.
+    """
+    checked = Description.load(description, PREFIX)
+    server = Server((host, port), Emulator(checked, seed=seed, clock=clock, downloads=downloads))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    running = Running(server)
+    try:
+        yield running
+        if violations := running.emulator.violations():
+            raise AssertionError(f"the emulator's answers violate GitHub's description: {violations}")
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
