@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: ColdVox maintainers (@Coldaine)
 description:
   - Turns the inventory's short list of runner instances into everything that the host needs for them.
-  - Everything that GitHub, the runner or systemd would not take is an error that names the instance and the reason.
+  - Everything that GitHub, the runner or systemd would not take is an error that names the instance and says
+    why.
 options:
   _input:
     description: The instances, each with C(name) and optionally the keys of the role's input
@@ -29,8 +30,9 @@ options:
     elements: str
     default: []
   resource_classes:
-    description: The classes by name, each with C(cores), C(memory_gib) and optionally C(tasks_max), C(cpu_weight),
-      C(max_instances), C(labels) and C(environment).
+    description:
+      - The classes by name, each with C(cores), C(memory_gib) and optionally C(tasks_max), C(cpu_weight),
+        C(max_instances), C(labels) and C(environment).
     type: dict
     default: {}
   environment:
