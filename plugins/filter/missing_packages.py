@@ -11,7 +11,7 @@ short_description: Which packages the repositories do not have
 version_added: 1.0.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Reads the failed result of M(ansible.builtin.dnf) or M(ansible.builtin.apt) and returns the names that are unknown.
+  - Reads the failed result of M(ansible.builtin.dnf) or M(ansible.builtin.apt) and returns the unknown names.
 positional: _input, names, policy
 options:
   _input:

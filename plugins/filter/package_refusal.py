@@ -27,7 +27,7 @@ options:
     type: str
     required: true
   missing:
-    description: The names that the repositories do not have, as P(coldvox.ci.missing_packages#filter) returns them.
+    description: The unknown names, as P(coldvox.ci.missing_packages#filter) returns them.
     type: list
     elements: str
     required: true
