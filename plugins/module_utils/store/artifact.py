@@ -1,0 +1,211 @@
+"""What an artifact is, and the checks that need neither disk nor network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Optional
+from urllib.parse import unquote, urlsplit
+
+from ..errors import CiError
+from .paths import member_path
+
+FORMATS = ("auto", "zip", "tar", "file")
+KINDS = ("model", "library", "runner", "toolchain", "other")
+SCHEMES = ("http", "https", "file")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst", ".tzst")
+_WELL_KNOWN_STARTS = (
+    "a1b2c3d4",
+    "deadbeef",
+    "0123456789",
+    "1234567890",
+    "abcdef0123",
+    "abcdef1234",
+    "fedcba98",
+)
+_EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+class Shape(NamedTuple):
+    """How the bytes become a tree; two names of one digest must agree on it, because they share the tree."""
+
+    format: str
+    strip_components: int = 0
+    executable: tuple[str, ...] = ()
+
+
+class Artifact(NamedTuple):
+    """One wanted artifact, validated. ``urls`` are tried in order; ``link`` is absolute or empty."""
+
+    name: str
+    urls: tuple[str, ...]
+    sha256: str
+    shape: Shape
+    expect: tuple[str, ...] = ()
+    link: str = ""
+    pinned: bool = False
+    kind: str = "other"
+
+    @property
+    def file_name(self) -> str:
+        """The name of the single file of ``format: file``: as in the first url, else the artifact's name."""
+        last = unquote(urlsplit(self.urls[0]).path).rpartition("/")[2]
+        return last if NAME.fullmatch(last) else self.name
+
+
+def checksum_problem(sha256: str) -> str:
+    """Return why ``sha256`` cannot be the digest of something real, or an empty string.
+
+    A true digest looks random, so what a person or a text generator invents gives itself away: the chance
+    that one of these rules meets a true digest is below one in a hundred million.
+    """
+    if not _SHA256.fullmatch(sha256):
+        return f"it must be 64 hexadecimal digits and has {len(sha256)} characters"
+    if sha256 == _EMPTY_SHA256:
+        return "it is the checksum of an empty file"
+    if any(sha256 == (sha256[:period] * 64)[:64] for period in range(1, 33)):
+        return "it is a repeated pattern, so a placeholder"
+    letter_digit = re.fullmatch(r"(?:[a-f][0-9]){32}|(?:[0-9][a-f]){32}", sha256)
+    if letter_digit or sha256.startswith(_WELL_KNOWN_STARTS):
+        return f"it begins like a well-known placeholder ({sha256[:8]}…)"
+    if len(set(sha256)) < 9:
+        return "it uses too few different digits, so a placeholder"
+    return ""
+
+
+def url_problem(url: str) -> str:
+    """Return why ``url`` is refused, or an empty string."""
+    try:
+        parts = urlsplit(url)
+        port_is_valid = parts.port is None or parts.port > 0
+    except ValueError as error:
+        return str(error)
+    if parts.scheme not in SCHEMES:
+        return f"its scheme must be one of {', '.join(SCHEMES)}"
+    if parts.scheme == "file":
+        return (
+            ""
+            if not parts.netloc and parts.path.startswith("/")
+            else "a file url must be file:///absolute/path"
+        )
+    if not parts.hostname or not port_is_valid:
+        return "it has no valid host or port"
+    if "@" in parts.netloc:
+        return "it carries a user or password, which would end up in world-readable records"
+    if any(character <= " " or character == "\x7f" for character in url):
+        return "it contains spaces or control characters; percent-encode them"
+    return ""
+
+
+def public_url(url: str) -> str:
+    """Return ``url`` fit for messages and records: a query may hold a signature, so only its presence is kept."""
+    bare, mark, _query = url.partition("?")
+    return bare + ("?…" if mark else "")
+
+
+def format_of(url: str) -> str:
+    """Return what ``format: auto`` means for ``url``: decided by the end of its path, so known before any byte."""
+    path = urlsplit(url).path.lower()
+    if path.endswith(".zip"):
+        return "zip"
+    return "tar" if path.endswith(_TAR_SUFFIXES) else "file"
+
+
+def _fail(name: str, what: str) -> CiError:
+    return CiError(f"artifact {name or '(without a name)'}: {what}", artifact=name)
+
+
+def checked_name(name: Any) -> str:
+    """Return ``name`` as a safe file name, or raise."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise _fail(
+            str(name),
+            "its name must be letters, digits and '._+-', begin with a letter or digit, and be at most 128 long.",
+        )
+    return str(name)
+
+
+def _checked_urls(name: str, value: Any) -> tuple[str, ...]:
+    urls = (value,) if isinstance(value, str) else tuple(value or ())
+    if not urls:
+        raise _fail(name, "it has no url; give one or a list that is tried in order.")
+    for url in urls:
+        problem = url_problem(url) if isinstance(url, str) else "it is not a string"
+        if problem:
+            raise _fail(name, f"the url {public_url(str(url))} is refused: {problem}.")
+    return tuple(str(url) for url in urls)
+
+
+def _checked_paths(name: str, option: str, values: Optional[Sequence[str]]) -> tuple[str, ...]:
+    found = []
+    for value in values or ():
+        try:
+            path = member_path(value)
+        except CiError as error:
+            raise _fail(name, f"{option} '{value}' must be a path inside the artifact: {error}.") from error
+        if not path:
+            raise _fail(name, f"{option} has an empty path; name a file or directory inside the artifact.")
+        found.append(path)
+    return tuple(sorted(set(found)))
+
+
+def parse(item: Mapping[str, Any]) -> Artifact:
+    """Return the wanted artifact that ``item`` (one element of the module's ``artifacts``) describes, or raise."""
+    name = checked_name(item.get("name"))
+    urls = _checked_urls(name, item.get("url"))
+    given = item.get("sha256")
+    if not given:
+        raise _fail(
+            name, "it has no sha256; every artifact is checked, so give the 64 digits its publisher states."
+        )
+    sha256 = str(given).lower()
+    problem = checksum_problem(sha256)
+    if problem:
+        raise _fail(
+            name, f"the sha256 {sha256[:80]} is refused: {problem}; take the real one from the publisher."
+        )
+    form = item.get("format") or "auto"
+    strip = int(item.get("strip_components") or 0)
+    if form not in FORMATS or strip < 0 or item.get("kind", "other") not in KINDS:
+        raise _fail(
+            name, "format, strip_components or kind has a value that is not allowed; see the documentation."
+        )
+    form = format_of(urls[0]) if form == "auto" else form
+    if form == "file" and strip:
+        raise _fail(
+            name, "strip_components is for archives, and this is a single file; set format or drop it."
+        )
+    link = item.get("link") or ""
+    if link and (not link.startswith("/") or link.endswith("/") or "/../" in f"{link}/" or "\0" in link):
+        raise _fail(
+            name, f"link '{link}' must be an absolute path without '..' and without a slash at its end."
+        )
+    shape = Shape(form, strip, _checked_paths(name, "executable", item.get("executable")))
+    expect = _checked_paths(name, "expect", item.get("expect"))
+    return Artifact(
+        name, urls, sha256, shape, expect, link, bool(item.get("pinned")), item.get("kind") or "other"
+    )
+
+
+def parse_all(items: Iterable[Mapping[str, Any]]) -> list[Artifact]:
+    """Return all wanted artifacts in order; names and links are unique and one digest has one shape, or raise."""
+    artifacts = [parse(item) for item in items]
+    shapes: dict[str, Artifact] = {}
+    seen: set[str] = set()
+    for artifact in artifacts:
+        for key in (artifact.name, artifact.link):
+            if key and key in seen:
+                raise _fail(
+                    artifact.name, f"'{key}' is given twice in one call; every name and link may appear once."
+                )
+            seen.add(key)
+        first = shapes.setdefault(artifact.sha256, artifact)
+        if first.shape != artifact.shape:
+            raise _fail(
+                artifact.name,
+                f"it has the same sha256 as {first.name} but another format, strip_components or executable; "
+                "the same content is unpacked once, so let both agree.",
+            )
+    return artifacts

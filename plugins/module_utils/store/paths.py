@@ -1,0 +1,137 @@
+"""Which paths an archive may bring: pure decisions, no file is touched here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple, Optional
+
+from ..errors import CiError
+
+FILE, DIRECTORY, SYMLINK, HARDLINK = "file", "directory", "symlink", "hardlink"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_DRIVE = re.compile(r"[A-Za-z]:")
+# Linux allows 255 bytes per name and 4096 per path; the store's own prefix needs some of the latter.
+_MAX_NAME_BYTES = 255
+_MAX_PATH_BYTES = 3072
+# The kernel gives up after 40 links as well (path_resolution(7)).
+_MAX_LINKS_FOLLOWED = 40
+# Small archives may compress very well without harm; a bomb shows itself only by size.
+_RATIO_FREE_BYTES = 64 * 1024 * 1024
+
+
+class Limits(NamedTuple):
+    """The most that an archive may unpack to; ``max_ratio`` is unpacked bytes per archive byte."""
+
+    max_unpacked_bytes: int
+    max_ratio: int
+    max_entries: int
+
+
+def member_path(name: str, strip_components: int = 0) -> Optional[str]:
+    """Return ``name`` as a normal relative path without its first ``strip_components`` parts, None when none is left.
+
+    Raises CiError for whatever could leave the tree or confuse a reader of it. ``.`` and empty parts do not count.
+    """
+    shown = name[:200].encode("unicode_escape").decode()
+    if _CONTROL.search(name):
+        raise CiError(f"'{shown}' contains a control character")
+    if name.startswith("/") or _DRIVE.match(name):
+        raise CiError(f"'{shown}' is an absolute path")
+    if "\\" in name:
+        raise CiError(f"'{shown}' contains a backslash")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise CiError(f"'{shown}' contains '..'")
+    encoded = [len(part.encode(errors="surrogateescape")) for part in parts]
+    if any(size > _MAX_NAME_BYTES for size in encoded) or sum(encoded) + len(encoded) > _MAX_PATH_BYTES:
+        raise CiError(f"'{shown}…' is too long a name")
+    return "/".join(parts[strip_components:]) or None
+
+
+def parent_of(path: str) -> str:
+    """Return the directory part of a normal relative path, empty for a top entry."""
+    return path.rpartition("/")[0]
+
+
+def resolve(path: str, target: str, links: Mapping[str, str]) -> str:
+    """Return where the symlink ``path`` -> ``target`` leads inside a tree with the symlinks ``links``.
+
+    Follows the kernel's rules name by name, so that ``..`` after a link to a directory counts from where that
+    link leads. Raises CiError when the way leaves the tree, is absolute or does not end.
+    """
+    place = [part for part in parent_of(path).split("/") if part]
+    pending = target.split("/")[::-1]
+    followed = 0
+    if target.startswith("/"):
+        raise CiError(f"the link '{path}' points to the absolute path '{target}'")
+    while pending:
+        part = pending.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not place:
+                raise CiError(f"the link '{path}' -> '{target}' leads out of the archive")
+            place.pop()
+            continue
+        place.append(part)
+        onward = links.get("/".join(place))
+        if onward is not None:
+            followed += 1
+            if onward.startswith("/") or followed > _MAX_LINKS_FOLLOWED:
+                raise CiError(f"the link '{path}' -> '{target}' leads out of the archive or never ends")
+            place.pop()
+            pending.extend(onward.split("/")[::-1])
+    return "/".join(place)
+
+
+class Outline:
+    """Collects what an archive brings, entry by entry, and raises CiError at the first entry that must not be."""
+
+    def __init__(self, limits: Limits, archive_bytes: int) -> None:
+        self._limits = limits
+        self._archive_bytes = max(1, archive_bytes)
+        self._kinds: dict[str, str] = {}
+        self.links: dict[str, str] = {}
+        self.unpacked_bytes = 0
+
+    def add(self, path: str, kind: str, size: int = 0, target: str = "") -> None:
+        """Take one entry (``path`` from ``member_path``); ``target`` is a link's."""
+        self._add_parents(path)
+        known = self._kinds.get(path)
+        if known is not None and not known == kind == DIRECTORY:
+            raise CiError(f"'{path}' appears twice")
+        self._kinds[path] = kind
+        if len(self._kinds) > self._limits.max_entries:
+            raise CiError(f"it has more than max_entries={self._limits.max_entries} entries")
+        if kind == SYMLINK:
+            self.links[path] = target
+        elif kind == HARDLINK and self._kinds.get(target) not in (FILE, HARDLINK):
+            raise CiError(
+                f"the hard link '{path}' points to '{target}', which is no file before it in the archive"
+            )
+        self._add_bytes(size)
+
+    def finish(self) -> None:
+        """Check what only the whole can show: where symlinks lead."""
+        for path, target in self.links.items():
+            resolve(path, target, self.links)
+
+    def _add_parents(self, path: str) -> None:
+        parent = parent_of(path)
+        while parent:
+            known = self._kinds.get(parent)
+            if known == DIRECTORY:
+                return
+            if known is not None:
+                raise CiError(f"'{path}' lies below '{parent}', which is a {known}")
+            self._kinds[parent] = DIRECTORY
+            parent = parent_of(parent)
+
+    def _add_bytes(self, size: int) -> None:
+        self.unpacked_bytes += size
+        limits = self._limits
+        if self.unpacked_bytes > limits.max_unpacked_bytes:
+            raise CiError(f"it unpacks to more than max_unpacked_bytes={limits.max_unpacked_bytes} bytes")
+        if self.unpacked_bytes > max(_RATIO_FREE_BYTES, limits.max_ratio * self._archive_bytes):
+            raise CiError(f"it unpacks to more than max_ratio={limits.max_ratio} times its own size")

@@ -1,0 +1,66 @@
+"""What has to be done for one artifact, decided from what was seen. Pure: check mode and real mode share it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from ..errors import CiError
+from .artifact import Artifact
+from .receipt import Receipt, missing_paths
+from .refs import Ref, desired, shown
+
+HIT, FETCHED, REPAIRED, LINKED = "hit", "fetched", "repaired", "linked"
+REMOVED, ABSENT = "removed", "absent"
+
+
+class Condition(NamedTuple):
+    """The state of one digest's tree: ``receipt`` is set when it can be used, ``damage`` when it must go."""
+
+    receipt: Optional[Receipt] = None
+    damage: str = ""
+
+
+class Observed(NamedTuple):
+    """What was seen for one artifact: its tree, its ref, and whether its links lead where they should."""
+
+    condition: Condition
+    ref: Optional[Ref]
+    links_right: bool
+
+
+def needs_tree(artifact: Artifact, condition: Condition, other_names: tuple[str, ...]) -> bool:
+    """Return whether the tree has to be fetched.
+
+    ``other_names`` are the installed names that share the digest and are not being changed in this call.
+    Raises CiError when the tree is there in a shape that ``artifact`` does not want and others rely on.
+    """
+    receipt = condition.receipt
+    if receipt is None:
+        return True
+    if receipt.shape == artifact.shape:
+        return False
+    if other_names:
+        raise CiError(
+            f"artifact {artifact.name}: the same content is installed as {', '.join(other_names)} with another "
+            "format, strip_components or executable; let all of them agree.",
+            artifact=artifact.name,
+        )
+    return True
+
+
+def outcome(artifact: Artifact, observed: Observed, fetch: bool) -> str:
+    """Return what will have happened to ``artifact``, as reported to the user."""
+    if fetch:
+        return REPAIRED if observed.condition.damage else FETCHED
+    return HIT if observed.links_right and shown(observed.ref) == desired(artifact) else LINKED
+
+
+def check_expected(artifact: Artifact, receipt: Receipt) -> None:
+    """Raise CiError when a path that ``artifact`` expects is not in its tree."""
+    missing = missing_paths(receipt, artifact.expect)
+    if missing:
+        raise CiError(
+            f"artifact {artifact.name}: {', '.join(missing)} is expected and not in what was unpacked; "
+            "correct expect or strip_components, or take the right archive.",
+            artifact=artifact.name,
+        )

@@ -1,0 +1,72 @@
+"""How far a download or an unpacking is, in a file that a person or a program can read while it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from typing import Optional
+
+from .artifact import public_url
+from .clock import timestamp
+from .durable import replace_file
+
+_WRITE_EVERY_SECONDS = 0.5
+
+
+class Progress:
+    """Keeps the file ``path`` up to date; safe to call from several threads, and cheap between two writings.
+
+    A disk without room for this file is no reason to stop, so its errors are ignored.
+    """
+
+    def __init__(self, path: str, name: str, url: str) -> None:
+        self._path = path
+        self._fixed = {
+            "name": name,
+            "url": public_url(url),
+            "pid": os.getpid(),
+            "started_at": timestamp(time.time()),
+        }
+        self._guard = threading.Lock()
+        self._phase = ""
+        self._next_write = 0.0
+        self._began = 0.0
+        self._first = 0
+
+    def report(self, phase: str, done: int, total: Optional[int]) -> None:
+        """Note that ``done`` of ``total`` bytes (None: not known) are through ``phase``."""
+        now = time.monotonic()
+        if phase == self._phase and now < self._next_write:
+            return
+        with self._guard:
+            if phase != self._phase:
+                self._phase, self._began, self._first = phase, now, done
+            self._next_write = now + _WRITE_EVERY_SECONDS
+            elapsed = now - self._began
+            speed = round((done - self._first) / elapsed) if elapsed > 0 else None
+            self._write({"phase": phase, "bytes_done": done, "bytes_total": total, "bytes_per_second": speed})
+
+    def _write(self, varying: dict[str, object]) -> None:
+        whole = {**self._fixed, **varying, "updated_at": timestamp(time.time())}
+        try:
+            replace_file(self._path, json.dumps(whole) + "\n", durable=False)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Remove the file: nothing is in flight any more."""
+        try:
+            os.unlink(self._path)
+        except OSError:
+            return
+
+
+def pulse(path: str) -> object:
+    """Return a value that changes as long as the process behind the progress file ``path`` makes progress."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read()
+    except OSError:
+        return None

@@ -1,0 +1,160 @@
+"""The receipt of a published tree, and the comparison of a tree with it. Pure."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Optional
+
+from .artifact import Shape
+
+SCHEMA = 1
+
+
+class Entry(NamedTuple):
+    """One file, directory or symlink of a tree.
+
+    ``mode`` is ``st_mode`` with its type bits, ``mtime`` whole seconds since the epoch (files only, else 0),
+    ``sha256`` is of a file's bytes and ``target`` of a symlink.
+    """
+
+    path: str
+    mode: int
+    size: int = 0
+    mtime: int = 0
+    sha256: str = ""
+    target: str = ""
+
+    @property
+    def is_file(self) -> bool:
+        return stat.S_ISREG(self.mode)
+
+
+class Seen(NamedTuple):
+    """What ``lstat`` (and ``readlink``) say of one entry on disk."""
+
+    mode: int
+    size: int
+    mtime_ns: int
+    uid: int
+    target: str = ""
+
+
+class Receipt(NamedTuple):
+    """What was published: written after every byte of the tree is on disk, so its presence vouches for it.
+
+    ``durable`` is false where the file system could not promise that; then ``boot_id`` tells whether the machine
+    went down since the tree was last known good. ``bytes`` is the size of the download.
+    """
+
+    sha256: str
+    bytes: int
+    shape: Shape
+    entries: tuple[Entry, ...]
+    boot_id: str
+    durable: bool
+
+    @property
+    def unpacked_bytes(self) -> int:
+        return sum(entry.size for entry in self.entries if entry.is_file)
+
+    @property
+    def file_count(self) -> int:
+        return sum(1 for entry in self.entries if not stat.S_ISDIR(entry.mode))
+
+
+def encode(receipt: Receipt) -> str:
+    """Return ``receipt`` as JSON; equal receipts give equal text."""
+    entries = []
+    for entry in sorted(receipt.entries):
+        item: dict[str, Any] = {"path": entry.path, "mode": format(entry.mode, "06o")}
+        if entry.is_file:
+            item.update(size=entry.size, mtime=entry.mtime, sha256=entry.sha256)
+        elif entry.target:
+            item.update(target=entry.target)
+        entries.append(item)
+    whole = {
+        "schema": SCHEMA,
+        "sha256": receipt.sha256,
+        "bytes": receipt.bytes,
+        "shape": receipt.shape._asdict(),
+        "boot_id": receipt.boot_id,
+        "durable": receipt.durable,
+        "entries": entries,
+    }
+    return json.dumps(whole, separators=(",", ":")) + "\n"
+
+
+def _entry(item: Mapping[str, Any]) -> Entry:
+    return Entry(
+        path=str(item["path"]),
+        mode=int(item["mode"], 8),
+        size=int(item.get("size", 0)),
+        mtime=int(item.get("mtime", 0)),
+        sha256=str(item.get("sha256", "")),
+        target=str(item.get("target", "")),
+    )
+
+
+def decode(text: str) -> Optional[Receipt]:
+    """Return the receipt in ``text``, or None for one that is damaged or of a schema this version does not know.
+
+    Such a receipt is not trusted; whoever reads it treats the tree as unverified.
+    """
+    try:
+        whole = json.loads(text)
+        if whole["schema"] != SCHEMA:
+            return None
+        shape = whole["shape"]
+        return Receipt(
+            sha256=str(whole["sha256"]),
+            bytes=int(whole["bytes"]),
+            shape=Shape(str(shape["format"]), int(shape["strip_components"]), tuple(shape["executable"])),
+            entries=tuple(_entry(item) for item in whole["entries"]),
+            boot_id=str(whole["boot_id"]),
+            durable=bool(whole["durable"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def difference(receipt: Receipt, seen: Mapping[str, Seen], owner_uid: int) -> str:
+    """Return the first difference between the tree on disk and its receipt, in a few words, or an empty string."""
+    for entry in receipt.entries:
+        found = seen.get(entry.path)
+        if found is None:
+            return f"{entry.path} is missing"
+        if found.mode != entry.mode:
+            return f"{entry.path} has mode {found.mode:06o} instead of {entry.mode:06o}"
+        if found.uid != owner_uid:
+            return f"{entry.path} belongs to user id {found.uid} instead of {owner_uid}"
+        if found.target != entry.target:
+            return f"{entry.path} points to {found.target} instead of {entry.target}"
+        if entry.is_file and found.size != entry.size:
+            return f"{entry.path} has {found.size} bytes instead of {entry.size}"
+        if entry.is_file and found.mtime_ns != entry.mtime * 1_000_000_000:
+            return f"{entry.path} was modified after it was published"
+    if len(seen) > len(receipt.entries):
+        extra = min(set(seen) - {entry.path for entry in receipt.entries})
+        return f"{extra} was added after it was published"
+    return ""
+
+
+def missing_paths(receipt: Receipt, wanted: Iterable[str]) -> list[str]:
+    """Return those of ``wanted`` (relative paths) that the tree does not have."""
+    present = {entry.path for entry in receipt.entries}
+    return [path for path in wanted if path not in present]
+
+
+def single_file(receipt: Receipt) -> str:
+    """Return the name of the one file of a ``format: file`` tree, empty for an archive's tree."""
+    if receipt.shape.format != "file":
+        return ""
+    return next((entry.path for entry in receipt.entries if entry.is_file), "")
+
+
+def checksum_lines(receipt: Receipt) -> list[str]:
+    """Return the lines for ``sha256sum -c`` run in the store. Paths never need its escapes: see ``member_path``."""
+    prefix = f"trees/{receipt.sha256}/"
+    return [f"{entry.sha256}  {prefix}{entry.path}" for entry in sorted(receipt.entries) if entry.is_file]

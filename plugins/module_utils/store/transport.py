@@ -1,0 +1,183 @@
+"""Opening a url for reading from an offset: http and https by urllib, file by open. No retries here."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import ssl
+import urllib.error
+import urllib.request
+from email.message import Message
+from typing import IO, NamedTuple, Optional, Protocol
+from urllib.parse import unquote, urlsplit
+
+from .artifact import public_url
+from .partial import Origin
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_UNSATISFIED = re.compile(r"bytes \*/(\d+)")
+_RETRIED_STATUSES = (408, 425, 429, 500, 502, 503, 504)
+_USER_AGENT = "coldvox.ci artifact store"
+
+
+class FetchError(Exception):
+    """One try failed, for the reason in its text.
+
+    ``retry`` tells whether the same url may work in a moment, ``wait_seconds`` how long the server wants to be left
+    alone, ``changed`` that the bytes already here belong to something else.
+    """
+
+    def __init__(self, reason: str, *, retry: bool, wait_seconds: float = 0.0, changed: bool = False) -> None:
+        super().__init__(reason)
+        self.retry = retry
+        self.wait_seconds = wait_seconds
+        self.changed = changed
+
+
+class _Readable(Protocol):
+    def read1(self, size: int = ..., /) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class Opened(NamedTuple):
+    """An answer ready to be read. ``offset`` is where its first byte belongs; ``total`` the whole length if told."""
+
+    stream: _Readable
+    offset: int
+    origin: Origin
+    content_type: str = ""
+
+    @property
+    def total(self) -> Optional[int]:
+        return self.origin.total
+
+
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects (urllib stops at ten), but never from https to something that can be read or altered."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> Optional[urllib.request.Request]:
+        scheme = urlsplit(newurl).scheme
+        if scheme not in ("http", "https") or (req.type == "https" and scheme != "https"):
+            raise FetchError(
+                f"it redirects from {req.type} to {public_url(newurl)}, which is not safe", retry=False
+            )
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _strong_validator(headers: Message) -> str:
+    etag = headers.get("ETag", "")
+    if etag and not etag.startswith("W/"):
+        return etag
+    return headers.get("Last-Modified", "")
+
+
+def _retry_after(headers: Optional[Message]) -> float:
+    value = (headers.get("Retry-After", "") if headers else "").strip()
+    return float(value) if value.isdigit() else 0.0
+
+
+def open_url(url: str, offset: int, origin: Origin, timeout_seconds: float) -> Opened:
+    """Open ``url``, asking for the bytes from ``offset`` on; the answer may still begin at 0. Raises FetchError.
+
+    ``origin`` is what the bytes already here came from: with its validator the server itself makes sure that the
+    rest belongs to them. For another url there is none, and length and digest have to prove it.
+    """
+    if urlsplit(url).scheme == "file":
+        return _open_file(url)
+    request = urllib.request.Request(url, headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"})  # noqa: S310
+    if offset:
+        request.add_header("Range", f"bytes={offset}-")
+        if origin.url == url and origin.validator:
+            request.add_header("If-Range", origin.validator)
+    try:
+        answer = urllib.request.build_opener(_SafeRedirects).open(request, timeout=timeout_seconds)
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == 416 and offset:
+                return _complete_or_changed(error.headers, offset, origin)
+            raise _status_error(error) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise network_error(error, timeout_seconds) from error
+    return _judge(answer, url, offset, origin)
+
+
+def _status_error(error: urllib.error.HTTPError) -> FetchError:
+    return FetchError(
+        f"the server answered {error.code} {error.reason}",
+        retry=error.code in _RETRIED_STATUSES,
+        wait_seconds=_retry_after(error.headers),
+    )
+
+
+def _complete_or_changed(headers: Message, offset: int, origin: Origin) -> Opened:
+    """Judge a 416: nothing is left after ``offset`` when that is the whole length, otherwise the file changed."""
+    match = _UNSATISFIED.fullmatch(headers.get("Content-Range", ""))
+    if match and int(match.group(1)) == offset:
+        return Opened(_Nothing(), offset, origin._replace(total=offset))
+    raise FetchError("the file on the server changed", retry=True, changed=True)
+
+
+class _Nothing:
+    """A stream at its end."""
+
+    def read1(self, _size: int = -1, /) -> bytes:
+        return b""
+
+    def close(self) -> None:
+        return None
+
+
+def _judge(answer: http.client.HTTPResponse, url: str, offset: int, origin: Origin) -> Opened:
+    headers = answer.headers
+    encoding = headers.get("Content-Encoding", "identity").lower()
+    if encoding not in ("", "identity"):
+        answer.close()
+        raise FetchError(
+            f"the server insists on Content-Encoding {encoding}, which alters the bytes", retry=False
+        )
+    validator = _strong_validator(headers)
+    length = headers.get("Content-Length", "")
+    kind = headers.get_content_type()
+    if answer.status != 206:
+        return Opened(answer, 0, Origin(url, validator, int(length) if length.isdigit() else None), kind)
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    total = int(match.group(3)) if match and match.group(3) != "*" else None
+    same_file = origin.url != url or not origin.validator or not validator or origin.validator == validator
+    same_length = origin.total is None or total is None or origin.total == total
+    if not match or int(match.group(1)) != offset or not same_file or not same_length:
+        answer.close()
+        raise FetchError("the file on the server changed between two requests", retry=True, changed=True)
+    return Opened(answer, offset, Origin(url, validator or origin.validator, total or origin.total), kind)
+
+
+def _open_file(url: str) -> Opened:
+    path = unquote(urlsplit(url).path)
+    try:
+        stream = open(path, "rb")  # noqa: SIM115  # the caller closes it
+        total = os.fstat(stream.fileno()).st_size
+    except OSError as error:
+        raise FetchError(f"{path} cannot be read ({error.strerror})", retry=False) from error
+    return Opened(stream, 0, Origin(url, "", total))
+
+
+def network_error(error: Exception, timeout_seconds: float) -> FetchError:
+    """Return what went wrong on the way, in a few words."""
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return FetchError(f"its certificate is not accepted ({cause.verify_message})", retry=False)
+    if isinstance(cause, TimeoutError):  # socket.timeout is the same class from Python 3.10 on
+        return FetchError(f"no byte came for {timeout_seconds:g} s", retry=True)
+    if isinstance(cause, OSError) and "timed out" in str(cause):
+        return FetchError(f"no byte came for {timeout_seconds:g} s", retry=True)
+    if isinstance(cause, OSError):
+        return FetchError(f"{cause.strerror or cause}", retry=True)
+    return FetchError(f"{cause or type(cause).__name__}", retry=True)

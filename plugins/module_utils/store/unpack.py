@@ -1,0 +1,258 @@
+"""Unpacking archives that nobody should have to trust: every entry is judged before it is written."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import stat
+import tarfile
+import zipfile
+import zlib
+from calendar import timegm
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO, Any, NamedTuple, Optional
+
+from ..errors import CiError
+from .paths import DIRECTORY, FILE, HARDLINK, SYMLINK, Limits, Outline, member_path
+from .staging import Staging, plain_mtime
+from .tree import CHUNK_BYTES
+
+# Told the bytes unpacked so far and, where the archive says it, all there will be; may raise to refuse them.
+Report = Callable[[int, Optional[int]], None]
+
+_MAX_LINK_BYTES = 4096
+_BROKEN = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    UnicodeError,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+class _Member(NamedTuple):
+    """One zip entry with its path in the tree."""
+
+    path: str
+    info: zipfile.ZipInfo
+    kind: str
+    target: str = ""
+
+
+def unpack(
+    archive: str,
+    form: str,
+    staging: Callable[[int], Staging],
+    strip: int,
+    limits: Limits,
+    workers: int,
+    report: Report,
+) -> Staging:
+    """Unpack the ``form`` (zip or tar) file ``archive`` and return the tree, complete but not yet durable.
+
+    ``staging`` makes the tree to fill and is told how many files to expect (0: not known).
+    Raises CiError that says in a few words what is wrong with the archive; OSError is the disk's.
+    """
+    try:
+        if form == "zip":
+            return _unpack_zip(archive, staging, strip, limits, workers, report)
+        return _unpack_tar(archive, staging, strip, limits, report)
+    except _BROKEN as error:
+        told = str(error) or type(error).__name__
+        raise CiError(f"it is corrupt, truncated or of a kind this Python cannot read ({told})") from error
+
+
+def _placed(name: str, strip: int, is_directory: bool) -> Optional[str]:
+    """Return where the member ``name`` goes, None for a directory that disappears with the stripped parts."""
+    path = member_path(name, strip)
+    if path is None and not is_directory:
+        raise CiError(f"'{name}' does not lie below {strip} directories, as strip_components says")
+    return path
+
+
+def _chunks(stream: IO[bytes], report: Callable[[int], None]) -> Iterator[bytes]:
+    while True:
+        chunk = stream.read(CHUNK_BYTES)
+        if not chunk:
+            return
+        report(len(chunk))
+        yield chunk
+
+
+def _unpack_zip(
+    archive: str,
+    staging: Callable[[int], Staging],
+    strip: int,
+    limits: Limits,
+    workers: int,
+    report: Report,
+) -> Staging:
+    with zipfile.ZipFile(archive) as source:
+        outline = Outline(limits, os.path.getsize(archive))
+        members = _zip_members(source, strip, outline)
+        report(0, outline.unpacked_bytes)
+        files = [member for member in members if member.kind == FILE]
+        tree = staging(len(files))
+        for member in members:
+            if member.kind == DIRECTORY:
+                tree.directory(member.path)
+        _write_zip_files(source, files, tree, workers, _Counter(report, outline.unpacked_bytes))
+        for member in members:
+            if member.kind == SYMLINK:
+                tree.symlink(member.path, member.target)
+        return tree
+
+
+def _zip_members(source: zipfile.ZipFile, strip: int, outline: Outline) -> list[_Member]:
+    infos = source.infolist()
+    _refuse_overlap(infos)
+    members = []
+    for info in infos:
+        kind, target = _zip_kind(source, info)
+        path = _placed(info.orig_filename, strip, kind == DIRECTORY)
+        if path is not None:
+            outline.add(path, kind, info.file_size if kind == FILE else 0, target)
+            members.append(_Member(path, info, kind, target))
+    outline.finish()
+    return members
+
+
+def _refuse_overlap(infos: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse entries that share compressed bytes: the trick of the small zip bombs (D. Fifield, 2019)."""
+    end = 0
+    for info in sorted(infos, key=lambda item: item.header_offset):
+        if info.header_offset < end:
+            raise CiError(f"'{info.filename}' overlaps the entry before it")
+        end = info.header_offset + 30 + info.compress_size
+
+
+def _zip_kind(source: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[str, str]:
+    if info.flag_bits & 1:
+        raise CiError(f"'{info.filename}' is encrypted")
+    mode = info.external_attr >> 16
+    if stat.S_ISLNK(mode):
+        if info.file_size > _MAX_LINK_BYTES:
+            raise CiError(f"the link '{info.filename}' has a target of {info.file_size} bytes")
+        return SYMLINK, os.fsdecode(source.read(info))
+    if info.is_dir():
+        return DIRECTORY, ""
+    if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        raise CiError(f"'{info.filename}' is neither a file, a directory nor a link")
+    return FILE, ""
+
+
+def _zip_mtime(info: zipfile.ZipInfo) -> int:
+    """Return the entry's time; the format has no time zone, so UTC everywhere gives the same tree everywhere."""
+    try:
+        return plain_mtime(timegm((*info.date_time, 0, 0, 0)))
+    except (ValueError, OverflowError):
+        return plain_mtime(0)
+
+
+class _Counter:
+    """Adds up what several threads unpack; a lost update only makes the displayed progress a little stale."""
+
+    def __init__(self, report: Report, total: Optional[int]) -> None:
+        self._report, self._total, self._done = report, total, 0
+
+    def __call__(self, count: int) -> None:
+        self._done += count
+        self._report(self._done, self._total)
+
+
+def _write_zip_files(
+    source: zipfile.ZipFile, files: Sequence[_Member], tree: Staging, workers: int, count: _Counter
+) -> None:
+    def write(member: _Member) -> None:
+        with source.open(member.info) as stream:
+            written = tree.file(
+                member.path,
+                _chunks(stream, count),
+                executable=bool(member.info.external_attr >> 16 & 0o111),
+                mtime=_zip_mtime(member.info),
+            )
+        if written.size != member.info.file_size:
+            raise CiError(
+                f"'{member.path}' has {written.size} bytes where {member.info.file_size} are declared"
+            )
+
+    # Biggest first: a big file begun last would keep one thread busy while the others have nothing left to do.
+    ordered = sorted(files, key=lambda member: -member.info.file_size)
+    with ThreadPoolExecutor(workers) as pool:
+        pending = [pool.submit(write, member) for member in ordered]
+        try:
+            for future in pending:
+                future.result()
+        except BaseException:
+            for future in pending:
+                future.cancel()
+            raise
+
+
+_COMPRESSIONS = ((b"\x1f\x8b", "gz"), (b"\xfd7zXZ\x00", "xz"), (b"BZh", "bz2"), (b"\x28\xb5\x2f\xfd", "zst"))
+
+
+def _open_tar(archive: str) -> tarfile.TarFile:
+    with open(archive, "rb") as stream:
+        head = stream.read(8)
+    compression = next((name for magic, name in _COMPRESSIONS if head.startswith(magic)), "")
+    if compression and compression not in tarfile.TarFile.OPEN_METH:
+        raise CiError(f"it is compressed with {compression}, which this host's Python cannot read")
+    mode: Any = f"r:{compression}"  # typeshed lists the modes of one Python version as literals
+    opened: tarfile.TarFile = tarfile.open(archive, mode)
+    return opened
+
+
+def _unpack_tar(
+    archive: str, staging: Callable[[int], Staging], strip: int, limits: Limits, report: Report
+) -> Staging:
+    outline = Outline(limits, os.path.getsize(archive))
+    # How many files will come is not known before the end, so the one sync at the end is the safe choice.
+    tree = staging(limits.max_entries)
+    count = _Counter(report, None)
+    with _open_tar(archive) as source:
+        for info in source:
+            _add_tar_member(source, info, strip, outline, tree, count)
+    outline.finish()
+    for path, target in outline.links.items():
+        tree.symlink(path, target)
+    return tree
+
+
+def _add_tar_member(
+    source: tarfile.TarFile,
+    info: tarfile.TarInfo,
+    strip: int,
+    outline: Outline,
+    tree: Staging,
+    count: _Counter,
+) -> None:
+    path = _placed(info.name, strip, info.isdir())
+    if path is None:
+        return
+    if info.isdir():
+        outline.add(path, DIRECTORY)
+        tree.directory(path)
+    elif info.issym():
+        # Made at the very end: while files are written, no link exists that a path could run through.
+        outline.add(path, SYMLINK, target=info.linkname)
+    elif info.islnk():
+        target = _placed(info.linkname, strip, False) or ""
+        outline.add(path, HARDLINK, target=target)
+        tree.hardlink(path, target)
+    elif info.isreg():
+        outline.add(path, FILE, info.size)
+        stream = source.extractfile(info)
+        if stream is None:
+            raise CiError(f"'{path}' has no content")
+        written = tree.file(
+            path, _chunks(stream, count), executable=bool(info.mode & 0o111), mtime=plain_mtime(info.mtime)
+        )
+        if written.size != info.size:
+            raise CiError(f"'{path}' ends after {written.size} of {info.size} bytes")
+    else:
+        raise CiError(f"'{path}' is neither a file, a directory nor a link")
