@@ -94,10 +94,8 @@ def up(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> int:
     wish = lifecycle.Wish(tuple(arguments.host), arguments.hosts, arguments.model_mib, arguments.fresh)
     world = chosen_world(arguments)
     lifecycle.up(world, wish, this_machine(), paths, progress)
-    progress.line(
-        "world",
-        f"{world.name} is up; log in with 'ssh -F {world_status.shown(paths.world(world.name) / 'ssh_config')} HOST'",
-    )
+    config = world_status.shown(paths.world(world.name) / "ssh_config")
+    progress.line("world", f"{world.name} is up; log in with 'ssh -F {config} HOST'")
     return 0
 
 

@@ -109,7 +109,8 @@ def check_may_start(machine: Machine, refusal: str) -> None:
     if not machine.may_install:
         raise UnsupportedMachineError(
             f"The testbed needs Docker Engine and cannot use one ({refusal}); set "
-            "COLDVOX_TESTBED_INSTALL=1 to let it install and start Docker with apt-get, or do so yourself, and run this again."
+            "COLDVOX_TESTBED_INSTALL=1 to let it install and start Docker with apt-get, or do so yourself, "
+            "and run this again."
         )
 
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from testbed.errors import TestbedError
-from testbed.paths import CHECKOUT, Paths, testbed_paths
+from testbed.paths import CHECKOUT, Paths
 from testbed.process import stream
 from testbed.progress import Progress
 
@@ -58,27 +58,15 @@ def run_part(part: str, title: str, arguments: list[str], paths: Paths, progress
 
 def prepare_mirror(paths: Paths, model_mib: int, progress: Progress) -> None:
     """Make the tree that the mirror serves, the RPM repository apart."""
-    run_part("mirror", "making the artifacts", ["testbed.prepare", str(model_mib)], paths, progress)
+    run_part(
+        "mirror",
+        "making the artifacts",
+        ["testbed.mirror", "build", "--model-mib", str(model_mib)],
+        paths,
+        progress,
+    )
 
 
 def prepare_github(paths: Paths, progress: Progress) -> None:
     """Cut GitHub's description of its API for the emulator."""
     run_part("github", "making the API description", ["testbed.github", "prepare"], paths, progress)
-
-
-def main(argv: list[str]) -> int:
-    """Make the mirror's tree; ``argv`` holds the size of the large model in MiB."""
-    from testbed.mirror.build import build
-
-    paths = testbed_paths()
-    paths.www.mkdir(parents=True, exist_ok=True)
-    try:
-        build(paths.www, paths.cache, int(argv[0]))
-    except TestbedError as error:
-        print(error)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

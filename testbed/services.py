@@ -47,7 +47,16 @@ def world_services(world: World, paths: Paths) -> tuple[Service, ...]:
     emulator = Service(
         "github",
         "testbed.github",
-        (*address, str(EMULATOR_PORT), "--spec", str(paths.cache / "github" / "openapi.json")),
+        (
+            *address,
+            str(EMULATOR_PORT),
+            "--spec",
+            str(paths.cache / "github" / "openapi.json"),
+            "--mirror-url",
+            world.mirror_url,
+            "--mirror-manifest",
+            str(paths.www / "manifest.json"),
+        ),
         world.emulator_url,
         "/_testbed/health",
     )

@@ -33,4 +33,5 @@ def main() -> None:
         hide(path)
 
 
-main()
+if __name__ == "__main__":
+    main()

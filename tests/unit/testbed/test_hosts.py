@@ -1,0 +1,94 @@
+"""How a host is made, how one logs in to it, and what is cleared away before."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from testbed import lifecycle
+from testbed.errors import TestbedError
+from testbed.hosts import create_arguments, key_digest, labels
+from testbed.lifecycle import Wish
+from testbed.paths import Paths
+from testbed.ssh import ensure_access, login
+from testbed.world import WORLDS
+
+DEMO = WORLDS["demo"]
+LAPTOP, DEBIAN = DEMO.hosts()
+
+
+def options(arguments: list[str], name: str) -> list[str]:
+    """Return the values of an option that stands before its value."""
+    return [value for option, value in zip(arguments, arguments[1:], strict=False) if option == name]
+
+
+def test_a_host_gets_its_address_its_port_and_no_privilege(tmp_path: Path) -> None:
+    arguments = create_arguments(DEMO, LAPTOP, "image:tag", labels(DEMO, Paths(tmp_path)))
+    assert arguments[0] == "create"
+    assert arguments[-1] == "image:tag"
+    assert "--privileged" not in arguments
+    assert options(arguments, "--name") == ["coldvox-demo-laptop-extra"]
+    assert options(arguments, "--hostname") == ["laptop-extra"]
+    assert options(arguments, "--network") == ["coldvox-demo"]
+    assert options(arguments, "--ip") == ["10.213.57.11"]
+    assert options(arguments, "--publish") == ["127.0.0.1:2281:22"]
+    assert "mirror.testbed:10.213.57.1" in options(arguments, "--add-host")
+    assert set(options(arguments, "--label")) == {
+        "ci.coldvox.testbed=demo",
+        f"ci.coldvox.testbed.root={tmp_path}",
+    }
+
+
+def test_only_a_host_with_apt_keeps_what_apt_downloaded(tmp_path: Path) -> None:
+    all_labels = labels(DEMO, Paths(tmp_path))
+    assert options(create_arguments(DEMO, DEBIAN, "image", all_labels), "--volume") == [
+        "coldvox-demo-debian-builder-apt:/var/cache/apt/archives"
+    ]
+    assert options(create_arguments(DEMO, LAPTOP, "image", all_labels), "--volume") == []
+
+
+def test_a_job_can_run_programs_from_tmp(tmp_path: Path) -> None:
+    arguments = create_arguments(DEMO, LAPTOP, "image", labels(DEMO, Paths(tmp_path)))
+    (tmp,) = [argument for argument in arguments if argument.startswith("--tmpfs=/tmp:")]
+    assert "exec" in tmp.partition(":")[2].split(",")
+    assert "noexec" not in tmp
+
+
+def test_keys_are_made_once_and_are_private(tmp_path: Path) -> None:
+    access = ensure_access(tmp_path / "demo", DEMO, DEMO.hosts())
+    for key in (access.user_key, access.host_key):
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    before = key_digest(access)
+    assert key_digest(ensure_access(tmp_path / "demo", DEMO, DEMO.hosts())) == before
+    assert key_digest(ensure_access(tmp_path / "other", DEMO, DEMO.hosts())) != before
+
+
+def test_ssh_itself_reads_the_configuration(tmp_path: Path) -> None:
+    access = ensure_access(tmp_path / "a directory", DEMO, DEMO.hosts(1))
+    shown = subprocess.run(
+        ["ssh", "-F", access.config, "-G", "runner-01"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert {"hostname 127.0.0.1", "port 2401", "user admin", "stricthostkeychecking true"} <= set(shown)
+    assert f"identityfile {access.user_key}" in shown
+    known = subprocess.run(
+        ["ssh-keygen", "-F", "[127.0.0.1]:2401", "-f", access.known_hosts], capture_output=True, check=False
+    )
+    assert known.returncode == 0
+    assert "BatchMode=yes" in login(access, LAPTOP)
+
+
+def test_a_wish_names_hosts_or_means_the_two_of_the_inventory() -> None:
+    assert [host.name for host in Wish().hosts(DEMO)] == ["laptop-extra", "debian-builder"]
+    assert [host.name for host in Wish(("debian-builder",)).hosts(DEMO)] == ["debian-builder"]
+    assert [host.name for host in Wish(("runner-02",), extra_hosts=2).hosts(DEMO)] == ["runner-02"]
+    with pytest.raises(TestbedError, match=r"no host laptop; the world has laptop-extra"):
+        Wish(("laptop",)).hosts(DEMO)
+
+
+def test_another_checkouts_dead_world_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    containers = [{"name": "x", "state": "running", "image": "i", "root": str(tmp_path / "gone"), "key": "k"}]
+    monkeypatch.setattr("testbed.hosts.found_containers", lambda _world: containers)
+    lifecycle.refuse_other_checkout(DEMO, Paths(tmp_path / "mine"))
