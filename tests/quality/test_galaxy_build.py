@@ -1,0 +1,92 @@
+"""The tarball holds what a user needs and nothing else, and runs by its full name from anywhere."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from .conftest import Tool
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SHIPPED_DIRECTORIES = {"changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
+SHIPPED_FILES = {"CHANGELOG.md", "LICENSE", "README.md"}
+MADE_BY_GALAXY = {"FILES.json", "MANIFEST.json"}
+
+
+@pytest.fixture(scope="module")
+def tarball(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("build")
+    tool("ansible-galaxy", "collection", "build", "--output-path", directory, CHECKOUT)
+    (built,) = directory.glob("coldvox-ci-*.tar.gz")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(tool: Tool, tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment in which only the installed collection can be found."""
+    directory = tmp_path_factory.mktemp("collections")
+    # The environment of the tests has a link to the checkout, which must not be found instead.
+    only_here = {"ANSIBLE_COLLECTIONS_PATH": str(directory), "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "false"}
+    tool("ansible-galaxy", "collection", "install", "--offline", tarball, environment=only_here)
+    assert (directory / "ansible_collections/coldvox/ci/MANIFEST.json").is_file()
+    return only_here
+
+
+def test_the_tarball_is_the_tree_without_what_makes_and_checks_it(tarball: Path, files: list[Path]) -> None:
+    expected = {
+        str(path) for path in files if path.parts[0] in SHIPPED_DIRECTORIES or str(path) in SHIPPED_FILES
+    }
+    with tarfile.open(tarball) as archive:
+        members = {member.name: member for member in archive.getmembers()}
+    shipped = {name for name, member in members.items() if not member.isdir()}
+    assert shipped == expected | MADE_BY_GALAXY
+    directories = {name for name, member in members.items() if member.isdir()}
+    assert directories == {str(parent) for name in expected for parent in Path(name).parents} - {"."}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """Return a directory with the inventory of a host that is this machine, and a misspelt input."""
+    (tmp_path / "hosts.yml").write_text(
+        "runners:\n  hosts:\n    here:\n      ansible_connection: local\n      ansible_become: false\n"
+        "      hardening_profil: strict\n",
+        encoding="utf-8",
+    )
+    return tmp_path
+
+
+def test_the_installed_site_playbook_is_understood(
+    tool: Tool, installed: dict[str, str], elsewhere: Path
+) -> None:
+    shown = tool(
+        *("ansible-playbook", "coldvox.ci.site", "--inventory", "hosts.yml", "--syntax-check"),
+        cwd=elsewhere,
+        environment=installed,
+    )
+    assert "playbook: coldvox.ci.site" in shown.stdout
+
+
+def test_the_installed_site_playbook_runs_and_refuses_a_misspelt_input(
+    tool: Tool, installed: dict[str, str], elsewhere: Path
+) -> None:
+    shown = tool(
+        *("ansible-playbook", "coldvox.ci.site", "--inventory", "hosts.yml", "--check"),
+        cwd=elsewhere,
+        environment=installed,
+        status=2,
+    )
+    assert "did you mean 'hardening_profile'" in shown.stdout + shown.stderr
+    assert "changed=0" in shown.stdout
+
+
+def test_the_installed_site_playbook_leaves_strange_hosts_alone(
+    tool: Tool, installed: dict[str, str], elsewhere: Path
+) -> None:
+    shown = tool(
+        *("ansible-playbook", "coldvox.ci.site", "--inventory", "stranger,"),
+        cwd=elsewhere,
+        environment=installed,
+    )
+    assert "no hosts matched" in shown.stdout

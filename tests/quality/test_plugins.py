@@ -1,0 +1,133 @@
+"""Every plugin: documented, honest about check mode, in the action group it belongs to, and small."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import tokenize
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import Tool
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MOST_MODULE_LINES = 150
+MOST_FILE_LINES = 400
+NOT_CODE = {
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+}
+
+
+def names(kind: str) -> list[str]:
+    return sorted(path.stem for path in (CHECKOUT / "plugins" / kind).glob("[!_]*.py"))
+
+
+MODULES = names("modules")
+FILTERS = names("filter")
+
+
+@pytest.fixture(scope="session")
+def documentation(tool: Tool) -> dict[str, dict[str, Any]]:
+    """Return what ansible-doc reads, fragments resolved, by name of module or filter."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind, plugins in (("module", MODULES), ("filter", FILTERS)):
+        shown = tool("ansible-doc", "--json", "--type", kind, *(f"coldvox.ci.{name}" for name in plugins))
+        found.update({name.rpartition(".")[2]: plugin for name, plugin in json.loads(shown.stdout).items()})
+    return found
+
+
+@pytest.mark.parametrize("name", MODULES + FILTERS)
+def test_a_plugin_is_documented_with_examples_that_use_it(
+    name: str, documentation: dict[str, dict[str, Any]]
+) -> None:
+    plugin = documentation[name]
+    assert plugin["doc"]["short_description"]
+    assert plugin["doc"]["version_added"]
+    assert f"coldvox.ci.{name}" in plugin["examples"]
+    assert plugin["return"] is not None, "what comes back is documented, also when it is nothing"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_states_its_support_for_check_mode_diff_and_idempotence(
+    name: str, documentation: dict[str, dict[str, Any]]
+) -> None:
+    attributes = documentation[name]["doc"]["attributes"]
+    for attribute in ("check_mode", "diff_mode", "idempotent"):
+        assert attributes[attribute]["support"] in ("full", "partial", "none", "N/A")
+        assert attributes[attribute]["description"]
+
+
+def action_group() -> list[str]:
+    runtime = yaml.safe_load((CHECKOUT / "meta/runtime.yml").read_text(encoding="utf-8"))
+    group: list[str] = runtime["action_groups"]["github"]
+    return group
+
+
+def test_the_action_group_holds_the_github_modules_in_order() -> None:
+    assert action_group() == [name for name in MODULES if name.startswith("github_")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_whether_it_is_in_the_action_group(
+    name: str, documentation: dict[str, dict[str, Any]]
+) -> None:
+    stated = documentation[name]["doc"]["attributes"].get("action_group", {}).get("membership", [])
+    assert ("coldvox.ci.github" in stated) is (name in action_group())
+
+
+def code_lines(source: str) -> int:
+    """Count the lines with code on them: no comment, no blank line, no string that stands alone."""
+    texts = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, (ast.Expr, ast.Assign))
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return len({token.start[0] for token in tokens if token.type not in NOT_CODE} - texts)
+
+
+def test_code_lines_are_counted_without_texts_and_comments() -> None:
+    assert code_lines('"""Doc."""\n\nA = """x\ny\n"""\n# no\nb = [\n    1,\n]\n') == 3
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_is_a_thin_door(name: str) -> None:
+    source = (CHECKOUT / f"plugins/modules/{name}.py").read_text(encoding="utf-8")
+    assert code_lines(source) <= MOST_MODULE_LINES
+
+
+def test_no_python_file_is_longer_than_one_room(files: list[Path]) -> None:
+    lengths = {
+        str(path): len((CHECKOUT / path).read_text(encoding="utf-8").splitlines())
+        for path in files
+        if path.suffix == ".py"
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_FILE_LINES} == {}
+
+
+def test_the_library_imports_only_itself_the_standard_library_and_psutil() -> None:
+    """It is also installed on hosts as a package of its own, where there is no Ansible."""
+    outside = {}
+    for path in (CHECKOUT / "plugins/module_utils").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                imported = [node.module]
+            foreign = [
+                name for name in imported if name.split(".")[0] in ("ansible", "ansible_collections", "yaml")
+            ]
+            if foreign:
+                outside[str(path.relative_to(CHECKOUT))] = foreign
+    assert outside == {}

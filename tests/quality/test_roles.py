@@ -1,0 +1,139 @@
+"""Every role: inputs declared once and truly, small task files, a README that cannot lag behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts import role_readme
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+ROLES = sorted(path for path in (CHECKOUT / "roles").iterdir() if path.is_dir())
+MOST_STAGES = 8
+MOST_LINES = 60
+BLOCK_KEYS = ("block", "rescue", "always")
+
+every_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def entry_points(role: Path) -> dict[str, dict[str, Any]]:
+    specs: dict[str, dict[str, Any]] = load(role / "meta/argument_specs.yml")["argument_specs"]
+    return {name: spec.get("options", {}) for name, spec in specs.items()}
+
+
+def tasks(entries: Any) -> Iterator[dict[str, Any]]:
+    for entry in entries or []:
+        yield entry
+        for key in BLOCK_KEYS:
+            yield from tasks(entry.get(key))
+
+
+def test_the_six_roles_are_there() -> None:
+    assert {role.name for role in ROLES} >= {
+        *("hardening", "system_packages", "rust_toolchains", "libvosk", "vosk_models", "github_runner")
+    }
+
+
+@every_role
+def test_defaults_and_argument_specs_agree_key_by_key(role: Path) -> None:
+    defaults = load(role / "defaults/main.yml") or {}
+    declared: dict[str, Any] = {}
+    for entry_point, options in entry_points(role).items():
+        with_default = {name: option["default"] for name, option in options.items() if "default" in option}
+        for name, default in with_default.items():
+            assert name in defaults, f"{entry_point} declares a default for {name} that defaults/ lacks"
+            assert defaults[name] == default, f"{entry_point} declares another default for {name}"
+        declared.update(with_default)
+    assert set(defaults) == set(declared), (
+        "defaults/main.yml sets what no entry point declares with a default"
+    )
+
+
+@every_role
+def test_inputs_carry_the_name_of_their_role(role: Path) -> None:
+    for options in entry_points(role).values():
+        assert [name for name in options if not name.startswith(f"{role.name}_")] == []
+
+
+@every_role
+def test_every_entry_point_has_its_task_file_and_says_what_it_does(role: Path) -> None:
+    specs = load(role / "meta/argument_specs.yml")["argument_specs"]
+    assert "main" in specs
+    for name, spec in specs.items():
+        assert (role / f"tasks/{name}.yml").is_file()
+        assert spec["short_description"]
+        assert spec["description"]
+
+
+@every_role
+def test_every_input_has_a_type_and_a_description(role: Path) -> None:
+    def check(options: dict[str, Any]) -> None:
+        for name, option in options.items():
+            assert option.get("description"), name
+            assert option.get("type"), name
+            assert option["type"] != "list" or option.get("elements"), f"{name} is a list of what?"
+            check(option.get("options", {}))
+
+    for options in entry_points(role).values():
+        check(options)
+
+
+@every_role
+def test_the_table_in_the_readme_is_what_the_specs_say(role: Path) -> None:
+    readme = role / "README.md"
+    assert readme.read_text(encoding="utf-8") == role_readme.filled(readme), "run: make docs"
+
+
+@every_role
+def test_main_is_a_table_of_contents(role: Path) -> None:
+    assert len(load(role / "tasks/main.yml")) <= MOST_STAGES
+
+
+@every_role
+def test_task_files_fit_on_a_page(role: Path) -> None:
+    lengths = {
+        path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in role.glob("tasks/*.yml")
+    }
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+@every_role
+def test_every_task_and_handler_has_a_name(role: Path) -> None:
+    for path in [*role.glob("tasks/*.yml"), *role.glob("handlers/*.yml")]:
+        nameless = [task for task in tasks(load(path)) if not task.get("name")]
+        assert nameless == [], path.name
+
+
+def playbooks() -> list[Path]:
+    return sorted(
+        [
+            *CHECKOUT.glob("*.yml"),
+            *CHECKOUT.glob("playbooks/*.yml"),
+            *CHECKOUT.glob("molecule/*/*.yml"),
+            *CHECKOUT.glob("molecule/shared/playbooks/*.yml"),
+        ]
+    )
+
+
+@pytest.mark.parametrize("path", playbooks(), ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_every_play_and_its_tasks_have_a_name(path: Path) -> None:
+    content = load(path)
+    for play in content if isinstance(content, list) else []:
+        assert play.get("name"), play
+        for section in ("pre_tasks", "tasks", "post_tasks", "handlers"):
+            assert [task for task in tasks(play.get(section)) if not task.get("name")] == []
+
+
+def test_handlers_are_unique_in_the_collection() -> None:
+    names = [
+        handler["name"] for path in CHECKOUT.glob("roles/*/handlers/*.yml") for handler in tasks(load(path))
+    ]
+    assert sorted(names) == sorted(set(names))

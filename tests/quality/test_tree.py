@@ -1,0 +1,68 @@
+"""The tree as a stranger finds it: no paths of one machine, inventories that parse, links that lead on."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from .conftest import Tool
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+# Put together here, so that this file does not find itself.
+MACHINE_PATHS = re.compile(
+    "|".join(
+        (
+            r"(?<![\w./-])/" + r"(?:work|farm)/",
+            r"/home/" + r"(?!coldaine\b|runner\b|user\b)\w+/",
+            r"/root" + r"/\.",
+        )
+    )
+)
+
+LOCAL_LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+def test_no_file_names_a_path_of_the_machine_it_was_written_on(files: list[Path]) -> None:
+    found = {}
+    for path in files:
+        if path.name == "LICENSE":
+            continue
+        try:
+            text = (CHECKOUT / path).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        hits = MACHINE_PATHS.findall(text)
+        if hits:
+            found[str(path)] = hits
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [["inventories/production"], ["inventories/production", "inventories/sandbox"]],
+    ids=["production", "sandbox over production"],
+)
+def test_an_inventory_parses_without_a_word_of_warning(tool: Tool, layers: list[str]) -> None:
+    shown = tool(
+        "ansible-inventory", "--list", *(word for layer in layers for word in ("--inventory", layer))
+    )
+    assert shown.stderr == ""
+    listed = json.loads(shown.stdout)
+    assert {"laptop-extra", "debian-builder"} <= set(listed["runners"]["hosts"])
+
+
+def test_the_changelog_fragments_are_valid(tool: Tool) -> None:
+    tool("antsibull-changelog", "lint")
+
+
+def test_links_between_the_documents_lead_somewhere(files: list[Path]) -> None:
+    links = [
+        (path, target)
+        for path in files
+        if path.suffix == ".md"
+        for target in LOCAL_LINK.findall((CHECKOUT / path).read_text(encoding="utf-8"))
+    ]
+    assert [link for link in links if not (CHECKOUT / link[0].parent / link[1]).exists()] == []
