@@ -1,7 +1,8 @@
-"""Kernel locks on files (flock): exclusive or shared, with a patient wait, gone with the process that holds them.
+"""Kernel locks on files (flock): exclusive or shared, with a patient wait, gone with the process that holds
+them.
 
-Two rules keep them sound: a lock file is never unlinked by its users, and what is written in it only tells people
-who holds it; nothing is ever decided by it.
+Two rules keep them sound: a lock file is never unlinked by its users, and what is written in it only tells
+people who holds it; nothing is ever decided by it.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def describe_holder(path: str) -> str:
 class Flock:
     """One lock on one file. Use it as a context manager, or call ``acquire`` and ``release``.
 
-    ``mode`` are the permission bits of a new lock file. A reader without write permission can take a shared lock,
-    because flock asks for no particular kind of open.
+    ``mode`` are the permission bits of a new lock file. A reader without write permission can take a shared
+    lock, because flock asks for no particular kind of open.
     """
 
     def __init__(self, path: str, *, shared: bool = False, mode: int = 0o644, purpose: str = "") -> None:
@@ -91,8 +92,8 @@ class Flock:
     ) -> float:
         """Take the lock, waiting for it, and return the seconds waited.
 
-        ``timeout_seconds`` None waits for ever. With ``pulse`` the time counts anew whenever its value changes: so
-        one waits for a holder that makes progress, however long, and not for one that is stuck.
+        ``timeout_seconds`` None waits for ever. With ``pulse`` the time counts anew whenever its value
+        changes: so one waits for a holder that makes progress, however long, and not for one that is stuck.
         Raises LockTimeoutError.
         """
         began = time.monotonic()
@@ -101,7 +102,8 @@ class Flock:
             if not _wait(fd, self._operation, timeout_seconds, pulse):
                 raise LockTimeoutError(
                     f"no lock on {self.path} after {time.monotonic() - began:.0f} s, because "
-                    f"{describe_holder(self.path)} holds it; wait for that process or end it, then run again.",
+                    f"{describe_holder(self.path)} holds it; wait for that process or end it, then run "
+                    "again.",
                     holder=describe_holder(self.path),
                 )
             if self._is_current(fd):
@@ -130,7 +132,8 @@ class Flock:
         self.release()
 
     def _open(self) -> int:
-        # Close-on-exec: a child that outlives us must not keep the lock. No-follow: a planted link is an error.
+        # Close-on-exec: a child that outlives us must not keep the lock. No-follow: a planted link is an
+        # error.
         flags = os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | flags, self._mode)
@@ -158,7 +161,9 @@ class Flock:
         return True
 
     def _is_current(self, fd: int) -> bool:
-        """Tell whether the path still names the file that is locked; someone may have replaced it meanwhile."""
+        """Tell whether the path still names the file that is locked; someone may have replaced it
+        meanwhile.
+        """
         try:
             now = os.stat(self.path, follow_symlinks=False)
         except OSError:
@@ -197,8 +202,9 @@ def _wait(
 ) -> bool:
     """Block until the lock on ``fd`` is granted and return True, or close ``fd`` and return False in time.
 
-    flock has no time limit of its own, so a thread waits in the kernel, woken at once, and we wait for the thread.
-    When time is up the thread is left behind: it closes the descriptor as soon as the kernel lets it.
+    flock has no time limit of its own, so a thread waits in the kernel, woken at once, and we wait for the
+    thread. When time is up the thread is left behind: it closes the descriptor as soon as the kernel lets
+    it.
     """
     if timeout_seconds is None:
         fcntl.flock(fd, operation)
@@ -238,8 +244,8 @@ def _wait(
 def excludes(directory: str) -> bool:
     """Test whether flock in ``directory`` really excludes: some network file systems grant every lock.
 
-    Two opens of one file are two holders for the kernel, so the second must be refused. When another process is
-    just testing, our first try is refused, which proves the same.
+    Two opens of one file are two holders for the kernel, so the second must be refused. When another
+    process is just testing, our first try is refused, which proves the same.
     """
     path = os.path.join(directory, "self-test.lock")
     first, second = Flock(path, mode=0o600), Flock(path, mode=0o600)

@@ -1,11 +1,12 @@
 """Leases: locks that outlive the process that took them, with an end and a number that only grows. Pure.
 
-A lease is for work that spans tasks. Its fencing token lets whatever it protects refuse a holder whose time is
-over (M. Kleppmann, "How to do distributed locking", 2016): every new holder's token is greater than all before.
+A lease is for work that spans tasks. Its fencing token lets whatever it protects refuse a holder whose time
+is over (M. Kleppmann, "How to do distributed locking", 2016): every new holder's token is greater than all
+before.
 
-Time is the boot-time clock, so that setting the wall clock neither ends a lease nor prolongs it. After a reboot
-that clock starts anew, and a lease of an earlier boot ends once the machine is up for longer than its term: then
-its term is over for certain, however long the machine was down.
+Time is the boot-time clock, so that setting the wall clock neither ends a lease nor prolongs it. After a
+reboot that clock starts anew, and a lease of an earlier boot ends once the machine is up for longer than
+its term: then its term is over for certain, however long the machine was down.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ ACQUIRED, RENEWED, BUSY, RELEASED, FREE, REFUSED = (
 
 
 class Instant(NamedTuple):
-    """A moment: which boot, the seconds since that boot, and the seconds since the epoch for people to read."""
+    """A moment: which boot, the seconds since that boot, and the seconds since the epoch for people to
+    read.
+    """
 
     boot_id: str
     boottime: float
@@ -55,7 +58,9 @@ class State(NamedTuple):
 
 
 class Acquire(NamedTuple):
-    """The wish to hold the lease for ``ttl_seconds``; with ``token``, to hold on to the one that carries it."""
+    """The wish to hold the lease for ``ttl_seconds``; with ``token``, to hold on to the one that carries
+    it.
+    """
 
     owner: str
     ttl_seconds: float
@@ -72,8 +77,8 @@ class Release(NamedTuple):
 class Answer(NamedTuple):
     """What came of a wish. ``holder`` is who holds (or held) the lease, where that is not the one who asked.
 
-    ``remaining_seconds`` is how long the lease goes on; ``stolen`` that it was taken over from an owner whose time
-    had run out.
+    ``remaining_seconds`` is how long the lease goes on; ``stolen`` that it was taken over from an owner
+    whose time had run out.
     """
 
     outcome: str
@@ -93,7 +98,9 @@ def remaining_seconds(lease: Lease, now: Instant) -> float:
 
 
 def acquire(state: State, wish: Acquire, now: Instant) -> tuple[State, Answer]:
-    """Return the state after ``wish`` and the answer: acquired, renewed, busy, or refused (its token is no longer good)."""
+    """Return the state after ``wish`` and the answer: acquired, renewed, busy, or refused (its token is no
+    longer good).
+    """
     lease = state.lease
     left = remaining_seconds(lease, now) if lease else 0.0
     if wish.token is not None and (lease is None or lease.token != wish.token):
@@ -109,7 +116,9 @@ def acquire(state: State, wish: Acquire, now: Instant) -> tuple[State, Answer]:
 
 
 def release(state: State, wish: Release, now: Instant) -> tuple[State, Answer]:
-    """Return the state after ``wish`` and the answer: released, free (nobody held it), or refused (somebody else's)."""
+    """Return the state after ``wish`` and the answer: released, free (nobody held it), or refused (somebody
+    else's).
+    """
     lease = state.lease
     if lease is None:
         return state, Answer(FREE)
@@ -144,7 +153,9 @@ def encode(lease: Lease) -> dict[str, Any]:
 
 
 def decode(data: Mapping[str, Any], where: str) -> Lease:
-    """Return the lease in ``data``; a damaged one is an error, because nobody can tell whether it is still held."""
+    """Return the lease in ``data``; a damaged one is an error, because nobody can tell whether it is still
+    held.
+    """
     try:
         if data["schema"] != SCHEMA:
             raise ValueError("another schema")
@@ -157,6 +168,6 @@ def decode(data: Mapping[str, Any], where: str) -> Lease:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CiError(
-            f"the lease file {where} cannot be understood; when nobody works under this lease, remove the file "
-            "(its numbers go on growing all the same) and run again."
+            f"the lease file {where} cannot be understood; when nobody works under this lease, remove the "
+            "file (its numbers go on growing all the same) and run again."
         ) from error

@@ -12,12 +12,13 @@ version_added: 1.0.0
 author:
   - coldvox.ci contributors (@coldaine)
 description:
-  - Downloads archives and files, checks them against a pinned SHA-256, unpacks them safely and publishes each as one
-    immutable directory in a store on the managed host. Handles a whole list in one call.
-  - A reader of the store sees all of an artifact or nothing of it, whenever the machine loses power or the task is
-    killed. Broken downloads are continued. Processes that want the same artifact at the same time download it once.
-  - What is there already is recognized by its receipt without reading its content, so a call that changes nothing
-    takes about a millisecond per artifact.
+  - Downloads archives and files, checks them against a pinned SHA-256, unpacks them safely and publishes
+    each as one immutable directory in a store on the managed host. Handles a whole list in one call.
+  - A reader of the store sees all of an artifact or nothing of it, whenever the machine loses power or
+    the task is killed. Broken downloads are continued. Processes that want the same artifact at the same
+    time download it once.
+  - What is there already is recognized by its receipt without reading its content, so a call that changes
+    nothing takes about a millisecond per artifact.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:
@@ -32,7 +33,8 @@ attributes:
 options:
   store:
     description:
-      - The directory of the store. It is created when missing, and refused when others than its owner can write to it.
+      - The directory of the store. It is created when missing, and refused when others than its owner can
+        write to it.
     type: path
     default: /var/cache/coldvox-ci
   artifacts:
@@ -51,7 +53,8 @@ options:
       url:
         description:
           - Where to download it. Several URLs are tried in order. Schemes V(https), V(http) and V(file).
-          - Proxies are taken from the environment of the task. A redirect from V(https) to V(http) is refused.
+          - Proxies are taken from the environment of the task. A redirect from V(https) to V(http) is
+            refused.
           - Required with O(state=present).
         type: list
         elements: str
@@ -63,8 +66,8 @@ options:
       format:
         description:
           - What the download is. V(tar) takes any compression that Python on the host can read.
-          - V(auto) decides by the end of the first URL, V(.zip), V(.tar.gz) and the like; everything else is a
-            single V(file).
+          - V(auto) decides by the end of the first URL, V(.zip), V(.tar.gz) and the like; everything else
+            is a single V(file).
         type: str
         choices: [auto, zip, tar, file]
         default: auto
@@ -88,8 +91,8 @@ options:
         default: []
       link:
         description:
-          - Absolute path of a symbolic link to the artifact, replaced in one step. It points to the directory, or
-            for O(artifacts[].format=file) to the file.
+          - Absolute path of a symbolic link to the artifact, replaced in one step. It points to the
+            directory, or for O(artifacts[].format=file) to the file.
           - Anything else than a symbolic link at that path is an error.
         type: path
       kind:
@@ -105,8 +108,8 @@ options:
         default: false
   state:
     description:
-      - With V(absent) the names and their links are removed, and directories that no name refers to any more, unless
-        a job is reading them.
+      - With V(absent) the names and their links are removed, and directories that no name refers to any
+        more, unless a job is reading them.
     type: str
     choices: [present, absent]
     default: present
@@ -122,8 +125,8 @@ options:
     default: 60
   verify:
     description:
-      - V(quick) compares owners, sizes, modes and modification times with the receipt, and reads every byte only after
-        a power cut on a file system that could not promise to have written them.
+      - V(quick) compares owners, sizes, modes and modification times with the receipt, and reads every
+        byte only after a power cut on a file system that could not promise to have written them.
       - V(full) reads every byte.
       - A damaged artifact is thrown away and fetched again, once.
     type: str
@@ -209,8 +212,9 @@ artifacts:
       type: str
     outcome:
       description:
-        - V(hit) was there, V(fetched) was downloaded, V(repaired) was damaged and downloaded again, V(linked) was in the
-          store and got its name or link, V(removed) was removed, V(absent) was not there.
+        - V(hit) was there, V(fetched) was downloaded, V(repaired) was damaged and downloaded again,
+          V(linked) was in the store and got its name or link, V(removed) was removed, V(absent) was not
+          there.
       type: str
     source_url:
       description: The URL that served it, without its query.
@@ -247,7 +251,6 @@ bytes_downloaded:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import (
     FORMATS,

@@ -12,12 +12,12 @@ version_added: 1.0.0
 author:
   - coldvox.ci contributors (@coldaine)
 description:
-  - Acquires, renews or releases a lease, a lock with an end, on the managed host. It outlives the task, so it protects
-    work that spans several tasks or plays.
-  - Every new holder gets a greater number, the fencing token. Numbers of a name never come back, neither after release
-    or expiry nor after a reboot or when the lease's file is deleted.
-  - The term is measured by the boot-time clock of the host, so setting the wall clock neither ends nor prolongs it.
-    After a reboot a lease ends once the host is up for longer than its term.
+  - Acquires, renews or releases a lease, a lock with an end, on the managed host. It outlives the task,
+    so it protects work that spans several tasks or plays.
+  - Every new holder gets a greater number, the fencing token. Numbers of a name never come back, neither
+    after release or expiry nor after a reboot or when the lease's file is deleted.
+  - The term is measured by the boot-time clock of the host, so setting the wall clock neither ends nor
+    prolongs it. After a reboot a lease ends once the host is up for longer than its term.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:
@@ -45,9 +45,10 @@ options:
     default: acquired
   owner:
     description:
-      - Who holds the lease. Whoever gives the same owner is the same holder, so it must be unique to the work.
-      - By default the runner and job when run inside a GitHub Actions job, otherwise the host and this execution, so
-        that the lease can only be renewed and released by its O(token).
+      - Who holds the lease. Whoever gives the same owner is the same holder, so it must be unique to the
+        work.
+      - By default the runner and job when run inside a GitHub Actions job, otherwise the host and this
+        execution, so that the lease can only be renewed and released by its O(token).
     type: str
   ttl_seconds:
     description:
@@ -61,8 +62,9 @@ options:
     default: 300
   token:
     description:
-      - The number returned when the lease was acquired. With O(state=acquired) it renews exactly that lease, and fails
-        when somebody else has taken it over; with O(state=released) it releases exactly that one.
+      - The number returned when the lease was acquired. With O(state=acquired) it renews exactly that
+        lease, and fails when somebody else has taken it over; with O(state=released) it releases exactly
+        that one.
     type: int
   store:
     description:
@@ -128,7 +130,6 @@ import socket
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.coldvox.ci.plugins.module_utils import lease as leases
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store.clock import boottime, timestamp

@@ -100,13 +100,17 @@ def url_problem(url: str) -> str:
 
 
 def public_url(url: str) -> str:
-    """Return ``url`` fit for messages and records: a query may hold a signature, so only its presence is kept."""
+    """Return ``url`` fit for messages and records: a query may hold a signature, so only its presence is
+    kept.
+    """
     bare, mark, _query = url.partition("?")
     return bare + ("?…" if mark else "")
 
 
 def format_of(url: str) -> str:
-    """Return what ``format: auto`` means for ``url``: decided by the end of its path, so known before any byte."""
+    """Return what ``format: auto`` means for ``url``: decided by the end of its path, so known before any
+    byte.
+    """
     path = urlsplit(url).path.lower()
     if path.endswith(".zip"):
         return "zip"
@@ -122,7 +126,8 @@ def checked_name(name: Any) -> str:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise _fail(
             str(name),
-            "its name must be letters, digits and '._+-', begin with a letter or digit, and be at most 128 long.",
+            "its name must be letters, digits and '._+-', begin with a letter or digit, and be at most 128 "
+            "long.",
         )
     return str(name)
 
@@ -152,7 +157,9 @@ def _checked_paths(name: str, option: str, values: Optional[Sequence[str]]) -> t
 
 
 def parse(item: Mapping[str, Any]) -> Artifact:
-    """Return the wanted artifact that ``item`` (one element of the module's ``artifacts``) describes, or raise."""
+    """Return the wanted artifact that ``item`` (one element of the module's ``artifacts``) describes, or
+    raise.
+    """
     name = checked_name(item.get("name"))
     urls = _checked_urls(name, item.get("url"))
     given = item.get("sha256")
@@ -190,7 +197,9 @@ def parse(item: Mapping[str, Any]) -> Artifact:
 
 
 def parse_all(items: Iterable[Mapping[str, Any]]) -> list[Artifact]:
-    """Return all wanted artifacts in order; names and links are unique and one digest has one shape, or raise."""
+    """Return all wanted artifacts in order; names and links are unique and one digest has one shape, or
+    raise.
+    """
     artifacts = [parse(item) for item in items]
     shapes: dict[str, Artifact] = {}
     seen: set[str] = set()

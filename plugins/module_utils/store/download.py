@@ -36,7 +36,8 @@ class Downloaded(NamedTuple):
 class Download:
     """Downloads into ``partial`` until its digest is ``sha256``.
 
-    ``report(done, total)`` is called for every piece. ``max_bytes`` bounds what a server without a length can send.
+    ``report(done, total)`` is called for every piece. ``max_bytes`` bounds what a server without a length
+    can send.
     """
 
     def __init__(
@@ -59,18 +60,27 @@ class Download:
         self._content_type = ""
 
     def fetch(self, urls: Sequence[str]) -> Downloaded:
-        """Try ``urls`` in order. Raises CiError with each url and its reason; StorageError when the disk refuses."""
+        """Try ``urls`` in order. Raises CiError with each url and its reason; StorageError when the disk
+        refuses.
+        """
         if self._partial.size and self._partial.sha256 == self._sha256:
             # An earlier process was stopped between the last byte and the rename.
             return Downloaded(self._partial.origin.url, self._partial.size, 0)
         reasons = []
         for url in urls:
-            try:
-                self._fetch_from(url)
+            reason = self._reason_against(url)
+            if reason is None:
                 return Downloaded(url, self._partial.size, self._received)
-            except FetchError as error:
-                reasons.append(f"{public_url(url)}: {error}")
+            reasons.append(f"{public_url(url)}: {reason}")
         raise CiError("; ".join(reasons), urls=[public_url(url) for url in urls])
+
+    def _reason_against(self, url: str) -> Optional[str]:
+        """Fetch from ``url`` and return why that failed, None when all is here and right."""
+        try:
+            self._fetch_from(url)
+        except FetchError as error:
+            return str(error)
+        return None
 
     def _fetch_from(self, url: str) -> None:
         """Get all bytes from ``url``; a mismatch after a resume is tried once more from the first byte."""
@@ -88,7 +98,9 @@ class Download:
             )
 
     def _transfer(self, url: str) -> bool:
-        """Read ``url`` to its end over as many tries as make sense; return whether bytes of another try were kept."""
+        """Read ``url`` to its end over as many tries as make sense; return whether bytes of another try
+        were kept.
+        """
         resumed = self._partial.size > 0
         fruitless = 0
         for _number in range(_TRIES_PER_URL):
@@ -142,8 +154,9 @@ class Download:
         free = _free_bytes(self._partial.path)
         if missing + _SPARE_BYTES > free and missing > 0:
             raise StorageError(
-                f"no space for the download: {missing} bytes are needed and {max(0, free - _SPARE_BYTES)} are "
-                f"free at {os.path.dirname(self._partial.path)}; free space there, or put the store elsewhere."
+                f"no space for the download: {missing} bytes are needed and {max(0, free - _SPARE_BYTES)} "
+                f"are free at {os.path.dirname(self._partial.path)}; free space there, or put the store "
+                "elsewhere."
             )
 
     def _note(self, origin: Origin) -> None:

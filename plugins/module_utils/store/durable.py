@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from typing import Optional
@@ -47,7 +48,9 @@ def make_directory(path: str, mode: int = 0o755) -> None:
 
 
 def sync_descriptor(fd: int) -> bool:
-    """Force ``fd`` to the disk; return whether the file system could promise it. EIO and the like are raised."""
+    """Force ``fd`` to the disk; return whether the file system could promise it. EIO and the like are
+    raised.
+    """
     try:
         os.fsync(fd)
     except OSError as error:
@@ -67,7 +70,9 @@ def sync_path(path: str) -> bool:
 
 
 def sync_file_system(path: str) -> bool:
-    """Force everything of the file system that holds ``path`` to the disk: cheaper than thousands of fsyncs."""
+    """Force everything of the file system that holds ``path`` to the disk: cheaper than thousands of
+    fsyncs.
+    """
     import ctypes  # rarely needed, and a few milliseconds to import
 
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
@@ -116,9 +121,17 @@ def replace_file(path: str, text: str, mode: int = 0o644, durable: bool = True) 
 
 
 def read_text(path: str) -> Optional[str]:
-    """Return the text of ``path``, or None when it does not exist or is not UTF-8 (then nobody here wrote it)."""
+    """Return the text of ``path``, or None when it does not exist or is not UTF-8 (then nobody here wrote
+    it).
+    """
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as stream:
             return stream.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def remove_file(path: str) -> None:
+    """Remove ``path`` if it exists."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

@@ -31,7 +31,9 @@ _PATIENCE_SPARE = 2
 
 
 class Settings(NamedTuple):
-    """How to work. ``full`` verifies every byte; ``predict`` changes nothing and only tells what would be done."""
+    """How to work. ``full`` verifies every byte; ``predict`` changes nothing and only tells what would be
+    done.
+    """
 
     limits: Limits
     concurrency: int = 4
@@ -117,8 +119,8 @@ class Store:
                 self._locks = Locks(self._layout)
                 if not self._locks.works:
                     self._warnings.append(
-                        f"locks on the file system of {self._layout.root} do not exclude, so parallel runs may "
-                        "download twice; put the store on a local file system."
+                        f"locks on the file system of {self._layout.root} do not exclude, so parallel runs "
+                        "may download twice; put the store on a local file system."
                     )
                 sweep(self._layout, self._locks.works)
             yield
@@ -174,7 +176,9 @@ class Store:
     def _settle(
         self, group: list[Artifact], names: frozenset[str], may_fetch: bool
     ) -> Optional[list[Result]]:
-        """Bring the names of one digest in order; None when that needs a download and ``may_fetch`` is false."""
+        """Bring the names of one digest in order; None when that needs a download and ``may_fetch`` is
+        false.
+        """
         began = time.monotonic()
         first = group[0]
         with self._guard(lambda locks: locks.reading(first.sha256)):
@@ -333,7 +337,9 @@ class Store:
     # -- both
 
     def _bring_in_step(self) -> bool:
-        """Write the generated files anew if they are not in step with the refs; return whether they were not."""
+        """Write the generated files anew if they are not in step with the refs; return whether they were
+        not.
+        """
         if self._records.generated_current() or (self._settings.predict and not self._layout.exists()):
             return False
         if not self._settings.predict:
@@ -344,7 +350,9 @@ class Store:
     def _guard(
         self, take: Callable[[Locks], contextlib.AbstractContextManager[Any]]
     ) -> contextlib.AbstractContextManager[Any]:
-        """Return the lock that ``take`` chooses; predicting takes none, because that would write lock files."""
+        """Return the lock that ``take`` chooses; predicting takes none, because that would write lock
+        files.
+        """
         return contextlib.nullcontext() if self._locks is None else take(self._locks)
 
 

@@ -62,7 +62,9 @@ class Fetcher:
         self._pause_seconds = pause_seconds
 
     def fetch(self, artifact: Artifact) -> Fetched:
-        """Download, verify, unpack and publish ``artifact``. Raises CiError with one sentence, nothing published."""
+        """Download, verify, unpack and publish ``artifact``. Raises CiError with one sentence, nothing
+        published.
+        """
         sha256 = artifact.sha256
         progress = Progress(self._layout.progress(sha256), artifact.name, artifact.urls[0])
         path = (
@@ -107,8 +109,8 @@ class Fetcher:
             raise
         except CiError as error:
             raise CiError(
-                f"artifact {artifact.name} cannot be fetched, {error}; correct the url or the sha256, or make the "
-                "server reachable, and run again.",
+                f"artifact {artifact.name} cannot be fetched, {error}; correct the url or the sha256, or "
+                "make the server reachable, and run again.",
                 artifact=artifact.name,
             ) from error
 
@@ -121,8 +123,8 @@ class Fetcher:
             missing = tree.make_executable(artifact.shape.executable)
             if missing:
                 raise CiError(
-                    f"artifact {artifact.name}: executable names {', '.join(missing)}, which is no file in what was "
-                    "unpacked; correct it or strip_components.",
+                    f"artifact {artifact.name}: executable names {', '.join(missing)}, which is no file in "
+                    "what was unpacked; correct it or strip_components.",
                     artifact=artifact.name,
                 )
             receipt = Receipt(
@@ -164,8 +166,8 @@ class Fetcher:
             raise
         except CiError as error:
             raise CiError(
-                f"artifact {artifact.name}: the {shape.format} archive is refused: {error}; take a sound archive, "
-                "or correct format and strip_components.",
+                f"artifact {artifact.name}: the {shape.format} archive is refused: {error}; take a sound "
+                "archive, or correct format and strip_components.",
                 artifact=artifact.name,
             ) from error
 

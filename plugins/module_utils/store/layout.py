@@ -1,4 +1,6 @@
-"""Where everything of a store lies, and the checks a store's directory must pass before anything is put there."""
+"""Where everything of a store lies, and the checks a store's directory must pass before anything is put
+there.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,9 @@ class Layout:
         return os.path.isdir(self.root)
 
     def check(self) -> None:
-        """Refuse a store that somebody else could write to: whoever can rename a tree decides what jobs run."""
+        """Refuse a store that somebody else could write to: whoever can rename a tree decides what jobs
+        run.
+        """
         try:
             status = os.stat(self.root)
         except FileNotFoundError:
@@ -113,8 +117,8 @@ class Layout:
             )
         if status.st_uid not in (0, os.geteuid()):
             raise CiError(
-                f"the store {self.root} belongs to user id {status.st_uid}, who could replace what is published; "
-                f"give it to the user that installs (chown {os.geteuid()}) or set another store."
+                f"the store {self.root} belongs to user id {status.st_uid}, who could replace what is "
+                f"published; give it to the user that installs (chown {os.geteuid()}) or set another store."
             )
         if status.st_mode & 0o022:
             raise CiError(

@@ -46,8 +46,8 @@ class LeaseFile:
     ) -> None:
         if not pure.NAME.fullmatch(name):
             raise CiError(
-                f"the lease name '{name}' is refused: use letters, digits and '._+-', beginning with a letter or "
-                "digit, at most 128."
+                f"the lease name '{name}' is refused: use letters, digits and '._+-', beginning with a "
+                "letter or digit, at most 128."
             )
         self._layout = layout
         self._name = name
@@ -55,7 +55,9 @@ class LeaseFile:
         self._clock = clock
 
     def acquire(self, wish: Acquire, timeout_seconds: float) -> Waited:
-        """Get the lease, waiting up to ``timeout_seconds`` for its holder. Raises CiError that names the holder."""
+        """Get the lease, waiting up to ``timeout_seconds`` for its holder. Raises CiError that names the
+        holder.
+        """
         began = time.monotonic()
         while True:
             before, answer = self._change(lambda state: pure.acquire(state, wish, self._clock()))
@@ -66,9 +68,9 @@ class LeaseFile:
                 return Waited(answer, waited, before.lease)
             if waited >= timeout_seconds:
                 raise CiError(
-                    f"the lease {self._name} was not free within {timeout_seconds:g} s: {answer.holder} holds it with "
-                    f"token {answer.holder_token} for another {answer.remaining_seconds:.0f} s unless it renews; wait "
-                    "for that or release it there.",
+                    f"the lease {self._name} was not free within {timeout_seconds:g} s: {answer.holder} "
+                    f"holds it with token {answer.holder_token} for another {answer.remaining_seconds:.0f} "
+                    "s unless it renews; wait for that or release it there.",
                     owner=answer.holder,
                     token=answer.holder_token,
                 )
@@ -80,7 +82,8 @@ class LeaseFile:
         if answer.outcome == pure.REFUSED:
             raise CiError(
                 f"the lease {self._name} is not yours to release: {answer.holder} holds it with token "
-                f"{answer.holder_token}; release it there, or let it run out in {answer.remaining_seconds:.0f} s.",
+                f"{answer.holder_token}; release it there, or let it run out in "
+                f"{answer.remaining_seconds:.0f} s.",
                 owner=answer.holder,
                 token=answer.holder_token,
             )
@@ -125,8 +128,8 @@ class LeaseFile:
             counter = int(counter_text) if counter_text is not None else 0
         except ValueError as error:
             raise CiError(
-                f"the counter {counter_path} is no number; write one there that is greater than every token given "
-                "out for this lease, and run again."
+                f"the counter {counter_path} is no number; write one there that is greater than every "
+                "token given out for this lease, and run again."
             ) from error
         if lease_text is None:
             return State(counter)
@@ -137,7 +140,9 @@ class LeaseFile:
         return State(counter, pure.decode(data if isinstance(data, dict) else {}, lease_path))
 
     def _write(self, old: State, new: State) -> None:
-        """Write what changed; the counter first, so that no crash can bring back a token that was given out."""
+        """Write what changed; the counter first, so that no crash can bring back a token that was given
+        out.
+        """
         if new.counter != old.counter:
             replace_file(self._layout.counter(self._name), f"{new.counter}\n")
         if new.lease == old.lease:

@@ -20,10 +20,11 @@ def _is_trusted(fd: int) -> bool:
 
 
 def _open_parent(path: str, create: bool) -> Optional[int]:
-    """Return a descriptor of the directory that holds ``path``, None when it is missing and not to be created.
+    """Return a descriptor of the directory that holds ``path``, None when it is missing and not to be
+    created.
 
-    Goes down name by name: in a directory where others can put names, a symlink is not followed, so nobody can
-    make us write elsewhere than the path says.
+    Goes down name by name: in a directory where others can put names, a symlink is not followed, so nobody
+    can make us write elsewhere than the path says.
     """
     fd = os.open("/", _DIRECTORY)
     try:
@@ -44,15 +45,17 @@ def _open_parent(path: str, create: bool) -> Optional[int]:
         os.close(fd)
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise CiError(
-                f"the link {path} cannot be made: '{part}' in its path is no directory, or a symlink that others "
-                "could have planted; choose a path that only root can write to."
+                f"the link {path} cannot be made: '{part}' in its path is no directory, or a symlink that "
+                "others could have planted; choose a path that only root can write to."
             ) from error
         raise storage_error(f"making the link {path}", error) from error
     return fd
 
 
 def _current(fd: int, path: str) -> Optional[str]:
-    """Return what the symlink ``path`` says, None when nothing is there; raise for anything else in the way."""
+    """Return what the symlink ``path`` says, None when nothing is there; raise for anything else in the
+    way.
+    """
     name = os.path.basename(path)
     try:
         status = os.stat(name, dir_fd=fd, follow_symlinks=False)
@@ -60,14 +63,16 @@ def _current(fd: int, path: str) -> Optional[str]:
         return None
     if not stat.S_ISLNK(status.st_mode):
         raise CiError(
-            f"the link {path} cannot be made: something that is no symlink is in the way; look at it, move it away "
-            "and run again."
+            f"the link {path} cannot be made: something that is no symlink is in the way; look at it, move "
+            "it away and run again."
         )
     return os.readlink(name, dir_fd=fd)
 
 
 def read(path: str) -> Optional[str]:
-    """Return where the symlink ``path`` points, None when there is nothing. Raises CiError for a file or directory."""
+    """Return where the symlink ``path`` points, None when there is nothing. Raises CiError for a file or
+    directory.
+    """
     fd = _open_parent(path, create=False)
     if fd is None:
         return None
@@ -104,7 +109,9 @@ def swap(path: str, target: str) -> bool:
 
 
 def remove(path: str, below: str) -> bool:
-    """Remove the symlink ``path`` if it points to something below the directory ``below``: others are not ours."""
+    """Remove the symlink ``path`` if it points to something below the directory ``below``: others are not
+    ours.
+    """
     fd = _open_parent(path, create=False)
     if fd is None:
         return False

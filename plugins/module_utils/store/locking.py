@@ -1,8 +1,9 @@
 """Who may do what with a digest at the same time: cargo's three modes on two kernel locks.
 
 Reading holds ``mutate`` shared, for as long as the tree is used. Downloading holds ``mutate`` shared and
-``download`` exclusive, so that one process fetches and the others wait for its result while readers read on.
-Taking a tree away holds both exclusive. The order is always mutate, then download, so nobody waits in a circle.
+``download`` exclusive, so that one process fetches and the others wait for its result while readers read
+on. Taking a tree away holds both exclusive. The order is always mutate, then download, so nobody waits in a
+circle.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from ..flock import Flock, excludes
 from .layout import Layout
 from .progress import pulse
 
-# File systems that share one directory between machines: their locks may be local, emulated or granted to all.
+# File systems that share one directory between machines: their locks may be local, emulated or granted to
+# all.
 _NETWORK_TYPES = (
     "nfs",
     "nfs4",
@@ -42,7 +44,9 @@ class Locks:
         self.works = excludes(layout.locks)
 
     def shared_partials(self) -> bool:
-        """Tell whether a half download may be continued by another process: only where locks can be believed."""
+        """Tell whether a half download may be continued by another process: only where locks can be
+        believed.
+        """
         kind = file_system_type(self._layout.root)
         return self.works and not kind.startswith(_NETWORK_TYPES)
 

@@ -7,7 +7,7 @@ import json
 import os
 from typing import NamedTuple, Optional
 
-from .durable import read_text, replace_file, write_all
+from .durable import read_text, remove_file, replace_file, write_all
 from .tree import CHUNK_BYTES
 
 
@@ -23,7 +23,8 @@ class Origin(NamedTuple):
 
 
 class Partial:
-    """The file ``path`` (and its note ``path`` + ".json"), opened for going on where an earlier process stopped.
+    """The file ``path`` (and its note ``path`` + ".json"), opened for going on where an earlier process
+    stopped.
 
     Whoever uses it holds the artifact's download lock, or has a path of their own.
     """
@@ -91,8 +92,5 @@ class Partial:
     def discard(self) -> None:
         """Remove the bytes and their note."""
         self.close()
-        for path in (self.path, self._note_path):
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                continue
+        remove_file(self.path)
+        remove_file(self._note_path)

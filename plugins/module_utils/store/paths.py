@@ -29,9 +29,11 @@ class Limits(NamedTuple):
 
 
 def member_path(name: str, strip_components: int = 0) -> Optional[str]:
-    """Return ``name`` as a normal relative path without its first ``strip_components`` parts, None when none is left.
+    """Return ``name`` as a normal relative path without its first ``strip_components`` parts, None when
+    none is left.
 
-    Raises CiError for whatever could leave the tree or confuse a reader of it. ``.`` and empty parts do not count.
+    Raises CiError for whatever could leave the tree or confuse a reader of it. ``.`` and empty parts do not
+    count.
     """
     shown = name[:200].encode("unicode_escape").decode()
     if _CONTROL.search(name):
@@ -86,7 +88,9 @@ def resolve(path: str, target: str, links: Mapping[str, str]) -> str:
 
 
 class Outline:
-    """Collects what an archive brings, entry by entry, and raises CiError at the first entry that must not be."""
+    """Collects what an archive brings, entry by entry, and raises CiError at the first entry that must not
+    be.
+    """
 
     def __init__(self, limits: Limits, archive_bytes: int) -> None:
         self._limits = limits

@@ -1,4 +1,6 @@
-"""What has to be done for one artifact, decided from what was seen. Pure: check mode and real mode share it."""
+"""What has to be done for one artifact, decided from what was seen. Pure: check mode and real mode share
+it.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,8 @@ def needs_tree(artifact: Artifact, condition: Condition, other_names: tuple[str,
         return False
     if other_names:
         raise CiError(
-            f"artifact {artifact.name}: the same content is installed as {', '.join(other_names)} with another "
-            "format, strip_components or executable; let all of them agree.",
+            f"artifact {artifact.name}: the same content is installed as {', '.join(other_names)} with "
+            "another format, strip_components or executable; let all of them agree.",
             artifact=artifact.name,
         )
     return True

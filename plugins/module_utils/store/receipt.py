@@ -44,8 +44,8 @@ class Seen(NamedTuple):
 class Receipt(NamedTuple):
     """What was published: written after every byte of the tree is on disk, so its presence vouches for it.
 
-    ``durable`` is false where the file system could not promise that; then ``boot_id`` tells whether the machine
-    went down since the tree was last known good. ``bytes`` is the size of the download.
+    ``durable`` is false where the file system could not promise that; then ``boot_id`` tells whether the
+    machine went down since the tree was last known good. ``bytes`` is the size of the download.
     """
 
     sha256: str
@@ -98,7 +98,8 @@ def _entry(item: Mapping[str, Any]) -> Entry:
 
 
 def decode(text: str) -> Optional[Receipt]:
-    """Return the receipt in ``text``, or None for one that is damaged or of a schema this version does not know.
+    """Return the receipt in ``text``, or None for one that is damaged or of a schema this version does not
+    know.
 
     Such a receipt is not trusted; whoever reads it treats the tree as unverified.
     """
@@ -120,7 +121,9 @@ def decode(text: str) -> Optional[Receipt]:
 
 
 def difference(receipt: Receipt, seen: Mapping[str, Seen], owner_uid: int) -> str:
-    """Return the first difference between the tree on disk and its receipt, in a few words, or an empty string."""
+    """Return the first difference between the tree on disk and its receipt, in a few words, or an empty
+    string.
+    """
     for entry in receipt.entries:
         found = seen.get(entry.path)
         if found is None:
@@ -155,6 +158,8 @@ def single_file(receipt: Receipt) -> str:
 
 
 def checksum_lines(receipt: Receipt) -> list[str]:
-    """Return the lines for ``sha256sum -c`` run in the store. Paths never need its escapes: see ``member_path``."""
+    """Return the lines for ``sha256sum -c`` run in the store. Paths never need its escapes: see
+    ``member_path``.
+    """
     prefix = f"trees/{receipt.sha256}/"
     return [f"{entry.sha256}  {prefix}{entry.path}" for entry in sorted(receipt.entries) if entry.is_file]

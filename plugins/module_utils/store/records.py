@@ -7,7 +7,7 @@ import time
 from typing import Optional
 
 from . import refs as ref_codec
-from .durable import read_text, replace_file
+from .durable import read_text, remove_file, replace_file
 from .layout import Layout
 from .plan import Condition
 from .receipt import Receipt, decode, encode
@@ -35,16 +35,15 @@ class Records:
         return replace_file(self._layout.receipt(receipt.sha256), encode(receipt))
 
     def drop_receipt(self, sha256: str) -> None:
-        for path in (self._layout.receipt(sha256), self._layout.last_used(sha256)):
-            try:
-                os.unlink(path)
-            except FileNotFoundError:
-                continue
+        remove_file(self._layout.receipt(sha256))
+        remove_file(self._layout.last_used(sha256))
 
     def condition(self, sha256: str, full: bool) -> Condition:
-        """Look at the tree of ``sha256``: by lstat, and every byte when ``full`` or when a crash may have eaten some.
+        """Look at the tree of ``sha256``: by lstat, and every byte when ``full`` or when a crash may have
+        eaten some.
 
-        A tree whose receipt is not durable and from another boot was being written out when the machine went down.
+        A tree whose receipt is not durable and from another boot was being written out when the machine
+        went down.
         """
         tree = self._layout.tree(sha256)
         if not os.path.lexists(tree):
@@ -59,7 +58,9 @@ class Records:
         return Condition(damage=damage) if damage else Condition(receipt)
 
     def renew_boot(self, receipt: Receipt) -> None:
-        """Note that a tree without a durable receipt was found good in this boot, so that it is not read again."""
+        """Note that a tree without a durable receipt was found good in this boot, so that it is not read
+        again.
+        """
         if not receipt.durable and receipt.boot_id != self._boot_id:
             self.write_receipt(receipt._replace(boot_id=self._boot_id))
 
@@ -81,13 +82,12 @@ class Records:
         replace_file(self._layout.ref(ref.name), ref_codec.encode(ref))
 
     def drop_ref(self, name: str) -> None:
-        try:
-            os.unlink(self._layout.ref(name))
-        except FileNotFoundError:
-            return
+        remove_file(self._layout.ref(name))
 
     def generated_current(self) -> bool:
-        """Tell whether the generated files are in step; the manifest is written last, so it speaks for both."""
+        """Tell whether the generated files are in step; the manifest is written last, so it speaks for
+        both.
+        """
         refs = self.refs()
         text = read_text(self._layout.manifest)
         if text is None:

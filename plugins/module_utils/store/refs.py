@@ -32,7 +32,9 @@ def encode(ref: Ref) -> str:
 
 
 def decode(text: Optional[str]) -> Optional[Ref]:
-    """Return the ref in ``text``; None when there is none or it is damaged, which then counts as not installed."""
+    """Return the ref in ``text``; None when there is none or it is damaged, which then counts as not
+    installed.
+    """
     try:
         whole = json.loads(text or "null")
         if whole is None or whole["schema"] != SCHEMA:
@@ -53,7 +55,9 @@ def decode(text: Optional[str]) -> Optional[Ref]:
 
 
 def wanted(artifact: Artifact, receipt: Receipt, current: Optional[Ref], source_url: str, now: str) -> Ref:
-    """Return the ref that ``artifact`` should have; where it came from and since when is kept while it stays."""
+    """Return the ref that ``artifact`` should have; where it came from and since when is kept while it
+    stays.
+    """
     same = current is not None and current.sha256 == artifact.sha256
     return Ref(
         name=artifact.name,

@@ -12,6 +12,7 @@ from .durable import make_directory, sync_descriptor, sync_file_system, sync_pat
 from .paths import parent_of
 from .receipt import Entry
 
+_EXECUTABLE = 0o755
 DIRECTORY_MODE = stat.S_IFDIR | 0o755
 # An archive without a usable time stamp gets the zip format's own zero, so that equal bytes give equal trees.
 DEFAULT_MTIME = 315532800
@@ -27,7 +28,9 @@ def plain_mtime(seconds: float) -> int:
 
 
 class Staging:
-    """A tree being built at ``root``. ``file`` may be called from several threads; paths are checked already."""
+    """A tree being built at ``root``. ``file`` may be called from several threads; paths are checked
+    already.
+    """
 
     def __init__(self, root: str, expected_files: int = 0) -> None:
         self.root = root
@@ -53,7 +56,7 @@ class Staging:
     def file(self, path: str, chunks: Iterable[bytes], *, executable: bool, mtime: int) -> Entry:
         """Write the file ``path`` from ``chunks`` and return what was written."""
         self.directory(parent_of(path))
-        mode = 0o755 if executable else 0o644
+        mode = _EXECUTABLE if executable else 0o644
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         digest = hashlib.sha256()
         size = 0
@@ -75,7 +78,7 @@ class Staging:
         """Take the finished download ``source`` as the file ``path``: by rename, so without copying."""
         target = os.path.join(self.root, path)
         os.rename(source, target)
-        mode = 0o755 if executable else 0o644
+        mode = _EXECUTABLE if executable else 0o644
         fd = os.open(target, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             os.fchmod(fd, mode)
@@ -106,10 +109,10 @@ class Staging:
             if entry is None or not entry.is_file:
                 missing.append(path)
                 continue
-            os.chmod(os.path.join(self.root, path), 0o755)
+            os.chmod(os.path.join(self.root, path), _EXECUTABLE)
             first = self._same_file.get(path, path)
             for name in [first, *(name for name, file in self._same_file.items() if file == first)]:
-                self._note(self._entries[name]._replace(mode=stat.S_IFREG | 0o755))
+                self._note(self._entries[name]._replace(mode=stat.S_IFREG | _EXECUTABLE))
         return missing
 
     def entries(self) -> tuple[Entry, ...]:

@@ -24,8 +24,8 @@ _USER_AGENT = "coldvox.ci artifact store"
 class FetchError(Exception):
     """One try failed, for the reason in its text.
 
-    ``retry`` tells whether the same url may work in a moment, ``wait_seconds`` how long the server wants to be left
-    alone, ``changed`` that the bytes already here belong to something else.
+    ``retry`` tells whether the same url may work in a moment, ``wait_seconds`` how long the server wants to
+    be left alone, ``changed`` that the bytes already here belong to something else.
     """
 
     def __init__(self, reason: str, *, retry: bool, wait_seconds: float = 0.0, changed: bool = False) -> None:
@@ -41,7 +41,9 @@ class _Readable(Protocol):
 
 
 class Opened(NamedTuple):
-    """An answer ready to be read. ``offset`` is where its first byte belongs; ``total`` the whole length if told."""
+    """An answer ready to be read. ``offset`` is where its first byte belongs; ``total`` the whole length if
+    told.
+    """
 
     stream: _Readable
     offset: int
@@ -54,7 +56,9 @@ class Opened(NamedTuple):
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects (urllib stops at ten), but never from https to something that can be read or altered."""
+    """Follows redirects (urllib stops at ten), but never from https to something that can be read or
+    altered.
+    """
 
     def redirect_request(
         self,
@@ -86,10 +90,11 @@ def _retry_after(headers: Optional[Message]) -> float:
 
 
 def open_url(url: str, offset: int, origin: Origin, timeout_seconds: float) -> Opened:
-    """Open ``url``, asking for the bytes from ``offset`` on; the answer may still begin at 0. Raises FetchError.
+    """Open ``url``, asking for the bytes from ``offset`` on; the answer may still begin at 0. Raises
+    FetchError.
 
-    ``origin`` is what the bytes already here came from: with its validator the server itself makes sure that the
-    rest belongs to them. For another url there is none, and length and digest have to prove it.
+    ``origin`` is what the bytes already here came from: with its validator the server itself makes sure
+    that the rest belongs to them. For another url there is none, and length and digest have to prove it.
     """
     if urlsplit(url).scheme == "file":
         return _open_file(url)
@@ -119,7 +124,9 @@ def _status_error(error: urllib.error.HTTPError) -> FetchError:
 
 
 def _complete_or_changed(headers: Message, offset: int, origin: Origin) -> Opened:
-    """Judge a 416: nothing is left after ``offset`` when that is the whole length, otherwise the file changed."""
+    """Judge a 416: nothing is left after ``offset`` when that is the whole length, otherwise the file
+    changed.
+    """
     match = _UNSATISFIED.fullmatch(headers.get("Content-Range", ""))
     if match and int(match.group(1)) == offset:
         return Opened(_Nothing(), offset, origin._replace(total=offset))

@@ -146,7 +146,9 @@ def _zip_kind(source: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[str, str]
 
 
 def _zip_mtime(info: zipfile.ZipInfo) -> int:
-    """Return the entry's time; the format has no time zone, so UTC everywhere gives the same tree everywhere."""
+    """Return the entry's time; the format has no time zone, so UTC everywhere gives the same tree
+    everywhere.
+    """
     try:
         return plain_mtime(timegm((*info.date_time, 0, 0, 0)))
     except (ValueError, OverflowError):
@@ -180,7 +182,8 @@ def _write_zip_files(
                 f"'{member.path}' has {written.size} bytes where {member.info.file_size} are declared"
             )
 
-    # Biggest first: a big file begun last would keep one thread busy while the others have nothing left to do.
+    # Biggest first: a big file begun last would keep one thread busy while the others have nothing left to
+    # do.
     ordered = sorted(files, key=lambda member: -member.info.file_size)
     with ThreadPoolExecutor(workers) as pool:
         pending = [pool.submit(write, member) for member in ordered]
@@ -203,7 +206,7 @@ def _open_tar(archive: str) -> tarfile.TarFile:
     if compression and compression not in tarfile.TarFile.OPEN_METH:
         raise CiError(f"it is compressed with {compression}, which this host's Python cannot read")
     mode: Any = f"r:{compression}"  # typeshed lists the modes of one Python version as literals
-    opened: tarfile.TarFile = tarfile.open(archive, mode)
+    opened: tarfile.TarFile = tarfile.open(archive, mode)  # noqa: SIM115  # the caller closes it
     return opened
 
 
