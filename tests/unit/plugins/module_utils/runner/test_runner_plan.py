@@ -1,0 +1,119 @@
+"""The decision for one instance, as a table."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Optional
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Local, Remote, Step, Wanted, plan
+
+WANTED = Wanted("a", "present", fingerprint="f", tree="t", start_digest="s", labels=("x", "Y"))
+LOCAL = Local(
+    exists=True,
+    agent_id=7,
+    fingerprint="f",
+    tree="t",
+    start_digest="s",
+    files_current=True,
+    active=True,
+    enabled=True,
+)
+REMOTE = Remote(7, online=True, labels=("y", "X"))
+FRESH = (Step.LINK_TREE, Step.CONFIGURE, Step.WRITE_FILES, Step.START)
+
+
+def changed(local: Local = LOCAL, **changes: object) -> Local:
+    return dataclasses.replace(local, **changes)  # type: ignore[arg-type]
+
+
+def test_nothing_to_do() -> None:
+    assert plan(WANTED, LOCAL, REMOTE).steps == ()
+    assert plan(WANTED, LOCAL, REMOTE).outcome == "unchanged"
+
+
+def test_offline_at_github_is_no_reason() -> None:
+    assert plan(WANTED, LOCAL, dataclasses.replace(REMOTE, online=False)).steps == ()
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "outcome", "steps"),
+    [
+        (Local(), None, "registered", FRESH),
+        (Local(), Remote(3, online=False), "replaced", FRESH),
+        (LOCAL, None, "registered", (Step.STOP, *FRESH[1:])),
+        (LOCAL, Remote(8, online=False), "replaced", (Step.STOP, *FRESH[1:])),
+        (changed(fingerprint="g"), REMOTE, "replaced", (Step.STOP, *FRESH[1:])),
+        (changed(fingerprint="", active=False), REMOTE, "replaced", FRESH[1:]),
+        (changed(tree=""), REMOTE, "updated", (Step.STOP, Step.LINK_TREE, Step.WRITE_FILES, Step.START)),
+        (changed(files_current=False), REMOTE, "updated", (Step.STOP, Step.WRITE_FILES, Step.START)),
+        (changed(start_digest="r"), REMOTE, "updated", (Step.STOP, Step.WRITE_FILES, Step.START)),
+        (changed(start_digest="r", active=False), REMOTE, "updated", (Step.WRITE_FILES, Step.START)),
+        (changed(active=False), REMOTE, "updated", (Step.START,)),
+        (changed(enabled=False), REMOTE, "updated", (Step.START,)),
+        (LOCAL, Remote(7, online=True, labels=("x",)), "relabelled", (Step.SET_LABELS,)),
+        (changed(active=False), Remote(7, online=False), "updated", (Step.START, Step.SET_LABELS)),
+    ],
+)
+def test_present(local: Local, remote: Optional[Remote], outcome: str, steps: tuple[Step, ...]) -> None:
+    found = plan(WANTED, local, remote)
+    assert (found.outcome, found.steps) == (outcome, steps)
+    assert found.reason
+
+
+@pytest.mark.parametrize(
+    ("replace", "online", "allowed"),
+    [
+        ("never", False, False),
+        ("never", True, False),
+        ("offline", False, True),
+        ("offline", True, False),
+        ("always", True, True),
+    ],
+)
+def test_a_name_that_somebody_else_has(replace: str, online: bool, allowed: bool) -> None:
+    wanted = dataclasses.replace(WANTED, replace=replace)
+    remote = Remote(99, online=online)
+    if allowed:
+        assert plan(wanted, Local(), remote).outcome == "replaced"
+    else:
+        with pytest.raises(CiError, match=r"'a' is taken.*99"):
+            plan(wanted, Local(), remote)
+
+
+def test_our_own_registration_is_replaced_whatever_the_policy() -> None:
+    wanted = dataclasses.replace(WANTED, replace="never", fingerprint="g")
+    assert plan(wanted, LOCAL, REMOTE).outcome == "replaced"
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "steps"),
+    [
+        (LOCAL, REMOTE, (Step.STOP, Step.REMOVE_FILES, Step.DELETE_REGISTRATION)),
+        (LOCAL, None, (Step.STOP, Step.REMOVE_FILES)),
+        (changed(active=False), REMOTE, (Step.REMOVE_FILES, Step.DELETE_REGISTRATION)),
+        (Local(), Remote(7, online=False), (Step.DELETE_REGISTRATION,)),
+        (Local(), Remote(7, online=True), ()),
+        (Local(), None, ()),
+    ],
+)
+def test_absent(local: Local, remote: Optional[Remote], steps: tuple[Step, ...]) -> None:
+    found = plan(dataclasses.replace(WANTED, state="absent"), local, remote)
+    assert found.steps == steps
+    assert found.outcome == ("removed" if steps else "unchanged")
+
+
+@pytest.mark.parametrize(
+    ("local", "remote", "steps"),
+    [
+        (LOCAL, REMOTE, (Step.SET_LABELS, Step.STOP, Step.DISABLE)),
+        (LOCAL, Remote(7, online=True), (Step.STOP, Step.DISABLE)),
+        (changed(active=False, enabled=False), Remote(7, online=False), ()),
+        (Local(), None, ()),
+    ],
+)
+def test_drained(local: Local, remote: Optional[Remote], steps: tuple[Step, ...]) -> None:
+    found = plan(dataclasses.replace(WANTED, state="drained"), local, remote)
+    assert found.steps == steps
+    assert found.outcome == ("drained" if steps else "unchanged")

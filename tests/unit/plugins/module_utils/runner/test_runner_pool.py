@@ -1,0 +1,150 @@
+"""From the inventory to accounts, directories and units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.pool import PoolDefaults, resolve_pool
+
+CLASSES: dict[str, dict[str, Any]] = {
+    "heavy": {"cores": 6, "memory_gib": 12, "max_instances": 1, "labels": ["heavy-build"]},
+    "light": {"cores": 0.5, "memory_gib": 2, "environment": {"CARGO_BUILD_JOBS": "3", "X": "class"}},
+}
+
+
+def resolve(*instances: dict[str, Any], **defaults: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {"base_dir": "/srv/r", "resource_classes": CLASSES, "path": ["/usr/bin"]}
+    return resolve_pool(list(instances), PoolDefaults(**{**settings, **defaults}))
+
+
+def test_a_short_entry_becomes_complete() -> None:
+    pool = resolve({"name": "one", "resource_class": "heavy", "labels": ["own", "Linux"]}, labels=["fedora"])
+    assert pool["instances"] == [
+        {
+            "name": "one",
+            "user": "ci-one",
+            "labels": ["fedora", "own", "heavy-build"],
+            "default_labels": True,
+            "group": "",
+            "work_dir": "_work",
+            "ephemeral": False,
+            "state": "present",
+            "environment": {"CARGO_HOME": "/srv/r/one/_home/.cargo", "CARGO_BUILD_JOBS": "6"},
+            "path": ["/srv/r/one/_home/.cargo/bin", "/usr/bin"],
+        }
+    ]
+    assert pool["users"] == [
+        {"name": "ci-one", "home": "/srv/r/one/_home", "description": "GitHub runner one"}
+    ]
+    assert [directory["path"] for directory in pool["directories"]] == ["/srv/r/one", "/srv/r/one/_home"]
+    assert pool["directories"][0]["mode"] == "1770", (
+        "a job must not replace root's files in its own directory"
+    )
+
+
+def test_limits_become_a_drop_in() -> None:
+    pool = resolve({"name": "one", "resource_class": "light", "work_dir": "/mnt/w"})
+    (drop_in,) = pool["drop_ins"]
+    assert drop_in["path"] == "/etc/systemd/system/coldvox-runner@one.service.d/10-instance.conf"
+    lines = drop_in["content"].splitlines()
+    assert lines[1:] == [
+        "[Service]",
+        "User=ci-one",
+        "Group=ci-one",
+        'Environment="PATH=/srv/r/one/_home/.cargo/bin:/usr/bin"',
+        "Slice=coldvox-ci.slice",
+        "CPUQuota=50%",
+        "CPUWeight=100",
+        f"MemoryHigh={2 * 1024**3 * 9 // 10}",
+        f"MemoryMax={2 * 1024**3}",
+        "TasksMax=4096",
+        "ReadWritePaths=/mnt/w",
+    ]
+    assert pool["directories"][-1] == {"path": "/mnt/w", "mode": "0700", "owner": "ci-one", "group": "ci-one"}
+
+
+def test_the_more_specific_environment_wins() -> None:
+    environment = {"CARGO_BUILD_JOBS": "host", "X": "host", "Y": "host", "FLAG": True}
+    one = {"name": "one", "resource_class": "light", "environment": {"Y": "instance"}}
+    (instance,) = resolve(one, environment=environment)["instances"]
+    assert instance["environment"] == {
+        "CARGO_HOME": "/srv/r/one/_home/.cargo",
+        "CARGO_BUILD_JOBS": "3",
+        "X": "class",
+        "Y": "instance",
+        "FLAG": "true",
+    }
+
+
+def test_the_host_wins_over_what_a_class_only_suggests() -> None:
+    one = {"name": "one", "resource_class": "heavy"}
+    (instance,) = resolve(one, environment={"CARGO_BUILD_JOBS": "2"})["instances"]
+    assert instance["environment"]["CARGO_BUILD_JOBS"] == "2"
+
+
+def test_absent_instances_have_nothing_but_an_option() -> None:
+    pool = resolve({"name": "gone", "state": "absent"}, {"name": "kept"})
+    assert [instance["state"] for instance in pool["instances"]] == ["absent", "present"]
+    assert [user["name"] for user in pool["users"]] == ["ci-kept"]
+    assert len(pool["drop_ins"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("pool_state", "own", "expected"),
+    [
+        ("present", "drained", "drained"),
+        ("drained", "present", "drained"),
+        ("drained", "absent", "absent"),
+        ("absent", "drained", "absent"),
+    ],
+)
+def test_the_state_of_pool_and_instance(pool_state: str, own: str, expected: str) -> None:
+    (instance,) = resolve({"name": "a", "state": own}, state=pool_state)["instances"]
+    assert instance["state"] == expected
+
+
+@pytest.mark.parametrize(
+    ("instance", "words"),
+    [
+        ({"name": "a", "resource_class": "huge"}, ["'a'", "'huge'", "heavy, light"]),
+        ({"name": "a", "labels": ["x,y"]}, ["'a'", "x,y"]),
+        ({"name": "a", "work_dir": "../b"}, ["'a'", "../b"]),
+        ({"name": "a", "environment": {"ACTIONS_RUNNER_CONCURRENT_JOBS": 2}}, ["'a'", "one job at a time"]),
+        ({"name": "a", "state": "gone"}, ["'a'", "'gone'"]),
+        ({"name": "a b"}, ["a b"]),
+        ({}, ["''"]),
+    ],
+)
+def test_mistakes_name_the_instance(instance: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(CiError) as refused:
+        resolve(instance)
+    assert all(word in str(refused.value) for word in words)
+
+
+def test_a_class_can_bound_its_number() -> None:
+    pair = [{"name": name, "resource_class": "heavy"} for name in ("a", "b")]
+    with pytest.raises(CiError, match="'heavy' allows 1 instances on a host, the pool has 2"):
+        resolve(*pair)
+    assert resolve(pair[0], {**pair[1], "state": "absent"})
+
+
+@pytest.mark.parametrize(
+    ("broken", "word"),
+    [
+        ({"cores": 1}, "memory_gib"),
+        ({"cores": "many", "memory_gib": 1}, "not a number"),
+        ({"cores": 0, "memory_gib": 1}, "above 0"),
+        ({"cores": 1, "memory_gib": 1, "cpu_weight": 0}, "cpu_weight"),
+        ({"cores": 1, "memory_gib": 1, "memory": 3}, "unknown keys: memory"),
+    ],
+)
+def test_broken_classes(broken: dict[str, Any], word: str) -> None:
+    with pytest.raises(CiError, match=word):
+        resolve({"name": "a", "resource_class": "x"}, resource_classes={"x": broken})
+
+
+def test_the_base_directory_stands_in_units() -> None:
+    with pytest.raises(CiError, match="Base directory"):
+        resolve({"name": "a"}, base_dir="/srv/my runners")
