@@ -1,5 +1,5 @@
-# Copyright: (c) 2025, the coldvox.ci contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: coldvox.ci contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The filter coldvox.ci.missing_packages."""
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python
-# Copyright: (c) 2025, the coldvox.ci contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# Copyright: coldvox.ci contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ description:
   - A marker below O(state_dir) is written before the first change and removed after the last command, so
     that an interruption in between never loses the commands.
 author: coldvox.ci contributors (@Coldaine)
+extends_documentation_fragment:
+  - coldvox.ci.attributes
 attributes:
   check_mode:
-    description: Predicts every change and command; checkers named by O(files[].validate) do not run.
     support: full
+    details:
+      - The checkers named by O(files[].validate) do not run.
   diff_mode:
-    description: Returns the difference of each path.
     support: full
   idempotent:
-    description: A second call changes nothing and runs no command.
     support: full
 options:
   name:

@@ -10,8 +10,8 @@ module: rust_toolchain
 short_description: Keep shared Rust toolchains, their components and cargo tools
 version_added: 1.0.0
 description:
-  - Reads what is installed from rustup's own files, then calls rustup and cargo only for what is missing. A host
-    that has everything needs neither the network nor a started program.
+  - Reads what is installed from rustup's own files, then calls rustup and cargo only for what is missing.
+    A host that has everything needs neither the network nor a started program.
   - rustup itself comes from O(installer), a verified C(rustup-init), and never updates itself.
   - Both programs run in an environment of their own; only proxy settings are inherited.
 author: coldvox.ci contributors (@Coldaine)
@@ -34,7 +34,7 @@ options:
     default: []
     suboptions:
       name:
-        description: A channel, a version or a dated channel, as V(stable), V(1.75.0) or V(nightly-2024-02-10).
+        description: A channel, a version or a dated channel, as V(stable), V(1.75.0), V(nightly-2024-02-10).
         type: str
         required: true
       profile:
@@ -72,7 +72,7 @@ options:
         default: ""
   installer:
     description:
-      - Path of a verified C(rustup-init) on the host. rustup is installed when it is missing or differs from it.
+      - Path of a verified C(rustup-init) on the host. rustup is installed when it is missing or differs.
       - Without it, rustup must be there already.
     type: path
   rustup_home:

@@ -19,10 +19,14 @@ THRESHOLDS = {"strict": 11, "build": 16, "desktop": 25, "containers": 35}
 
 
 def profiles() -> dict[str, dict[str, object]]:
-    loaded: dict[str, dict[str, object]] = yaml.safe_load((ROLE / "vars/main.yml").read_text())[
-        "__hardening_profiles"
-    ]
-    return loaded
+    """The directives of every profile, put together as the role's vars do."""
+    data = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+    umask = {"UMask": data["__hardening_umask"]}
+    built = {
+        name: {**data["__hardening_base"], **own, **umask}
+        for name, own in data["__hardening_departures"].items()
+    }
+    return {**built, "off": umask}
 
 
 def render(profile: str) -> str:
@@ -33,7 +37,7 @@ def render(profile: str) -> str:
     environment.filters["dictsort"] = lambda mapping: sorted(mapping.items())
     template = environment.from_string(TEMPLATE.read_text())
     return template.render(
-        ansible_managed="managed", hardening_profile=profile, __hardening_profiles=profiles()
+        ansible_managed="managed", hardening_profile=profile, __hardening_directives=profiles()[profile]
     )
 
 

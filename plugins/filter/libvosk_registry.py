@@ -1,0 +1,55 @@
+# Copyright: coldvox.ci contributors
+# GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The filter coldvox.ci.libvosk_registry."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: libvosk_registry
+short_description: Which versions of libvosk a host has and where
+version_added: 1.0.0
+author: coldvox.ci contributors (@Coldaine)
+description:
+  - Returns the content of the registry file that jobs read.
+positional: _input, default, prefix
+options:
+  _input:
+    description: The versions, each with C(version).
+    type: list
+    elements: dict
+    required: true
+  default:
+    description: The version that programs get.
+    type: str
+    required: true
+  prefix:
+    description: The directory with one link per version.
+    type: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Registry | Show it
+  ansible.builtin.debug:
+    msg: "{{ libvosk_versions | coldvox.ci.libvosk_registry('0.3.45', '/opt/libvosk') }}"
+"""
+
+RETURN = r"""
+_value:
+  description: C(default) and, by version, C(path).
+  type: dict
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.coldvox.ci.plugins.module_utils.vosk import libvosk_registry
+
+
+class FilterModule:
+    """Gives the filter to Ansible."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filter by its name."""
+        return {"libvosk_registry": libvosk_registry}
