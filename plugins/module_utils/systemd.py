@@ -36,13 +36,13 @@ class Unit(dict[str, str]):
         return self.get("NeedDaemonReload") == "yes"
 
 
-def show(run: Run, units: Sequence[str]) -> dict[str, Unit]:
-    """Return the state of all ``units`` by one call; a unit that is not known is neither active nor
+def show(run: Run, units: Sequence[str], properties: str = _PROPERTIES) -> dict[str, Unit]:
+    """Return ``properties`` of all ``units`` by one call; a unit that is not known is neither active nor
     enabled.
     """
     if not units:
         return {}
-    result = run(["systemctl", "show", "--no-pager", f"--property={_PROPERTIES}", *units])
+    result = run(["systemctl", "show", "--no-pager", f"--property={properties}", *units])
     if result.status != 0:
         raise CiError(
             f"systemctl cannot say how the units are ({_said(result.stderr)}); is systemd running on this "

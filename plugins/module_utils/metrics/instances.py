@@ -9,23 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
+from .. import systemd
+from ..process import Run
+from ..runner.naming import instance_unit
+from ..runner.worker import WORKER, Process
 from .system import percent
 
 LISTENER = "Runner.Listener"
-WORKER = "Runner.Worker"
 
-# What `systemctl show` is asked for; everything else it could say is not read.
-UNIT_PROPERTIES = ("Id", "ActiveState", "CPUUsageNSec", "MemoryCurrent")
+_PROPERTIES = "Id,ActiveState,CPUUsageNSec,MemoryCurrent"
+# systemd's word for a counter that it does not keep, besides "[not set]": systemctl(1).
+_NOT_KEPT = 2**64 - 1
 # What of an instance's description comes from systemd, and is null where it is silent.
 UNIT_KEYS = ("unit_active", "cpu_percent", "memory_bytes")
-
-
-class Process(NamedTuple):
-    """One running process: id, argument list, and the content of /proc/PID/cgroup."""
-
-    pid: int
-    argv: Sequence[str]
-    cgroup: str
 
 
 class Unit(NamedTuple):
@@ -36,31 +32,21 @@ class Unit(NamedTuple):
     memory_bytes: Optional[int]
 
 
-def unit_name(instance: str) -> str:
-    """Return the systemd unit that runs ``instance``."""
-    return f"coldvox-runner@{instance}.service"
-
-
-def parse_units(shown: str) -> dict[str, Unit]:
-    """Return the units in the output of ``systemctl show``, by unit name.
-
-    Blocks are parted by an empty line. A value that systemd does not account is ``[not set]`` or the largest
-    number.
-    """
-    units = {}
-    for block in shown.strip().split("\n\n"):
-        fields = dict(line.split("=", 1) for line in block.splitlines())
-        units[fields["Id"]] = Unit(
-            active=fields["ActiveState"] == "active",
-            cpu_nanoseconds=_accounted(fields.get("CPUUsageNSec", "")),
-            memory_bytes=_accounted(fields.get("MemoryCurrent", "")),
+def read_units(run: Run, names: Sequence[str]) -> dict[str, Unit]:
+    """Return what systemd accounts to the instances ``names``, by unit; raises CiError when it is silent."""
+    shown = systemd.show(run, [instance_unit(name) for name in names], _PROPERTIES)
+    return {
+        unit: Unit(
+            active=properties.running,
+            cpu_nanoseconds=_accounted(properties.get("CPUUsageNSec", "")),
+            memory_bytes=_accounted(properties.get("MemoryCurrent", "")),
         )
-    return units
+        for unit, properties in shown.items()
+    }
 
 
 def _accounted(value: str) -> Optional[int]:
-    number = int(value) if value.isdigit() else None
-    return None if number == 2**64 - 1 else number
+    return int(value) if value.isdigit() and int(value) != _NOT_KEPT else None
 
 
 def describe(
@@ -83,7 +69,7 @@ def describe(
                 "listener_pid": own.get(LISTENER),
                 "worker_pid": own.get(WORKER),
                 "busy": WORKER in own,
-                **_accounts(units.get(unit_name(name)), busy_share.get(unit_name(name))),
+                **_accounts(units.get(instance_unit(name)), busy_share.get(instance_unit(name))),
             }
         )
     return found
@@ -102,8 +88,8 @@ def _programs(name: str, base_dir: str, processes: Sequence[Process]) -> dict[st
     """Return the process id of the listener and the worker of instance ``name``, the lowest of several."""
     own: dict[str, int] = {}
     for process in sorted(processes):
-        if _in_unit(process.cgroup, unit_name(name)):
-            program = _runner_program(process.argv, f"{base_dir}/{name}/")
+        if _in_unit(process.cgroup, instance_unit(name)):
+            program = _runner_program(process.arguments, f"{base_dir}/{name}/")
             if program:
                 own.setdefault(program, process.pid)
     return own
@@ -114,13 +100,13 @@ def _in_unit(cgroup: str, unit: str) -> bool:
     return any(unit in line.split(":", 2)[-1].split("/") for line in cgroup.splitlines())
 
 
-def _runner_program(argv: Sequence[str], instance_dir: str) -> Optional[str]:
-    """Return LISTENER or WORKER when ``argv`` runs it from the instance's ``bin``, else None.
+def _runner_program(arguments: Sequence[str], instance_dir: str) -> Optional[str]:
+    """Return LISTENER or WORKER when ``arguments`` run it from the instance's ``bin``, else None.
 
     After an update of itself the directory is ``bin.<version>``. The second word counts too: a program that
     is a script has its interpreter in front.
     """
-    for word in argv[:2]:
+    for word in arguments[:2]:
         for program in (LISTENER, WORKER):
             if word.startswith(f"{instance_dir}bin") and word.endswith(f"/{program}"):
                 return program

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
+from ..errors import CiError
 from . import instances as runners
 from . import system
-from .sources import Sources, read_units
+from .sources import Sources
 
 T = TypeVar("T")
 Sample = dict[str, Any]
@@ -53,7 +54,7 @@ class Gaps:
         """Return what ``source`` gives; None, and remember ``keys``, when it cannot be read or understood."""
         try:
             return source()
-        except (OSError, ValueError, LookupError):
+        except (OSError, ValueError, LookupError, CiError):
             self.keys.extend(keys)
             return None
 
@@ -90,7 +91,7 @@ def _counters(target: Target, sources: Sources) -> Counters:
     return Counters(
         at=sources.monotonic(),
         cpu=unread.read(lambda: system.cpu_time(sources.text("/proc/stat"))),
-        units=unread.read(lambda: read_units(sources.run, _instance_names(target, sources))),
+        units=unread.read(lambda: runners.read_units(sources.run, _instance_names(target, sources))),
     )
 
 

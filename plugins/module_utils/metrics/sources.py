@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,10 +16,9 @@ from typing import Callable, NamedTuple
 from urllib.parse import urlsplit
 
 from ..process import Run
-from .instances import UNIT_PROPERTIES, Process, Unit, parse_units, unit_name
+from ..runner.worker import Process, processes
 
 CONNECT_TIMEOUT_SECONDS = 5.0
-SYSTEMCTL_TIMEOUT_SECONDS = 10.0
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -74,15 +73,6 @@ def hardware(class_dir: str) -> frozenset[str]:
     return frozenset(name for name in os.listdir(class_dir) if os.path.exists(f"{class_dir}/{name}/device"))
 
 
-def processes(proc_dir: str = "/proc") -> Iterator[Process]:
-    """Yield every process of the machine; one that ends meanwhile is left out."""
-    for name in os.listdir(proc_dir):
-        if name.isdigit():
-            with suppress(OSError):
-                argv = read_text(f"{proc_dir}/{name}/cmdline").rstrip("\0").split("\0")
-                yield Process(int(name), argv, read_text(f"{proc_dir}/{name}/cgroup"))
-
-
 def disk_space(path: str) -> DiskSpace:
     """Return the space of the file system that ``path`` is on, as df(1) counts it."""
     found = os.statvfs(path)
@@ -134,15 +124,3 @@ def reachable(url: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def read_units(run: Run, instances: Sequence[str]) -> dict[str, Unit]:
-    """Return what systemd says of the units of ``instances``; raises ``OSError`` when it says nothing."""
-    if not instances:
-        return {}
-    names = [unit_name(instance) for instance in instances]
-    argv = ["systemctl", "show", f"--property={','.join(UNIT_PROPERTIES)}", "--", *names]
-    shown = run(argv, timeout_seconds=SYSTEMCTL_TIMEOUT_SECONDS)
-    if shown.status != 0:
-        raise OSError(shown.status, shown.stderr.strip())
-    return parse_units(shown.stdout)

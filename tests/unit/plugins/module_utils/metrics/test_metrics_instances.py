@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import (
-    Process,
     Unit,
     busy_shares,
     describe,
-    parse_units,
-    unit_name,
+    read_units,
 )
+from ansible_collections.coldvox.ci.plugins.module_utils.process import Result, Run
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.naming import instance_unit
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.worker import Process
 
 BASE = "/var/lib/actions-runner"
 HEAVY, LIGHT = "laptop-extra-heavy", "laptop-extra-light"
@@ -26,12 +30,16 @@ CPUUsageNSec=18446744073709551615
 
 
 def cgroup(instance: str) -> str:
-    return f"0::/system.slice/system-coldvox.slice/{unit_name(instance)}\n"
+    return f"0::/system.slice/system-coldvox.slice/{instance_unit(instance)}\n"
+
+
+def made(pid: int, arguments: Sequence[str], group: str) -> Process:
+    return Process(pid, arguments[0], tuple(arguments), group)
 
 
 def process(pid: int, program: str, instance: str = HEAVY, group: str | None = None) -> Process:
     path = f"{BASE}/{instance}/bin/{program}"
-    return Process(pid, [path, "spawnclient"], cgroup(instance) if group is None else group)
+    return made(pid, [path, "spawnclient"], cgroup(instance) if group is None else group)
 
 
 def pids(*processes: Process) -> tuple[int | None, int | None, bool]:
@@ -39,11 +47,32 @@ def pids(*processes: Process) -> tuple[int | None, int | None, bool]:
     return found["listener_pid"], found["worker_pid"], found["busy"]
 
 
-def test_units_are_read_with_what_systemd_accounts() -> None:
-    assert parse_units(SHOWN) == {
-        unit_name(HEAVY): Unit(active=True, cpu_nanoseconds=2_000_000_000, memory_bytes=104857600),
-        unit_name(LIGHT): Unit(active=False, cpu_nanoseconds=None, memory_bytes=None),
+def systemd(asked: list[Sequence[str]]) -> Run:
+    def run(argv: Sequence[str], **_: object) -> Result:
+        asked.append(argv)
+        return Result(0, SHOWN, "")
+
+    return run
+
+
+def test_what_systemd_accounts_to_all_units_is_read_by_one_call() -> None:
+    asked: list[Sequence[str]] = []
+    assert read_units(systemd(asked), [HEAVY, LIGHT]) == {
+        instance_unit(HEAVY): Unit(active=True, cpu_nanoseconds=2_000_000_000, memory_bytes=104857600),
+        instance_unit(LIGHT): Unit(active=False, cpu_nanoseconds=None, memory_bytes=None),
     }
+    assert len(asked) == 1
+
+
+def test_without_instances_systemd_is_left_alone() -> None:
+    asked: list[Sequence[str]] = []
+    assert read_units(systemd(asked), []) == {}
+    assert asked == []
+
+
+def test_a_systemd_that_does_not_answer_is_an_error_that_a_sample_survives() -> None:
+    with pytest.raises(CiError, match="not been booted"):
+        read_units(lambda *_, **__: Result(1, "", "System has not been booted with systemd"), ["a"])
 
 
 def test_a_listener_alone_is_idle_and_a_worker_is_a_job() -> None:
@@ -55,7 +84,7 @@ def test_a_listener_alone_is_idle_and_a_worker_is_a_job() -> None:
     "group",
     [
         pytest.param("12:memory:/\n1:name=systemd:" + cgroup(HEAVY)[3:], id="hybrid hierarchy"),
-        pytest.param(f"0::/docker/abc/system.slice/{unit_name(HEAVY)}\n", id="host in a container"),
+        pytest.param(f"0::/docker/abc/system.slice/{instance_unit(HEAVY)}\n", id="host in a container"),
         pytest.param(cgroup(HEAVY).strip() + "/job\n", id="group of the job below the unit"),
     ],
 )
@@ -69,13 +98,13 @@ def test_a_process_is_found_in_every_layout_of_control_groups(group: str) -> Non
         pytest.param(process(10, "Runner.Worker", group=cgroup(LIGHT)), id="in another instance's unit"),
         pytest.param(process(10, "Runner.Worker", group="0::/user.slice\n"), id="outside of all units"),
         pytest.param(
-            process(10, "Runner.Worker", group=f"0::/user.slice/x-{unit_name(HEAVY)}\n"),
+            process(10, "Runner.Worker", group=f"0::/user.slice/x-{instance_unit(HEAVY)}\n"),
             id="unit of similar name",
         ),
-        pytest.param(Process(10, ["/bin/sleep", "Runner.Worker"], cgroup(HEAVY)), id="name as an argument"),
-        pytest.param(Process(10, ["/tmp/Runner.Worker"], cgroup(HEAVY)), id="program from elsewhere"),
+        pytest.param(made(10, ["/bin/sleep", "Runner.Worker"], cgroup(HEAVY)), id="name as an argument"),
+        pytest.param(made(10, ["/tmp/Runner.Worker"], cgroup(HEAVY)), id="program from elsewhere"),
         pytest.param(
-            Process(10, ["vim", "-R", f"{BASE}/{HEAVY}/bin/Runner.Worker"], cgroup(HEAVY)),
+            made(10, ["vim", "-R", f"{BASE}/{HEAVY}/bin/Runner.Worker"], cgroup(HEAVY)),
             id="path far behind",
         ),
     ],
@@ -92,7 +121,7 @@ def test_a_look_alike_is_no_job(stranger: Process) -> None:
     ],
 )
 def test_a_worker_is_known_however_it_is_started(argv: list[str]) -> None:
-    assert pids(Process(10, argv, cgroup(HEAVY))) == (None, 10, True)
+    assert pids(made(10, argv, cgroup(HEAVY))) == (None, 10, True)
 
 
 def test_one_instance_name_that_begins_like_another_takes_nothing_from_it() -> None:
@@ -102,7 +131,9 @@ def test_one_instance_name_that_begins_like_another_takes_nothing_from_it() -> N
 
 
 def test_accounts_come_from_the_unit() -> None:
-    heavy, light = describe([HEAVY, LIGHT], BASE, [], parse_units(SHOWN), {unit_name(HEAVY): 12.5})
+    heavy, light = describe(
+        [HEAVY, LIGHT], BASE, [], read_units(systemd([]), [HEAVY, LIGHT]), {instance_unit(HEAVY): 12.5}
+    )
     assert (heavy["unit_active"], heavy["cpu_percent"], heavy["memory_bytes"]) == (True, 12.5, 104857600)
     assert (light["unit_active"], light["cpu_percent"], light["memory_bytes"]) == (False, 0.0, 0)
 

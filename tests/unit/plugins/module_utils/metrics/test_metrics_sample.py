@@ -8,10 +8,11 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import Process, unit_name
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Target, take_samples
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sources import DiskSpace, Sources
 from ansible_collections.coldvox.ci.plugins.module_utils.process import Result
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.naming import instance_unit
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.worker import Process
 
 T = TypeVar("T")
 
@@ -43,6 +44,10 @@ ALL_KEYS = {
 }
 
 
+def process(pid: int, program: str, cgroup: str) -> Process:
+    return Process(pid, program, (program,), cgroup)
+
+
 class Machine:
     """A machine whose clock moves only when a sample sleeps, and whose cores are half busy."""
 
@@ -58,9 +63,9 @@ class Machine:
             names=self.names,
             hardware=lambda _: frozenset({"eth0", "sda"}),
             processes=lambda: [
-                Process(7, ["/runners/one/bin/Runner.Listener"], f"0::/s/{unit_name('one')}\n"),
-                Process(8, ["/runners/one/bin/Runner.Worker"], f"0::/s/{unit_name('one')}\n"),
-                Process(9, ["/runners/two/bin/Runner.Listener"], f"0::/s/{unit_name('two')}\n"),
+                process(7, "/runners/one/bin/Runner.Listener", f"0::/s/{instance_unit('one')}\n"),
+                process(8, "/runners/one/bin/Runner.Worker", f"0::/s/{instance_unit('one')}\n"),
+                process(9, "/runners/two/bin/Runner.Listener", f"0::/s/{instance_unit('two')}\n"),
             ],
             disk_space=lambda path: self.if_readable(path, DiskSpace(1000, 750, 150)),
             tree_bytes=lambda paths: sum(self.if_readable(path, SIZES[path]) for path in paths),
@@ -90,7 +95,7 @@ class Machine:
             return Result(1, "", "no systemd here")
         used = int(self.elapsed * 2e9)
         blocks = [
-            f"Id={unit_name(name)}\nActiveState=active\nMemoryCurrent=100\nCPUUsageNSec={used}\n"
+            f"Id={instance_unit(name)}\nActiveState=active\nMemoryCurrent=100\nCPUUsageNSec={used}\n"
             for name in ("one", "two")
         ]
         return Result(0, "\n".join(blocks), "")

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics import sources, system
-from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import Process, Unit
-from ansible_collections.coldvox.ci.plugins.module_utils.process import Result
 
 
 def test_memory_agrees_with_psutil() -> None:
@@ -71,22 +68,6 @@ def test_a_tree_that_is_not_there_has_no_size(tmp_path: Path) -> None:
         sources.tree_bytes([str(tmp_path / "missing")])
 
 
-def test_this_process_is_among_all() -> None:
-    own = [process for process in sources.processes() if process.pid == os.getpid()]
-    assert len(own) == 1
-    assert own[0].argv == psutil.Process().cmdline()
-    assert own[0].cgroup == sources.read_text("/proc/self/cgroup")
-
-
-def test_a_process_that_ends_while_it_is_read_is_left_out(tmp_path: Path) -> None:
-    for pid in ("1", "2"):
-        (tmp_path / pid).mkdir()
-        (tmp_path / pid / "cmdline").write_text("/bin/a\0b\0", encoding="utf-8")
-    (tmp_path / "2" / "cgroup").write_text("0::/x\n", encoding="utf-8")
-    (tmp_path / "self").mkdir()
-    assert list(sources.processes(str(tmp_path))) == [Process(2, ["/bin/a", "b"], "0::/x\n")]
-
-
 def test_hardware_is_what_a_device_stands_behind(tmp_path: Path) -> None:
     (tmp_path / "eth0" / "device").mkdir(parents=True)
     (tmp_path / "docker0").mkdir()
@@ -102,29 +83,3 @@ def test_a_server_is_reachable_while_it_listens() -> None:
 
 def test_a_name_that_does_not_resolve_is_not_reachable() -> None:
     assert sources.reachable("https://nowhere.invalid") is False
-
-
-def test_units_are_asked_for_in_one_call() -> None:
-    asked: list[list[str]] = []
-
-    def run(argv: Sequence[str], **_: object) -> Result:
-        asked.append(list(argv))
-        shown = "Id=coldvox-runner@a.service\nActiveState=active\nMemoryCurrent=5\nCPUUsageNSec=7\n"
-        return Result(0, shown, "")
-
-    units = sources.read_units(run, ["a", "b"])
-    assert units == {"coldvox-runner@a.service": Unit(True, 7, 5)}
-    assert len(asked) == 1
-    assert asked[0][-3:] == ["--", "coldvox-runner@a.service", "coldvox-runner@b.service"]
-
-
-def test_without_instances_systemd_is_left_alone() -> None:
-    def run(argv: Sequence[str], **_: object) -> Result:
-        raise AssertionError(argv)
-
-    assert sources.read_units(run, []) == {}
-
-
-def test_a_systemd_that_does_not_answer_is_an_unreadable_source() -> None:
-    with pytest.raises(OSError, match="not been booted"):
-        sources.read_units(lambda *_, **__: Result(1, "", "System has not been booted with systemd"), ["a"])
