@@ -98,8 +98,8 @@ class Description:
 def _with_null_in_enums(node: Any) -> Any:
     """Return ``node`` with null among the values of every nullable enumeration.
 
-    By the letter of OpenAPI 3.0 ``nullable`` adds nothing to ``enum``; GitHub means it to, and answers so: the
-    conclusion of a queued job is null.
+    By the letter of OpenAPI 3.0 ``nullable`` adds nothing to ``enum``; GitHub means it to: the conclusion
+    of a queued job is null.
     """
     if isinstance(node, list):
         return [_with_null_in_enums(value) for value in node]

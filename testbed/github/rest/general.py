@@ -19,6 +19,7 @@ def _get_repository(call: Call) -> Answer:
         {
             **shown,
             "name": scope.name.split("/")[1],
+            "language": "Rust",
             "full_name": scope.name,
             "url": f"{call.api_url}{scope.path}",
             "html_url": f"{call.request.base_url}/{scope.name}",

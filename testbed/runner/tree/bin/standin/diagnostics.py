@@ -1,0 +1,43 @@
+"""The logs under _diag, and what a person sees."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Optional, TextIO
+
+
+class Diagnostics:
+    """Writes ``_diag/<kind>_<time>-utc.log``; a directory that cannot be written to costs only the log."""
+
+    def __init__(self, root: Path, kind: str) -> None:
+        self._log: Optional[TextIO] = None
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
+        try:
+            (root / "_diag").mkdir(exist_ok=True)
+            path = root / "_diag" / f"{kind}_{stamp}-utc.log"
+            self._log = path.open("a", encoding="utf-8", buffering=1)
+        except OSError as error:
+            print(f"No log can be written: {error}", file=sys.stderr)
+
+    def trace(self, message: str) -> None:
+        if self._log is not None:
+            self._log.write(f"[{_now()} INFO] {message}\n")
+
+    def say(self, message: str) -> None:
+        """Print a line and keep it."""
+        print(message, flush=True)
+        self.trace(message)
+
+    def say_with_time(self, message: str) -> None:
+        self.say(f"{_now()}: {message}")
+
+    def complain(self, message: str) -> None:
+        """Print a line on stderr and keep it."""
+        print(message, file=sys.stderr, flush=True)
+        self.trace(message)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%SZ")

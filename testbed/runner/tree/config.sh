@@ -1,0 +1,46 @@
+#!/bin/bash
+# Stand-in runner: checks the machine, freezes PATH and some variables into files, then registers or removes.
+
+if [ "$(id -u)" -eq 0 ] && [ -z "$RUNNER_ALLOW_RUNASROOT" ]; then
+    echo "Must not run with sudo"
+    exit 1
+fi
+
+root="$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+
+if ! command -v ldd >/dev/null; then
+    echo "Can not find 'ldd'. Please install 'ldd' and try again."
+    exit 1
+fi
+
+missing_dependency() {
+    echo "$1 is missing for Dotnet Core 6.0"
+    echo "Execute sudo ./bin/installdependencies.sh to install any missing Dotnet Core 6.0 dependencies."
+    exit 1
+}
+
+# A library that is not there at all only makes ldd complain; one that lacks another library is refused.
+for library in libcoreclr.so libSystem.Security.Cryptography.Native.OpenSsl.so libSystem.IO.Compression.Native.so; do
+    if ldd "$root/bin/$library" 2>/dev/null | grep -q 'not found'; then
+        missing_dependency "Dependencies"
+    fi
+done
+
+ldconfig="$(command -v ldconfig || echo /sbin/ldconfig)"
+if ! [ -x "$ldconfig" ]; then
+    echo "Can not find 'ldconfig'. Please install 'ldconfig' and try again."
+    exit 1
+fi
+if ! "$ldconfig" -NXv 2>/dev/null | grep -q libicu; then
+    missing_dependency "Libicu's dependencies"
+fi
+
+cd "$root" || exit 1
+# shellcheck source=env.sh
+source ./env.sh
+
+if [ "${1,,}" = "remove" ]; then
+    ./bin/Runner.Listener "$@"
+else
+    ./bin/Runner.Listener configure "$@"
+fi

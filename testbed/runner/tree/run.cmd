@@ -1,0 +1,3 @@
+@echo off
+echo The stand-in runner is for Linux.
+exit /b 1

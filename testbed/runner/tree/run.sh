@@ -1,0 +1,34 @@
+#!/bin/bash
+# Keeps the listener alive: starts it again only when the helper says that it is worth it (2).
+
+root="$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+
+if [ -n "$RUNNER_MANUALLY_TRAP_SIG" ]; then
+    # Job control gives the helper a process group of its own, which can then be interrupted as a whole.
+    set -m
+    trap 'kill -INT -"$helper"' INT TERM
+fi
+
+while :; do
+    cp -f "$root/run-helper.sh.template" "$root/run-helper.sh"
+    if [ -n "$RUNNER_MANUALLY_TRAP_SIG" ]; then
+        "$root/run-helper.sh" "$@" &
+        helper=$!
+        wait "$helper"
+        status=$?
+        # A trapped signal ends the first wait early; the helper's own status comes with the second.
+        while kill -0 "$helper" 2>/dev/null; do
+            wait "$helper"
+            status=$?
+        done
+    else
+        "$root/run-helper.sh" "$@"
+        status=$?
+    fi
+    if [ "$status" -ne 2 ]; then
+        echo "Exiting runner..."
+        [ -n "$RUNNER_MANUALLY_TRAP_SIG" ] && exit "$status"
+        exit 0
+    fi
+    echo "Restarting runner..."
+done
