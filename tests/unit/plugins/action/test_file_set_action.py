@@ -1,0 +1,108 @@
+"""The action plugin through a real ansible-playbook, because its work is Ansible's templating."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import ansible_collections.coldvox
+import pytest
+
+PLAYBOOK = """\
+- hosts: localhost
+  gather_facts: false
+  vars:
+    who: world
+  tasks:
+    - coldvox.ci.file_set:
+        name: test
+        state_dir: {root}/state
+        files: {files}
+      register: result
+      ignore_errors: true
+    - ansible.builtin.copy:
+        content: "{{{{ result | to_json }}}}"
+        dest: {root}/result.json
+    - ansible.builtin.template:
+        src: "{{{{ item }}}}"
+        dest: "{root}/oracle-{{{{ item }}}}"
+      loop: [a.j2, b.j2]
+      vars:
+        ansible_managed: This file is kept by Ansible (coldvox.ci). What is changed here by hand is overwritten.
+"""
+
+
+def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
+    """Run one file_set and return its result."""
+    me = {"owner": str(os.geteuid()), "group": str(os.getegid())}
+    listed = json.dumps([{**me, **one} for one in files])
+    (root / "play.yml").write_text(PLAYBOOK.format(root=root, files=listed))
+    [namespace] = list(ansible_collections.coldvox.__path__)[:1]
+    done = subprocess.run(
+        [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", "play.yml"],
+        cwd=root,
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(Path(namespace).parents[1]),
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads((root / "result.json").read_text())
+    return result
+
+
+@pytest.fixture
+def templates(tmp_path: Path) -> Path:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates/a.j2").write_text(
+        "{{ ansible_managed | comment }}\n"
+        "{% if true %}\nhello {{ who }}{{ extra | default('') }}\n{% endif %}\n"
+        '{% include "b.j2" %}\n'
+    )
+    (tmp_path / "templates/b.j2").write_text("{{ 1 + 1 }}\n")
+    return tmp_path
+
+
+def test_templates_are_rendered_like_the_template_module_does(templates: Path) -> None:
+    files = [
+        {"path": f"{templates}/out/a", "template": "a.j2"},
+        {"path": f"{templates}/out/b", "template": "a.j2", "vars": {"extra": "!"}},
+        {"path": f"{templates}/out/c", "template": "b.j2"},
+        {"path": f"{templates}/out/d", "content": "plain {{ who }}"},
+    ]
+    assert play(templates, files)["changed_paths"] == [one["path"] for one in files]
+    text = (templates / "out/a").read_text()
+    assert text.startswith("#\n# This file is kept by Ansible")
+    assert text.endswith("#\nhello world\n2\n")
+    assert "hello world!\n" in (templates / "out/b").read_text()
+    assert text == (templates / "oracle-a.j2").read_text()
+    assert (templates / "out/c").read_text() == (templates / "oracle-b.j2").read_text()
+    assert (templates / "out/d").read_text() == "plain world"
+    assert play(templates, files)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"template": "missing.j2"}, "'missing.j2' of"),
+        ({"template": "undefined.j2"}, "'nobody' is undefined"),
+        ({"template": "a.j2", "content": "x"}, "takes only one of"),
+    ],
+)
+def test_a_bad_template_names_itself_and_its_path(templates: Path, entry: dict[str, Any], said: str) -> None:
+    (templates / "templates/undefined.j2").write_text("{{ nobody }}")
+    result = play(templates, [{"path": f"{templates}/out/a", **entry}])
+    assert result["failed"]
+    assert said in result["msg"]
+    assert f"{templates}/out/a" in result["msg"]
+    assert not (templates / "out").exists()

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.modules import file_set
+
+RunModule = Callable[..., dict[str, Any]]
+ME = {"owner": str(os.geteuid()), "group": str(os.getegid())}
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> dict[str, Any]:
+    return {
+        "name": "test",
+        "state_dir": f"{tmp_path}/state",
+        "files": [
+            {**ME, "path": f"{tmp_path}/etc/a", "content": "hello\n"},
+            {**ME, "path": f"{tmp_path}/etc/l", "link_to": "a"},
+        ],
+        "absent": [f"{tmp_path}/old"],
+        "on_change": [["touch", f"{tmp_path}/ran"]],
+    }
+
+
+def test_check_mode_predicts_what_the_run_does(
+    tmp_path: Path, run_module: RunModule, options: dict[str, Any]
+) -> None:
+    (tmp_path / "old").write_text("x")
+    predicted = run_module(file_set.main, check_mode=True, _ansible_diff=True, **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old"]
+    done = run_module(file_set.main, _ansible_diff=True, **options)
+    for key in ("changed", "changed_paths", "commands_run", "diff"):
+        assert predicted[key] == done[key], key
+    assert done["changed_paths"] == [f"{tmp_path}/etc/a", f"{tmp_path}/etc/l", f"{tmp_path}/old"]
+    assert done["commands_run"] == [["touch", f"{tmp_path}/ran"]]
+    assert (tmp_path / "ran").exists()
+
+
+def test_second_run_is_quiet(run_module: RunModule, options: dict[str, Any]) -> None:
+    run_module(file_set.main, **options)
+    done = run_module(file_set.main, **options)
+    assert (done["changed"], done["changed_paths"], done["commands_run"]) == (False, [], [])
+    assert "diff" not in done
+
+
+def test_a_command_left_over_makes_a_change(
+    tmp_path: Path, run_module: RunModule, options: dict[str, Any]
+) -> None:
+    run_module(file_set.main, **options)
+    (tmp_path / "state/pending/test").write_text("{}")
+    (tmp_path / "ran").unlink()
+    done = run_module(file_set.main, **options)
+    assert (done["changed"], done["changed_paths"]) == (True, [])
+    assert (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"content": "x", "link_to": "y"}, "mutually exclusive"),
+        ({}, "one of the following"),
+        ({"template": "a.j2"}, "on the controller"),
+        ({"content": "x", "mode": "644"}, "four octal digits"),
+        ({"content": "x", "owner": "no-such-user-here"}, "does not have; create it first"),
+    ],
+)
+def test_bad_entries_are_one_sentence(
+    tmp_path: Path, run_module: RunModule, entry: dict[str, Any], said: str
+) -> None:
+    answer = run_module(file_set.main, name="test", files=[{"path": f"{tmp_path}/a", **entry}])
+    assert answer["failed"]
+    assert said in answer["msg"]
+    assert "\n" not in answer["msg"]
+    assert not (tmp_path / "a").exists()
+
+
+def test_an_unwritable_place_is_one_sentence(run_module: RunModule) -> None:
+    answer = run_module(file_set.main, name="test", files=[{**ME, "path": "/proc/coldvox/a", "content": "x"}])
+    assert answer["failed"]
+    assert answer["msg"].startswith("The file set 'test' failed at ")
