@@ -16,6 +16,7 @@ from testbed.paths import Paths
 from testbed.process import capture
 from testbed.progress import Progress
 from testbed.rpm_catalogue import Catalogue
+from testbed.wheels import ensure_wheels
 
 IMAGES_DIR = Path(__file__).parent / "images"
 PREFIX = "coldvox-testbed"
@@ -82,14 +83,24 @@ def ensure_image(recipe: Recipe, paths: Paths, progress: Progress) -> None:
     ):
         context = Path(scratch) / "context"
         shutil.copytree(recipe.context, context)
-        for name, text in recipe.extra.items():
-            target = context / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
+        fill(context, recipe, paths)
         arguments = {"BASE": recipe.base, **recipe.arguments}
         log = paths.logs / f"image-{recipe.name}.log"
         docker_cli.build(context, recipe.tag, arguments, log, lambda line: report(f"{recipe.name}: {line}"))
     remove_older(recipe, progress)
+
+
+def fill(context: Path, recipe: Recipe, paths: Paths) -> None:
+    """Add to a build context what is made or fetched for it."""
+    for name, text in recipe.extra.items():
+        target = context / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    requirements = recipe.context / "requirements.txt"
+    if requirements.exists():
+        (context / "wheels").mkdir()
+        for wheel in ensure_wheels(requirements, paths.cache):
+            shutil.copy2(wheel, context / "wheels")
 
 
 def remove_older(recipe: Recipe, progress: Progress) -> None:
@@ -98,7 +109,7 @@ def remove_older(recipe: Recipe, progress: Progress) -> None:
     listed = docker_cli.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", name)
     for tag in listed.stdout.split():
         if tag != recipe.tag and docker_cli.docker("image", "rm", tag).status == 0:
-            progress.line("images", f"removed {tag}, which an earlier checkout needed")
+            progress.line("images", f"removed the outdated {tag}")
 
 
 def ensure_base_and_recipes(

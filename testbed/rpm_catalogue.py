@@ -156,13 +156,14 @@ def _file_lines(package: Package) -> str:
 
 def render_comps(catalogue: Catalogue) -> str:
     """Return the comps file, from which DNF knows the groups."""
-    groups = "".join(_comps_group(group) for group in catalogue.groups)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<comps>\n{groups}</comps>\n'
+    content = "".join(map(_comps_group, catalogue.groups))
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n<comps>\n{content}</comps>\n'
 
 
 def _comps_group(group: Group) -> str:
     return (
         f"  <group>\n    <id>{escape(group.identifier)}</id>\n    <name>{escape(group.name)}</name>\n"
+        f"    <description>{escape(group.name)}, as Fedora groups them.</description>\n"
         f"    <default>false</default>\n    <uservisible>true</uservisible>\n    <packagelist>\n"
         f"{_comps_members('mandatory', group.mandatory)}{_comps_members('default', group.default)}"
         f"    </packagelist>\n  </group>\n"
