@@ -11,7 +11,7 @@ from .conftest import Tool
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHIPPED_DIRECTORIES = {"changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
-SHIPPED_FILES = {"CHANGELOG.md", "LICENSE", "README.md"}
+SHIPPED_FILES = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md"}
 MADE_BY_GALAXY = {"FILES.json", "MANIFEST.json"}
 
 
@@ -51,6 +51,7 @@ def elsewhere(tmp_path: Path) -> Path:
     """Return a directory with the inventory of a host that is this machine, and a misspelt input."""
     (tmp_path / "hosts.yml").write_text(
         "runners:\n  hosts:\n    here:\n      ansible_connection: local\n      ansible_become: false\n"
+        "      ansible_python_interpreter: '{{ ansible_playbook_python }}'\n"
         "      hardening_profil: strict\n",
         encoding="utf-8",
     )
@@ -65,7 +66,7 @@ def test_the_installed_site_playbook_is_understood(
         cwd=elsewhere,
         environment=installed,
     )
-    assert "playbook: coldvox.ci.site" in shown.stdout
+    assert "coldvox/ci/playbooks/site.yml" in shown.stdout
 
 
 def test_the_installed_site_playbook_runs_and_refuses_a_misspelt_input(
