@@ -19,7 +19,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "build":
-            build(options.root, options.cache, options.model_mib)
+            build(options.root, options.cache, options.model_mib, lambda line: print(line, flush=True))
         else:
             serve(options.host, options.port, options.root, options.audit)
     except TestbedError as error:
@@ -34,7 +34,7 @@ def serve(host: str, port: int, root: Path, audit: Path | None) -> None:
         server = MirrorServer(root, host, port, audit)
     except OSError as error:
         raise TestbedError(
-            f"The mirror cannot listen on {host}:{port}: {error.strerror}; stop what uses it or choose another."
+            f"The mirror cannot listen on {host}:{port}: {error.strerror}; end what uses it or take another."
         ) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with server:

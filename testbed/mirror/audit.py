@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import datetime
 import json
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 KEPT = 20_000
+SETTLE_SECONDS = 0.3
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclasses.dataclass
@@ -25,9 +33,7 @@ class Entry:
     complete: bool = True
     fault: str | None = None
     seconds: float = 0.0
-    time: str = dataclasses.field(
-        default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    )
+    time: str = dataclasses.field(default_factory=_now)
 
 
 class Audit:
@@ -36,22 +42,49 @@ class Audit:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._entries: collections.deque[Entry] = collections.deque(maxlen=KEPT)
-        self._lock = threading.Lock()
+        self._unfinished = 0
+        self._changed = threading.Condition()
 
-    def add(self, entry: Entry) -> None:
-        """Note a request that has been answered."""
-        with self._lock:
+    @contextlib.contextmanager
+    def request(self, method: str, path: str, byte_range: str | None) -> Iterator[Entry]:
+        """Note a request; the block answers it and fills in the entry."""
+        entry = Entry(method, path, range=byte_range)
+        begin = time.monotonic()
+        with self._changed:
             self._entries.append(entry)
-            if self._file:
-                with self._file.open("a", encoding="utf-8") as stream:
-                    stream.write(json.dumps(dataclasses.asdict(entry)) + "\n")
+            self._unfinished += 1
+        try:
+            yield entry
+        finally:
+            entry.seconds = round(time.monotonic() - begin, 6)
+            with self._changed:
+                self._unfinished -= 1
+                self._changed.notify_all()
+                self._write(entry)
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return plain data, as the audit URL gives it."""
-        with self._lock:
+        """Return plain data, as the audit URL gives it.
+
+        A client has its answer a moment before the entry is complete, so this waits that moment.
+        """
+        with self._changed:
+            self._settle()
             return [dataclasses.asdict(entry) for entry in self._entries]
+
+    def finish(self) -> None:
+        """Let the requests that are nearly answered get into the file."""
+        with self._changed:
+            self._settle()
+
+    def _settle(self) -> None:
+        self._changed.wait_for(lambda: self._unfinished == 0, SETTLE_SECONDS)
 
     def clear(self) -> None:
         """Forget what was asked so far; the file keeps it."""
-        with self._lock:
+        with self._changed:
             self._entries.clear()
+
+    def _write(self, entry: Entry) -> None:
+        if self._file:
+            with self._file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(dataclasses.asdict(entry)) + "\n")

@@ -7,6 +7,7 @@ is not needed.
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import re
 import shutil
@@ -18,7 +19,7 @@ from testbed.errors import TestbedError
 from testbed.process import Outcome, capture
 
 SUITE = "trixie"
-ARCHIVE = "http://deb.debian.org/debian"
+ARCHIVE = os.environ.get("COLDVOX_TESTBED_DEBIAN_MIRROR") or "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 _CONFIG = """\
@@ -49,48 +50,41 @@ def obstacle() -> str | None:
     return None if KEYRING.is_file() else f"Debian's keys ({KEYRING}) are not installed"
 
 
-def unpacked(names: Sequence[str], cache: Path, *, with_dependencies: bool = False) -> Path:
-    """Return a directory with the content of the packages, fetched once per list of names.
+def fetched(names: Sequence[str], cache: Path, *, with_dependencies: bool = False) -> Path:
+    """Return a directory with the packages' files, downloaded once per list of names.
 
-    No maintainer script runs. With ``with_dependencies`` all that apt would install along is unpacked too.
-    Raises TestbedError when apt cannot get or trust a package.
+    With ``with_dependencies`` it has all that apt would install along on a bare machine. Raises TestbedError
+    when apt cannot get or trust a package.
     """
     key = hashlib.sha256(repr((SUITE, sorted(names), with_dependencies)).encode()).hexdigest()[:16]
     home = cache / "downloads" / f"debian-{SUITE}-{key}"
     if not home.is_dir():
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".debian-", dir=home.parent) as scratch:
-            draft = Path(scratch, "root")
-            draft.mkdir()
-            _fetch(names, Path(scratch), draft, with_dependencies)
-            draft.rename(home)
+            config = _private_configuration(Path(scratch))
+            _apt(config, ["update"])
+            chosen = _with_dependencies(config, names) if with_dependencies else names
+            packages = Path(scratch, "packages")
+            packages.mkdir()
+            # ``download`` writes to the working directory.
+            _apt(config, ["download", *chosen], directory=packages)
+            packages.rename(home)
     return home
 
 
-def version(tree: Path, package: str) -> str:
-    """Return the upstream version of a package in a tree of ``unpacked``."""
-    text = (tree / ".versions").read_text("utf-8")
-    found = re.search(rf"^{re.escape(package)}_(?:\d+%3a)?([0-9.]+)", text, re.MULTILINE)
-    if not found:
-        raise TestbedError(
-            f"{package} is not among the packages in {tree}; remove that directory and build again."
-        )
-    return found[1]
-
-
-def _fetch(names: Sequence[str], scratch: Path, target: Path, with_dependencies: bool) -> None:
-    config = _private_configuration(scratch)
-    _apt(config, ["update"])
-    chosen = _with_dependencies(config, names) if with_dependencies else names
-    # ``download`` writes to the working directory.
-    packages = scratch / "packages"
-    packages.mkdir()
-    _apt(config, ["download", *chosen], directory=packages)
-    files = sorted(packages.glob("*.deb"))
-    for file in files:
+def unpack(packages: Path, target: Path) -> None:
+    """Unpack every package in a directory of ``fetched`` into ``target``; no maintainer script runs."""
+    target.mkdir(parents=True, exist_ok=True)
+    for file in sorted(packages.glob("*.deb")):
         outcome = capture(["dpkg-deb", "--extract", str(file), str(target)], timeout_seconds=300)
-        _require(outcome, f"unpack {file.name}")
-    (target / ".versions").write_text("\n".join(file.stem for file in files) + "\n", "utf-8")
+        _require(outcome, f"unpack {file}")
+
+
+def version(packages: Path, name: str) -> str:
+    """Return the upstream version of the package ``name`` in a directory of ``fetched``."""
+    [file] = packages.glob(f"{name}_*.deb")
+    # An epoch is written as 1%3a in file names.
+    return re.split(r"[+~-]", file.name.split("_")[1].rpartition("%3a")[2])[0]
 
 
 def _private_configuration(home: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Synthetic Vosk models: the real libvosk loads them, and they recognise one word that nobody ever says.
+"""Synthetic Vosk models: the real libvosk loads them, and they hear the word hello in anything.
 
 The acoustic model is a Kaldi nnet3 network with a single affine component over 13 MFCCs and one phone; the
 decoding graph is an OpenFst vector FST with two states. A large model is padded with files that libvosk does
@@ -81,7 +81,9 @@ def essential(name: str) -> dict[str, Member]:
     # Kaldi writes a space behind every token of a line and its reader wants it.
     acoustic = ACOUSTIC_MODEL.format(end=" ", dimension=CEPSTRA, weights=" ".join("0" * CEPSTRA))
     return {
-        "README": Member(f"{name}: synthetic one-phone model for tests; it recognises nothing.\n".encode()),
+        "README": Member(
+            f"{name}: synthetic one-phone model for tests; it hears hello in anything.\n".encode()
+        ),
         "am/final.mdl": Member(acoustic.encode()),
         "conf/mfcc.conf": Member(
             f"--sample-frequency=16000\n--num-ceps={CEPSTRA}\n--num-mel-bins=23\n".encode()

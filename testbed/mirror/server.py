@@ -6,7 +6,6 @@ import contextlib
 import http.server
 import json
 import threading
-import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
@@ -34,11 +33,12 @@ class MirrorServer(http.server.ThreadingHTTPServer):
     def __init__(
         self, root: Path, host: str = "127.0.0.1", port: int = 0, audit_file: Path | None = None
     ) -> None:
+        # Before the base class, which calls server_close when it cannot listen.
+        self.stopping = threading.Event()
+        self.audit = Audit(audit_file)
         super().__init__((host, port), MirrorHandler)
         self.root = root
-        self.audit = Audit(audit_file)
         self.fault_book = FaultBook()
-        self.stopping = threading.Event()
 
     @property
     def url(self) -> str:
@@ -60,6 +60,7 @@ class MirrorServer(http.server.ThreadingHTTPServer):
 
     def server_close(self) -> None:
         self.stopping.set()
+        self.audit.finish()
         super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -111,16 +112,12 @@ class MirrorHandler(http.server.BaseHTTPRequestHandler):
         return f"http://{host}" if host else self.server.url
 
     def _serve(self) -> None:
-        entry = Entry(self.command, self._path, range=self.headers.get("Range"))
-        begin = time.monotonic()
-        try:
-            self._answer(entry)
-        except OSError:
-            entry.complete = False
-            self.close_connection = True
-        finally:
-            entry.seconds = round(time.monotonic() - begin, 6)
-            self.server.audit.add(entry)
+        with self.server.audit.request(self.command, self._path, self.headers.get("Range")) as entry:
+            try:
+                self._answer(entry)
+            except OSError:
+                entry.complete = False
+                self.close_connection = True
 
     def _answer(self, entry: Entry) -> None:
         fault = self.server.fault_book.take(entry.method, entry.path, has_range=entry.range is not None)

@@ -105,6 +105,8 @@ class Stager:
 
 def staged(target: Path, patchelf: Path, cache: Path) -> str:
     """Write the components of Debian's Rust below ``target`` and return its version, such as ``1.85.1``."""
-    tree = debian.unpacked(PACKAGES, cache)
+    packages = debian.fetched(PACKAGES, cache)
+    tree = target.with_name("packages")
+    debian.unpack(packages, tree)
     Stager(tree, target, patchelf).stage()
-    return debian.version(tree, "rustc")
+    return debian.version(packages, "rustc")
