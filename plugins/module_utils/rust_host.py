@@ -137,10 +137,13 @@ _REASONS = (
         "'{server}' has no such toolchain, so correct its name",
     ),
     (
+        ("does not support target", "component 'rust-std'"),
+        "the toolchain has no such target, so correct its name",
+    ),
+    (
         ("does not contain component", "unavailable for download"),
         "the toolchain has no such component for this host, so take it off the list",
     ),
-    (("does not support target",), "the toolchain has no such target, so correct its name"),
     (
         ("checksum failed", "checksum mismatch", "failed to verify the checksum"),
         "what was downloaded from '{server}' does not have the published checksum; what was installed before "
@@ -184,7 +187,10 @@ def _errors(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line[len("error:") :].strip() for line in lines if line.startswith("error:")]
     text = "; ".join(errors) or (lines[-1] if lines else "it said nothing")
-    return text if len(text) <= _SHORT else text[:_SHORT].rstrip() + " ..."
+    if len(text) <= _SHORT:
+        return text
+    # What was tried is at the beginning, why it failed at the end.
+    return f"{text[: _SHORT // 2].rstrip()} ... {text[-_SHORT // 2 :].lstrip()}"
 
 
 def _capital(text: str) -> str:

@@ -32,7 +32,8 @@ PLAYBOOK = """\
         dest: "{root}/oracle-{{{{ item }}}}"
       loop: [a.j2, b.j2]
       vars:
-        ansible_managed: This file is kept by Ansible (coldvox.ci). What is changed here by hand is overwritten.
+        ansible_managed: >-
+          This file is kept by Ansible (coldvox.ci). What is changed here by hand is overwritten.
 """
 
 

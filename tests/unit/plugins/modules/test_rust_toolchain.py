@@ -1,0 +1,221 @@
+"""The module against the real rustup and a real dist server over HTTP; only the toolchains are stand-ins."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.modules import rust_toolchain
+
+from testbed.mirror import archives, downloads, rust_dist, rustup, stubs
+from testbed.mirror.server import MirrorServer, mirror
+from testbed.paths import CHECKOUT
+
+RunModule = Callable[..., dict[str, Any]]
+HOST = "x86_64-unknown-linux-gnu"
+ARM = "aarch64-unknown-linux-gnu"
+STABLE = f"stable-{HOST}"
+MSRV = f"1.75.0-{HOST}"
+
+pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="the pinned rustup is for x86_64")
+
+
+def publish(www: Path, name: str, date: str, release: stubs.Release) -> None:
+    channel = rust_dist.Channel(name, date, release.version, release.rustc, release.component)
+    rust_dist.write_channel(www / "rust-dist", channel)
+
+
+@pytest.fixture(scope="module")
+def installer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("rustup") / "rustup-init"
+    wheel = downloads.RUSTUP.fetch(CHECKOUT / ".testbed" / "cache")
+    archives.extract_member(wheel, rustup.MEMBER, program, rustup.SHA256)
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    www = tmp_path_factory.mktemp("www")
+    publish(www, "stable", "2024-02-08", stubs.STABLE)
+    publish(www, "1.75.0", "2023-12-28", stubs.MSRV)
+    return www
+
+
+@pytest.fixture
+def server(published: Path, tmp_path: Path) -> Iterator[MirrorServer]:
+    shutil.copytree(published, tmp_path / "www")
+    with mirror(tmp_path / "www") as running:
+        yield running
+
+
+@pytest.fixture
+def keep(run_module: RunModule, server: MirrorServer, installer: Path, tmp_path: Path) -> RunModule:
+    """The module with everything given but the wish."""
+    return functools.partial(
+        run_module,
+        rust_toolchain.main,
+        rustup_home=f"{tmp_path}/shared/rustup",
+        cargo_home=f"{tmp_path}/shared/cargo",
+        installer=str(installer),
+        dist_server=f"{server.url}/rust-dist",
+        _ansible_diff=True,
+    )
+
+
+WISH = [
+    {"name": "stable", "components": ["rustfmt", "clippy"], "targets": [ARM], "default": True},
+    {"name": "1.75.0"},
+]
+
+
+def test_a_bare_host_gets_everything_and_then_nothing(
+    keep: RunModule, server: MirrorServer, tmp_path: Path
+) -> None:
+    before = os.umask(0o077)
+    try:
+        predicted = keep(toolchains=WISH, check_mode=True)
+        assert not (tmp_path / "shared").exists()
+        done = keep(toolchains=WISH)
+    finally:
+        os.umask(before)
+    assert predicted["installed"] == done["installed"] == ["rustup", STABLE, MSRV]
+    assert f"component rustfmt of {STABLE}\n" in predicted["diff"][0]["after"]
+    by_name = {toolchain["name"]: toolchain for toolchain in done["toolchains"]}
+    assert by_name[STABLE]["default"]
+    assert by_name[STABLE]["version"] == stubs.STABLE.version
+    assert {"rustfmt", "clippy"} <= set(by_name[STABLE]["components"])
+    assert by_name[STABLE]["targets"] == [ARM, HOST]
+    assert by_name[MSRV]["version"] == "1.75.0"
+
+    server.reset()
+    again = keep(toolchains=WISH)
+    assert (again["changed"], again["installed"], again["updated"]) == (False, [], [])
+    assert again["diff"][0]["before"] == again["diff"][0]["after"]
+    assert server.requests() == []
+
+
+def test_another_user_can_run_what_was_installed(keep: RunModule, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        keep(toolchains=[{"name": "stable"}])
+    finally:
+        os.umask(before)
+    private = [
+        path
+        for path in (tmp_path / "shared").rglob("*")
+        if not path.is_symlink() and not path.stat().st_mode & 0o004
+    ]
+    assert private == []
+
+
+def test_components_and_targets_are_added_later(keep: RunModule) -> None:
+    keep(toolchains=[{"name": "stable"}])
+    done = keep(toolchains=[{"name": "stable", "components": ["rustfmt"], "targets": [ARM]}])
+    assert (done["installed"], set(done["updated"])) == ([], {STABLE})
+    [stable] = done["toolchains"]
+    assert "rustfmt" in stable["components"]
+    assert stable["targets"] == [ARM, HOST]
+
+
+def test_latest_moves_channels_and_leaves_versions(keep: RunModule, tmp_path: Path) -> None:
+    keep(toolchains=WISH)
+    newer = stubs.Release("1.99.0", "1.99.0 (x 2026-01-01)", "1.99.0", "1.99.0", "0.1.99")
+    publish(tmp_path / "www", "stable", "2026-01-01", newer)
+    assert keep(toolchains=WISH)["changed"] is False
+    predicted = keep(toolchains=WISH, state="latest", check_mode=True)
+    done = keep(toolchains=WISH, state="latest")
+    assert predicted["updated"] == done["updated"] == [STABLE]
+    versions = {toolchain["name"]: toolchain["version"] for toolchain in done["toolchains"]}
+    assert versions == {STABLE: "1.99.0", MSRV: "1.75.0"}
+    assert keep(toolchains=WISH, state="latest")["changed"] is False
+
+
+def test_absent_removes_what_is_named(keep: RunModule) -> None:
+    keep(toolchains=WISH)
+    done = keep(toolchains=[{"name": "1.75.0"}, {"name": "beta"}], state="absent")
+    assert done["removed"] == [MSRV]
+    assert [toolchain["name"] for toolchain in done["toolchains"]] == [STABLE]
+    assert keep(toolchains=[{"name": "1.75.0"}], state="absent")["changed"] is False
+
+
+def test_another_rustup_is_replaced(keep: RunModule, installer: Path, tmp_path: Path) -> None:
+    keep(toolchains=[{"name": "stable"}])
+    program = tmp_path / "shared/cargo/bin/rustup"
+    with program.open("ab") as stream:
+        stream.write(b"\0")
+    assert keep(toolchains=[{"name": "stable"}])["updated"] == ["rustup"]
+    assert program.read_bytes() == installer.read_bytes()
+
+
+def test_an_interrupted_installation_is_made_anew(keep: RunModule, tmp_path: Path) -> None:
+    keep(toolchains=[{"name": "stable"}])
+    home = tmp_path / "shared/rustup/toolchains" / STABLE
+    (home / "lib/rustlib/multirust-config.toml").unlink()
+    (home / "bin/rustc").unlink()
+    done = keep(toolchains=[{"name": "stable"}])
+    assert done["installed"] == [STABLE]
+    assert (home / "bin/rustc").exists()
+    assert keep(toolchains=[{"name": "stable"}])["changed"] is False
+
+
+def test_the_caller_s_environment_does_not_matter(keep: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "RUSTUP_HOME": "/nonexistent",
+        "RUSTUP_TOOLCHAIN": "nightly",
+        "RUSTUP_DIST_SERVER": "http://127.0.0.1:1",
+        "CARGO_HOME": "/nonexistent",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert keep(toolchains=[{"name": "stable"}])["installed"] == ["rustup", STABLE]
+
+
+@pytest.mark.parametrize(
+    ("toolchain", "said"),
+    [
+        ({"name": "stabel"}, "'stabel' is no Rust toolchain"),
+        ({"name": "1.99.0"}, "has no such toolchain, so correct its name"),
+        ({"name": "stable", "components": ["miri"]}, "no such component for this host"),
+        ({"name": "stable", "targets": ["nonsense-target"]}, "no such target"),
+    ],
+)
+def test_what_the_server_lacks_is_one_sentence(keep: RunModule, toolchain: dict[str, Any], said: str) -> None:
+    keep(toolchains=[{"name": "1.75.0"}])
+    answer = keep(toolchains=[toolchain])
+    assert answer["failed"]
+    assert said in answer["msg"]
+    assert "\n" not in answer["msg"]
+    assert keep(toolchains=[{"name": "1.75.0"}])["changed"] is False
+
+
+def test_a_wrong_checksum_leaves_what_was_there(keep: RunModule, tmp_path: Path) -> None:
+    keep(toolchains=[{"name": "stable"}])
+    [tarball] = (tmp_path / "www/rust-dist/dist/2023-12-28").glob("rustc-*.tar.gz")
+    good = tarball.read_bytes()
+    tarball.write_bytes(good + b"tampered")
+    answer = keep(toolchains=WISH)
+    assert "does not have the published checksum" in answer["msg"]
+    assert "expected: " in answer["msg"]
+    assert not (tmp_path / "shared/rustup/toolchains" / MSRV).exists()
+    tarball.write_bytes(good)
+    assert MSRV in keep(toolchains=WISH)["installed"]
+
+
+def test_an_unreachable_server_matters_only_when_something_is_missing(keep: RunModule) -> None:
+    keep(toolchains=[{"name": "stable"}])
+    dead = "http://127.0.0.1:1/rust-dist"
+    assert keep(toolchains=[{"name": "stable"}], dist_server=dead)["changed"] is False
+    answer = keep(toolchains=[{"name": "1.75.0"}], dist_server=dead)
+    assert f"'{dead}' cannot be reached" in answer["msg"]
+    assert "Connection refused" in answer["msg"]
+
+
+def test_without_rustup_and_installer_it_says_so(keep: RunModule, tmp_path: Path) -> None:
+    answer = keep(toolchains=[{"name": "stable"}], installer=f"{tmp_path}/nothing")
+    assert "its installer" in answer["msg"]
+    assert "is not on this host" in answer["msg"]
