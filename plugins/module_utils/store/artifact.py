@@ -14,6 +14,7 @@ FORMATS = ("auto", "zip", "tar", "file")
 KINDS = ("model", "library", "runner", "toolchain", "other")
 SCHEMES = ("http", "https", "file")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_USER = re.compile(r"://[^/]*@")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst", ".tzst")
 _WELL_KNOWN_STARTS = (
@@ -100,11 +101,9 @@ def url_problem(url: str) -> str:
 
 
 def public_url(url: str) -> str:
-    """Return ``url`` fit for messages and records: a query may hold a signature, so only its presence is
-    kept.
-    """
+    """Return ``url`` fit for messages and records: without user, password and query, which may hold secrets."""
     bare, mark, _query = url.partition("?")
-    return bare + ("?…" if mark else "")
+    return _USER.sub("://…@", bare, count=1) + ("?…" if mark else "")
 
 
 def format_of(url: str) -> str:

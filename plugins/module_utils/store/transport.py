@@ -116,8 +116,10 @@ def open_url(url: str, offset: int, origin: Origin, timeout_seconds: float) -> O
 
 
 def _status_error(error: urllib.error.HTTPError) -> FetchError:
+    # The reason is the server's own text (urllib's, of several lines, for a loop): one printable line of it will do.
+    reason = " ".join(str(error.reason).split())[:120].encode("ascii", "replace").decode()
     return FetchError(
-        f"the server answered {error.code} {error.reason}",
+        f"the server answered {error.code} {reason}",
         retry=error.code in _RETRIED_STATUSES,
         wait_seconds=_retry_after(error.headers),
     )

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.store.download import Download, Downloaded
+from ansible_collections.coldvox.ci.plugins.module_utils.store.durable import StorageError
+from ansible_collections.coldvox.ci.plugins.module_utils.store.partial import Partial
+from tests.faults.support import FaultServer, noise, sha256
+
+BODY = noise(300_000)
+
+
+class Client:
+    """Downloads BODY into one partial file, again and again if need be."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = str(directory / "x.part")
+        self.reports: list[tuple[int, int | None]] = []
+
+    def fetch(self, *urls: str, body: bytes = BODY, **more: Any) -> Downloaded:
+        partial = Partial(self.path)
+        how: dict[str, Any] = {"timeout_seconds": 0.5, "max_bytes": 10**7, "pause_seconds": 0.01, **more}
+        download = Download(
+            partial, sha256(body), report=lambda done, total: self.reports.append((done, total)), **how
+        )
+        try:
+            return download.fetch(urls)
+        finally:
+            partial.close()
+
+    @property
+    def bytes(self) -> bytes:
+        return Path(self.path).read_bytes()
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Client:
+    return Client(tmp_path)
+
+
+def ranges(server: FaultServer) -> list[str]:
+    return [headers.get("range", "") for _path, headers in server.requests]
+
+
+def test_a_download_arrives_and_is_reported(server: FaultServer, client: Client) -> None:
+    url = server.serve("/x", BODY)
+    assert client.fetch(url) == Downloaded(url, len(BODY), len(BODY))
+    assert client.bytes == BODY
+    assert client.reports[-1] == (len(BODY), len(BODY))
+
+
+def test_without_a_length_it_arrives_as_well(server: FaultServer, client: Client) -> None:
+    client.fetch(server.serve("/x", BODY, length=-1))
+    assert client.bytes == BODY
+
+
+@pytest.mark.parametrize("fault", ["break:100000", "reset:100000", "stall:100000"])
+def test_a_broken_connection_is_continued(server: FaultServer, client: Client, fault: str) -> None:
+    url = server.serve("/x", BODY, faults=[fault])
+    done = client.fetch(url)
+    assert client.bytes == BODY
+    first, second = server.requests
+    assert "range" not in first[1]
+    start = int(second[1]["range"].removeprefix("bytes=").rstrip("-"))
+    assert 0 < start <= 100_000
+    assert second[1]["if-range"] == '"one"'
+    assert done.received == len(BODY)
+
+
+def test_a_killed_process_is_continued_by_the_next(server: FaultServer, client: Client) -> None:
+    url = server.serve("/x", BODY, faults=["break:100000", "500", "500", "500"])
+    with pytest.raises(CiError, match="the server answered 500"):
+        client.fetch(url)
+    assert client.fetch(url).received == len(BODY) - 100_000
+    assert ranges(server)[-1] == "bytes=100000-"
+
+
+def test_a_finished_download_asks_no_server(client: Client, server: FaultServer) -> None:
+    url = server.serve("/x", BODY)
+    client.fetch(url)
+    server.requests.clear()
+    assert client.fetch(url) == Downloaded(url, len(BODY), 0)
+    assert server.requests == []
+
+
+def test_a_server_without_ranges_starts_over(server: FaultServer, client: Client) -> None:
+    client.fetch(server.serve("/x", BODY, ranges=False, faults=["break:100000"]))
+    assert client.bytes == BODY
+
+
+def test_a_file_that_changed_meanwhile_starts_over(server: FaultServer, client: Client) -> None:
+    url = server.serve(
+        "/x", noise(300_000, "old"), etag='"old"', faults=["break:100000", "500", "500", "500"]
+    )
+    with pytest.raises(CiError):
+        client.fetch(url)
+    server.serve("/x", BODY, etag='"new"')
+    client.fetch(url)
+    assert client.bytes == BODY
+
+
+@pytest.mark.parametrize("etag", ['"new"', None, 'W/"weak"'])
+def test_a_server_that_forgets_to_say_so_is_found_out(
+    server: FaultServer, client: Client, etag: str | None
+) -> None:
+    """It answers 206 with bytes of another file: by its ETag, its length or at last the digest that shows."""
+    url = server.serve(
+        "/x", noise(300_000, "old"), etag='"old"', faults=["break:100000", "500", "500", "500"]
+    )
+    with pytest.raises(CiError):
+        client.fetch(url)
+    server.serve("/x", BODY, etag=etag, ignore_if_range=True)
+    client.fetch(url)
+    assert client.bytes == BODY
+
+
+def test_another_length_is_another_file(server: FaultServer, client: Client) -> None:
+    url = server.serve("/x", noise(200_000, "old"), etag=None, faults=["break:100000", "500", "500", "500"])
+    with pytest.raises(CiError):
+        client.fetch(url)
+    server.serve("/x", BODY, etag=None)
+    client.fetch(url)
+    assert client.bytes == BODY
+
+
+def test_the_rest_may_come_from_another_server(server: FaultServer, client: Client) -> None:
+    first = server.serve("/first", BODY, faults=["break:100000", "500", "500", "500"])
+    second = server.serve("/second", BODY, etag='"other"')
+    done = client.fetch(first, second)
+    assert (done.url, done.received) == (second, len(BODY))
+    assert "if-range" not in server.requests[-1][1]
+
+
+@pytest.mark.parametrize("status", ["500", "502", "503", "429", "408"])
+def test_a_passing_trouble_is_tried_again(server: FaultServer, client: Client, status: str) -> None:
+    client.fetch(server.serve("/x", BODY, faults=[status, status], headers={"Retry-After": "0"}))
+    assert server.count("/x") == 3
+
+
+@pytest.mark.parametrize("status", ["401", "403", "404", "410"])
+def test_a_lasting_trouble_is_not_tried_again(server: FaultServer, client: Client, status: str) -> None:
+    url = server.serve("/x", BODY, faults=[status])
+    with pytest.raises(CiError, match=f"/x: the server answered {status}"):
+        client.fetch(url)
+    assert server.count("/x") == 1
+
+
+def test_every_url_is_told_with_its_reason(server: FaultServer, client: Client, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}/x"
+    wrong = server.serve("/wrong?sig=secret", noise(10, "wrong"))
+    page = server.serve("/page", b"<html>", headers={"Content-Type": "text/html"})
+    with pytest.raises(CiError) as caught:
+        client.fetch(closed, server.url + "/missing", wrong, page, f"file://{tmp_path}/none")
+    told = str(caught.value)
+    for words in (
+        f"{closed}: Connection refused",
+        "/missing: the server answered 404",
+        f"/wrong?…: wrong checksum, expected sha256 {sha256(BODY)} and got {sha256(noise(10, 'wrong'))}",
+        "a web page instead of the file",
+        f"{tmp_path}/none cannot be read (No such file or directory)",
+    ):
+        assert words in told
+    assert "secret" not in told
+    assert os.path.getsize(client.path) == 0
+
+
+def test_a_wrong_checksum_is_not_downloaded_twice(server: FaultServer, client: Client) -> None:
+    url = server.serve("/x", noise(300_000, "wrong"))
+    with pytest.raises(CiError, match="wrong checksum"):
+        client.fetch(url)
+    assert server.count("/x") == 1
+
+
+def test_a_length_that_is_too_short_shows(server: FaultServer, client: Client) -> None:
+    with pytest.raises(CiError, match=r"wrong checksum.*\(1000 bytes\)"):
+        client.fetch(server.serve("/x", BODY, length=1000))
+
+
+def test_a_length_that_is_too_long_shows(server: FaultServer, client: Client) -> None:
+    url = server.serve("/x", BODY, length=len(BODY) + 7, ranges=False, faults=["break:400000"] * 40)
+    with pytest.raises(CiError, match="connection"):
+        client.fetch(url)
+
+
+def test_a_silent_server_is_left_for_the_next(server: FaultServer, client: Client) -> None:
+    silent = server.serve("/silent", BODY, faults=["stall:0"] * 3)
+    assert client.fetch(silent, server.serve("/x", BODY), timeout_seconds=0.1).url.endswith("/x")
+
+
+def test_too_many_bytes_are_not_taken(server: FaultServer, client: Client) -> None:
+    with pytest.raises(CiError, match="300000 bytes, more than the allowed 1000"):
+        client.fetch(server.serve("/x", BODY), max_bytes=1000)
+    with pytest.raises(CiError, match="more than the allowed 1000"):
+        client.fetch(server.serve("/x", BODY, length=-1), max_bytes=1000)
+
+
+def test_redirects_are_followed_and_loops_are_not(server: FaultServer, client: Client) -> None:
+    server.serve("/x", BODY)
+    client.fetch(server.serve("/moved", b"", location="/x"))
+    assert client.bytes == BODY
+    with pytest.raises(CiError, match="redirect") as caught:
+        client.fetch(server.serve("/loop", b"", location="/loop"), body=b"other")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
+def test_a_redirect_to_something_else_is_refused(server: FaultServer, client: Client, target: str) -> None:
+    with pytest.raises(CiError, match="not safe|not allowed"):
+        client.fetch(server.serve("/x", b"", location=target))
+
+
+def test_altered_bytes_are_refused(server: FaultServer, client: Client) -> None:
+    with pytest.raises(CiError, match="Content-Encoding gzip"):
+        client.fetch(server.serve("/x", BODY, headers={"Content-Encoding": "gzip"}))
+
+
+def test_a_proxy_of_the_environment_is_used(
+    server: FaultServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server.url)
+    server.serve("http://files.invalid/x", BODY)
+    client.fetch("http://files.invalid/x")
+    assert server.count("http://files.invalid/x") == 1
+
+
+def test_a_file_url_is_copied(client: Client, tmp_path: Path) -> None:
+    source = tmp_path / "my file.zip"
+    source.write_bytes(BODY)
+    assert client.fetch(f"file://{tmp_path}/my%20file.zip").received == len(BODY)
+    assert client.bytes == BODY
+
+
+def test_no_space_is_said_before_the_download(
+    server: FaultServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.serve("/x", BODY, length=2**60)
+    with pytest.raises(StorageError, match=f"{2**60} bytes are needed"):
+        client.fetch(url, max_bytes=2**61)
+    assert client.bytes == b""
+
+
+def test_an_untrusted_certificate_is_refused(client: Client, tmp_path: Path) -> None:
+    """A downgrade from https to http needs a trusted https server, so both are tried in one: see below."""
+    url, certificate, stop = https_server(tmp_path, "http://127.0.0.1:9/x")
+    try:
+        with pytest.raises(CiError, match="certificate is not accepted"):
+            client.fetch(url)
+        os.environ["SSL_CERT_FILE"] = certificate
+        with pytest.raises(CiError, match="redirects from https to http://127.0.0.1:9/x, which is not safe"):
+            client.fetch(url)
+    finally:
+        os.environ.pop("SSL_CERT_FILE", None)
+        stop()
+
+
+def https_server(directory: Path, location: str) -> tuple[str, str, Any]:
+    import ssl
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    key, certificate = str(directory / "key.pem"), str(directory / "cert.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+        + ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        check=True,
+        capture_output=True,
+    )
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", location)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            return
+
+    http = HTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    http.socket = context.wrap_socket(http.socket, server_side=True)
+    threading.Thread(target=http.serve_forever, args=(0.05,), daemon=True).start()
+    return f"https://127.0.0.1:{http.server_address[1]}/x", certificate, http.shutdown

@@ -1,0 +1,430 @@
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.store import locking, receipt
+from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Report, Store
+from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
+from tests.faults.support import FaultServer, install, model_zip, noise, settings, sha256, tar_of, wanted
+
+MODEL = model_zip()
+DIGEST = sha256(MODEL)
+
+
+def outcomes(report: Report) -> list[str]:
+    return [result.outcome for result in report.results]
+
+
+def snapshot(root: Path) -> dict[str, Any]:
+    """Return everything about a store that a reader could see."""
+    return {
+        str(path.relative_to(root)): (os.lstat(path).st_mode, path.is_file() and path.read_bytes())
+        for path in sorted(root.rglob("*"))
+        if "locks" not in path.parts and "last_used" not in path.parts
+    }
+
+
+def consistent(root: Path) -> bool:
+    """Tell whether the generated files agree with refs and trees, as ``sha256sum`` and a reader would see it."""
+    refs = {p.stem: json.loads(p.read_text()) for p in (root / "refs").glob("*.json")}
+    listed = json.loads((root / "version-manifest.json").read_text())["artifacts"]
+    assert {name: ref["sha256"] for name, ref in refs.items()} == {k: v["sha256"] for k, v in listed.items()}
+    lines = (root / "checksums.txt").read_text().splitlines()
+    files = [p for p in (root / "trees").rglob("*") if p.is_file() and p.parts[-2] != "trees"]
+    used = {ref["sha256"] for ref in refs.values()}
+    assert len(lines) == sum(1 for f in files if f.relative_to(root).parts[1] in used)
+    if lines:
+        subprocess.run(["sha256sum", "--quiet", "--strict", "-c", "checksums.txt"], cwd=root, check=True)
+    return not os.listdir(root / "staging") and not os.listdir(root / "trash")
+
+
+def model(server: FaultServer, **more: Any) -> Any:
+    url = server.url + "/m.zip"
+    if "/m.zip" not in server.pages:
+        server.serve("/m.zip", MODEL)
+    return wanted("m", url, MODEL, **{"strip_components": 1, "kind": "model", **more})
+
+
+def test_a_model_is_fetched_once_and_hit_ever_after(server: FaultServer, root: Path) -> None:
+    artifact = model(server, expect=["am/final.mdl"])
+    first = install(root, artifact)
+    assert (first.changed, outcomes(first)) == (True, ["fetched"])
+    assert first.results[0].bytes_downloaded == len(MODEL)
+    assert first.results[0].source_url == server.url + "/m.zip"
+    assert (root / "models" / "m" / "am" / "final.mdl").read_bytes() == noise(200_000, "model")
+    assert consistent(root)
+    before = snapshot(root)
+    again = install(root, artifact)
+    assert (again.changed, outcomes(again)) == (False, ["hit"])
+    assert snapshot(root) == before
+    assert server.count("/m.zip") == 1
+
+
+def test_everything_published_has_fixed_owners_and_modes(server: FaultServer, root: Path) -> None:
+    report = install(root, model(server))
+    top = Path(report.results[0].path or "")
+    for path in [top, *top.rglob("*")]:
+        status = path.lstat()
+        expected = 0o755 if path.is_dir() else 0o644
+        assert (stat.S_IMODE(status.st_mode), status.st_uid) == (expected, os.geteuid())
+    for name, mode in {
+        "": 0o755,
+        "trees": 0o755,
+        "partial": 0o700,
+        "staging": 0o700,
+        "refs/m.json": 0o644,
+    }.items():
+        assert stat.S_IMODE((root / name).stat().st_mode) == mode
+    for name in ("checksums.txt", "version-manifest.json"):
+        assert stat.S_IMODE((root / name).stat().st_mode) == 0o644
+
+
+def test_check_mode_predicts_and_touches_nothing(server: FaultServer, root: Path) -> None:
+    artifacts = [model(server), model(server)._replace(name="same", kind="other")]
+    predicted = install(root, *artifacts, predict=True)
+    assert (predicted.changed, outcomes(predicted)) == (True, ["fetched", "linked"])
+    assert not root.exists()
+    assert server.requests == []
+    done = install(root, *artifacts)
+    assert (outcomes(done), done.before, done.after) == (
+        outcomes(predicted),
+        predicted.before,
+        predicted.after,
+    )
+    before = snapshot(root)
+    assert not install(root, *artifacts, predict=True).changed
+    assert snapshot(root) == before
+
+
+def test_one_content_under_two_names_is_one_tree(server: FaultServer, root: Path) -> None:
+    first = model(server)
+    report = install(root, first, first._replace(name="other"))
+    assert outcomes(report) == ["fetched", "linked"]
+    assert os.listdir(root / "trees") == [DIGEST]
+    assert server.count("/m.zip") == 1
+    assert outcomes(install(root, first, first._replace(name="third"))) == ["hit", "linked"]
+
+
+def test_removal_keeps_the_tree_while_a_name_is_left(server: FaultServer, root: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    first = model(server, link=str(link))
+    install(root, first, first._replace(name="other", link=""))
+    store = Store(str(root), settings())
+    assert outcomes(store.remove([("m", "")])) == ["removed"]
+    assert not os.path.lexists(link)
+    assert os.listdir(root / "trees") == [DIGEST]
+    assert outcomes(Store(str(root), settings(predict=True)).remove([("other", "")])) == ["removed"]
+    assert os.listdir(root / "trees") == [DIGEST]
+    assert outcomes(Store(str(root), settings()).remove([("other", ""), ("never", "")])) == [
+        "removed",
+        "absent",
+    ]
+    assert os.listdir(root / "trees") == os.listdir(root / "models") == []
+    assert consistent(root)
+    last = Store(str(root), settings()).remove([("other", "")])
+    assert (last.changed, outcomes(last)) == (False, ["absent"])
+
+
+def test_a_tree_that_a_job_reads_is_not_taken_away(server: FaultServer, root: Path) -> None:
+    install(root, model(server))
+    with Flock(Layout(str(root)).mutate_lock(DIGEST), shared=True):
+        Store(str(root), settings()).remove([("m", "")])
+        assert os.listdir(root / "trees") == [DIGEST]
+        assert outcomes(install(root, model(server))) == ["linked"]
+    assert server.count("/m.zip") == 1
+
+
+DAMAGES: dict[str, Any] = {
+    "shorter": lambda tree: (tree / "README").write_bytes(b""),
+    "missing": lambda tree: (tree / "README").unlink(),
+    "added": lambda tree: (tree / "evil").write_bytes(b"x"),
+    "writable": lambda tree: (tree / "README").chmod(0o666),
+    "touched": lambda tree: os.utime(tree / "README"),
+    "link": lambda tree: ((tree / "README").unlink(), (tree / "README").symlink_to("/etc/passwd")),
+    "receipt gone": lambda tree: (tree.parents[1] / "receipts" / f"{tree.name}.json").unlink(),
+    "receipt empty": lambda tree: (tree.parents[1] / "receipts" / f"{tree.name}.json").write_text(""),
+}
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_a_damaged_tree_is_repaired_once(server: FaultServer, root: Path, damage: str) -> None:
+    artifact = model(server)
+    tree = Path(install(root, artifact).results[0].path or "")
+    DAMAGES[damage](tree)
+    assert outcomes(install(root, artifact, predict=True)) == ["repaired"]
+    repaired = install(root, artifact)
+    assert (repaired.changed, outcomes(repaired)) == (True, ["repaired"])
+    assert server.count("/m.zip") == 2
+    assert consistent(root)
+    assert outcomes(install(root, artifact)) == ["hit"]
+
+
+def flip(path: Path) -> None:
+    """Change one byte and hide it from a quick look."""
+    status = path.stat()
+    with path.open("r+b") as stream:
+        stream.seek(100)
+        byte = stream.read(1)[0]
+        stream.seek(100)
+        stream.write(bytes([byte ^ 1]))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_flipped_bit_is_found_by_the_full_look(server: FaultServer, root: Path) -> None:
+    artifact = model(server)
+    flip(Path(install(root, artifact).results[0].path or "") / "am" / "final.mdl")
+    assert outcomes(install(root, artifact)) == ["hit"]
+    assert outcomes(install(root, artifact, full=True)) == ["repaired"]
+    assert outcomes(install(root, artifact, full=True)) == ["hit"]
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_after_a_power_cut_what_was_not_promised_is_read(
+    server: FaultServer, root: Path, damaged: bool
+) -> None:
+    artifact = model(server)
+    tree = Path(install(root, artifact).results[0].path or "")
+    path = root / "receipts" / f"{DIGEST}.json"
+    known = receipt.decode(path.read_text())
+    assert known is not None
+    assert known.durable
+    path.write_text(receipt.encode(known._replace(durable=False, boot_id="an earlier boot")))
+    if damaged:
+        flip(tree / "am" / "final.mdl")
+    assert outcomes(install(root, artifact)) == ["repaired" if damaged else "hit"]
+    after = receipt.decode(path.read_text())
+    assert after is not None
+    assert after.boot_id == known.boot_id
+
+
+def test_a_new_version_leaves_the_old_tree_to_its_readers(server: FaultServer, root: Path) -> None:
+    install(root, model(server))
+    newer = model_zip("newer")
+    report = install(
+        root, wanted("m", server.serve("/n.zip", newer), newer, strip_components=1, kind="model")
+    )
+    assert outcomes(report) == ["fetched"]
+    assert sorted(os.listdir(root / "trees")) == sorted([DIGEST, sha256(newer)])
+    assert (root / "models" / "m").readlink() == Path("../trees") / sha256(newer)
+    assert consistent(root)
+
+
+def test_another_shape_is_fetched_anew_unless_others_rely_on_it(server: FaultServer, root: Path) -> None:
+    install(root, model(server))
+    flat = model(server, strip_components=0, expect=["model-1/README"])
+    assert outcomes(install(root, flat)) == ["fetched"]
+    assert (root / "models" / "m" / "model-1" / "README").exists()
+    with pytest.raises(CiError, match="the same content is installed as m with another"):
+        install(root, model(server)._replace(name="other"))
+    assert consistent(root)
+
+
+def test_links_follow_and_old_ones_go(server: FaultServer, root: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "l" / "one", tmp_path / "l" / "two"
+    install(root, model(server, link=str(one)))
+    assert (one / "README").exists()
+    assert outcomes(install(root, model(server, link=str(two)))) == ["linked"]
+    assert not os.path.lexists(one)
+    two.unlink()
+    assert outcomes(install(root, model(server, link=str(two)), predict=True)) == ["linked"]
+    assert outcomes(install(root, model(server, link=str(two)))) == ["linked"]
+    assert outcomes(install(root, model(server, link=str(two)))) == ["hit"]
+
+
+def test_a_link_that_is_blocked_costs_no_download(server: FaultServer, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").write_text("mine")
+    with pytest.raises(CiError, match="in the way"):
+        install(root, model(server, link=str(tmp_path / "link")))
+    assert server.requests == []
+    assert (tmp_path / "link").read_text() == "mine"
+
+
+def test_a_single_file_may_be_executable_and_is_linked_itself(
+    server: FaultServer, root: Path, tmp_path: Path
+) -> None:
+    program = b"#!/bin/sh\necho works\n"
+    url = server.serve("/dist/rustup-init", program)
+    artifact = wanted("rustup", url, program, executable=["rustup-init"], link=str(tmp_path / "run"))
+    result = install(root, artifact).results[0]
+    assert result.file == f"{result.path}/rustup-init"
+    assert subprocess.check_output([str(tmp_path / "run")]) == b"works\n"
+    assert outcomes(install(root, artifact)) == ["hit"]
+    assert consistent(root)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"expect": ["am/final.mdl", "graph/HCLG.fst"]}, "m: graph/HCLG.fst is expected and not in"),
+        ({"executable": ["run.sh"]}, "m: executable names run.sh, which is no file"),
+        ({"strip_components": 2}, "does not lie below 2 directories"),
+        ({"format": "tar"}, "the tar archive is refused: it is corrupt"),
+    ],
+)
+def test_what_does_not_fit_is_not_published(
+    server: FaultServer, root: Path, more: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(CiError, match=words):
+        install(root, model(server, **more))
+    assert os.listdir(root / "trees") == os.listdir(root / "refs") == os.listdir(root / "partial") == []
+    assert outcomes(install(root, model(server))) == ["fetched"]
+
+
+def test_a_failure_names_all_and_keeps_what_worked(server: FaultServer, root: Path) -> None:
+    good = model(server)
+    bad = wanted("bad", server.url + "/none", b"nothing")
+    worse = wanted("worse", server.serve("/worse", b"other"), b"expected")
+    with pytest.raises(CiError) as caught:
+        install(root, good, bad, worse)
+    told = str(caught.value)
+    assert told.startswith("2 of 3 artifacts failed: artifact bad cannot be fetched, ")
+    assert f"expected sha256 {worse.sha256} and got {sha256(b'other')}" in told
+    assert [item["outcome"] for item in caught.value.details["artifacts"]] == ["fetched"]
+    assert caught.value.details["changed"] is True
+    assert outcomes(install(root, good)) == ["hit"]
+    assert consistent(root)
+
+
+def test_what_was_there_still_works_after_a_failed_update(server: FaultServer, root: Path) -> None:
+    install(root, model(server))
+    with pytest.raises(CiError):
+        install(root, wanted("m", server.url + "/none", b"new", kind="model"))
+    assert (root / "models" / "m" / "README").exists()
+    assert outcomes(install(root, model(server))) == ["hit"]
+
+
+def test_several_names_wait_for_one_download(server: FaultServer, root: Path) -> None:
+    server.serve("/m.zip", MODEL, rate=400_000)
+    results: list[Report] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(install(root, model(server)))) for _number in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.count("/m.zip") == 1
+    found = sorted(outcome for report in results for outcome in outcomes(report))
+    assert found[0] == "fetched"
+    assert set(found[1:]) <= {"hit", "linked"}
+    assert consistent(root)
+
+
+def test_different_artifacts_come_side_by_side(server: FaultServer, root: Path) -> None:
+    artifacts = []
+    for number in range(4):
+        data = tar_of({"f": noise(100_000, str(number))})
+        artifacts.append(wanted(f"a{number}", server.serve(f"/{number}.tar.gz", data, rate=200_000), data))
+    report = install(root, *artifacts)
+    assert [result.name for result in report.results] == ["a0", "a1", "a2", "a3"]
+    assert max(result.seconds for result in report.results) > 0.4
+    assert sum(result.seconds for result in report.results) > 1.6
+    assert consistent(root)
+
+
+def test_without_locks_the_result_is_the_same(
+    server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locking, "excludes", lambda _directory: False)
+    results: list[Report] = []
+    server.serve("/m.zip", MODEL, rate=2_000_000)
+    threads = [
+        threading.Thread(target=lambda: results.append(install(root, model(server)))) for _number in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 5
+    assert all("do not exclude" in report.warnings[0] for report in results)
+    assert outcomes(install(root, model(server), full=True)) == ["hit"]
+    assert os.listdir(root / "partial") == []
+
+
+def test_leftovers_of_a_killed_process_are_cleared(server: FaultServer, root: Path) -> None:
+    install(root, model(server))
+    for area in ("staging", "trash"):
+        (root / area / f"{DIGEST}.0123").mkdir()
+        (root / area / f"{DIGEST}.0123" / "half").write_text("x")
+    install(root, model(server))
+    assert consistent(root)
+
+
+def test_staging_of_a_living_process_is_left_alone(server: FaultServer, root: Path) -> None:
+    install(root, model(server))
+    (root / "staging" / f"{DIGEST}.0123").mkdir()
+    with Flock(Layout(str(root)).download_lock(DIGEST), mode=0o600):
+        install(root, model(server))
+        assert os.listdir(root / "staging") == [f"{DIGEST}.0123"]
+
+
+def test_generated_files_are_brought_back_in_step(server: FaultServer, root: Path) -> None:
+    install(root, model(server))
+    (root / "checksums.txt").unlink()
+    assert install(root, model(server), predict=True).changed
+    assert install(root, model(server)).changed
+    (root / "version-manifest.json").write_text("{}")
+    assert install(root, model(server)).changed
+    assert consistent(root)
+    assert not install(root, model(server)).changed
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (lambda root: (root.mkdir(), root.chmod(0o777)), "can be written by others"),
+        (lambda root: (root.mkdir(), root.chmod(0o775)), "can be written by others"),
+        (lambda root: root.write_text("x"), "is not a directory"),
+        (lambda root: (root.mkdir(), root.chmod(0o755), os.chown(root, 1234, -1)), "belongs to user id 1234"),
+    ],
+)
+def test_a_store_that_others_can_change_is_refused(
+    server: FaultServer, root: Path, prepare: Any, words: str
+) -> None:
+    if os.geteuid() != 0 and "1234" in words:
+        pytest.skip("only root can give a directory away")
+    prepare(root)
+    for predict in (True, False):
+        with pytest.raises(CiError, match=words):
+            install(root, model(server), predict=predict)
+    assert server.requests == []
+
+
+def test_progress_can_be_read_and_is_gone_at_the_end(server: FaultServer, root: Path) -> None:
+    server.serve("/m.zip", MODEL, rate=200_000)
+    thread = threading.Thread(target=lambda: install(root, model(server)))
+    thread.start()
+    seen: list[dict[str, Any]] = []
+    while thread.is_alive():
+        for path in (root / "progress").glob("*.json") if root.exists() else ():
+            try:
+                seen.append(json.loads(path.read_text()))
+            except FileNotFoundError:
+                continue
+        thread.join(0.02)
+    downloads = [item for item in seen if item["phase"] == "download"]
+    assert downloads[-1]["bytes_total"] == len(MODEL)
+    assert 0 < downloads[-1]["bytes_done"] <= len(MODEL)
+    assert downloads[-1]["name"] == "m"
+    assert os.listdir(root / "progress") == []
+
+
+def test_last_use_is_noted_sparingly(server: FaultServer, root: Path) -> None:
+    install(root, model(server))
+    path = root / "last_used" / DIGEST
+    os.utime(path, (1, 1))
+    install(root, model(server))
+    assert path.stat().st_mtime > 1000
+    recent = path.stat().st_mtime - 100
+    os.utime(path, (recent, recent))
+    install(root, model(server))
+    assert path.stat().st_mtime == pytest.approx(recent, abs=0.01)

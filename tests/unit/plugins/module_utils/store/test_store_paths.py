@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import (
+    DIRECTORY,
+    FILE,
+    HARDLINK,
+    SYMLINK,
+    Limits,
+    Outline,
+    member_path,
+    resolve,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+LIMITS = Limits(max_unpacked_bytes=10_000, max_ratio=3, max_entries=5)
+
+
+@pytest.mark.parametrize(
+    ("name", "strip", "expected"),
+    [
+        ("a/b", 0, "a/b"),
+        ("./a//b/./c", 0, "a/b/c"),
+        ("./top/a", 1, "a"),
+        ("top/", 1, None),
+        ("top", 1, None),
+        ("./", 0, None),
+        ("a b/ü", 0, "a b/ü"),
+        ("...", 0, "..."),
+    ],
+)
+def test_a_harmless_name_becomes_a_plain_path(name: str, strip: int, expected: str) -> None:
+    assert member_path(name, strip) == expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/etc/passwd",
+        "../x",
+        "a/../../b",
+        "a/..",
+        "C:\\x",
+        "c:x",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "x" * 256,
+        "d/" * 2000,
+    ],
+)
+def test_a_name_that_could_do_harm_is_refused(name: str) -> None:
+    with pytest.raises(CiError):
+        member_path(name)
+
+
+@given(st.text())
+def test_whatever_passes_stays_inside(name: str) -> None:
+    try:
+        path = member_path(name)
+    except (CiError, UnicodeEncodeError):
+        return
+    if path is not None:
+        assert os.path.normpath(path) == path
+        assert not path.startswith(("/", ".."))
+        assert member_path(path) == path
+
+
+def outline() -> Outline:
+    return Outline(LIMITS, archive_bytes=100)
+
+
+def test_nothing_may_lie_below_a_link_or_a_file() -> None:
+    for kind in (SYMLINK, FILE):
+        plan = outline()
+        plan.add("a", kind, target="b")
+        with pytest.raises(CiError, match=f"'a/b' lies below 'a', which is a {kind}"):
+            plan.add("a/b", FILE)
+
+
+def test_a_link_may_not_replace_a_directory_with_content() -> None:
+    plan = outline()
+    plan.add("a/b", FILE)
+    with pytest.raises(CiError, match="'a' appears twice"):
+        plan.add("a", SYMLINK, target="..")
+
+
+def test_directories_may_be_named_again_and_files_may_not() -> None:
+    plan = outline()
+    plan.add("a/b", FILE)
+    plan.add("a", DIRECTORY)
+    plan.add("a", DIRECTORY)
+    with pytest.raises(CiError, match="twice"):
+        plan.add("a/b", FILE)
+
+
+def test_a_hard_link_needs_a_file_before_it() -> None:
+    plan = outline()
+    plan.add("a", FILE)
+    plan.add("b", HARDLINK, target="a")
+    with pytest.raises(CiError, match="'c' points to 'd'"):
+        plan.add("c", HARDLINK, target="d")
+
+
+def test_limits_hold() -> None:
+    with pytest.raises(CiError, match="max_unpacked_bytes=10000"):
+        outline().add("a", FILE, 10_001)
+    plan = outline()
+    with pytest.raises(CiError, match="max_entries=5"):
+        for number in range(6):
+            plan.add(f"f{number}", FILE)
+    big = Outline(Limits(2**40, 3, 5), archive_bytes=2**26)
+    big.add("a", FILE, 3 * 2**26)
+    with pytest.raises(CiError, match="max_ratio=3"):
+        big.add("b", FILE, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [("l", "/etc"), ("l", ".."), ("a/l", "../.."), ("a/l", "x/../../.."), ("dot/l", "../..")],
+)
+def test_a_link_out_of_the_tree_is_refused(path: str, target: str) -> None:
+    with pytest.raises(CiError):
+        resolve(path, target, {path: target})
+
+
+def test_a_parent_step_counts_from_where_a_link_leads() -> None:
+    # By its letters d/.. is the top; by the kernel's rules it is above it.
+    with pytest.raises(CiError, match="out of the archive"):
+        resolve("e", "d/..", {"d": ".", "e": "d/.."})
+
+
+def test_links_in_a_circle_are_refused() -> None:
+    with pytest.raises(CiError, match="never ends"):
+        resolve("a", "b", {"a": "b", "b": "a"})
+
+
+NAMES = st.sampled_from(["a", "b", "c", "a/a", "a/b", "b/a", "b/b/c"])
+TARGETS = st.lists(st.sampled_from(["a", "b", "c", "..", "."]), min_size=1, max_size=5).map("/".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(NAMES, TARGETS, min_size=1, max_size=4))
+def test_accepted_links_never_lead_the_kernel_out(links: dict[str, str]) -> None:
+    plan = Outline(Limits(1, 1, 100), 1)
+    try:
+        for path, target in links.items():
+            plan.add(path, SYMLINK, target=target)
+        plan.finish()
+    except CiError:
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        top = os.path.realpath(directory)
+        for path, target in links.items():
+            place = Path(top, path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(target)
+        for path in links:
+            real = os.path.realpath(os.path.join(top, path))
+            assert real == top or real.startswith(top + "/")

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
+from ansible_collections.coldvox.ci.plugins.module_utils.store.staging import Staging
+from ansible_collections.coldvox.ci.plugins.module_utils.store.tree import file_sha256, scan
+from ansible_collections.coldvox.ci.plugins.module_utils.store.unpack import unpack
+from tests.faults.support import LIMITS, noise, sha256, tar_of, tar_special, zip_of
+
+FILES = {"top/a": b"hello\n", "top/sub/big": noise(3_000_000), "top/sub/empty": b""}
+
+
+def unpacked(tmp_path: Path, data: bytes, form: str, strip: int = 0, limits: Limits = LIMITS) -> Staging:
+    archive = tmp_path / "archive"
+    archive.write_bytes(data)
+    root = str(tmp_path / "out")
+    return unpack(str(archive), form, lambda count: Staging(root, count), strip, limits, 2, lambda *_: None)
+
+
+def outside_is_clean(tmp_path: Path) -> bool:
+    return sorted(path.name for path in tmp_path.iterdir()) in (["archive"], ["archive", "out"])
+
+
+@pytest.mark.parametrize("form", ["zip", "gz", "xz", "bz2", ""])
+def test_contents_modes_and_records_agree(tmp_path: Path, form: str) -> None:
+    data = zip_of(FILES) if form == "zip" else tar_of(FILES, form)
+    tree = unpacked(tmp_path, data, "zip" if form == "zip" else "tar", strip=1)
+    found = {entry.path: entry for entry in tree.entries()}
+    assert sorted(found) == ["a", "sub", "sub/big", "sub/empty"]
+    for name, content in FILES.items():
+        path = name.removeprefix("top/")
+        assert (tmp_path / "out" / path).read_bytes() == content
+        assert found[path].sha256 == sha256(content)
+    for path, seen in scan(tree.root).items():
+        assert seen.mode == found[path].mode
+        assert stat.S_ISDIR(seen.mode) or seen.mtime_ns == found[path].mtime * 10**9
+    assert found["a"].mode == stat.S_IFREG | 0o644
+    assert found["sub"].mode == stat.S_IFDIR | 0o755
+    assert tree.sync()
+
+
+def test_the_same_archive_gives_the_same_records_every_time(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    first = unpacked(tmp_path / "1", zip_of(FILES), "zip")
+    second = unpacked(tmp_path / "2", zip_of(FILES), "zip")
+    assert sorted(first.entries()) == sorted(second.entries())
+
+
+def test_only_the_execute_bit_of_an_archive_is_kept(tmp_path: Path) -> None:
+    modes = {"run": 0o104755, "world": 0o100666, "exec": 0o100711}
+    tree = unpacked(tmp_path, zip_of(dict.fromkeys(modes, b"x"), modes), "zip")
+    assert {entry.path: entry.mode & 0o7777 for entry in tree.entries()} == {
+        "run": 0o755,
+        "world": 0o644,
+        "exec": 0o755,
+    }
+
+
+def test_tar_keeps_the_execute_bit_and_loses_the_rest(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        info = tarfile.TarInfo("run")
+        info.mode, info.size, info.uid = 0o6777, 1, 1234
+        archive.addfile(info, io.BytesIO(b"x"))
+    unpacked(tmp_path, buffer.getvalue(), "tar")
+    status = os.stat(tmp_path / "out" / "run")
+    assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o755, os.geteuid())
+
+
+def test_links_inside_are_made_and_hard_links_share_their_file(tmp_path: Path) -> None:
+    data = tar_of(
+        {
+            "d/f": b"content",
+            "l": tar_special(tarfile.SYMTYPE, "d/f"),
+            "d/up": tar_special(tarfile.SYMTYPE, "../d/f"),
+            "h": tar_special(tarfile.LNKTYPE, "d/f"),
+        }
+    )
+    tree = unpacked(tmp_path, data, "tar")
+    out = tmp_path / "out"
+    assert (out / "l").read_bytes() == (out / "d/up").read_bytes() == b"content"
+    assert (out / "h").samefile(out / "d/f")
+    assert tree.make_executable(["h", "nothing"]) == ["nothing"]
+    assert {e.path: e.mode & 0o777 for e in tree.entries() if e.is_file} == {"d/f": 0o755, "h": 0o755}
+
+
+def test_a_zip_symlink_inside_is_made(tmp_path: Path) -> None:
+    data = zip_of({"d/f": b"content", "l": b"d/f"}, {"l": stat.S_IFLNK | 0o777})
+    unpacked(tmp_path, data, "zip")
+    assert (tmp_path / "out" / "l").readlink() == Path("d/f")
+
+
+def evil_tars() -> dict[str, bytes]:
+    sym, link = tarfile.SYMTYPE, tarfile.LNKTYPE
+    return {
+        "parent": tar_of({"../evil": b"x"}),
+        "absolute": tar_of({"/tmp/evil-coldvox": b"x"}),
+        "inner parent": tar_of({"a/../../evil": b"x"}),
+        "symlink out": tar_of({"l": tar_special(sym, "../..")}),
+        "absolute symlink": tar_of({"l": tar_special(sym, "/etc")}),
+        "through a symlink": tar_of({"l": tar_special(sym, "."), "l/evil": b"x"}),
+        "file then symlink": tar_of({"l/evil": b"x", "l": tar_special(sym, "..")}),
+        "hard link out": tar_of({"h": tar_special(link, "../../etc/passwd")}),
+        "absolute hard link": tar_of({"h": tar_special(link, "/etc/passwd")}),
+        "hard link to a link": tar_of({"l": tar_special(sym, "f"), "h": tar_special(link, "l")}),
+        "device": tar_of({"d": tar_special(tarfile.CHRTYPE)}),
+        "block device": tar_of({"d": tar_special(tarfile.BLKTYPE)}),
+        "fifo": tar_of({"p": tar_special(tarfile.FIFOTYPE)}),
+        "file below file": tar_of({"a": b"x", "a/b": b"x"}),
+        "newline": tar_of({"a\nb": b"x"}),
+    }
+
+
+@pytest.mark.parametrize("case", sorted(evil_tars()))
+def test_an_evil_tar_is_refused_and_reaches_nothing(tmp_path: Path, case: str) -> None:
+    with pytest.raises(CiError):
+        unpacked(tmp_path, evil_tars()[case], "tar")
+    assert outside_is_clean(tmp_path)
+    assert not os.path.exists("/tmp/evil-coldvox")
+
+
+def evil_zips() -> dict[str, bytes]:
+    link = stat.S_IFLNK | 0o777
+    duplicate = io.BytesIO()
+    with zipfile.ZipFile(duplicate, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("a", b"1")
+        archive.writestr("a", b"2")
+    return {
+        "parent": zip_of({"../evil": b"x"}),
+        "absolute": zip_of({"/tmp/evil-coldvox": b"x"}),
+        "backslash": zip_of({"..\\evil": b"x"}),
+        "drive": zip_of({"C:/evil": b"x"}),
+        "symlink out": zip_of({"l": b"../.."}, {"l": link}),
+        "through a symlink": zip_of({"l": b".", "l/evil": b"x"}, {"l": link}),
+        "device": zip_of({"d": b""}, {"d": stat.S_IFCHR | 0o666}),
+        "fifo": zip_of({"p": b""}, {"p": stat.S_IFIFO | 0o666}),
+        "twice": duplicate.getvalue(),
+        "truncated": zip_of(FILES)[:-3000],
+        "no directory": zip_of(FILES)[:1000],
+        "not a zip": b"<html>please log in</html>",
+        "empty": b"",
+    }
+
+
+@pytest.mark.parametrize("case", sorted(evil_zips()))
+def test_an_evil_zip_is_refused_and_reaches_nothing(tmp_path: Path, case: str) -> None:
+    with pytest.raises(CiError) as caught:
+        unpacked(tmp_path, evil_zips()[case], "zip")
+    assert outside_is_clean(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_bytes_inside_a_zip_are_found(tmp_path: Path) -> None:
+    data = bytearray(zip_of(FILES))
+    data[1_500_000] ^= 0xFF
+    with pytest.raises(CiError, match="corrupt"):
+        unpacked(tmp_path, bytes(data), "zip")
+
+
+def test_entries_that_share_bytes_are_refused(tmp_path: Path) -> None:
+    data = bytearray(zip_of({"a": noise(5000), "b": noise(5000, "b")}))
+    # Let the second central entry point to the first one's data, as a bomb made of overlapping entries does.
+    second = data.rindex(b"PK\x01\x02")
+    data[second + 42 : second + 46] = b"\0\0\0\0"
+    with pytest.raises(CiError, match="overlaps"):
+        unpacked(tmp_path, bytes(data), "zip")
+
+
+def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    data = bytearray(zip_of({"a": b"x"}))
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    with pytest.raises(CiError, match="'a' is encrypted"):
+        unpacked(tmp_path, bytes(data), "zip")
+
+
+@pytest.mark.parametrize("form", ["zip", "tar"])
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, form: str) -> None:
+    zeros = {"zeros": bytes(100 * 2**20)}
+    data = zip_of(zeros) if form == "zip" else tar_of(zeros)
+    with pytest.raises(CiError, match="max_ratio=250"):
+        unpacked(tmp_path, data, form)
+    with pytest.raises(CiError, match="max_unpacked_bytes=1000"):
+        unpacked(tmp_path, data, form, limits=Limits(1000, 250, 10))
+    assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize("form", ["zip", "tar"])
+def test_a_file_that_strip_components_would_lose_is_an_error(tmp_path: Path, form: str) -> None:
+    files = {"top/a": b"x", "README": b"x"}
+    with pytest.raises(CiError, match="'README' does not lie below 1 directories"):
+        unpacked(tmp_path, zip_of(files) if form == "zip" else tar_of(files), form, strip=1)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 600, 40_000])
+def test_a_truncated_tar_is_refused(tmp_path: Path, keep: int) -> None:
+    with pytest.raises(CiError):
+        unpacked(tmp_path, tar_of({"a": noise(100_000)})[:keep], "tar")
+
+
+def test_a_name_in_an_odd_encoding_is_kept_byte_by_byte(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
+        info = tarfile.TarInfo("mod\u00e8le")
+        info.size = 1
+        archive.addfile(info, io.BytesIO(b"x"))
+    tree = unpacked(tmp_path, buffer.getvalue(), "tar")
+    assert os.listdir(os.fsencode(tree.root)) == [b"mod\xe8le"]
+    assert file_sha256(os.path.join(tree.root, tree.entries()[0].path)) == sha256(b"x")
