@@ -22,6 +22,8 @@ KEY_LABEL = "ci.coldvox.testbed.key"
 #: systemd needs to mount and to see the machine's cgroups; the rest of the sandbox stays as Docker has it.
 SYSTEMD_ARGUMENTS = (
     "--cap-add=SYS_ADMIN",
+    # Without it systemd, under ProtectProc=invisible, cannot see its own child and PrivateUsers fails.
+    "--cap-add=SYS_PTRACE",
     "--security-opt=seccomp=unconfined",
     "--security-opt=apparmor=unconfined",
     "--security-opt=label=disable",
@@ -56,7 +58,7 @@ def create_arguments(world: World, host: Host, image: str, all_labels: Mapping[s
         f"github.testbed:{world.gateway}",
     ]
     arguments += ["--publish", f"127.0.0.1:{host.ssh_port}:22"]
-    if host.image == "debian-host":
+    if host.keeps_apt_cache:
         # What apt downloaded outlives the container: a second converge need not fetch it again.
         arguments += ["--volume", f"{name}-apt:/var/cache/apt/archives"]
     for key, value in all_labels.items():
