@@ -45,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     down.add_argument(
         "--engine", action="store_true", help="also end the Docker daemon if the testbed started it"
     )
+    down.add_argument("--caches", action="store_true", help="also remove images and volumes from Docker")
     status = commands.add_parser("status", parents=[world], help="say how the world is")
     status.add_argument("--json", action="store_true", help="as JSON")
     commands.add_parser("build", parents=[size], help="make images, packages and artifacts only")
@@ -102,7 +103,7 @@ def up(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> int:
 def down(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> int:
     """Remove a world."""
     world = chosen_world(arguments)
-    lifecycle.down(world, paths, progress)
+    lifecycle.down(world, paths, progress, caches=arguments.caches)
     if arguments.engine and stop_engine(paths):
         progress.line("docker", "ended the daemon that the testbed had started")
     progress.line("world", f"{world.name} is down")

@@ -98,3 +98,10 @@ def remove_network(name: str) -> None:
     """Remove a network if it is there."""
     if docker("network", "inspect", name).status == 0:
         must(f"remove the network {name}", "network", "rm", name)
+
+
+def remove_volumes(prefix: str) -> None:
+    """Remove the named volumes that begin with ``prefix``."""
+    names = must("list volumes", "volume", "ls", "--quiet", "--filter", f"name=^{prefix}").split()
+    if names:
+        must("remove volumes", "volume", "rm", *names)

@@ -112,6 +112,14 @@ def remove_older(recipe: Recipe, progress: Progress) -> None:
             progress.line("images", f"removed the outdated {tag}")
 
 
+def remove_images(progress: Progress) -> None:
+    """Remove every image of the testbed that no container uses."""
+    listed = docker_cli.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{PREFIX}/*")
+    for tag in listed.stdout.split():
+        if docker_cli.docker("image", "rm", tag).status == 0:
+            progress.line("images", f"removed {tag}")
+
+
 def ensure_base_and_recipes(
     choice: BaseChoice, machine: Machine, catalogue: Catalogue, paths: Paths, progress: Progress
 ) -> dict[str, Recipe]:

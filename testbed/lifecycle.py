@@ -12,7 +12,9 @@ from testbed import docker_cli, hosts, process, services
 from testbed.caches import Images, ensure_caches
 from testbed.docker_engine import Machine, engine_refusal, ensure_engine
 from testbed.errors import TestbedError
+from testbed.images import remove_images
 from testbed.paths import Paths
+from testbed.prepare import source_digest
 from testbed.progress import Progress
 from testbed.ssh import ensure_access
 from testbed.world import Host, State, World, load_state, locked, save_state, state_path
@@ -61,7 +63,7 @@ def up(world: World, wish: Wish, machine: Machine, paths: Paths, progress: Progr
         state = load_state(state_path(paths, world))
         found = clear_leftovers(world, paths, state, hosts.key_digest(access), progress)
         docker_cli.ensure_network(world.network, world.subnet, world.gateway, hosts.labels(world, paths))
-        start_services(world, state, paths, progress)
+        start_services(world, state, source_digest(wish.model_mib), paths, progress)
         for host in wanted:
             hosts.ensure_started(world, host, images.tags[host.image], access, paths, found, progress)
             # A container that was kept keeps the image that it was made from.
@@ -114,14 +116,17 @@ def service_log(world: World, name: str, paths: Paths) -> Path:
     return paths.world(world.name) / f"{name}.log"
 
 
-def start_services(world: World, state: State, paths: Paths, progress: Progress) -> None:
-    """Start the services that do not run, and note each at once."""
+def start_services(world: World, state: State, source: str, paths: Paths, progress: Progress) -> None:
+    """Start the services that do not run, and note each at once; ``source`` names the code of today."""
     for service in services.world_services(world, paths):
         running = state.services.get(service.name)
         if running is None or not process.alive(running):
             log = service_log(world, service.name, paths)
             state.services[service.name] = services.start(service, log, paths, progress)
+            state.sources[service.name] = source
             save_state(state_path(paths, world), state)
+        elif state.sources.get(service.name) != source:
+            progress.line("services", f"{service.name} runs older code; 'up --fresh' makes the world anew")
 
 
 def await_services(world: World, state: State, paths: Paths, progress: Progress) -> None:
@@ -143,10 +148,13 @@ def tell_outdated(wanted: Sequence[Host], state: State, images: Images, progress
             )
 
 
-def down(world: World, paths: Paths, progress: Progress) -> None:
-    """Remove what ``up`` started in this world; caches stay."""
+def down(world: World, paths: Paths, progress: Progress, *, caches: bool = False) -> None:
+    """Remove what ``up`` started in this world; with ``caches`` also what it keeps in Docker."""
     with alone(world, paths, progress):
         take_down(world, paths, progress)
+        if caches and engine_refusal() is None:
+            remove_images(progress)
+            docker_cli.remove_volumes(f"{world.network}-")
 
 
 def take_down(world: World, paths: Paths, progress: Progress) -> None:

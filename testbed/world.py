@@ -34,6 +34,7 @@ class Host:
     image: str
     octet: int
     ssh_port: int
+    keeps_apt_cache: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,7 @@ class World:
             )
         named = (
             Host("laptop-extra", "nobara-host", 11, self.first_ssh_port),
-            Host("debian-builder", "debian-host", 12, self.first_ssh_port + 1),
+            Host("debian-builder", "debian-host", 12, self.first_ssh_port + 1, keeps_apt_cache=True),
         )
         more = (
             Host(f"runner-{number:02d}", "debian-host", 20 + number, self.first_extra_port + number)
@@ -106,6 +107,8 @@ class State:
     """What ``up`` started in one world: services as processes, hosts with the image each was made from."""
 
     services: dict[str, Identity] = dataclasses.field(default_factory=dict)
+    #: Which code each service was started from.
+    sources: dict[str, str] = dataclasses.field(default_factory=dict)
     hosts: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -115,7 +118,8 @@ class State:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> State:
         """Return the state from plain data."""
-        return cls({name: Identity(**value) for name, value in data["services"].items()}, dict(data["hosts"]))
+        services = {name: Identity(**value) for name, value in data["services"].items()}
+        return cls(services, dict(data["sources"]), dict(data["hosts"]))
 
 
 def state_path(paths: Paths, world: World) -> Path:

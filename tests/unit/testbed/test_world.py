@@ -53,7 +53,11 @@ def test_too_many_extra_hosts_are_refused(number: int) -> None:
 
 def test_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     path = tmp_path / "worlds" / "demo" / "state.json"
-    state = State({"github": Identity(12, 345, "boot")}, {"laptop-extra": "coldvox-testbed/nobara-host:abc"})
+    state = State(
+        {"github": Identity(12, 345, "boot")},
+        {"github": "digest of its code"},
+        {"laptop-extra": "coldvox-testbed/nobara-host:abc"},
+    )
     save_state(path, state)
     assert load_state(path) == state
     assert os.listdir(path.parent) == ["state.json"]
