@@ -42,7 +42,7 @@ def _parts(cache: Path, model_mib: int, progress: Callable[[str], None]) -> list
         models.part(models.LARGE, model_mib),
         rustup.part(cache),
         rust_dist.stub_part(),
-        rust_dist.stable_part(cache, real=obstacle is None),
+        rust_dist.stable_part(cache, obstacle is None, progress),
         registry.part(),
         runner_archive.part(),
     ]

@@ -155,13 +155,13 @@ def stub_part() -> workshop.Part:
     return workshop.Part("rust-stubs", make, _OWN_SOURCES)
 
 
-def stable_part(cache: Path, real: bool) -> workshop.Part:
+def stable_part(cache: Path, real: bool, progress: Callable[[str], None]) -> workshop.Part:
     """Return the part with ``stable``: Debian's Rust when ``real``, else one that only tells its version."""
 
     def make(www: Path) -> None:
         root = www / "rust-dist"
         if real:
-            _write_real(root, cache)
+            _write_real(root, cache, progress)
         else:
             write_channel(root, _stub_channel("stable", "2025-03-18", stubs.STABLE))
 
@@ -169,12 +169,13 @@ def stable_part(cache: Path, real: bool) -> workshop.Part:
     return workshop.Part("rust-stable", make, sources, ("real" if real else "stub", debian.SUITE))
 
 
-def _write_real(root: Path, cache: Path) -> None:
+def _write_real(root: Path, cache: Path, progress: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(prefix=".rust-", dir=cache) as scratch:
         tree = Path(scratch, "components")
-        version = toolchain.staged(tree, _patchelf(Path(scratch), cache), cache)
+        version = toolchain.staged(tree, _patchelf(Path(scratch), cache), cache, progress)
 
         def files(component: str) -> Mapping[str, Member]:
+            progress(f"packing {component} for rustup")
             home = tree / component
             if not home.is_dir():
                 return stubs.STABLE.component(component)

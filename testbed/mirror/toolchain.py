@@ -8,7 +8,7 @@ RUNPATH relative to itself. The libraries lie in directories of their own and no
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from testbed.errors import TestbedError
@@ -103,10 +103,13 @@ class Stager:
         return outcome.stdout
 
 
-def staged(target: Path, patchelf: Path, cache: Path) -> str:
+def staged(target: Path, patchelf: Path, cache: Path, progress: Callable[[str], None]) -> str:
     """Write the components of Debian's Rust below ``target`` and return its version, such as ``1.85.1``."""
+    progress("fetching Debian's Rust, 110 MB, unless it is here already")
     packages = debian.fetched(PACKAGES, cache)
     tree = target.with_name("packages")
+    progress("unpacking Debian's Rust")
     debian.unpack(packages, tree)
+    progress("setting up its libraries")
     Stager(tree, target, patchelf).stage()
     return debian.version(packages, "rustc")
