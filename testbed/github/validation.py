@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,7 +59,8 @@ class Description:
 
     @classmethod
     def load(cls, path: Path, prefix: str) -> Description:
-        return cls(json.loads(path.read_bytes()), prefix)
+        """Return the description in ``path``; read again only when the file has changed, for it takes a while."""
+        return _loaded(path, path.stat().st_mtime_ns, prefix)
 
     def complaint(self, request: Request) -> Optional[str]:
         """Return why GitHub would refuse ``request`` with 422, in its words, or None when it is right."""
@@ -93,6 +95,11 @@ class Description:
             kind, name = node["$ref"].split("/")[2:]
             node = self._document["components"][kind][name]
         return node
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(path: Path, _changed_at: int, prefix: str) -> Description:
+    return Description(json.loads(path.read_bytes()), prefix)
 
 
 def _with_null_in_enums(node: Any) -> Any:

@@ -69,10 +69,7 @@ class Call:
         return scope
 
     def number(self, name: str) -> int:
-        text = self.parameters[name]
-        if not text.isdecimal():
-            raise not_found()
-        return int(text)
+        return int(self.parameters[name])
 
     def page(self, items: Iterable[Item], *, default: int = 30, most: int = 100) -> Page[Item]:
         """Return the page of ``items`` that the query asks for, ``most`` items at most."""
@@ -116,4 +113,6 @@ class Router:
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(template)))
+    """Return what ``template`` matches: an id is a number, so that anything else in its place is not found."""
+    text = re.sub(r"\\\{(\w+_id)\\\}", r"(?P<\1>[0-9]+)", re.escape(template))
+    return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", text))

@@ -23,6 +23,7 @@ class Registration:
     agent_name: str
     pool_name: str
     github_url: str
+    tenant_url: str
     server_url: str
     work_folder: str
     ephemeral: bool
@@ -58,6 +59,7 @@ def load(root: Path) -> Registration:
         agent_name=str(found["agentname"]),
         pool_name=str(found.get("poolname", "Default")),
         github_url=str(found["githuburl"]),
+        tenant_url=str(found["serverurl"]),
         server_url=str(found.get("serverurlv2") or found["serverurl"]),
         work_folder=str(found.get("workfolder", "_work")),
         ephemeral=str(found.get("ephemeral", "")).lower() == "true",

@@ -20,7 +20,7 @@ def service_name(found: Registration) -> str:
     The scope is the path of the GitHub URL only for github.com's own service; elsewhere it is the first part
     of the server's path.
     """
-    server = urlsplit(found.server_url)
+    server = urlsplit(found.tenant_url)
     if (server.hostname or "").endswith(".githubusercontent.com"):
         scope = urlsplit(found.github_url).path.strip("/")
     else:
