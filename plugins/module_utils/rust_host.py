@@ -28,7 +28,7 @@ from .rust import (
 # How to reach the network is the host's affair; everything else of the environment is ours.
 _NETWORK = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_SHORT = 300
+_SHORT = 500
 _NOT_FOUND = 127
 _TIMED_OUT = 124
 _UPDATE_AVAILABLE = 100  # exit status of `rustup check`
