@@ -2,13 +2,14 @@
 set -eu
 rustc --version
 rustc +1.75.0 --version
+cd "$(mktemp -d)"
 cargo init --quiet --vcs none --name heard heard
 cd heard
 cat > src/main.rs <<'END'
 use std::{env, ffi::CString, os::raw::{c_char, c_int, c_void}};
 
 #[link(name = "vosk")]
-extern "C" {
+unsafe extern "C" {
     fn vosk_set_log_level(level: c_int);
     fn vosk_model_new(path: *const c_char) -> *mut c_void;
 }
