@@ -59,7 +59,7 @@ class Description:
 
     @classmethod
     def load(cls, path: Path, prefix: str) -> Description:
-        """Return the description in ``path``; read again only when the file has changed, for it takes a while."""
+        """Return the description in ``path``; it is read again only when the file has changed."""
         return _loaded(path, path.stat().st_mtime_ns, prefix)
 
     def complaint(self, request: Request) -> Optional[str]:

@@ -113,6 +113,6 @@ class Router:
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Return what ``template`` matches: an id is a number, so that anything else in its place is not found."""
+    """Return what ``template`` matches: an id is a number, anything else in its place is not found."""
     text = re.sub(r"\\\{(\w+_id)\\\}", r"(?P<\1>[0-9]+)", re.escape(template))
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pwd
 import shutil
@@ -25,6 +26,7 @@ from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.server import Running, emulator
 from testbed.paths import testbed_paths
 from testbed.runner.package import build
+from testbed.runner.tree.bin.standin import registration, rsa
 
 REPOSITORY = "Coldaine/ColdVox"
 USER = "nobody"
@@ -92,8 +94,6 @@ class Runner:
         return str(self.rest("POST", f"/repos/{REPOSITORY}/actions/runners/{kind}-token")["token"])
 
     def rest(self, method: str, path: str, body: Optional[bytes] = None) -> Any:
-        import json
-
         headers = {"Authorization": f"Bearer {ADMIN_TOKEN}", "Content-Type": "application/json"}
         request = Request(self.server.api_url + path, body, headers, method=method)
         with build_opener(ProxyHandler({})).open(request, timeout=20) as response:
@@ -153,8 +153,13 @@ def server() -> Iterator[Running]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def key() -> dict[str, str]:
+    return rsa.new_key()
+
+
 @pytest.fixture
-def runner(package: Path, server: Running) -> Iterator[Runner]:
+def runner(package: Path, server: Running, key: dict[str, str]) -> Iterator[Runner]:
     # Not pytest's own directory: that one is closed to the unprivileged user.
     root = Path(tempfile.mkdtemp(prefix="coldvox-runner-"))
     root.chmod(0o755)
@@ -165,6 +170,8 @@ def runner(package: Path, server: Running) -> Iterator[Runner]:
     stub.chmod(0o755)
     with tarfile.open(package) as archive:
         archive.extractall(directory, filter="data")
+    # The runner uses a key that is there; making one takes it about a second.
+    registration.save(directory / registration.KEY, dict(key), mode=0o600)
     if os.geteuid() == 0:
         for path in [directory, *directory.rglob("*")]:
             shutil.chown(path, USER)
