@@ -59,5 +59,6 @@ def side_by_side(work: Sequence[Callable[[], None]]) -> None:
             for future in finished:
                 future.result()
         except BaseException:
-            process.terminate_children()
+            with process.abandoned():
+                wait(futures)
             raise

@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from testbed import process
@@ -76,7 +76,7 @@ def check_machine(machine: Machine) -> None:
 
 
 def ensure_engine(machine: Machine, paths: Paths, progress: Progress) -> None:
-    """Return once ``docker info`` answers; install and start the engine where that is agreed."""
+    """Return once the engine answers; install and start the engine where that is agreed."""
     check_machine(machine)
     refusal = engine_refusal()
     if refusal is None:
@@ -91,8 +91,9 @@ def ensure_engine(machine: Machine, paths: Paths, progress: Progress) -> None:
 
 def engine_refusal() -> str | None:
     """Return why no engine can be used, or None when one can."""
-    outcome = process.capture(["docker", "info", "--format", "{{.ServerVersion}}"], timeout_seconds=20)
-    return None if outcome.status == 0 else outcome.reason
+    # Not "docker info": some clients end that with 0 although no daemon answered.
+    outcome = process.capture(["docker", "version", "--format", "{{.Server.Version}}"], timeout_seconds=20)
+    return None if outcome.status == 0 and outcome.stdout.strip() else outcome.reason
 
 
 def check_may_start(machine: Machine, refusal: str) -> None:
@@ -124,26 +125,32 @@ def missing_packages(*, needs_debootstrap: bool) -> list[str]:
 
 def install(packages: list[str], paths: Paths, progress: Progress) -> None:
     """Install Debian packages on this machine."""
-    names = list(packages)
-    if "docker.io" in names and _apt_knows("docker-cli"):
-        # Newer Debian splits the client off and only recommends it.
-        names.append("docker-cli")
-    if "debootstrap" in names:
-        names.append("debian-archive-keyring")
-    steps = (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *names])
-    with progress.step("machine", f"installing {', '.join(names)}") as report:
-        for number, arguments in enumerate(steps):
-            outcome = process.stream(
-                ["apt-get", "-o", "DPkg::Lock::Timeout=120", *arguments],
-                log=paths.logs / f"apt-{number}.log",
-                report=report,
-                environment={"DEBIAN_FRONTEND": "noninteractive"},
-            )
-        # A stale mirror of something else must not stop us when the packages themselves could be had.
-        if outcome.status != 0:
-            raise UnsupportedMachineError(
-                f"apt-get could not install {', '.join(names)} ({outcome.reason}); do so and run this again."
-            )
+    with progress.step("machine", f"installing {', '.join(packages)}") as report:
+        # An index that cannot be refreshed is no reason to stop while the packages themselves can be had.
+        _apt_get(["update", "-q"], paths, report)
+        names = with_companions(packages, _apt_knows)
+        outcome = _apt_get(["install", "-q", "-y", "--no-install-recommends", *names], paths, report)
+    if outcome.status != 0:
+        raise UnsupportedMachineError(
+            f"apt-get could not install {', '.join(names)} ({outcome.reason}); do so and run this again."
+        )
+
+
+def with_companions(packages: list[str], known: Callable[[str], bool]) -> list[str]:
+    """Return the packages with those that they only recommend and that are needed all the same."""
+    # Newer Debian splits Docker's client off; debootstrap wants Debian's own keys, on Ubuntu too.
+    companions = {"docker.io": "docker-cli", "debootstrap": "debian-archive-keyring"}
+    more = [companions[name] for name in packages if name in companions and known(companions[name])]
+    return [*packages, *more]
+
+
+def _apt_get(arguments: list[str], paths: Paths, report: Callable[[str], None]) -> process.Outcome:
+    return process.stream(
+        ["apt-get", "-o", "DPkg::Lock::Timeout=120", *arguments],
+        log=paths.logs / f"apt-{arguments[0]}.log",
+        report=report,
+        environment={"DEBIAN_FRONTEND": "noninteractive"},
+    )
 
 
 def _apt_knows(package: str) -> bool:
@@ -155,24 +162,42 @@ def start(machine: Machine, paths: Paths, progress: Progress) -> None:
     with progress.step("docker", "starting the daemon"):
         if machine.boots_with_systemd:
             process.capture(["systemctl", "start", "docker"], timeout_seconds=START_SECONDS)
-            _await_engine(paths, None)
-            return
-        log = paths.engine / "dockerd.log"
-        daemon = process.spawn(list(DAEMON), log=log, cwd=Path("/"))
-        record = paths.engine / "daemon.json"
-        record.write_text(json.dumps(dataclasses.asdict(daemon)) + "\n", encoding="utf-8")
-        _await_engine(paths, daemon)
+            refusal = _await_engine(None)
+        else:
+            refusal = _start_daemon(DAEMON, paths)
+            if refusal is not None and "driver not supported" in refusal:
+                progress.line(
+                    "docker", "no overlay file system here; Docker is left to choose a slower storage"
+                )
+                refusal = _start_daemon(DAEMON[:1], paths)
+    if refusal is not None:
+        raise UnsupportedMachineError(
+            f"The Docker daemon was started and does not answer: {refusal} (its log is in {paths.engine})."
+        )
 
 
-def _await_engine(paths: Paths, daemon: process.Identity | None) -> None:
+def _start_daemon(argv: Sequence[str], paths: Paths) -> str | None:
+    """Start the daemon as a process of its own; return None when it answers, else why not."""
+    log = paths.engine / "dockerd.log"
+    daemon = process.spawn(argv, log=log, cwd=Path("/"))
+    record = paths.engine / "daemon.json"
+    record.write_text(json.dumps(dataclasses.asdict(daemon)) + "\n", encoding="utf-8")
+    refusal = _await_engine(daemon)
+    return (
+        refusal
+        if refusal is None or process.alive(daemon)
+        else process.last_line(log, "failed to start daemon")
+    )
+
+
+def _await_engine(daemon: process.Identity | None) -> str | None:
+    """Wait until the engine answers; return None then, or why it does not when it ended or took too long."""
     deadline = time.monotonic() + START_SECONDS
     while (refusal := engine_refusal()) is not None:
-        if daemon is not None and not process.alive(daemon):
-            refusal = f"it ended at once; {paths.engine / 'dockerd.log'} says why"
-            deadline = 0.0
-        if time.monotonic() > deadline:
-            raise UnsupportedMachineError(f"The Docker daemon was started and does not answer ({refusal}).")
+        if time.monotonic() > deadline or (daemon is not None and not process.alive(daemon)):
+            break
         time.sleep(0.3)
+    return refusal
 
 
 def stop_engine(paths: Paths) -> bool:

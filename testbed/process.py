@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from testbed.errors import TestbedError
+
 TAIL_LINES = 20
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _children: set[subprocess.Popen[bytes]] = set()
 _children_lock = threading.Lock()
+_abandoned = threading.Event()
 
 
 class Outcome(NamedTuple):
@@ -111,6 +114,8 @@ def stream(
 def _tracked(
     argv: Sequence[str], environment: Mapping[str, str] | None, feeds_stdin: bool, stderr: int
 ) -> Iterator[subprocess.Popen[bytes]]:
+    if _abandoned.is_set():
+        raise TestbedError(f"{argv[0]} was not started, because something else failed before.")
     child = subprocess.Popen(
         list(argv),
         stdin=subprocess.PIPE if feeds_stdin else subprocess.DEVNULL,
@@ -133,6 +138,17 @@ def terminate_children() -> None:
     with _children_lock:
         for child in _children:
             child.terminate()
+
+
+@contextlib.contextmanager
+def abandoned() -> Iterator[None]:
+    """End what other threads wait for, and keep them from starting more while the context lasts."""
+    _abandoned.set()
+    terminate_children()
+    try:
+        yield
+    finally:
+        _abandoned.clear()
 
 
 def spawn(
@@ -191,3 +207,12 @@ def _reap(pid: int) -> None:
     """Collect the exit status in case the process is our own child."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
+
+
+def last_line(log: Path, containing: str = "") -> str:
+    """Return the last line of a log that says something, and holds ``containing``."""
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
+    return next(
+        (line.strip() for line in reversed(lines) if line.strip() and containing in line),
+        "it does not say why",
+    )

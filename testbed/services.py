@@ -94,14 +94,10 @@ def await_healthy(service: Service, running: Identity, log: Path) -> None:
         ended = not process.alive(running)
         if ended or time.monotonic() > deadline:
             how = "ended at once" if ended else f"does not answer at {service.health_url}"
-            raise TestbedError(f"The service {service.name} {how}: {last_line(log)} (all of it is in {log}).")
+            raise TestbedError(
+                f"The service {service.name} {how}: {process.last_line(log)} (all of it is in {log})."
+            )
         time.sleep(POLL_SECONDS)
-
-
-def last_line(log: Path) -> str:
-    """Return the last line of a log that says something."""
-    lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
 
 
 def orphans(service: Service, known: Identity | None, proc: Path = Path("/proc")) -> list[Identity]:

@@ -119,7 +119,7 @@ class State:
     def from_json(cls, data: dict[str, Any]) -> State:
         """Return the state from plain data."""
         services = {name: Identity(**value) for name, value in data["services"].items()}
-        return cls(services, dict(data["sources"]), dict(data["hosts"]))
+        return cls(services, dict(data.get("sources", {})), dict(data["hosts"]))
 
 
 def state_path(paths: Paths, world: World) -> Path:

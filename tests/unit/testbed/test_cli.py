@@ -6,6 +6,7 @@ import http.server
 import io
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from testbed import cli, docker_engine, job, process
+from testbed.caches import side_by_side
 from testbed.docker_engine import Machine, check_machine, check_may_start, read_os_release
 from testbed.errors import TestbedError, UnsupportedMachineError
 from testbed.paths import Paths
@@ -54,6 +56,12 @@ def test_with_leave_root_on_debian_may_start(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("testbed.docker_engine.shutil.which", lambda program: f"/usr/bin/{program}")
     check_may_start(DEBIAN, "docker: not found")
     check_may_start(with_(os_release={"ID": "linuxmint", "ID_LIKE": "ubuntu debian"}), "docker: not found")
+
+
+def test_what_debian_only_recommends_comes_along_where_it_exists() -> None:
+    wanted = ["docker.io", "iptables"]
+    assert docker_engine.with_companions(wanted, lambda _name: False) == wanted
+    assert docker_engine.with_companions(wanted, lambda name: name == "docker-cli") == [*wanted, "docker-cli"]
 
 
 def test_leave_is_given_by_the_environment() -> None:
@@ -146,6 +154,27 @@ def test_a_missing_program_and_a_slow_one_are_told_apart() -> None:
     assert process.capture(["no-such-program-here"]).status == 127
     slow = process.capture(["sleep", "60"], timeout_seconds=0.1)
     assert (slow.status, slow.reason) == (124, "sleep: no end after 0.1 s")
+
+
+def test_when_one_part_fails_the_others_end_at_once() -> None:
+    started = threading.Event()
+    after: list[process.Outcome] = []
+
+    def slow() -> None:
+        started.set()
+        process.capture(["sleep", "60"])
+        after.append(process.capture(["true"]))
+
+    def failing() -> None:
+        started.wait(10)
+        raise TestbedError("It broke.")
+
+    begun = time.monotonic()
+    with pytest.raises(TestbedError, match="It broke"):
+        side_by_side([slow, failing])
+    assert time.monotonic() - begun < 10
+    assert after == [], "a program was started after the failure"
+    assert process.capture(["true"]).status == 0
 
 
 def test_a_stream_reports_each_line_and_keeps_them(tmp_path: Path) -> None:
