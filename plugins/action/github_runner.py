@@ -35,7 +35,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         """Return the module's result, completed by what GitHub says afterwards."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _, options = self.validate_argument_spec(argument_spec=RUNNER_SPEC)
+        options = self.validate_argument_spec(argument_spec=RUNNER_SPEC)[1]
         try:
             result.update(self._converge(options, task_vars or {}))
         except CiError as error:

@@ -83,7 +83,7 @@ options:
         type: dict
         default: {}
       path:
-        description: Search path of every job, written to C(.path).
+        description: Search path of every job, written to C(.path); the usual system directories when empty.
         type: list
         elements: str
         default: []

@@ -14,7 +14,9 @@ from ansible_collections.coldvox.ci.plugins.module_utils.runner.labels import sa
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Step
 
 Found = Mapping[str, RegisteredRunner]
-_POLL_SECONDS = 2.0
+# A runner needs a second or two; after that, asking more often would only cost requests.
+_FIRST_POLL_SECONDS = 0.5
+_POLL_SECONDS = 4.0
 
 
 class Settlement:
@@ -71,7 +73,7 @@ class Settlement:
         return dataclasses.replace(runner, labels=labels, custom_labels=tuple(wanted))
 
     def _wait_online(self, names: Sequence[str]) -> Found:
-        deadline = self._now() + self._timeout_seconds
+        deadline, pause = self._now() + self._timeout_seconds, _FIRST_POLL_SECONDS
         while True:
             found = self._runners.find(names)
             late = [
@@ -85,4 +87,5 @@ class Settlement:
                     f"{self._timeout_seconds:g} s; see 'journalctl -u coldvox-runner@{late[0]}' on the host.",
                     failed_instances=late,
                 )
-            self._sleep(_POLL_SECONDS)
+            self._sleep(pause)
+            pause = min(2 * pause, _POLL_SECONDS)

@@ -22,7 +22,7 @@ class Patience:
 
     sleep: Callable[[float], None]
     now: Callable[[], float]
-    attempts: int = 5
+    attempts: int = 4
     total_seconds: float = 90.0
 
 

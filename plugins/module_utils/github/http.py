@@ -22,7 +22,7 @@ class Transport(Protocol):
     """Sends one request and returns whatever the server answers; raises UnreachableError when it does not."""
 
     def __call__(
-        self, method: str, url: str, headers: Mapping[str, str], body: Optional[bytes]
+        self, method: str, url: str, headers: Mapping[str, str], body: Optional[bytes], /
     ) -> Answer: ...
 
 

@@ -107,7 +107,7 @@ def configure(
             )
         agent_id, agent_name = read_agent(layout)
         if result.status != 0 or agent_id is None or agent_name.lower() != registration.name.lower():
-            said = _tail(result.stderr + "\n" + result.stdout, token)
+            said = _tail(result.stdout + "\n" + result.stderr, token)
             raise CiError(
                 f"Runner '{registration.name}' could not be registered with {registration.url}: config.sh "
                 f"ended with status {result.status} ({said}); what was there before is back in place."

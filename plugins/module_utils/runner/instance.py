@@ -15,7 +15,7 @@ from .. import systemd
 from ..errors import CiError
 from ..file_state import Entry, as_wanted, look
 from ..process import Run
-from .account import account_of, as_account, clean_environment
+from .account import SAFE_PATH, account_of, as_account, clean_environment
 from .configure import configure, read_agent
 from .environment import env_text, path_text
 from .layout import Layout, instance_directories
@@ -91,7 +91,7 @@ def target_of(options: dict[str, object], *, url: str, layout: Layout, tree: str
         user=str(data["user"]),
         labels=tuple(labels) if isinstance(labels, (list, tuple)) else (),
         environment=env_text(environment if isinstance(environment, dict) else {}),
-        path=path_text(path if isinstance(path, list) else []),
+        path=path_text(path) if isinstance(path, list) and path else SAFE_PATH,
         tree=tree,
         tree_id=tree_id,
     )

@@ -148,7 +148,7 @@ def _environment(
     """Return the job environment, the more specific over the more general; cargo's registry cache is the
     instance's own.
     """
-    merged: dict[str, object] = {"CARGO_HOME": f"{layout.home}/.cargo"}
+    merged: dict[str, object] = {"CARGO_HOME": f"{layout.home}/.cargo", "LANG": "C.UTF-8"}
     merged.update(limits.job_environment if limits else {})
     merged.update(defaults.environment or {})
     merged.update(limits.environment if limits else {})

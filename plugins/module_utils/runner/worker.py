@@ -39,8 +39,8 @@ def is_worker(process: Process, root: str, unit: str) -> bool:
 
 def has_worker(root: str, unit: str, proc: str = "/proc") -> bool:
     """Return whether a job of the instance runs now."""
-    real = os.path.realpath(root)
-    return any(is_worker(process, place, unit) for process in processes(proc) for place in {root, real})
+    places = (root, os.path.realpath(root))
+    return any(is_worker(process, place, unit) for process in processes(proc) for place in places)
 
 
 def processes(proc: str = "/proc") -> Iterator[Process]:

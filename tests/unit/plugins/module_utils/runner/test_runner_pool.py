@@ -31,7 +31,11 @@ def test_a_short_entry_becomes_complete() -> None:
             "work_dir": "_work",
             "ephemeral": False,
             "state": "present",
-            "environment": {"CARGO_HOME": "/srv/r/one/_home/.cargo", "CARGO_BUILD_JOBS": "6"},
+            "environment": {
+                "CARGO_HOME": "/srv/r/one/_home/.cargo",
+                "LANG": "C.UTF-8",
+                "CARGO_BUILD_JOBS": "6",
+            },
             "path": ["/srv/r/one/_home/.cargo/bin", "/usr/bin"],
         }
     ]
@@ -71,6 +75,7 @@ def test_the_more_specific_environment_wins() -> None:
     (instance,) = resolve(one, environment=environment)["instances"]
     assert instance["environment"] == {
         "CARGO_HOME": "/srv/r/one/_home/.cargo",
+        "LANG": "C.UTF-8",
         "CARGO_BUILD_JOBS": "3",
         "X": "class",
         "Y": "instance",

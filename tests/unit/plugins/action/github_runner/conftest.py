@@ -1,0 +1,44 @@
+"""GitHub within this process, and a host beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.errors import TestbedError
+from testbed.github.api import operations
+from testbed.github.client import AdminClient
+from testbed.github.description import prepare
+from testbed.github.server import Running, emulator
+from testbed.paths import testbed_paths
+from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
+
+
+@pytest.fixture(scope="session")
+def description() -> Path:
+    try:
+        return prepare(testbed_paths().cache, operations())
+    except TestbedError as error:
+        pytest.fail(f"The emulator cannot be judged without GitHub's own description. {error}")
+
+
+@pytest.fixture
+def github(description: Path) -> Iterator[Running]:
+    with emulator(description) as running:
+        yield running
+
+
+@pytest.fixture
+def admin(github: Running) -> AdminClient:
+    return AdminClient(github.url)
+
+
+@pytest.fixture
+def host(github: Running) -> Iterator[RunnerHost]:
+    host = RunnerHost(f"{github.url}/Coldaine/ColdVox")
+    try:
+        yield host
+    finally:
+        host.close()

@@ -1,0 +1,182 @@
+"""A host for runner tests without systemd as PID 1: a ``systemctl`` of our own, everything else is real."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Optional
+
+import ansible_collections.coldvox.ci.plugins as collection_plugins
+
+CHECKOUT = Path(__file__).resolve().parents[5]
+COLLECTIONS = Path(next(iter(collection_plugins.__path__))).parents[3]
+TREE = CHECKOUT / "testbed" / "runner" / "tree"
+TOKEN = "sandbox-admin-token"
+# Runs each unit's run.sh as a process group, as the account of its drop-in, and keeps what it did in a log.
+SYSTEMCTL = """#!{python}
+import os, pathlib, signal, subprocess, sys, time
+home = pathlib.Path({home!r})
+words = [word for word in sys.argv[1:] if not word.startswith("-")]
+verb, units = words[0], words[1:]
+with open(home / "log", "a") as log:
+    log.write(" ".join(words) + "\\n") if verb != "show" else None
+def pid(unit):
+    try:
+        found = int((home / (unit + ".pid")).read_text())
+        state = pathlib.Path("/proc/%d/stat" % found).read_text().rpartition(")")[2].split()[0]
+        return 0 if state == "Z" else found
+    except (OSError, ValueError):
+        return 0
+for unit in units:
+    name = unit.partition("@")[2].rpartition(".")[0]
+    root = home.parent / "base" / name
+    if verb == "show":
+        on = (home / (unit + ".enabled")).exists()
+        print("Id=%s" % unit)
+        print("ActiveState=%s" % ("active" if pid(unit) else "inactive"))
+        print("SubState=x")
+        print("UnitFileState=%s" % ("enabled" if on else "disabled"))
+        print("NeedDaemonReload=no\\n")
+    elif verb == "enable":
+        (home / (unit + ".enabled")).touch()
+    elif verb == "disable":
+        (home / (unit + ".enabled")).unlink(missing_ok=True)
+    elif verb == "start" and not pid(unit):
+        if (home / "broken").exists():
+            sys.exit("Job for %s failed." % unit)
+        user = {user!r}
+        become = ["setpriv", "--reuid=" + user, "--regid={gid}", "--init-groups", "--"]
+        become = become if os.geteuid() == 0 else []
+        started = subprocess.Popen(
+            [*become, str(root / "run.sh")], cwd=root, start_new_session=True, stdin=subprocess.DEVNULL,
+            stdout=open(home / (unit + ".out"), "a"), stderr=subprocess.STDOUT,
+            env={{"PATH": "/usr/bin:/bin", "HOME": str(root / "_home"), "RUNNER_MANUALLY_TRAP_SIG": "1"}},
+        )
+        (home / (unit + ".pid")).write_text(str(started.pid))
+    elif verb == "stop" and pid(unit):
+        os.kill(pid(unit), signal.SIGTERM)
+        for _ in range(100):
+            if not pid(unit):
+                break
+            time.sleep(0.1)
+        else:
+            os.killpg(pid(unit), signal.SIGKILL)
+"""
+
+
+class RunnerHost:
+    """Directories, a stand-in systemctl and a store tree; ``converge`` runs the module as a user does."""
+
+    def __init__(self, url: str) -> None:
+        # Not pytest's directory: the account of the runners has to reach it.
+        self.root = Path(tempfile.mkdtemp(prefix="coldvox-runner-"))
+        self.root.chmod(0o755)
+        self.url = url
+        #: More variables for the controller.
+        self.environment: dict[str, str] = {}
+        self.user = "nobody" if os.geteuid() == 0 else getpass.getuser()
+        self.base = self.root / "base"
+        self.units = self.root / "units"
+        self.systemctl = self.root / "systemctl"
+        for place in (self.base, self.units, self.systemctl, self.root / "bin"):
+            place.mkdir()
+        self.archive = self.publish("ab" * 32)
+        program = self.root / "bin" / "systemctl"
+        text = SYSTEMCTL.format(
+            python=sys.executable,
+            home=str(self.systemctl),
+            user=self.user,
+            gid=pwd.getpwnam(self.user).pw_gid,
+        )
+        program.write_text(text)
+        program.chmod(0o755)
+        (self.root / "ansible.cfg").write_text("[defaults]\n")
+        (self.units / "coldvox-runner@.service").write_text("[Service]\n")
+
+    def publish(self, digest: str, version: Optional[str] = None) -> Path:
+        """Put the stand-in runner into the store, as the version asked for."""
+        target = self.root / "trees" / digest
+        shutil.copytree(TREE, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        if version:
+            (target / "bin" / "standin" / "VERSION").write_text(version + "\n")
+        return target
+
+    def close(self) -> None:
+        """Stop all runners and remove everything."""
+        for name in self.pids():
+            subprocess.run(
+                [str(self.root / "bin" / "systemctl"), "stop", f"coldvox-runner@{name}.service"], check=True
+            )
+        shutil.rmtree(self.root)
+
+    def converge(self, *instances: dict[str, Any], verbose: bool = False, **options: Any) -> dict[str, Any]:
+        """Run the action plugin by ansible on this machine; return its result, all output as ``_output``."""
+        check = bool(options.pop("check", False))
+        arguments = {
+            "url": self.url,
+            "token": TOKEN,
+            "archive": str(self.archive),
+            "base_dir": str(self.base),
+            "unit_dir": str(self.units),
+            "instances": [{"user": self.user, **instance} for instance in instances],
+            "online_timeout_seconds": 20,
+            **options,
+        }
+        environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE", "COLDVOX"))},
+            "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
+            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_CONFIG": str(self.root / "ansible.cfg"),
+            "ANSIBLE_HOME": str(self.root / "ansible"),
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
+        environment.update(self.environment)
+        command = [
+            str(Path(sys.executable).parent / "ansible"),
+            "localhost",
+            "-m",
+            "coldvox.ci.github_runner",
+        ]
+        flags = [*(["--check", "--diff"] if check else []), *(["-vvv"] if verbose else [])]
+        interpreter = ["-e", f"ansible_python_interpreter={sys.executable}"]
+        done = subprocess.run(
+            [*command, *flags, *interpreter, "-a", json.dumps(arguments)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        _head, _arrow, body = done.stdout.rpartition("localhost | ")[2].partition(" => ")
+        assert body, done.stdout + done.stderr
+        result: dict[str, Any] = json.JSONDecoder().raw_decode(body)[0]
+        result["_output"] = done.stdout + done.stderr
+        result["failed"] = done.returncode != 0
+        return result
+
+    def pids(self) -> dict[str, int]:
+        """Return the main process of every unit that was started, by instance."""
+        return {
+            path.name.partition("@")[2].removesuffix(".service.pid"): int(path.read_text())
+            for path in self.systemctl.glob("*.pid")
+        }
+
+    def log(self) -> list[str]:
+        """Return what systemctl was asked to change since the last time."""
+        path = self.systemctl / "log"
+        lines = path.read_text().splitlines() if path.exists() else []
+        path.write_text("")
+        return lines
+
+    def file(self, instance: str, name: str) -> Path:
+        return self.base / instance / name

@@ -1,0 +1,302 @@
+"""The pool end to end: real ansible and module, the emulator, the stand-in runner's config.sh and run.sh."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+
+from testbed.github.client import AdminClient
+from tests.unit.plugins.action.github_runner.runner_host import TOKEN, RunnerHost
+
+ONE: dict[str, Any] = {
+    "name": "one",
+    "labels": ["Fast", "self-hosted"],
+    "environment": {"A": "1"},
+    "path": ["/usr/bin"],
+}
+TWO: dict[str, Any] = {"name": "two", "labels": ["slow"]}
+
+
+def calls(admin: AdminClient, since: int = 0) -> list[str]:
+    """Return what the controller and the runners asked of the REST API."""
+    return [f"{entry['method']} {entry['path'].removeprefix('/api/v3')}" for entry in admin.audit()[since:]]
+
+
+def minted(admin: AdminClient) -> int:
+    return sum("registration-token" in call for call in calls(admin))
+
+
+def outcomes(result: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["outcome"] for one in result["runners"]}
+
+
+def test_a_pool_is_registered_once_and_then_left_alone(host: RunnerHost, admin: AdminClient) -> None:
+    predicted = host.converge(ONE, TWO, check=True)
+    assert outcomes(predicted) == {"one": "registered", "two": "registered"}
+    assert predicted["changed"]
+    assert minted(admin) == 0
+    assert list(host.base.iterdir()) == []
+
+    made = host.converge(ONE, TWO)
+    assert made["changed"], made
+    assert outcomes(made) == {"one": "registered", "two": "registered"}
+    assert minted(admin) == 1, "one token is enough for the whole pool"
+    one = made["runners"][0]
+    assert {label.lower() for label in one["labels"]} == {"self-hosted", "linux", "x64", "fast"}
+    assert (one["status"], one["unit"]) == ("online", "coldvox-runner@one.service")
+    assert one["version"] == "2.336.0"
+    assert host.log() == [
+        f"{verb} coldvox-runner@{name}.service" for name in ("one", "two") for verb in ("enable", "start")
+    ]
+
+    before = len(admin.audit())
+    again = host.converge(ONE, TWO)
+    assert not again["changed"], again
+    assert outcomes(again) == {"one": "unchanged", "two": "unchanged"}
+    own = [call for call in calls(admin, before) if "/actions/runners" in call]
+    assert own == ["GET /repos/Coldaine/ColdVox/actions/runners"]
+    assert host.log() == []
+
+
+def test_what_lies_on_the_host(host: RunnerHost) -> None:
+    host.converge(ONE)
+    root = host.base / "one"
+    assert stat.S_IMODE(root.stat().st_mode) == 0o1770
+    assert host.file("one", ".env").read_text() == "A=1\n"
+    assert host.file("one", ".path").read_text() == "/usr/bin"
+    assert os.path.samefile(host.file("one", "bin/Runner.Listener"), host.archive / "bin/Runner.Listener")
+    assert host.file("one", ".env").stat().st_uid == os.geteuid()
+    assert host.file("one", ".runner").owner() == host.user
+    record = json.loads(host.file("one", ".coldvox/tree.json").read_text())
+    assert record == {"tree": "ab" * 32, "version": "2.336.0"}
+
+
+def test_no_secret_reaches_host_or_output(host: RunnerHost) -> None:
+    made = host.converge(ONE, verbose=True)
+    assert outcomes(made) == {"one": "registered"}
+    assert TOKEN not in made["_output"].replace(json.dumps(TOKEN), "")
+    for path in host.base.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert TOKEN.encode() not in path.read_bytes(), path
+
+
+def test_labels_change_without_a_restart(host: RunnerHost, admin: AdminClient) -> None:
+    host.converge(ONE)
+    pids = host.pids()
+    host.log()
+    relabelled = host.converge({**ONE, "labels": ["new"]})
+    assert outcomes(relabelled) == {"one": "relabelled"}
+    assert sorted(relabelled["runners"][0]["labels"]) == ["Linux", "X64", "new", "self-hosted"]
+    assert host.pids() == pids
+    assert host.log() == []
+    assert minted(admin) == 1
+    assert outcomes(host.converge({**ONE, "labels": ["NEW"]})) == {"one": "unchanged"}
+
+
+@pytest.fixture
+def job(host: RunnerHost) -> Any:
+    """A process that looks like the instance's running job."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(instance: str) -> subprocess.Popen[bytes]:
+        program = host.file(instance, "bin/Runner.Worker")
+        code = "import time; print(flush=True); time.sleep(300)"
+        process = subprocess.Popen(
+            [str(program), "-c", code], executable=sys.executable, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_change_waits_for_the_job(host: RunnerHost, job: Any) -> None:
+    host.converge(ONE, TWO)
+    pids = host.pids()
+    running = job("one")
+    changed = [{**ONE, "environment": {"A": "2"}}, {**TWO, "environment": {"B": "2"}}]
+    refused = host.converge(*changed, drain_timeout_seconds=1)
+    assert refused["failed"]
+    assert "'one' still runs a job after 1 s" in refused["msg"]
+    assert refused["failed_instances"] == ["one"]
+    assert running.poll() is None, "the job lives"
+    assert host.pids()["one"] == pids["one"], "its listener too"
+    assert host.pids()["two"] != pids["two"], "the other instance was not held up"
+    running.kill()
+    running.wait()
+    assert outcomes(host.converge(*changed)) == {"one": "updated", "two": "unchanged"}
+    assert host.pids()["one"] != pids["one"]
+
+
+def test_a_changed_unit_restarts(host: RunnerHost) -> None:
+    host.converge(ONE)
+    host.log()
+    folder = host.units / "coldvox-runner@.service.d"
+    folder.mkdir()
+    (folder / "50-hardening.conf").write_text("[Service]\nPrivateTmp=yes\n")
+    updated = host.converge(ONE)
+    assert outcomes(updated) == {"one": "updated"}
+    assert host.log() == ["stop coldvox-runner@one.service", "start coldvox-runner@one.service"]
+    assert outcomes(host.converge(ONE)) == {"one": "unchanged"}
+
+
+def test_a_new_version_is_swapped_in(host: RunnerHost, admin: AdminClient) -> None:
+    host.converge(ONE)
+    host.archive = host.publish("cd" * 32, "2.400.0")
+    assert outcomes(host.converge(ONE)) == {"one": "updated"}
+    record = json.loads(host.file("one", ".coldvox/tree.json").read_text())
+    assert record == {"tree": "cd" * 32, "version": "2.400.0"}
+    assert minted(admin) == 1
+
+
+def test_a_dead_listener_is_started_again(host: RunnerHost) -> None:
+    host.converge(ONE)
+    os.killpg(host.pids()["one"], 9)
+    assert outcomes(host.converge(ONE)) == {"one": "updated"}
+
+
+def test_a_registration_deleted_at_github_is_made_again(host: RunnerHost, admin: AdminClient) -> None:
+    made = host.converge(ONE)
+
+    number = made["runners"][0]["id"]
+    url = f"{host.url.rpartition('/Coldaine')[0]}/api/v3/repos/Coldaine/ColdVox/actions/runners/{number}"
+    request = Request(url, method="DELETE", headers={"Authorization": f"Bearer {TOKEN}"})
+    with build_opener(ProxyHandler({})).open(request) as response:
+        assert response.status == 204
+    again = host.converge(ONE)
+    assert outcomes(again) == {"one": "registered"}
+    assert again["runners"][0]["id"] != number
+    assert minted(admin) == 2
+
+
+def test_a_new_registration_replaces_the_old_one(host: RunnerHost) -> None:
+    host.converge(ONE)
+    replaced = host.converge({**ONE, "work_dir": "_elsewhere"})
+    assert outcomes(replaced) == {"one": "replaced"}
+    assert replaced["runners"][0]["status"] == "online"
+    assert outcomes(host.converge({**ONE, "work_dir": "_elsewhere"})) == {"one": "unchanged"}
+
+
+def test_a_failed_registration_leaves_the_old_one_at_work(host: RunnerHost) -> None:
+    host.converge(ONE)
+    runner = host.file("one", ".runner").read_bytes()
+    failed = host.converge({**ONE, "group": "no such group"})
+    assert failed["failed"]
+    assert "'one' could not be registered" in failed["msg"]
+    assert "no such group" in failed["msg"]
+    assert host.file("one", ".runner").read_bytes() == runner
+    assert Path(f"/proc/{host.pids()['one']}").exists()
+    assert outcomes(host.converge(ONE)) in ({"one": "replaced"}, {"one": "unchanged"})
+
+
+def test_rest_and_return(host: RunnerHost) -> None:
+    host.converge(ONE, TWO)
+    host.log()
+    rested = host.converge({**ONE, "state": "drained"}, TWO)
+    assert outcomes(rested) == {"one": "drained", "two": "unchanged"}
+    assert sorted(rested["runners"][0]["labels"]) == ["Linux", "X64", "self-hosted"]
+    assert host.log() == ["stop coldvox-runner@one.service", "disable coldvox-runner@one.service"]
+    assert outcomes(host.converge({**ONE, "state": "drained"}, TWO)) == {
+        "one": "unchanged",
+        "two": "unchanged",
+    }
+    back = host.converge(ONE, TWO)
+    assert outcomes(back) == {"one": "updated", "two": "unchanged"}
+    assert "Fast" in back["runners"][0]["labels"]
+    assert back["runners"][0]["status"] == "online"
+
+
+def test_removal_leaves_nothing_and_can_be_repeated(host: RunnerHost, admin: AdminClient) -> None:
+    host.converge(ONE, TWO)
+    drop_in = host.units / "coldvox-runner@one.service.d"
+    drop_in.mkdir()
+    predicted = host.converge(ONE, TWO, state="absent", check=True)
+    assert outcomes(predicted) == {"one": "removed", "two": "removed"}
+    assert host.file("one", ".runner").exists()
+    removed = host.converge(ONE, TWO, state="absent")
+    assert outcomes(removed) == {"one": "removed", "two": "removed"}
+    assert list(host.base.iterdir()) == []
+    assert not drop_in.exists()
+    assert [one["id"] for one in removed["runners"]] == [None, None]
+    again = host.converge(ONE, TWO, state="absent")
+    assert not again["changed"]
+    assert minted(admin) == 1
+
+
+def test_removal_when_the_host_side_is_gone(host: RunnerHost) -> None:
+    host.converge(ONE)
+    subprocess.run([str(host.root / "bin/systemctl"), "stop", "coldvox-runner@one.service"], check=True)
+    (host.systemctl / "coldvox-runner@one.service.enabled").unlink()
+    subprocess.run(["rm", "-rf", str(host.base / "one")], check=True)
+    removed = host.converge(ONE, state="absent")
+    assert removed["runners"][0]["steps"] == ["delete_registration"], removed
+    assert not host.converge(ONE, state="absent")["changed"]
+
+
+def test_an_online_runner_of_another_host_keeps_its_name(host: RunnerHost) -> None:
+    host.converge(ONE)
+    other = RunnerHost(host.url)
+    try:
+        refused = other.converge(ONE)
+        assert refused["failed"]
+        assert "'one' is taken" in refused["msg"]
+        assert list(other.base.iterdir()) == []
+        assert not other.converge(ONE, state="absent")["changed"], "nor is it removed from there"
+        taken = other.converge(ONE, replace="always")
+        assert outcomes(taken) == {"one": "replaced"}
+    finally:
+        other.close()
+
+
+def test_a_wrong_token_stops_before_the_host(host: RunnerHost) -> None:
+    refused = host.converge(ONE, token="wrong")
+    assert refused["failed"]
+    assert "HTTP 401" in refused["msg"]
+    assert "repository Coldaine/ColdVox" in refused["msg"]
+    assert list(host.base.iterdir()) == []
+
+
+def test_the_token_may_come_from_the_environment(host: RunnerHost) -> None:
+    assert "COLDVOX_GITHUB_TOKEN" in host.converge(ONE, token="", check=True)["msg"]
+    host.environment = {"COLDVOX_GITHUB_TOKEN": TOKEN}
+    assert outcomes(host.converge(ONE, token="", check=True)) == {"one": "registered"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"url": ""}, "url is missing"),
+        ({"archive": ""}, "archive is missing"),
+        ({"instances": [{"name": "a b"}]}, "'a b' cannot be used"),
+        (
+            {"instances": [{"name": "a", "environment": {"ACTIONS_RUNNER_CONCURRENT_JOBS": 3}}]},
+            "no such setting",
+        ),
+        ({"instances": [{"name": "a", "user": "ci-nobody-there"}]}, "'ci-nobody-there' does not exist"),
+        ({"api_url": "http://127.0.0.1:9/api/v3", "request_timeout_seconds": 1}, "could not be reached"),
+    ],
+)
+def test_mistakes_are_one_sentence(host: RunnerHost, options: dict[str, Any], words: str) -> None:
+    refused = host.converge(ONE, **options)
+    assert refused["failed"]
+    assert words in refused["msg"], refused["msg"]
+    assert "Traceback" not in refused["_output"]
+    assert list(host.base.iterdir()) == []
+
+
+def test_trouble_at_github_is_sat_out(host: RunnerHost, admin: AdminClient) -> None:
+    admin.set_faults({"path_regex": "/actions/runners$", "status": 502, "times": 1})
+    assert outcomes(host.converge(ONE, check=True)) == {"one": "registered"}
