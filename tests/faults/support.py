@@ -33,9 +33,9 @@ def noise(size: int, seed: str = "noise") -> bytes:
 class Page:
     """What the server says for one path, and how it misbehaves while doing so.
 
-    ``faults`` are used up one per request: a status to answer with, or ``break:N`` (close after N body bytes),
-    ``stall:N`` (say nothing more after N bytes), ``reset:N`` (TCP reset after N bytes). ``etag`` None sends none;
-    ``ranges`` False ignores Range; ``rate`` is in bytes per second.
+    ``faults`` are used up one per request: a status to answer with, or ``break:N`` (close after N body
+    bytes), ``stall:N`` (say nothing more after N bytes), ``reset:N`` (TCP reset after N bytes). ``etag`` None
+    sends none; ``ranges`` False ignores Range; ``rate`` is in bytes per second.
     """
 
     body: bytes
@@ -69,7 +69,7 @@ class FaultServer:
                     return
                 server._answer(self, page)
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, *_what: Any) -> None:
                 return
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -101,7 +101,7 @@ def url_problem(url: str) -> str:
 
 
 def public_url(url: str) -> str:
-    """Return ``url`` fit for messages and records: without user, password and query, which may hold secrets."""
+    """Return ``url`` fit for messages and records: without user, password and query, which may be secret."""
     bare, mark, _query = url.partition("?")
     return _USER.sub("://…@", bare, count=1) + ("?…" if mark else "")
 

@@ -116,7 +116,7 @@ def open_url(url: str, offset: int, origin: Origin, timeout_seconds: float) -> O
 
 
 def _status_error(error: urllib.error.HTTPError) -> FetchError:
-    # The reason is the server's own text (urllib's, of several lines, for a loop): one printable line of it will do.
+    # The server's own text, or for a loop urllib's of several lines: one printable line of it will do.
     reason = " ".join(str(error.reason).split())[:120].encode("ascii", "replace").decode()
     return FetchError(
         f"the server answered {error.code} {reason}",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -14,6 +15,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
 from ansible_collections.coldvox.ci.plugins.module_utils.store import locking, receipt
 from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Report, Store
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
+
 from tests.faults.support import FaultServer, install, model_zip, noise, settings, sha256, tar_of, wanted
 
 MODEL = model_zip()
@@ -34,7 +36,7 @@ def snapshot(root: Path) -> dict[str, Any]:
 
 
 def consistent(root: Path) -> bool:
-    """Tell whether the generated files agree with refs and trees, as ``sha256sum`` and a reader would see it."""
+    """Tell whether the generated files agree with refs and trees, as ``sha256sum`` sees it."""
     refs = {p.stem: json.loads(p.read_text()) for p in (root / "refs").glob("*.json")}
     listed = json.loads((root / "version-manifest.json").read_text())["artifacts"]
     assert {name: ref["sha256"] for name, ref in refs.items()} == {k: v["sha256"] for k, v in listed.items()}
@@ -406,10 +408,8 @@ def test_progress_can_be_read_and_is_gone_at_the_end(server: FaultServer, root: 
     seen: list[dict[str, Any]] = []
     while thread.is_alive():
         for path in (root / "progress").glob("*.json") if root.exists() else ():
-            try:
+            with contextlib.suppress(FileNotFoundError):  # replaced or removed between listing and reading
                 seen.append(json.loads(path.read_text()))
-            except FileNotFoundError:
-                continue
         thread.join(0.02)
     downloads = [item for item in seen if item["phase"] == "download"]
     assert downloads[-1]["bytes_total"] == len(MODEL)

@@ -112,9 +112,10 @@ def test_limits_hold() -> None:
     with pytest.raises(CiError, match="max_unpacked_bytes=10000"):
         outline().add("a", FILE, 10_001)
     plan = outline()
+    for number in range(5):
+        plan.add(f"f{number}", FILE)
     with pytest.raises(CiError, match="max_entries=5"):
-        for number in range(6):
-            plan.add(f"f{number}", FILE)
+        plan.add("f5", FILE)
     big = Outline(Limits(2**40, 3, 5), archive_bytes=2**26)
     big.add("a", FILE, 3 * 2**26)
     with pytest.raises(CiError, match="max_ratio=3"):

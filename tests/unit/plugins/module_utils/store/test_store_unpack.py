@@ -13,6 +13,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limi
 from ansible_collections.coldvox.ci.plugins.module_utils.store.staging import Staging
 from ansible_collections.coldvox.ci.plugins.module_utils.store.tree import file_sha256, scan
 from ansible_collections.coldvox.ci.plugins.module_utils.store.unpack import unpack
+
 from tests.faults.support import LIMITS, noise, sha256, tar_of, tar_special, zip_of
 
 FILES = {"top/a": b"hello\n", "top/sub/big": noise(3_000_000), "top/sub/empty": b""}
@@ -131,9 +132,10 @@ def test_an_evil_tar_is_refused_and_reaches_nothing(tmp_path: Path, case: str) -
 def evil_zips() -> dict[str, bytes]:
     link = stat.S_IFLNK | 0o777
     duplicate = io.BytesIO()
-    with zipfile.ZipFile(duplicate, "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+    with zipfile.ZipFile(duplicate, "w") as archive:
         archive.writestr("a", b"1")
-        archive.writestr("a", b"2")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a", b"2")
     return {
         "parent": zip_of({"../evil": b"x"}),
         "absolute": zip_of({"/tmp/evil-coldvox": b"x"}),
