@@ -69,25 +69,38 @@ def ensure_base(choice: BaseChoice, machine: Machine, paths: Paths, progress: Pr
     """Return the name of a base image that the engine has, after fetching or making it if need be."""
     if choice.way != "registry" and docker_cli.image_exists(choice.tag):
         return choice.tag
-    if choice.way != "debootstrap":
-        if docker_cli.image_exists(REGISTRY_IMAGE) or pull(REGISTRY_IMAGE, choice.way, paths, progress):
-            return REGISTRY_IMAGE
-        if choice.way == "registry":
-            raise UnsupportedMachineError(
-                f"COLDVOX_TESTBED_BASE=registry, and {REGISTRY_IMAGE} could not be pulled; "
-                "COLDVOX_TESTBED_BASE=debootstrap makes the image from a Debian mirror instead."
-            )
+    if choice.way == "registry":
+        ensure_pulled(REGISTRY_IMAGE, paths, progress)
+        return REGISTRY_IMAGE
+    if choice.way == "auto" and (
+        docker_cli.image_exists(REGISTRY_IMAGE) or pull_if_reachable(paths, progress)
+    ):
+        return REGISTRY_IMAGE
     make_base(choice, machine, paths, progress)
     return choice.tag
 
 
-def pull(image: str, way: str, paths: Paths, progress: Progress) -> bool:
-    """Try to pull ``image`` and tell whether that worked; ``auto`` gives up where no registry answers."""
-    if way == "auto" and not registry_answers():
+def ensure_pulled(image: str, paths: Paths, progress: Progress) -> None:
+    """Have the engine hold ``image`` of a registry, or raise."""
+    if not docker_cli.image_exists(image) and not pull(image, paths, progress):
+        raise UnsupportedMachineError(
+            f"COLDVOX_TESTBED_BASE=registry, and {image} could not be pulled; without that setting the testbed "
+            "makes its images from a Debian mirror."
+        )
+
+
+def pull_if_reachable(paths: Paths, progress: Progress) -> bool:
+    """Pull the base image where a registry answers at all, and tell whether that worked."""
+    if not registry_answers():
         progress.line(
             "images", "no container registry is reachable; the base image comes from a Debian mirror"
         )
         return False
+    return pull(REGISTRY_IMAGE, paths, progress)
+
+
+def pull(image: str, paths: Paths, progress: Progress) -> bool:
+    """Try to pull ``image`` and tell whether that worked."""
     with progress.step("images", f"pulling {image}") as report:
         argv = ["timeout", f"{PULL_SECONDS:.0f}", "docker", "pull", image]
         outcome = stream(argv, log=paths.logs / "pull.log", report=report)

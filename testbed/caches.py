@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 from testbed import prepare, process
-from testbed.base_image import base_choice
+from testbed.base_image import base_choice, ensure_pulled
 from testbed.docker_engine import Machine
-from testbed.images import ensure_base_and_recipes, ensure_image
+from testbed.images import FEDORA_IMAGE, ensure_base_and_recipes, ensure_image, fedora_recipe
 from testbed.paths import Paths
 from testbed.progress import Progress
 from testbed.rpm_catalogue import load_catalogue
@@ -43,10 +43,14 @@ def ensure_caches(machine: Machine, paths: Paths, model_mib: int, progress: Prog
 def ensure_images(machine: Machine, paths: Paths, progress: Progress, images: Images) -> None:
     """Build the host images and the RPM repository that goes with them."""
     catalogue = load_catalogue()
-    recipes = ensure_base_and_recipes(base_choice(), machine, catalogue, paths, progress)
-    for recipe in recipes.values():
+    choice = base_choice()
+    recipes = ensure_base_and_recipes(choice, machine, catalogue, paths, progress)
+    if choice.way == "registry":
+        ensure_pulled(FEDORA_IMAGE, paths, progress)
+        recipes["nobara-host"] = fedora_recipe()
+    for name, recipe in recipes.items():
         ensure_image(recipe, paths, progress)
-        images.tags[recipe.name] = recipe.tag
+        images.tags[name] = recipe.tag
     ensure_repository(catalogue, recipes["rpm-tools"], paths, progress)
 
 

@@ -27,6 +27,13 @@ APT_SETTINGS = (
     "Acquire::http::Proxy",
     "Acquire::https::Proxy",
 )
+FEDORA_IMAGE = "fedora:42"
+#: What the laptop on a real Fedora takes from the images on Debian.
+SHARED_WITH_FEDORA = (
+    "host-base/files/etc/sudoers.d/admin",
+    "host-base/files/etc/ssh/sshd_config.d/testbed.conf",
+    "nobara-host/files/usr/lib/os-release",
+)
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -71,6 +78,13 @@ def recipes(base: str, catalogue: Catalogue, apt_settings: str) -> dict[str, Rec
     debian = Recipe("debian-host", host_base.tag)
     tools = Recipe("rpm-tools", host_base.tag)
     return {recipe.name: recipe for recipe in (host_base, tools, nobara, debian)}
+
+
+def fedora_recipe() -> Recipe:
+    """Return the recipe of the laptop on a real Fedora."""
+    shared = (Path(name) for name in SHARED_WITH_FEDORA)
+    extra = {str(Path(*path.parts[1:])): (IMAGES_DIR / path).read_text(encoding="utf-8") for path in shared}
+    return Recipe("fedora-host", FEDORA_IMAGE, extra=extra)
 
 
 def ensure_image(recipe: Recipe, paths: Paths, progress: Progress) -> None:

@@ -114,16 +114,17 @@ def stream(
 def _tracked(
     argv: Sequence[str], environment: Mapping[str, str] | None, feeds_stdin: bool, stderr: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    if _abandoned.is_set():
-        raise TestbedError(f"{argv[0]} was not started, because something else failed before.")
-    child = subprocess.Popen(
-        list(argv),
-        stdin=subprocess.PIPE if feeds_stdin else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        env=None if environment is None else {**os.environ, **environment},
-    )
+    # Under the lock as a whole, so that no program slips in between the decision to end all and the ending.
     with _children_lock:
+        if _abandoned.is_set():
+            raise TestbedError(f"{argv[0]} was not started, because something else failed before.")
+        child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.PIPE if feeds_stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=None if environment is None else {**os.environ, **environment},
+        )
         _children.add(child)
     try:
         with child:

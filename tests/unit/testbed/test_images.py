@@ -12,7 +12,7 @@ import pytest
 from testbed.base_image import BaseChoice, base_choice
 from testbed.docker_cli import build_reason
 from testbed.errors import TestbedError
-from testbed.images import IMAGES_DIR, Recipe, recipes, select_apt_settings
+from testbed.images import IMAGES_DIR, Recipe, fedora_recipe, recipes, select_apt_settings
 from testbed.rpm_catalogue import load_catalogue
 
 
@@ -54,6 +54,13 @@ def test_every_recipe_has_its_dockerfile_and_builds_on_one_before_it() -> None:
         assert (recipe.context / "Dockerfile").is_file()
         assert recipe.base in built
         built.add(recipe.tag)
+
+
+def test_the_laptop_on_fedora_shares_login_and_name_with_the_other() -> None:
+    recipe = fedora_recipe()
+    assert (recipe.context / "Dockerfile").is_file()
+    assert "ID=nobara" in recipe.extra["files/usr/lib/os-release"]
+    assert "NOPASSWD" in recipe.extra["files/etc/sudoers.d/admin"]
 
 
 def test_a_change_below_changes_everything_above() -> None:
