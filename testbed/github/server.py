@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,6 +37,11 @@ class Server(ThreadingHTTPServer):
         super().__init__(address, Handler)
         self.emulator = emulator
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Report defects; a caller that hung up is none, for listeners are killed here on purpose."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # typeshed knows sockets only
+
     @property
     def url(self) -> str:
         host, port = self.server_address[:2]
@@ -61,6 +67,10 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self._write(Answer(413, {"message": "Request body is too large."}))
         body = self.rfile.read(int(length))
+        if len(body) < int(length):
+            # The caller hung up half-way: what it did not finish saying must not be done.
+            self.close_connection = True
+            return None
         # A caller that reaches the server by another name is answered with addresses it can reach.
         base_url = f"http://{self.headers.get('Host') or self.server.url.split('://')[1]}"
         headers = {name.lower(): value for name, value in self.headers.items()}

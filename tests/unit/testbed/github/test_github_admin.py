@@ -3,13 +3,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Rest
+from rest_client import REPOSITORY, Rest
 
 from testbed.errors import TestbedError
 from testbed.github.client import AdminClient
@@ -111,10 +112,20 @@ def _serve(description: Path, port: int) -> subprocess.Popen[str]:
     )
 
 
+def _hang_up(url: str) -> None:
+    """Reset a connection in the middle of a request, as a killed listener does."""
+    host, port = url.split("//")[1].split(":")
+    with socket.create_connection((host, int(port))) as caller:
+        caller.sendall(b"POST /_testbed/reset HTTP/1.1\r\nContent-Length: 10\r\n\r\nx")
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 def test_the_command_serves_until_it_is_told_to_stop(description: Path) -> None:
     with _serve(description, 0) as child:
         assert child.stdout is not None
         url = child.stdout.readline().split()[-1]
+        assert AdminClient(url).health()["status"] == "ok"
+        _hang_up(url)
         assert AdminClient(url).health()["status"] == "ok"
         child.send_signal(signal.SIGTERM)
         assert child.wait(10) == 0

@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 import pytest
-from conftest import ORGANIZATION, REPOSITORY, Rest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from rest_client import ORGANIZATION, REPOSITORY, Rest
 
 APP, INSTALLATION = 4711, 99
 TOKENS = f"/app/installations/{INSTALLATION}/access_tokens"

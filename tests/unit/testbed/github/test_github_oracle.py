@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ORGANIZATION, REPOSITORY, Rest
+from rest_client import ORGANIZATION, REPOSITORY, Rest
 
 from testbed.github.api import OPERATIONS, operations
 from testbed.github.rest import runners

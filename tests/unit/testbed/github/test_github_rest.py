@@ -4,7 +4,7 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
-from conftest import ORGANIZATION, REPOSITORY, Rest
+from rest_client import ORGANIZATION, REPOSITORY, Rest
 
 from testbed.github.downloads import FILENAME, MIRROR_PATH, mirrored
 from testbed.github.seed import ADMIN_TOKEN

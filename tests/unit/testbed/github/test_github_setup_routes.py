@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import ORGANIZATION, REPOSITORY, Reply, Rest
+from rest_client import ORGANIZATION, REPOSITORY, Reply, Rest
 
 from testbed.github.registration import new_key
 

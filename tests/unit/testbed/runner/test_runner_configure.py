@@ -7,7 +7,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import REPOSITORY, Runner
+from packed_runner import REPOSITORY, Runner
 
 EXPIRED = "Response status code does not indicate success: 404 (Not Found)."
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY, Done, Runner, end, wait_until
+from packed_runner import REPOSITORY, Done, Runner, end, wait_until
 
 
 def _queue(runner: Runner, script: str, *labels: str) -> int:
