@@ -137,11 +137,13 @@ class Flock:
         flags = os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | flags, self._mode)
-        except (PermissionError, OSError) as error:
+        except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise _explained(self.path, error) from error
             try:
                 fd = os.open(self.path, os.O_RDONLY | flags)
+            except FileNotFoundError:
+                raise _explained(self.path, error) from error
             except OSError as again:
                 raise _explained(self.path, again) from again
             return fd

@@ -262,7 +262,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Rep
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE
 from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
 
-ARTIFACT_OPTIONS = {
+ARTIFACT_OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "url": {"type": "list", "elements": "str"},
     "sha256": {"type": "str"},
@@ -274,7 +274,7 @@ ARTIFACT_OPTIONS = {
     "kind": {"type": "str", "choices": list(KINDS), "default": "other"},
     "pinned": {"type": "bool", "default": False},
 }
-ARGUMENTS = {
+ARGUMENTS: dict[str, dict[str, Any]] = {
     "store": {"type": "path", "default": DEFAULT_STORE},
     "artifacts": {"type": "list", "elements": "dict", "required": True, "options": ARTIFACT_OPTIONS},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

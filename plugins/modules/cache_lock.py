@@ -136,13 +136,14 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.clock import boot
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE, Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.store.leases import LeaseFile, Waited, now
 
-ARGUMENTS = {
+ARGUMENTS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["acquired", "released"], "default": "acquired"},
     "owner": {"type": "str"},
     "ttl_seconds": {"type": "int", "default": 300},
     "timeout_seconds": {"type": "int", "default": 300},
-    "token": {"type": "int"},
+    # A fencing number, no secret.
+    "token": {"type": "int", "no_log": False},
     "store": {"type": "path", "default": DEFAULT_STORE},
 }
 

@@ -183,14 +183,15 @@ class Store:
         first = group[0]
         with self._guard(lambda locks: locks.reading(first.sha256)):
             condition = self._records.condition(first.sha256, self._settings.full)
-            others = self._others(first.sha256, names)
+            if plan.has_other_shape(first, condition):
+                plan.check_shape(first, self._others(first.sha256, names))
             observed = [self._observe(artifact, condition) for artifact in group]
-            fetch = plan.needs_tree(first, condition, others)
+            fetch = plan.needs_tree(first, condition)
             if fetch and not may_fetch:
                 return None
             fetched = None
             if fetch and not self._settings.predict:
-                fetched, condition = self._fetch_once(first, condition, others)
+                fetched, condition = self._fetch_once(first, condition)
                 fetch = fetched is not None
             elif condition.receipt and not self._settings.predict:
                 self._records.renew_boot(condition.receipt)
@@ -212,9 +213,7 @@ class Store:
             if ref.sha256 == sha256 and ref.name not in names
         )
 
-    def _fetch_once(
-        self, artifact: Artifact, condition: Condition, others: tuple[str, ...]
-    ) -> tuple[Optional[Fetched], Condition]:
+    def _fetch_once(self, artifact: Artifact, condition: Condition) -> tuple[Optional[Fetched], Condition]:
         """Fetch under the download lock, unless somebody else did so while we waited for it."""
         from .fetch import (
             Fetcher,
@@ -226,7 +225,7 @@ class Store:
         with self._guard(lambda locks: locks.downloading(artifact.sha256, artifact.name, patience)):
             # Somebody may have fetched or repaired it while we waited; what only a full look found needs one.
             now = self._records.condition(artifact.sha256, settings.full and bool(condition.damage))
-            if not plan.needs_tree(artifact, now, others):
+            if not plan.needs_tree(artifact, now):
                 return None, now
             if now.damage:
                 discard_tree(self._layout, self._records, artifact.sha256)

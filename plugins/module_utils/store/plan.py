@@ -4,6 +4,7 @@ it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
@@ -30,24 +31,27 @@ class Observed(NamedTuple):
     links_right: bool
 
 
-def needs_tree(artifact: Artifact, condition: Condition, other_names: tuple[str, ...]) -> bool:
-    """Return whether the tree has to be fetched.
+def has_other_shape(artifact: Artifact, condition: Condition) -> bool:
+    """Return whether the tree is there, unpacked in another way than ``artifact`` wants."""
+    return condition.receipt is not None and condition.receipt.shape != artifact.shape
+
+
+def needs_tree(artifact: Artifact, condition: Condition) -> bool:
+    """Return whether the tree has to be fetched."""
+    return condition.receipt is None or has_other_shape(artifact, condition)
+
+
+def check_shape(artifact: Artifact, other_names: Sequence[str]) -> None:
+    """Raise CiError when others rely on the shape of a tree that ``artifact`` wants in another.
 
     ``other_names`` are the installed names that share the digest and are not being changed in this call.
-    Raises CiError when the tree is there in a shape that ``artifact`` does not want and others rely on.
     """
-    receipt = condition.receipt
-    if receipt is None:
-        return True
-    if receipt.shape == artifact.shape:
-        return False
     if other_names:
         raise CiError(
             f"artifact {artifact.name}: the same content is installed as {', '.join(other_names)} with "
             "another format, strip_components or executable; let all of them agree.",
             artifact=artifact.name,
         )
-    return True
 
 
 def outcome(artifact: Artifact, observed: Observed, fetch: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import Optional
@@ -105,9 +106,9 @@ class Records:
     def touch(self, sha256: str) -> None:
         """Note that ``sha256`` is in use; at most every five minutes, so that readers cost no disk writes."""
         path = self._layout.last_used(sha256)
-        try:
-            if time.time() - os.stat(path).st_mtime < _TOUCH_EVERY_SECONDS:
-                return
-            os.utime(path)
-        except FileNotFoundError:
-            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644))
+        # A store that is read-only at the moment can be used all the same.
+        with contextlib.suppress(OSError):
+            if not os.path.exists(path):
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644))
+            elif time.time() - os.stat(path).st_mtime >= _TOUCH_EVERY_SECONDS:
+                os.utime(path)

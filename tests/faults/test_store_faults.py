@@ -1,0 +1,394 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from tests.faults.support import FaultServer, fault_server, noise, sha256, tar_of, zip_of
+
+WORKER = Path(__file__).with_name("worker.py")
+FILES = {f"top/d{number % 5}/f{number}": noise(20_000, str(number)) for number in range(30)}
+FILES["top/big"] = noise(1_500_000, "big")
+MODEL = zip_of(FILES)
+DIGEST = sha256(MODEL)
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with fault_server() as running:
+        running.serve("/m.zip", MODEL)
+        yield running
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def item(server: FaultServer, **more: Any) -> dict[str, Any]:
+    return {
+        "name": "m",
+        "kind": "model",
+        "url": server.url + "/m.zip",
+        "sha256": DIGEST,
+        "strip_components": 1,
+        **more,
+    }
+
+
+def start(root: Path, *artifacts: dict[str, Any], **how: Any) -> subprocess.Popen[str]:
+    prepare = how.pop("preexec_fn", None)
+    settings = {"timeout_seconds": 5, **how}
+    told = {"paths": sys.path, "root": str(root), "artifacts": artifacts, "settings": settings}
+    return subprocess.Popen(
+        [sys.executable, str(WORKER), json.dumps(told)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=prepare,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+    output, errors = process.communicate(timeout=120)
+    assert "Traceback" not in errors, errors
+    answer: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return answer
+
+
+def whole(tree: Path) -> bool:
+    """Tell whether ``tree`` is exactly what the archive holds, by reading it."""
+    found = {str(p.relative_to(tree)): p.read_bytes() for p in tree.rglob("*") if p.is_file()}
+    return found == {name.removeprefix("top/"): data for name, data in FILES.items()}
+
+
+class Reader(threading.Thread):
+    """Looks at the model all the time, as a job would, and counts what it saw; ``bad`` must stay empty."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(daemon=True)
+        self._root = root
+        self.stopped = threading.Event()
+        self.looks = self.hits = 0
+        self.bad: list[str] = []
+
+    def run(self) -> None:
+        while not self.stopped.wait(0.002):
+            self.looks += 1
+            try:
+                directory = os.open(self._root / "models" / "m", os.O_RDONLY | os.O_DIRECTORY)
+            except OSError:
+                continue
+            try:
+                # Through one descriptor, as a program that has opened its model.
+                names = {
+                    name for _path, _dirs, files in os.walk(f"/proc/self/fd/{directory}") for name in files
+                }
+                if names != {name.rpartition("/")[2] for name in FILES}:
+                    self.bad.append(f"saw {len(names)} of {len(FILES)} files")
+                self.hits += 1
+            finally:
+                os.close(directory)
+
+
+def test_sigkill_at_any_moment(server: FaultServer, root: Path, runs: int, survived: list[bool]) -> None:
+    """After each kill nobody saw half a model, and the next call converges; every tenth time from scratch."""
+    server.pages["/m.zip"].rate = 40_000_000
+    begun = time.monotonic()
+    assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
+    # Import and interpreter are before "ready"; from there on any moment is as good as any other.
+    usual = max(0.1, time.monotonic() - begun)
+    shutil.rmtree(root)
+    reader = Reader(root)
+    reader.start()
+    chance = random.Random(20251120)
+    for number in range(runs):
+        process = start(root, item(server))
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(chance.uniform(0, usual * 0.7))
+        process.kill()
+        process.communicate()
+        visible = list((root / "trees").glob("*")) if root.exists() else []
+        partial = [tree for tree in visible if not whole(tree)]
+        converged = True
+        if number % 3 == 0:
+            answer = finish(start(root, item(server)))
+            converged = answer["outcomes"][0] in ("fetched", "linked", "hit")
+            leftovers = os.listdir(root / "staging") + os.listdir(root / "trash")
+            converged = converged and whole(root / "models" / "m") and not leftovers
+            subprocess.run(["sha256sum", "--quiet", "-c", "checksums.txt"], cwd=root, check=True)
+            reader.stopped.set()
+            reader.join()
+            assert not reader.bad
+            shutil.rmtree(root)
+            reader = Reader(root)
+            reader.start()
+        survived.append(not partial and converged)
+    reader.stopped.set()
+    assert not reader.bad
+    assert all(survived)
+
+
+def test_sigkill_during_a_repair(server: FaultServer, root: Path, runs: int, survived: list[bool]) -> None:
+    finish(start(root, item(server)))
+    chance = random.Random(20251121)
+    for _number in range(max(10, runs // 4)):
+        (root / "trees" / DIGEST / "big").write_bytes(b"damaged")
+        process = start(root, item(server))
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(chance.uniform(0, 0.3))
+        process.kill()
+        process.communicate()
+        finish(start(root, item(server)))
+        survived.append(whole(root / "models" / "m"))
+    assert all(survived)
+
+
+def test_eight_processes_and_one_download(server: FaultServer, root: Path, survived: list[bool]) -> None:
+    for _round in range(3):
+        server.requests.clear()
+        server.pages["/m.zip"].rate = 3_000_000
+        processes = [start(root, item(server)) for _number in range(8)]
+        outcomes = sorted(finish(process)["outcomes"][0] for process in processes)
+        survived.append(server.count("/m.zip") == 1 and outcomes[0] == "fetched")
+        assert set(outcomes[1:]) <= {"hit", "linked"}
+        assert outcomes.count("fetched") == 1
+        assert whole(root / "models" / "m")
+        shutil.rmtree(root)
+    assert all(survived)
+
+
+def test_eight_processes_and_eight_artifacts(server: FaultServer, root: Path) -> None:
+    items = []
+    for number in range(8):
+        data = tar_of({"f": noise(300_000, str(number))})
+        url = server.serve(f"/{number}.tar.gz", data, rate=600_000)
+        items.append({"name": f"a{number}", "url": url, "sha256": sha256(data)})
+    processes = [start(root, one) for one in items]
+    assert [finish(process)["outcomes"] for process in processes] == [["fetched"]] * 8
+    assert finish(start(root, *items))["outcomes"] == ["hit"] * 8
+    listed = json.loads((root / "version-manifest.json").read_text())["artifacts"]
+    assert sorted(listed) == [one["name"] for one in items]
+    subprocess.run(["sha256sum", "--quiet", "-c", "checksums.txt"], cwd=root, check=True)
+
+
+def test_the_downloader_dies_and_a_waiter_goes_on(server: FaultServer, root: Path) -> None:
+    server.pages["/m.zip"].rate = 1_500_000
+    first = start(root, item(server))
+    while not server.requests:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    waiting = start(root, item(server))
+    time.sleep(0.5)
+    first.kill()
+    first.communicate()
+    answer = finish(waiting)
+    assert answer["outcomes"] == ["fetched"]
+    # It went on where the other had come to.
+    assert 0 < answer["received"] < len(MODEL)
+    assert whole(root / "models" / "m")
+
+
+def test_a_stopped_downloader_is_named_and_not_robbed(server: FaultServer, root: Path) -> None:
+    import signal
+
+    server.pages["/m.zip"].rate = 1_000_000
+    first = start(root, item(server))
+    while not list((root / "progress").glob("*.json")) if root.exists() else True:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        told = finish(start(root, item(server), timeout_seconds=0.2))["error"]
+        assert f"process {first.pid} on" in told
+        assert "(fetching m)" in told
+    finally:
+        first.send_signal(signal.SIGCONT)
+    assert finish(first)["outcomes"] == ["fetched"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB; making one needs root, and a container may forbid it."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0755", "tmpfs", str(place)],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def used_bytes(place: Path) -> int:
+    status = os.statvfs(place)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+@pytest.mark.parametrize("when", ["known before", "download", "unpack"])
+def test_a_full_disk(
+    server: FaultServer, small_disk: Path, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is published, the space comes back, and the next run with more space converges."""
+    data, more = {
+        "known before": (zip_of({"f": noise(6_000_000)}), {}),
+        "download": (zip_of({"f": noise(6_000_000)}), {"length": -1}),
+        "unpack": (tar_of({"f": noise(300_000), "zeros": bytes(40_000_000)}), {}),
+    }[when]
+    form = "tar" if when == "unpack" else "zip"
+    url = server.serve("/x", data, **more)
+    root = small_disk / "store"
+    wanted = {"name": "x", "url": url, "sha256": sha256(data), "format": form}
+    # The reserve that is kept free for others is larger than this disk.
+    spare = "ansible_collections.coldvox.ci.plugins.module_utils.store.download._SPARE_BYTES"
+    monkeypatch.setattr(spare, 0)
+    from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+    from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse
+
+    from tests.faults.support import install
+
+    with pytest.raises(CiError) as caught:
+        install(root, parse(wanted))
+    told = str(caught.value)
+    assert told.startswith("artifact x: ")
+    assert "no space" in told.lower()
+    assert "free space there" in told
+    assert os.listdir(root / "trees") == os.listdir(root / "staging") == os.listdir(root / "partial") == []
+    assert used_bytes(small_disk) < 200_000
+    small = zip_of({"f": noise(1000)})
+    server.serve("/x", small)
+    report = install(root, parse({**wanted, "sha256": sha256(small), "format": "zip"}))
+    assert report.results[0].outcome == "fetched"
+
+
+def test_a_file_system_that_turns_read_only(server: FaultServer, small_disk: Path) -> None:
+    root = small_disk / "store"
+    url = server.serve("/s", b"small\n")
+    small = {"name": "s", "url": url, "sha256": sha256(b"small\n")}
+
+    def limited(*artifacts: dict[str, Any]) -> dict[str, Any]:
+        return finish(start(root, *artifacts))
+
+    from ansible_collections.coldvox.ci.plugins.module_utils.store import download
+    from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse
+
+    from tests.faults.support import install
+
+    before, download._SPARE_BYTES = download._SPARE_BYTES, 0
+    try:
+        install(root, parse(small))
+    finally:
+        download._SPARE_BYTES = before
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    told = limited({**small, "name": "other", "url": url + "x", "sha256": sha256(b"else")})["error"]
+    assert "Read-only file system" in told
+    assert "\n" not in told
+    assert limited(small)["outcomes"] == ["hit"]
+    assert (root / "trees" / sha256(b"small\n") / "s").read_bytes() == b"small\n"
+
+
+def test_a_limit_on_file_sizes(server: FaultServer, root: Path) -> None:
+    """EFBIG in the middle of the download, as a quota would say EDQUOT."""
+    import signal
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    told = finish(start(root, item(server), preexec_fn=limit))["error"]
+    assert "File too large" in told
+    assert os.listdir(root / "trees") == os.listdir(root / "partial") == []
+    assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
+
+
+def test_a_hundred_thousand_tiny_files(server: FaultServer, root: Path) -> None:
+    count = int(os.environ.get("COLDVOX_FAULT_FILES", "20000"))
+    data = tar_of({f"d{number % 100}/f{number}": b"x" for number in range(count)})
+    wanted = {"name": "tiny", "url": server.serve("/t.tar.gz", data), "sha256": sha256(data)}
+    assert finish(start(root, wanted))["outcomes"] == ["fetched"]
+    assert finish(start(root, wanted))["outcomes"] == ["hit"]
+    tree = root / "trees" / sha256(data)
+    assert sum(len(files) for _path, _dirs, files in os.walk(tree)) == count
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a job's user")
+def test_a_job_cannot_alter_what_is_published(server: FaultServer, root: Path) -> None:
+    finish(start(root, item(server)))
+    for directory in (root.parent, *root.parent.parents[:2]):
+        directory.chmod(0o755)
+    model = root / "models" / "m"
+    attempts = [
+        ["sh", "-c", f"echo evil > {model}/big"],
+        ["sh", "-c", f"echo evil > {model}/new"],
+        ["rm", "-f", f"{model}/big"],
+        ["mv", str(root / "trees" / DIGEST), str(root / "trees" / "gone")],
+        ["chmod", "777", f"{model}/big"],
+        ["ln", "-sfn", "/tmp", str(model)],
+        ["sh", "-c", f"echo evil > {root}/checksums.txt"],
+        ["sh", "-c", f": > {root}/locks/{DIGEST}.mutate.lock"],
+        ["sh", "-c", f": < {root}/locks/{DIGEST}.download.lock"],
+    ]
+    for attempt in attempts:
+        done = subprocess.run(
+            attempt, user=65534, group=65534, extra_groups=[], capture_output=True, check=False
+        )
+        assert done.returncode != 0, attempt
+    readable = subprocess.run(
+        ["cat", f"{model}/big"], user=65534, group=65534, capture_output=True, check=True
+    )
+    assert hashlib.sha256(readable.stdout).hexdigest() == sha256(FILES["top/big"])
+
+
+def traced(root: Path, wanted: dict[str, Any], output: Path) -> Optional[list[str]]:
+    """Return the system calls of an installation that matter, None where they cannot be traced."""
+    if not shutil.which("strace"):
+        return None
+    told = {"paths": sys.path, "root": str(root), "artifacts": [wanted], "settings": {}}
+    calls = "fsync,fdatasync,syncfs,rename,renameat,renameat2,symlinkat,openat,mkdir"
+    done = subprocess.run(
+        [
+            *("strace", "-f", "-y", "-o", str(output), "-e", f"trace={calls}"),
+            *(sys.executable, str(WORKER), json.dumps(told)),
+        ],
+        capture_output=True,
+        check=False,
+    )
+    return output.read_text(errors="replace").splitlines() if done.returncode == 0 else None
+
+
+def position(lines: list[str], *words: str) -> int:
+    """Return the first line with all ``words``; the test fails when there is none."""
+    return next(number for number, line in enumerate(lines) if all(word in line for word in words))
+
+
+def test_the_order_of_system_calls(server: FaultServer, root: Path, tmp_path: Path) -> None:
+    """Content is on disk before the receipt, the receipt before the rename, and links come last."""
+    lines = traced(root, item(server), tmp_path / "trace")
+    if lines is None:
+        pytest.skip("system calls cannot be traced here")
+    synced = [number for number, line in enumerate(lines) if "fsync(" in line and "/staging/" in line]
+    files = [number for number in synced if "/big>" in lines[number] or "/d" in lines[number]]
+    receipt = position(lines, "rename", f"/receipts/{DIGEST}.json")
+    publish = position(lines, "rename", "/staging/", f"/trees/{DIGEST}")
+    parent = next(n for n, line in enumerate(lines) if n > publish and "fsync(" in line and "/trees>" in line)
+    ref = position(lines, "rename", "/refs/m.json")
+    link = position(lines, "rename", '"m"')
+    assert len(files) >= len(FILES)
+    assert max(synced) < receipt < publish < parent < ref < link
+    assert any("fsync(" in line and "/receipts>" in line for line in lines[receipt:publish])
