@@ -20,7 +20,7 @@ options:
     elements: dict
     required: true
   default:
-    description: The version that programs get. It must be listed.
+    description: The version that programs get, which the store keeps.
     type: str
     required: true
   prefix:
