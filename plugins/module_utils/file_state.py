@@ -84,14 +84,14 @@ def group_id(name: str) -> Optional[int]:
 
 
 @contextlib.contextmanager
-def parent(path: str, *, create: bool = False) -> Iterator[Optional[tuple[int, str]]]:
-    """Yield (descriptor of the parent directory, name in it), or None when the parent is missing."""
+def parent(path: str, *, create: bool = False) -> Iterator[tuple[Optional[int], str]]:
+    """Yield the descriptor of the parent directory, None when that is missing, and the name in it."""
     folder, name = os.path.split(path.rstrip("/"))
     if not name:
         raise PathError(f"The path '{path}' names no file; give a full path.")
     descriptor = open_directory(folder, create=create)
     if descriptor is None:
-        yield None
+        yield None, name
         return
     try:
         yield descriptor, name
@@ -101,10 +101,9 @@ def parent(path: str, *, create: bool = False) -> Iterator[Optional[tuple[int, s
 
 def look(path: str) -> Found:
     """Return what is at ``path`` without following a link there. A file's content is read whole."""
-    with parent(path) as place:
-        if place is None:
+    with parent(path) as (descriptor, name):
+        if descriptor is None:
             return MISSING
-        descriptor, name = place
         try:
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
         except FileNotFoundError:

@@ -181,10 +181,9 @@ def apply(change: Change) -> None:
 
 
 def _replace(entry: Entry, uid: int, gid: int) -> None:
-    with parent(entry.path, create=True) as place:
-        if place is None:
+    with parent(entry.path, create=True) as (descriptor, name):
+        if descriptor is None:
             raise _gone(entry.path)
-        descriptor, name = place
         fresh = f".coldvox-{uuid.uuid4().hex}"
         try:
             if entry.kind == "link":
@@ -222,10 +221,9 @@ def _keep_directory(entry: Entry, uid: int, gid: int) -> None:
 
 
 def _remove(path: str) -> None:
-    with parent(path) as place:
-        if place is None:
+    with parent(path) as (descriptor, name):
+        if descriptor is None:
             return
-        descriptor, name = place
         try:
             os.unlink(name, dir_fd=descriptor)
         except FileNotFoundError:
