@@ -72,9 +72,7 @@ def ensure_base(choice: BaseChoice, machine: Machine, paths: Paths, progress: Pr
     if choice.way == "registry":
         ensure_pulled(REGISTRY_IMAGE, paths, progress)
         return REGISTRY_IMAGE
-    if choice.way == "auto" and (
-        docker_cli.image_exists(REGISTRY_IMAGE) or pull_if_reachable(paths, progress)
-    ):
+    if choice.way == "auto" and pull_if_reachable(paths, progress):
         return REGISTRY_IMAGE
     make_base(choice, machine, paths, progress)
     return choice.tag
@@ -84,17 +82,17 @@ def ensure_pulled(image: str, paths: Paths, progress: Progress) -> None:
     """Have the engine hold ``image`` of a registry, or raise."""
     if not docker_cli.image_exists(image) and not pull(image, paths, progress):
         raise UnsupportedMachineError(
-            f"COLDVOX_TESTBED_BASE=registry, and {image} could not be pulled; without that setting the testbed "
-            "makes its images from a Debian mirror."
+            f"COLDVOX_TESTBED_BASE=registry, and {image} could not be pulled; without that setting the "
+            "testbed makes its images from a Debian mirror."
         )
 
 
 def pull_if_reachable(paths: Paths, progress: Progress) -> bool:
-    """Pull the base image where a registry answers at all, and tell whether that worked."""
+    """Have the engine hold the registry's base image if a registry answers; tell whether it does."""
+    if docker_cli.image_exists(REGISTRY_IMAGE):
+        return True
     if not registry_answers():
-        progress.line(
-            "images", "no container registry is reachable; the base image comes from a Debian mirror"
-        )
+        progress.line("images", "no registry is reachable; the base image comes from a Debian mirror")
         return False
     return pull(REGISTRY_IMAGE, paths, progress)
 

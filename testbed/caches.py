@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
 
-from testbed import prepare, process
+from testbed import prepare
 from testbed.base_image import base_choice, ensure_pulled
 from testbed.docker_engine import Machine
 from testbed.images import FEDORA_IMAGE, ensure_base_and_recipes, ensure_image, fedora_recipe
+from testbed.parallel import side_by_side
 from testbed.paths import Paths
 from testbed.progress import Progress
 from testbed.rpm_catalogue import load_catalogue
@@ -52,17 +52,3 @@ def ensure_images(machine: Machine, paths: Paths, progress: Progress, images: Im
         ensure_image(recipe, paths, progress)
         images.tags[name] = recipe.tag
     ensure_repository(catalogue, recipes["rpm-tools"], paths, progress)
-
-
-def side_by_side(work: Sequence[Callable[[], None]]) -> None:
-    """Do several things at once; when one fails or a person interrupts, the programs of all are ended."""
-    with ThreadPoolExecutor(len(work)) as pool:
-        futures: list[Future[None]] = [pool.submit(one) for one in work]
-        try:
-            finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in finished:
-                future.result()
-        except BaseException:
-            with process.abandoned():
-                wait(futures)
-            raise

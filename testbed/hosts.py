@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 from testbed import docker_cli
 from testbed.errors import TestbedError
+from testbed.parallel import side_by_side
 from testbed.paths import Paths
 from testbed.process import capture
 from testbed.progress import Progress
 from testbed.ssh import USER, Access, login
-from testbed.world import LABEL, ROOT_LABEL, Host, World
+from testbed.world import LABEL, MIRROR_PORT, ROOT_LABEL, Host, World
 
 BOOT_SECONDS = 90.0
 POLL_SECONDS = 0.2
@@ -99,19 +100,18 @@ def ensure_started(
 
 
 def await_all(world: World, hosts: tuple[Host, ...], access: Access, progress: Progress) -> None:
-    """Return once every host has booted and lets its administrator in."""
-    if not hosts:
-        return
+    """Return once every host has booted, lets its administrator in, and reaches the world's services."""
     names = ", ".join(host.name for host in hosts)
-    with progress.step("hosts", f"waiting for {names}") as report, ThreadPoolExecutor(len(hosts)) as pool:
-        for state in pool.map(lambda host: await_host(world, host, access), hosts):
-            report(state)
+    with progress.step("hosts", f"waiting for {names}"):
+        side_by_side([functools.partial(await_host, world, host, access, progress) for host in hosts])
 
 
-def await_host(world: World, host: Host, access: Access) -> str:
-    """Wait until systemd has started everything and SSH answers; return what to say about it."""
+def await_host(world: World, host: Host, access: Access, progress: Progress) -> None:
+    """Wait for one host; a service of its own that failed is told and is no obstacle."""
     deadline = time.monotonic() + BOOT_SECONDS
-    state = await_boot(world, host, deadline)
+    failed = await_boot(world, host, deadline)
+    if failed:
+        progress.line("hosts", f"{host.name} has booted, but these units failed: {', '.join(failed)}")
     while (answer := capture([*login(access, host), "true"], timeout_seconds=10)).status != 0:
         if time.monotonic() > deadline:
             raise TestbedError(
@@ -119,16 +119,29 @@ def await_host(world: World, host: Host, access: Access) -> str:
                 f"'docker logs {world.container(host.name)}' and 'journalctl -u ssh' on it may tell why."
             )
         time.sleep(POLL_SECONDS)
-    return f"{host.name} is {state}"
+    check_reach(world, host)
 
 
-def await_boot(world: World, host: Host, deadline: float) -> str:
-    """Wait until systemd says ``running``; a degraded system is an error that names its failed units."""
+def check_reach(world: World, host: Host) -> None:
+    """Raise unless the host reaches a service of its world: a firewall of this machine may be in between."""
+    connect = f"import socket; socket.create_connection(({world.gateway!r}, {MIRROR_PORT}), 5)"
+    tried = docker_cli.docker("exec", world.container(host.name), "python3", "-c", connect)
+    if tried.status != 0:
+        raise TestbedError(
+            f"{host.name} cannot reach the mirror at {world.mirror_url} ({tried.reason}); if this machine has "
+            f"a firewall, let it accept connections from the Docker network {world.network} ({world.subnet})."
+        )
+
+
+def await_boot(world: World, host: Host, deadline: float) -> list[str]:
+    """Wait until systemd has started what there is to start; return the units that failed."""
     name = world.container(host.name)
     while True:
         state = docker_cli.docker("exec", name, "systemctl", "is-system-running").stdout.strip()
-        if state in ("running", "degraded"):
-            return state if state == "running" else f"degraded ({failed_units(name)})"
+        if state == "running":
+            return []
+        if state == "degraded":
+            return failed_units(name)
         if time.monotonic() > deadline:
             raise TestbedError(
                 f"{host.name} has not booted after {BOOT_SECONDS:.0f} s (systemd says {state or 'nothing'}); "
@@ -137,14 +150,12 @@ def await_boot(world: World, host: Host, deadline: float) -> str:
         time.sleep(POLL_SECONDS)
 
 
-def failed_units(container: str) -> str:
+def failed_units(container: str) -> list[str]:
     """Return the names of the units that failed in a container."""
     listed = docker_cli.docker(
         "exec", container, "systemctl", "list-units", "--failed", "--plain", "--no-legend"
     )
-    return (
-        ", ".join(line.split()[0] for line in listed.stdout.splitlines() if line.strip()) or "no unit failed"
-    )
+    return [line.split()[0] for line in listed.stdout.splitlines() if line.strip()]
 
 
 def found_containers(world: World) -> list[dict[str, str]]:

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from testbed import cli, docker_engine, job, process
-from testbed.caches import side_by_side
 from testbed.docker_engine import Machine, check_machine, check_may_start, read_os_release
 from testbed.errors import TestbedError, UnsupportedMachineError
+from testbed.parallel import side_by_side
 from testbed.paths import Paths
 from testbed.progress import Progress
 from testbed.services import Service, await_healthy, orphans, world_services
