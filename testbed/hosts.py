@@ -128,8 +128,8 @@ def check_reach(world: World, host: Host) -> None:
     tried = docker_cli.docker("exec", world.container(host.name), "python3", "-c", connect)
     if tried.status != 0:
         raise TestbedError(
-            f"{host.name} cannot reach the mirror at {world.mirror_url} ({tried.reason}); if this machine has "
-            f"a firewall, let it accept connections from the Docker network {world.network} ({world.subnet})."
+            f"{host.name} cannot reach the mirror at {world.mirror_url} ({tried.reason}); if this machine "
+            f"has a firewall, let it accept connections from the Docker network {world.network} ({world.subnet})."
         )
 
 
