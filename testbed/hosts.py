@@ -129,7 +129,7 @@ def check_reach(world: World, host: Host) -> None:
     if tried.status != 0:
         raise TestbedError(
             f"{host.name} cannot reach the mirror at {world.mirror_url} ({tried.reason}); if this machine "
-            f"has a firewall, let it accept connections from the Docker network {world.network} ({world.subnet})."
+            f"has a firewall, let it accept what comes from {world.subnet} ({world.network})."
         )
 
 
