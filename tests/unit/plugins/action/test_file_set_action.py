@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import ansible_collections.coldvox
 import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[4]
 
 PLAYBOOK = """\
 - hosts: localhost
@@ -42,13 +43,12 @@ def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
     me = {"owner": str(os.geteuid()), "group": str(os.getegid())}
     listed = json.dumps([{**me, **one} for one in files])
     (root / "play.yml").write_text(PLAYBOOK.format(root=root, files=listed))
-    [namespace] = list(ansible_collections.coldvox.__path__)[:1]
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", "play.yml"],
         cwd=root,
         env={
             **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(Path(namespace).parents[1]),
+            "ANSIBLE_COLLECTIONS_PATH": str(root),
             "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
             "ANSIBLE_LOCALHOST_WARNING": "false",
         },
@@ -64,6 +64,8 @@ def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.fixture
 def templates(tmp_path: Path) -> Path:
+    (tmp_path / "ansible_collections" / "coldvox").mkdir(parents=True)
+    (tmp_path / "ansible_collections" / "coldvox" / "ci").symlink_to(CHECKOUT)
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates/a.j2").write_text(
         "{{ ansible_managed | comment }}\n"
