@@ -47,7 +47,7 @@ def check_label(label: str) -> None:
         )
     if "," in label or not label.isprintable():
         raise CiError(
-            f"Label '{label[:40]!r}' cannot be used: the runner splits labels at commas; give them as a list."
+            f"Label {label[:40]!r} cannot be used: the runner splits labels at commas; give them as a list."
         )
 
 
