@@ -77,7 +77,7 @@ def templates(tmp_path: Path) -> Path:
 
 
 def test_templates_are_rendered_like_the_template_module_does(templates: Path) -> None:
-    files = [
+    files: list[dict[str, Any]] = [
         {"path": f"{templates}/out/a", "template": "a.j2"},
         {"path": f"{templates}/out/b", "template": "a.j2", "vars": {"extra": "!"}},
         {"path": f"{templates}/out/c", "template": "b.j2"},
