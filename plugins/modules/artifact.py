@@ -68,6 +68,8 @@ options:
           - What the download is. V(tar) takes any compression that Python on the host can read.
           - V(auto) decides by the end of the first URL, V(.zip), V(.tar.gz) and the like; everything else
             is a single V(file).
+          - A single file is named as at the end of the first URL, or like the artifact when that is no
+            usable name.
         type: str
         choices: [auto, zip, tar, file]
         default: auto
