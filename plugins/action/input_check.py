@@ -4,41 +4,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible_collections.coldvox.ci.plugins.module_utils.inputs import unknown_inputs
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
+#: The options of one role's main entry point, as its argument specs declare them.
+Options = dict[str, dict[str, Any]]
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
-    """Compares the names of a host's variables with what the roles declare."""
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
+    """Compares a host's variables with what the roles declare."""
 
     _requires_connection = False
     _supports_check_mode = True
-    # The roles' specs do not change during a run; every host of the play looks at the same ones.
-    _declared: Optional[dict[str, set[str]]] = None
+    # The specs do not change during a run; every host of the play looks at the same ones.
+    _specs: Optional[dict[str, dict[str, Options]]] = None
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
-        """Fail with one sentence that names every unknown input, or return quietly."""
+        """Fail with one sentence for every mistake, or return quietly."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
-        unknown = unknown_inputs(task_vars or {}, self._inputs())
-        if unknown:
-            names = "; ".join(str(one) for one in unknown)
-            raise AnsibleActionFail(f"{names}; correct the name in the inventory or remove it.")
+        variables = task_vars or {}
+        declared = {
+            role: {name for o in entries.values() for name in o} for role, entries in self._read().items()
+        }
+        mistakes = [str(one) for one in unknown_inputs(variables, declared)]
+        if not mistakes:
+            mistakes = list(self._wrong_values(variables))
+        if mistakes:
+            raise AnsibleActionFail(
+                f"The inventory of {variables['inventory_hostname']} has a mistake: {'; '.join(mistakes)}. "
+                "Correct it there; nothing was changed."
+            )
         result["changed"] = False
         return result
 
-    def _inputs(self) -> dict[str, set[str]]:
-        """Return the declared inputs of every role of the collection, over all its entry points."""
-        if ActionModule._declared is None:
-            ActionModule._declared = {}
+    def _wrong_values(self, variables: Mapping[str, Any]) -> Iterator[str]:
+        """Say what is wrong with the values that are there; what is missing is for the role to say."""
+        for entries in self._read().values():
+            for name, option in entries.get("main", {}).items():
+                if name not in variables:
+                    continue
+                value = self._templar.template(variables[name])
+                spec = {name: {**option, "required": False}}
+                errors = ArgumentSpecValidator(spec).validate({name: value}).errors.errors
+                yield from (f"{name}: {problem}" for problem in _problems(errors))
+
+    def _read(self) -> dict[str, dict[str, Options]]:
+        """Return role, entry point and options of the whole collection."""
+        if ActionModule._specs is None:
+            specs = {}
             for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
-                specs = self._loader.load_from_file(str(path))["argument_specs"]
-                inputs = {str(name) for entry in specs.values() for name in entry.get("options") or {}}
-                ActionModule._declared[path.parents[1].name] = inputs
-        return ActionModule._declared
+                entries = self._loader.load_from_file(str(path))["argument_specs"]
+                specs[path.parents[1].name] = {
+                    name: entry.get("options") or {} for name, entry in entries.items()
+                }
+            ActionModule._specs = specs
+        return ActionModule._specs
+
+
+def _problems(errors: Sequence[Any]) -> list[str]:
+    """Return what the errors say, without the ones that another one quotes."""
+    texts = [
+        ("unknown key " if isinstance(error, UnsupportedError) else "") + str(error.msg).rstrip(".")
+        for error in errors
+    ]
+    return [text for text in texts if not any(text != other and text in other for other in texts)]

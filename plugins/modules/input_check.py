@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: input_check
-short_description: Find misspelt role inputs in the inventory
+short_description: Find mistakes in the roles' inputs before anything is changed
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
@@ -14,6 +14,8 @@ description:
     declare in their argument specs.
   - A variable that starts with the name of a role but is not one of its inputs is an error, told with
     the nearest declared name.
+  - A value of the wrong type, or with an unknown key, is an error too, told in one sentence before the
+    first role runs.
   - It runs on the controller alone; the host is not contacted.
 extends_documentation_fragment:
   - coldvox.ci.attributes
@@ -29,7 +31,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Refuse misspelt inputs before anything is changed
+- name: Refuse mistakes in the inventory before anything is changed
   coldvox.ci.input_check:
 """
 

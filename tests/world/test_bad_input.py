@@ -24,13 +24,17 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"vosk_models_modles": []},
         ["vosk_models_modles", "did you mean 'vosk_models_models'"],
     ),
-    "wrong type": ("github_runner", {"github_runner_instances": "laptop"}, ["github_runner_instances"]),
+    "wrong type": ("github_runner", {"github_runner_instances": "laptop"}, ["unable to convert to dict"]),
     "unknown key": (
         "vosk_models",
         {"vosk_models_models": [{**MODEL, "sha256": SHA256, "sha": "x"}]},
-        ["Unsupported", "sha"],
+        ["unknown key vosk_models_models.sha"],
     ),
-    "no checksum": ("vosk_models", {"vosk_models_models": [MODEL]}, ["sha256", "vosk_models_models"]),
+    "no checksum": (
+        "vosk_models",
+        {"vosk_models_models": [MODEL]},
+        ["vosk-model-mistake", "it has no sha256"],
+    ),
     "placeholder checksum": (
         "vosk_models",
         {"vosk_models_models": [{**MODEL, "sha256": "a1b2c3d4e5f6" * 5 + "a1b2"}]},
