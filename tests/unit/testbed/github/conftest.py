@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rest_client import Rest
 
 from testbed.errors import TestbedError
 from testbed.github.api import operations
 from testbed.github.description import prepare
 from testbed.github.server import Running, emulator
 from testbed.paths import testbed_paths
+from tests.unit.testbed.github.rest_client import Rest
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from rest_client import REPOSITORY, Rest
 
 from testbed.errors import TestbedError
 from testbed.github.client import AdminClient
+from tests.unit.testbed.github.rest_client import REPOSITORY, Rest
 
 RUNNERS = f"{REPOSITORY}/actions/runners"
 

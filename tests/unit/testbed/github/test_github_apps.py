@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from rest_client import ORGANIZATION, REPOSITORY, Rest
+
+from tests.unit.testbed.github.rest_client import ORGANIZATION, REPOSITORY, Rest
 
 APP, INSTALLATION = 4711, 99
 TOKENS = f"/app/installations/{INSTALLATION}/access_tokens"

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rest_client import ORGANIZATION, REPOSITORY, Rest
 
 from testbed.github.api import OPERATIONS, operations
 from testbed.github.rest import runners
 from testbed.github.rest.call import Router
 from testbed.github.server import Running, emulator
 from testbed.github.state import Runner
+from tests.unit.testbed.github.rest_client import ORGANIZATION, REPOSITORY, Rest
 
 JIT = {"name": "a", "runner_group_id": 1, "labels": ["self-hosted", "fast"]}
 VARIABLE = {"name": "COLOUR", "value": "blue"}

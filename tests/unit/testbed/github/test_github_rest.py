@@ -4,11 +4,11 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
-from rest_client import ORGANIZATION, REPOSITORY, Rest
 
 from testbed.github.downloads import FILENAME, MIRROR_PATH, mirrored
 from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.server import emulator
+from tests.unit.testbed.github.rest_client import ORGANIZATION, REPOSITORY, Rest
 
 RUNNERS = f"{REPOSITORY}/actions/runners"
 VARIABLES = f"{REPOSITORY}/actions/variables"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rest_client import ORGANIZATION, REPOSITORY, Reply, Rest
 
 from testbed.github.registration import new_key
+from tests.unit.testbed.github.rest_client import ORGANIZATION, REPOSITORY, Reply, Rest
 
 PUBLIC_KEY, _ = new_key()
 

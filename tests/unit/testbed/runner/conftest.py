@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from packed_runner import USER, Runner
 
 from testbed.errors import TestbedError
 from testbed.github.api import operations
@@ -21,6 +20,7 @@ from testbed.github.server import Running, emulator
 from testbed.paths import testbed_paths
 from testbed.runner.package import build
 from testbed.runner.tree.bin.standin import registration, rsa
+from tests.unit.testbed.runner.packed_runner import USER, Runner
 
 
 @pytest.fixture(scope="session")

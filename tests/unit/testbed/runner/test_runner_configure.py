@@ -7,7 +7,8 @@ import os
 import subprocess
 
 import pytest
-from packed_runner import REPOSITORY, Runner
+
+from tests.unit.testbed.runner.packed_runner import REPOSITORY, Runner
 
 EXPIRED = "Response status code does not indicate success: 404 (Not Found)."
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from packed_runner import REPOSITORY, Done, Runner, end, wait_until
+
+from tests.unit.testbed.runner.packed_runner import REPOSITORY, Done, Runner, end, wait_until
 
 
 def _queue(runner: Runner, script: str, *labels: str) -> int:
