@@ -40,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--hosts", type=int, default=0, metavar="N", help="start N further Debian hosts, runner-01…"
     )
-    up.add_argument("--fresh", action="store_true", help="make the hosts and services anew")
+    up.add_argument(
+        "--fresh", action="store_true", help="make the named hosts anew; without --host, the services too"
+    )
     down = commands.add_parser("down", parents=[world], help="stop and remove what up started")
     down.add_argument(
         "--engine", action="store_true", help="also end the Docker daemon if the testbed started it"

@@ -55,7 +55,7 @@ def up(world: World, wish: Wish, machine: Machine, paths: Paths, progress: Progr
     with alone(world, paths, progress):
         refuse_other_checkout(world, paths)
         if wish.fresh:
-            take_down(world, paths, progress)
+            renew(world, wish, paths, progress)
         images = ensure_caches(machine, paths, wish.model_mib, progress)
         access = ensure_access(
             paths.world(world.name), world, world.hosts(max(wish.extra_hosts, known_extra(world, paths)))
@@ -72,6 +72,18 @@ def up(world: World, wish: Wish, machine: Machine, paths: Paths, progress: Progr
         await_services(world, state, paths, progress)
         hosts.await_all(world, wanted, access, progress)
         tell_outdated(wanted, state, images, progress)
+
+
+def renew(world: World, wish: Wish, paths: Paths, progress: Progress) -> None:
+    """Remove what has to be made anew: the named hosts alone, or the whole world where none was named."""
+    if not wish.host_names:
+        take_down(world, paths, progress)
+        return
+    named = {world.container(name) for name in wish.host_names}
+    found = [c["name"] for c in hosts.found_containers(world) if c["name"] in named]
+    if found:
+        progress.line("hosts", f"removing {', '.join(sorted(found))}")
+        docker_cli.remove_containers(found)
 
 
 def known_extra(world: World, paths: Paths) -> int:
