@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Fragments: the three attributes of all modules, those of ``_info`` modules, and the GitHub action group."""
+    """The three attributes of all modules, those of ``_info`` modules, and the GitHub action group."""
 
     DOCUMENTATION = r"""
 options: {}

@@ -64,7 +64,8 @@ def main() -> None:
         print(f"{title:<40}{ours:>12.1f}{theirs:>14.1f}{theirs / ours:>8.1f}")
     if not first[SITE][1]:
         print(
-            "(the host was converged before, so that the first row is no first converge; 'make clean' makes it one)"
+            "(the host was converged before, so that the first row is no first converge; "
+            "'make clean' makes it one)"
         )
 
 

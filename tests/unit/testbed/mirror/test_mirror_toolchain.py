@@ -54,8 +54,8 @@ class Host(NamedTuple):
             ["unshare", "--mount", *user, "sh", "-c", ENTER, "enter", str(self.root), script],
             env={
                 "CHROOT": chroot,
-                "HOME": "/root",
-                "PATH": "/root/.cargo/bin:/usr/bin:/bin",
+                "HOME": HOME,
+                "PATH": f"{HOME}/.cargo/bin:/usr/bin:/bin",
                 "RUSTUP_DIST_SERVER": f"{self.url}/rust-dist",
             },
             capture_output=True,

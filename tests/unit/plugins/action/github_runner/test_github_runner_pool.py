@@ -82,7 +82,7 @@ def test_what_lies_on_the_host(host: RunnerHost) -> None:
 def test_no_secret_reaches_host_or_output(host: RunnerHost) -> None:
     made = host.converge(ONE, verbose=True)
     assert outcomes(made) == {"one": "registered"}
-    assert TOKEN not in made["_output"].replace(json.dumps(TOKEN), "")
+    assert TOKEN not in made["_output"]
     for path in host.base.rglob("*"):
         if path.is_file() and not path.is_symlink():
             assert TOKEN.encode() not in path.read_bytes(), path
