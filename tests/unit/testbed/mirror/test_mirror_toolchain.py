@@ -18,6 +18,7 @@ from tests.unit.testbed.mirror.support import require_packages
 
 # What a host has anyway: a C compiler to link with, and a shell.
 HOST_PACKAGES = ("gcc", "libc6-dev", "dash", "coreutils")
+HOME = "/root"
 ENTER = """
 mount --rbind /proc "$1/proc" && mount --rbind /dev "$1/dev" || exit 125
 exec "$CHROOT" "$1" sh -euc "$2"
