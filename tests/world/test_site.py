@@ -46,7 +46,9 @@ def test_the_installed_collection_runs_by_its_full_name(play: Play, tmp_path: Pa
     subprocess.run([galaxy, "collection", "build", "--output-path", tmp_path, CHECKOUT], check=True)
     (tarball,) = tmp_path.glob("coldvox-ci-*.tar.gz")
     installed = tmp_path / "collections"
-    subprocess.run([galaxy, "collection", "install", "--offline", "-p", installed, tarball], check=True)
+    subprocess.run(
+        [galaxy, "collection", "install", "--offline", "--force", "-p", installed, tarball], check=True
+    )
     outcome = play(
         "-vv",
         playbook="coldvox.ci.site",
