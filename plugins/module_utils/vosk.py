@@ -34,6 +34,7 @@ def libvosk_artifacts(
             "strip_components": 1,
             "expect": list(_LIBRARY),
             "link": posixpath.join(prefix, name),
+            "kind": "library",
             "pinned": name == default,
         }
         for name, raw in zip(names, versions)
@@ -69,6 +70,7 @@ def vosk_model_artifacts(
         artifacts.append(
             {
                 "name": name,
+                "kind": "model",
                 **source,
                 "format": "auto" if archive else "file",
                 "strip_components": 1 if archive else 0,

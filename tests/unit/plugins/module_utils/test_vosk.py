@@ -63,6 +63,7 @@ def test_archives_lose_their_top_directory_and_must_hold_a_model() -> None:
     [artifact] = vosk_model_artifacts([{"name": "small", "pinned": True}], "/models", KNOWN)
     assert artifact == {
         "name": "small",
+        "kind": "model",
         "url": "https://x/small.zip",
         "sha256": "c" * 64,
         "format": "auto",
