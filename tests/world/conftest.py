@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,17 +50,24 @@ def play() -> Play:
         binaries: Path = CHECKOUT / ".venv/bin",
         cwd: Path = CHECKOUT,
         environment: Mapping[str, str] | None = None,
+        interrupt_at: str = "",
     ) -> Outcome:
         sources = [part for path in INVENTORIES for part in ("-i", str(CHECKOUT / path))]
-        done = subprocess.run(
+        child = subprocess.Popen(
             [str(binaries / "ansible-playbook"), *sources, playbook, *arguments],
             cwd=cwd,
             env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            start_new_session=True,
         )
-        return Outcome(done.returncode, done.stdout)
+        output = ""
+        for line in child.stdout or ():
+            output += line
+            if interrupt_at and interrupt_at in line:
+                # As a terminal does it on Ctrl-C: to the whole group.
+                os.killpg(child.pid, signal.SIGINT)
+        return Outcome(child.wait(), output)
 
     return run

@@ -27,13 +27,40 @@ def test_check_mode_predicts_that_nothing_changes(play: Play) -> None:
     assert set(outcome.changed.values()) == {0}
 
 
-def test_the_oldest_core_converges_a_bare_host(play: Play) -> None:
+def test_the_nightly_run_repairs_a_flipped_bit(play: Play) -> None:
+    """The file keeps its size and time, so that only reading every byte can find the damage."""
+    model = "/usr/local/share/vosk-models/vosk-model-small-en-us-0.15"
+    damage = f"""
+        file=$(readlink -f {model})/graph/words.txt
+        time=$(stat -c %y $file)
+        printf X | dd of=$file bs=1 conv=notrunc status=none
+        touch --date="$time" $file
+    """
+    subprocess.run(
+        [
+            "ssh",
+            "-F",
+            CHECKOUT / ".testbed/worlds/test/ssh_config",
+            "laptop-extra",
+            f"sudo sh -euc '{damage}'",
+        ],
+        check=True,
+    )
+    assert play("-l", "laptop-extra").changed == {"laptop-extra": 0}
+    nightly = play("-l", "laptop-extra", playbook="maintenance.yml")
+    assert nightly.changed == {"laptop-extra": 1}, nightly.output[-4000:]
+    assert play("-l", "laptop-extra", playbook="maintenance.yml").changed == {"laptop-extra": 0}
+
+
+def test_the_oldest_core_converges_a_bare_host_after_an_interruption(play: Play) -> None:
     subprocess.run(
         [sys.executable, "-m", "testbed", "up", "--world", "test", "--host", "debian-builder", "--fresh"],
         cwd=CHECKOUT,
         check=True,
     )
     oldest = CHECKOUT / ".venv-oldest/bin"
+    interrupted = play("-l", "debian-builder", binaries=oldest, interrupt_at="libvosk : Versions")
+    assert "PLAY RECAP" not in interrupted.output
     first = play("-l", "debian-builder", binaries=oldest)
     assert first.status == 0, first.output[-4000:]
     assert first.changed["debian-builder"] > 0
