@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z][a-z -]*\):.*## /  make \1\t/p' Makefile | expand -t 48
 
 .PHONY: setup
 setup: .venv/complete ## make the virtual environment .venv
@@ -32,8 +32,8 @@ demo: setup ## a fresh machine to a converged laptop-extra, left running to look
 test: setup .venv-oldest/complete ## everything: lint, unit tests on both cores, molecule, installed collection
 	@python scripts/run_tests.py
 
-.PHONY: lint unit molecule sanity faults
-lint unit molecule sanity faults: setup ## one stage of `make test`
+.PHONY: lint unit faults sanity molecule
+lint unit faults sanity molecule: setup .venv-oldest/complete ## one stage of `make test`
 	@python scripts/run_tests.py $@
 
 .PHONY: bench

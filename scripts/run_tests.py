@@ -20,6 +20,10 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 BIN = Path(".venv/bin")
 OLDEST = Path(".venv-oldest/bin")
 REPORTS = Path(".testbed/reports")
+#: A file's tests stay together: they share what is dear to make.
+BOTH_CORES = ("-n", "2", "--dist", "loadfile")
+#: Molecule's frames around what a command prints only break its lines.
+PLAIN = ("--no-command-borders",)
 #: Dependency order, so that each role is first checked on a host that has not seen it.
 SCENARIOS = (
     "hardening",
@@ -76,10 +80,10 @@ class Tally:
             self.add_check(name, ok=False)
 
 
-def pytest(name: str, *paths: str, python: Path = BIN) -> Check:
-    """Return a check that runs pytest on ``paths`` and is counted case by case."""
+def pytest(name: str, *arguments: str, python: Path = BIN) -> Check:
+    """Return a check that runs pytest with ``arguments`` and is counted case by case."""
     report = REPORTS / f"{name.replace(' ', '-')}.xml"
-    argv = [str(python / "python"), "-m", "pytest", "-q", f"--junitxml={report}", *paths]
+    argv = [str(python / "python"), "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
     return Check(name, argv, junit=report)
 
 
@@ -90,21 +94,26 @@ def lint() -> list[Check]:
         Check("ruff format", [f"{BIN}/ruff", "format", "--check"]),
         Check("mypy --strict", ["scripts/typecheck"]),
         Check("yamllint", [f"{BIN}/yamllint", "--strict", "."]),
-        Check("ansible-lint", [f"{BIN}/ansible-lint", "--offline"]),
+        Check("ansible-lint", [f"{BIN}/ansible-lint", "--offline", "--strict"]),
         Check("antsibull-docs", ["scripts/docs-lint"]),
     ]
 
 
 def sanity() -> list[Check]:
     """Return the checks that Ansible asks of every collection."""
-    return [Check("ansible-test sanity", ["scripts/sanity"])]
+    return [
+        Check("ansible-test sanity", ["scripts/sanity"]),
+        Check(
+            "ansible-test sanity on the oldest core", ["scripts/sanity"], environment={"VENV": ".venv-oldest"}
+        ),
+    ]
 
 
 def unit() -> list[Check]:
     """Return the unit tests, on both supported ends of ansible-core."""
     return [
-        pytest("unit", "tests/unit", "tests/quality"),
-        pytest("unit on the oldest core", "tests/unit/plugins", python=OLDEST),
+        pytest("unit", *BOTH_CORES, "tests/unit", "tests/quality"),
+        pytest("unit on the oldest core", *BOTH_CORES, "tests/unit/plugins", python=OLDEST),
     ]
 
 
@@ -121,7 +130,7 @@ def molecule() -> list[Check]:
         checks.append(
             Check(
                 f"molecule {scenario}",
-                [f"{BIN}/molecule", "test", "--scenario-name", scenario, "--destroy=never"],
+                [f"{BIN}/molecule", "test", "--scenario-name", scenario, "--destroy=never", *PLAIN],
                 junit=report,
                 environment={"PYTEST_ADDOPTS": f"--junitxml={(CHECKOUT / report)}"},
             )

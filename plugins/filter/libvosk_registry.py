@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: libvosk_registry
 short_description: Which versions of libvosk a host has and where
-version_added: 1.0.0
+version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
   - Returns the content of the registry file that jobs read.

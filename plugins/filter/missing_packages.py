@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: missing_packages
 short_description: Which packages the repositories do not have
-version_added: 1.0.0
+version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
   - Reads the failed result of M(ansible.builtin.dnf) or M(ansible.builtin.apt) and returns the unknown names.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: package_plan
 short_description: What a package transaction in check mode would install
-version_added: 1.0.0
+version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
   - Reads the result of M(ansible.builtin.dnf) or M(ansible.builtin.apt) in check mode.

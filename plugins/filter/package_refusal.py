@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: package_refusal
 short_description: One sentence for a refused package transaction
-version_added: 1.0.0
+version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
   - Tells the host, the packages and the remedy.

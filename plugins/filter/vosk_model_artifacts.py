@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: vosk_model_artifacts
 short_description: Speech models as artifacts of the store
-version_added: 1.0.0
+version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
   - Returns what M(coldvox.ci.artifact) needs to keep all models. An archive loses its top directory and must

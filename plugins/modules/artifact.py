@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: artifact
 short_description: Keep verified downloads in a store that jobs share
-version_added: 1.0.0
+version_added: 0.1.0
 author:
   - coldvox.ci contributors (@coldaine)
 description:

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cache_lock
 short_description: Hold a lease on a host across tasks
-version_added: 1.0.0
+version_added: 0.1.0
 author:
   - coldvox.ci contributors (@coldaine)
 description:

