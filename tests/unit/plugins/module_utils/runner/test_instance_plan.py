@@ -104,6 +104,12 @@ def test_absent(local: Local, remote: Optional[Remote], steps: tuple[Step, ...])
     assert found.outcome == ("removed" if steps else "unchanged")
 
 
+def test_a_registration_that_must_not_be_replaced_is_not_removed_either() -> None:
+    wanted = dataclasses.replace(WANTED, state="absent", replace="never")
+    assert plan(wanted, Local(), Remote(7, online=False)).steps == ()
+    assert Step.DELETE_REGISTRATION in plan(wanted, LOCAL, REMOTE).steps
+
+
 @pytest.mark.parametrize(
     ("local", "remote", "steps"),
     [
