@@ -125,12 +125,15 @@ class Instance:
         """Return the instance as it is."""
         layout = self._layout
         agent_id, _name = read_agent(layout)
+        registered = read_record(layout, REGISTRATION)
+        recorded_id = registered.get("agent_id")
         tree = str(read_record(layout, TREE).get("tree", ""))
         whole = bool(tree) and (tree != self._target.tree_id or is_linked(layout, self._target.tree))
         return Local(
             exists=os.path.isdir(layout.root) or os.path.isdir(self._drop_ins) or self._owns_account,
             agent_id=agent_id,
-            fingerprint=str(read_record(layout, REGISTRATION).get("fingerprint", "")),
+            recorded_id=recorded_id if isinstance(recorded_id, int) else None,
+            fingerprint=str(registered.get("fingerprint", "")),
             tree=tree if whole else "",
             start_digest=str(read_record(layout, APPLIED).get("start_digest", "")),
             files_current=all(as_wanted(entry, look(entry.path)) for entry in self._target.files),
