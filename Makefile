@@ -22,7 +22,7 @@ setup: .venv/complete ## make the virtual environment .venv
 	@scripts/setup .venv core-current 3.13 3.14 3.12 3.11
 
 .venv-oldest/complete: requirements/dev.txt requirements/core-oldest.txt scripts/setup
-	@scripts/setup .venv-oldest core-oldest 3.11 3.12
+	@scripts/setup .venv-oldest core-oldest 3.11 3.12 3.13
 
 .PHONY: demo
 demo: setup ## a fresh machine to a converged laptop-extra, left running to look at
@@ -47,5 +47,5 @@ docs: setup ## write the generated tables of the role READMEs anew
 
 .PHONY: clean
 clean: ## stop what the testbed started and remove everything that was generated
-	@if [ -x $(BIN)/python ]; then python -m testbed down --world demo; python -m testbed down --world test; fi
+	@if [ -x $(BIN)/python ]; then python -m testbed down --world demo; python -m testbed down --world test --caches --engine; fi
 	@rm -rf .testbed .cache .venv .venv-oldest build .mypy_cache .ruff_cache .hypothesis

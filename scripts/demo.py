@@ -76,8 +76,14 @@ def registered() -> list[dict[str, Any]]:
         f"{GITHUB}/api/v3/repos/Coldaine/ColdVox/actions/runners?per_page=100",
         headers={"Authorization": f"Bearer {TOKEN}"},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        runners: list[dict[str, Any]] = json.load(answer)["runners"]
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            runners: list[dict[str, Any]] = json.load(answer)["runners"]
+    except (OSError, ValueError) as error:
+        stop(
+            f"the testbed's GitHub does not say which runners it has ({error}); 'make demo' starts it anew.",
+            1,
+        )
     return runners
 
 

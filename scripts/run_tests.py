@@ -20,6 +20,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 BIN = Path(".venv/bin")
 OLDEST = Path(".venv-oldest/bin")
 REPORTS = Path(".testbed/reports")
+INTERRUPTED = 130
 #: A file's tests stay together: they share what is dear to make.
 BOTH_CORES = ("-n", "2", "--dist", "loadfile")
 #: Molecule's frames around what a command prints only break its lines.
@@ -65,7 +66,11 @@ class Tally:
     def add_junit(self, name: str, report: Path, *, ok: bool) -> None:
         """Count the cases of a JUnit file; a command that failed without a failed case counts as one."""
         failed_before = self.failed
-        for case in ET.parse(report).iter("testcase"):
+        try:
+            cases = list(ET.parse(report).iter("testcase"))
+        except ET.ParseError:  # whoever wrote it was killed
+            cases, ok = [], False
+        for case in cases:
             title = f"{name}: {case.get('classname')}.{case.get('name')}"
             skip = case.find("skipped")
             if case.find("failure") is not None or case.find("error") is not None:
@@ -169,9 +174,16 @@ def main(names: list[str]) -> int:
     os.chdir(CHECKOUT)
     REPORTS.mkdir(parents=True, exist_ok=True)
     tally = Tally()
-    for name in names or STAGES:
-        for check in STAGES[name]():
-            perform(check, tally)
+    interrupted = False
+    try:
+        for name in names or STAGES:
+            for check in STAGES[name]():
+                perform(check, tally)
+    except KeyboardInterrupt:
+        interrupted = True
+        tally.notes.append(
+            "INTERRUPTED; hosts may still run, '.venv/bin/python -m testbed down --world test' ends them"
+        )
     print()
     for note in tally.notes:
         print(note)
@@ -179,7 +191,7 @@ def main(names: list[str]) -> int:
         f"{tally.passed} passed, {tally.failed} failed"
         + (f", {tally.skipped} skipped" if tally.skipped else "")
     )
-    return int(tally.failed > 0)
+    return INTERRUPTED if interrupted else int(tally.failed > 0)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from pathlib import Path
 from testbed import lifecycle, process
 from testbed import status as world_status
 from testbed.caches import ensure_caches
-from testbed.docker_engine import ensure_engine, stop_engine, this_machine
+from testbed.docker_engine import check_machine, ensure_engine, stop_engine, this_machine
 from testbed.errors import TestbedError
 from testbed.job import JobRequest, run_job
 from testbed.paths import Paths, testbed_paths
 from testbed.prepare import DEFAULT_MODEL_MIB
+from testbed.programs import ensure_programs
 from testbed.progress import Progress
 from testbed.world import REPOSITORY, WORLDS, World
 
@@ -122,6 +123,8 @@ def status(arguments: argparse.Namespace, paths: Paths, _progress: Progress) -> 
 def build(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> int:
     """Fill the caches."""
     machine = this_machine()
+    check_machine(machine)
+    ensure_programs(machine, paths, progress)
     ensure_engine(machine, paths, progress)
     ensure_caches(machine, paths, arguments.model_mib, progress)
     progress.line("caches", "complete")

@@ -43,6 +43,11 @@ class Machine:
         family = f"{self.os_release.get('ID', '')} {self.os_release.get('ID_LIKE', '')}".split()
         return "debian" in family or "ubuntu" in family
 
+    @property
+    def can_install(self) -> bool:
+        """Whether the testbed may, and can, install Debian packages here."""
+        return self.is_root and self.may_install and self.is_debian_like and bool(shutil.which("apt-get"))
+
 
 def this_machine(environment: Mapping[str, str] = os.environ) -> Machine:
     """Describe the machine that this runs on."""
@@ -77,7 +82,6 @@ def check_machine(machine: Machine) -> None:
 
 def ensure_engine(machine: Machine, paths: Paths, progress: Progress) -> None:
     """Return once the engine answers; install and start the engine where that is agreed."""
-    check_machine(machine)
     refusal = engine_refusal()
     if refusal is None:
         return

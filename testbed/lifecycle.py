@@ -10,11 +10,12 @@ from pathlib import Path
 
 from testbed import docker_cli, hosts, process, services
 from testbed.caches import Images, ensure_caches
-from testbed.docker_engine import Machine, engine_refusal, ensure_engine
+from testbed.docker_engine import Machine, check_machine, engine_refusal, ensure_engine
 from testbed.errors import TestbedError
 from testbed.images import remove_images
 from testbed.paths import Paths
 from testbed.prepare import source_digest
+from testbed.programs import ensure_programs
 from testbed.progress import Progress
 from testbed.ssh import ensure_access
 from testbed.world import Host, State, World, load_state, locked, save_state, state_path
@@ -51,6 +52,8 @@ def alone(world: World, paths: Paths, progress: Progress) -> Iterator[None]:
 def up(world: World, wish: Wish, machine: Machine, paths: Paths, progress: Progress) -> None:
     """Start what of the wish does not run yet."""
     wanted = wish.hosts(world)
+    check_machine(machine)
+    ensure_programs(machine, paths, progress)
     ensure_engine(machine, paths, progress)
     with alone(world, paths, progress):
         refuse_other_checkout(world, paths)

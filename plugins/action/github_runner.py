@@ -56,9 +56,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         if answer.get("needs_registration_token") and not check:
             answer = self._on_host(client.scope.url, found, runners.registration_token(), variables)
         answer.pop("needs_registration_token", None)
-        if answer.get("failed") or "runners" not in answer:
+        if "runners" not in answer:
             return answer
-        final = found if check else settlement.settle(answer["runners"], current)
+        lost = answer.get("failed_instances") or []
+        done = [one for one in answer["runners"] if one["name"] not in lost]
+        try:
+            final = found if check else settlement.settle(done, current)
+        except CiError as error:
+            if not answer.get("failed"):
+                raise
+            # Both are worth knowing; the host's trouble came first.
+            answer["msg"] = f"{answer['msg']} {error}"
+            return answer
         answer["runners"] = [_completed(one, final.get(one["name"].lower())) for one in answer["runners"]]
         return answer
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -12,8 +13,9 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
-from ansible_collections.coldvox.ci.plugins.module_utils.inputs import unknown_inputs
+from ansible_collections.coldvox.ci.plugins.module_utils.inputs import misspelt_shared, unknown_inputs
 
+_SHARED = re.compile(r"\bcoldvox_[a-z0-9_]+(?= \| default)")
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 #: The options of one role's main entry point, as its argument specs declare them.
 Options = dict[str, dict[str, Any]]
@@ -35,7 +37,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         declared = {
             role: {name for o in entries.values() for name in o} for role, entries in self._read().items()
         }
-        mistakes = [str(one) for one in unknown_inputs(variables, declared)]
+        unknown = [*unknown_inputs(variables, declared), *misspelt_shared(variables, _shared(self._read()))]
+        mistakes = [str(one) for one in unknown]
         if not mistakes:
             mistakes = list(self._wrong_values(variables))
         if mistakes:
@@ -68,6 +71,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 }
             ActionModule._specs = specs
         return ActionModule._specs
+
+
+def _shared(specs: Mapping[str, Mapping[str, Options]]) -> set[str]:
+    """Return the collection-wide inputs: what the defaults of the roles' own inputs fall back to."""
+    defaults = [
+        str(option.get("default", ""))
+        for entries in specs.values()
+        for options in entries.values()
+        for option in options.values()
+    ]
+    return {name for text in defaults for name in _SHARED.findall(text)}
 
 
 def _problems(errors: Sequence[Any]) -> list[str]:

@@ -6,9 +6,15 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Optional
 
+# Two letters wrong or missing in a name of this length are below it, another word is not.
+_ALL_BUT = 0.88
+
 
 class UnknownInput(NamedTuple):
-    """A variable that no role declares, the role it was probably meant for, and the nearest declared name."""
+    """A variable that no role declares, the role it was probably meant for, and the nearest declared name.
+
+    An empty role stands for the collection as a whole.
+    """
 
     name: str
     role: str
@@ -16,7 +22,8 @@ class UnknownInput(NamedTuple):
 
     def __str__(self) -> str:
         meant = f", did you mean '{self.suggestion}'" if self.suggestion else ""
-        return f"'{self.name}' is no input of the role '{self.role}'{meant}"
+        owner = f"the role '{self.role}'" if self.role else "the collection"
+        return f"'{self.name}' is no input of {owner}{meant}"
 
 
 def unknown_inputs(names: Iterable[str], inputs: Mapping[str, Iterable[str]]) -> list[UnknownInput]:
@@ -32,6 +39,20 @@ def unknown_inputs(names: Iterable[str], inputs: Mapping[str, Iterable[str]]) ->
         if owners:
             role = max(owners, key=len)
             found.append(UnknownInput(name, role, _nearest(name, role, inputs[role])))
+    return found
+
+
+def misspelt_shared(names: Iterable[str], shared: Iterable[str]) -> list[UnknownInput]:
+    """Return the variables in ``names`` that are all but one of ``shared``, the collection-wide inputs.
+
+    The prefix ``coldvox_`` is not ours alone, so a name that resembles none of them is somebody's own.
+    """
+    known = sorted(set(shared))
+    found = []
+    for name in sorted(set(names) - set(known)):
+        if name.startswith("coldvox_"):
+            near = difflib.get_close_matches(name, known, n=1, cutoff=_ALL_BUT)
+            found += [UnknownInput(name, "", one) for one in near]
     return found
 
 

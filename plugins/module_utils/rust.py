@@ -177,6 +177,14 @@ def describe(state: State) -> frozenset[str]:
     return frozenset(lines)
 
 
+def predicted(state: State, steps: Sequence[Step]) -> frozenset[str]:
+    """Return the lines that ``describe`` would give after ``steps``."""
+    lines = describe(state)
+    for step in steps:
+        lines = (lines - step.drops) | step.adds
+    return lines
+
+
 def _toolchain_line(name: str, version: str) -> str:
     return f"toolchain {name} {version}".rstrip()
 

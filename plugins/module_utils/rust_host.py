@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import os
 import platform
 import pwd
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from .flock import Flock
 from .process import Result, Run
 from .rust import (
     Installed,
@@ -57,6 +59,18 @@ class RustHost:
             toolchains={name: _installed(os.path.join(root, name), name) for name in names},
             tools=parse_tools(_text(os.path.join(self.cargo_home, ".crates.toml"))),
         )
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs from installing at the same time, which rustup itself does not.
+
+        Waits as long as one program may take. Raises LockTimeoutError.
+        """
+        os.makedirs(self.rustup_home, exist_ok=True)
+        lock = Flock(os.path.join(self.rustup_home, "coldvox.lock"), mode=0o600, purpose="installing Rust")
+        lock.acquire(self.timeout_seconds)
+        with lock:
+            yield
 
     def _rustup_state(self) -> str:
         """The installer copies itself to ``bin/rustup``, so equal content is the same version."""

@@ -275,6 +275,8 @@ def main() -> None:
             converge.converge(items, token=token)
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
+    except OSError as error:
+        module.fail_json(msg=f"The runners of this host failed at '{error.filename}': {error.strerror}.")
     result: dict[str, Any] = {
         "changed": any(item.plan.steps for item in items),
         "runners": [item.answer for item in items],

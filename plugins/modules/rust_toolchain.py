@@ -242,11 +242,13 @@ def main() -> None:
     try:
         before = host.read()
         wanted, steps = steps_for(params, host, before)
-        lines = rust.describe(before)
-        for step in steps:
-            lines = (lines - step.drops) | step.adds
-            if not module.check_mode:
-                host.perform(step, wanted.default or before.default)
+        if steps and not module.check_mode:
+            with host.alone():
+                # Another run may have done some of it while this one waited.
+                before = host.read()
+                wanted, steps = steps_for(params, host, before)
+                for step in steps:
+                    host.perform(step, wanted.default or before.default)
         after = before if module.check_mode or not steps else host.read()
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
@@ -261,7 +263,7 @@ def main() -> None:
         "removed": [step.removes for step in steps if step.removes],
     }
     if module._diff:
-        final = lines if module.check_mode else rust.describe(after)
+        final = rust.predicted(before, steps) if module.check_mode else rust.describe(after)
         result["diff"] = [
             {
                 "before_header": host.rustup_home,

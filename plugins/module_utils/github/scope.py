@@ -80,6 +80,10 @@ def scope_of(url: str, api_url: str = "") -> Scope:
     root = (api_url or api_url_of(clean)).rstrip("/")
     if len(segments) == 1:
         return Scope("organization", segments[0], clean, root)
+    if (
+        segments[0].lower() == "orgs"
+    ):  # the page as the browser shows it; the runner knows only the short form
+        return Scope("organization", segments[1], f"{parts.scheme}://{parts.netloc}/{segments[1]}", root)
     if segments[0].lower() == "enterprises":
         return Scope("enterprise", segments[1], clean, root)
     repository = segments[1][:-4] if segments[1].endswith(".git") else segments[1]

@@ -20,6 +20,7 @@ class Account(NamedTuple):
     name: str
     uid: int
     gid: int
+    home: str = ""
 
 
 def account_of(name: str) -> Account:
@@ -31,7 +32,16 @@ def account_of(name: str) -> Account:
             f"Account '{name}' does not exist on this host; the role github_runner makes it by "
             "systemd-sysusers."
         ) from None
-    return Account(name, entry.pw_uid, entry.pw_gid)
+    return Account(name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+
+def has_account(name: str) -> bool:
+    """Return whether the host has the account ``name``."""
+    try:
+        account_of(name)
+    except CiError:
+        return False
+    return True
 
 
 def as_account(account: Account, argv: list[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from typing import Optional
 
@@ -42,8 +43,12 @@ def read_agent(layout: Layout) -> tuple[Optional[int], str]:
             )
         except OSError:
             continue
-        with os.fdopen(descriptor, "rb") as file:
-            raw = file.read(_RUNNER_FILE_LIMIT_BYTES)
+        try:
+            raw = os.read(descriptor, _RUNNER_FILE_LIMIT_BYTES)
+        except OSError:  # a directory, or a pipe that somebody writes to
+            continue
+        finally:
+            os.close(descriptor)
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
             data = {key.lower(): value for key, value in json.loads(raw.decode("utf-8-sig")).items()}
             return int(data["agentid"]), str(data.get("agentname", ""))
@@ -136,12 +141,18 @@ def _former_aside(layout: Layout) -> Iterator[None]:
 def _move(source: str, target: str) -> None:
     for name in _MADE_BY_CONFIG:
         if os.path.lexists(os.path.join(source, name)):
+            _remove(os.path.join(target, name))
             os.rename(os.path.join(source, name), os.path.join(target, name))
 
 
 def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    """Remove whatever has this name; a job may have made a directory of it, which must not last for ever."""
+    try:
         os.unlink(path)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        shutil.rmtree(path)
 
 
 def _tail(output: str, token: str) -> str:

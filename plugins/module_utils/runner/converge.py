@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from .. import systemd
 from ..errors import CiError
+from .account import has_account
 from .instance import Host, Instance, Target, target_of
 from .labels import check_architecture
 from .layout import instance_layout
@@ -92,8 +93,10 @@ def converge(items: Sequence[Item], *, token: str) -> None:
 
 def _apply(item: Item, token: str) -> str:
     """Do one plan and return what went wrong, or an empty text."""
+    if not item.plan.steps:
+        return ""
     try:
-        item.instance.apply(item.plan.steps, token=token, replace=item.remote is not None)
+        item.instance.apply(item.plan.steps, item.local, token=token, replace=item.remote is not None)
     except CiError as error:
         return str(error)
     except OSError as error:
@@ -126,6 +129,12 @@ def _item(
     target = target_of(dict(options), url=pool.url, layout=layout, tree=pool.archive, tree_id=tree_id)
     instance = Instance(host, target)
     local = instance.read(units[target.unit])
+    if options["state"] == "present" and local.agent_id is not None and not has_account(target.user):
+        # systemd would try for ever to start it as somebody who is not there.
+        raise CiError(
+            f"Account '{target.user}' of runner '{options['name']}' was deleted on this host, so its files "
+            "belong to nobody; converge once with state=absent for this instance, then again with it present."
+        )
     remote = pool.registered.get(options["name"].lower())
     wanted = Wanted(
         name=options["name"],

@@ -7,15 +7,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replaced
 from typing import Callable, Optional
 
 from .. import systemd
 from ..errors import CiError
 from ..file_state import Entry, as_wanted, look
+from ..flock import Flock, describe_holder
 from ..process import Run
-from .account import SAFE_PATH, account_of, as_account, clean_environment
+from .account import SAFE_PATH, account_of, as_account, clean_environment, has_account
 from .configure import configure, read_agent
 from .environment import env_text, path_text
 from .layout import Layout, instance_directories
@@ -123,12 +125,15 @@ class Instance:
         """Return the instance as it is."""
         layout = self._layout
         agent_id, _name = read_agent(layout)
+        registered = read_record(layout, REGISTRATION)
+        recorded_id = registered.get("agent_id")
         tree = str(read_record(layout, TREE).get("tree", ""))
         whole = bool(tree) and (tree != self._target.tree_id or is_linked(layout, self._target.tree))
         return Local(
-            exists=os.path.isdir(layout.root) or os.path.isdir(self._drop_ins),
+            exists=os.path.isdir(layout.root) or os.path.isdir(self._drop_ins) or self._owns_account,
             agent_id=agent_id,
-            fingerprint=str(read_record(layout, REGISTRATION).get("fingerprint", "")),
+            recorded_id=recorded_id if isinstance(recorded_id, int) else None,
+            fingerprint=str(registered.get("fingerprint", "")),
             tree=tree if whole else "",
             start_digest=str(read_record(layout, APPLIED).get("start_digest", "")),
             files_current=all(as_wanted(entry, look(entry.path)) for entry in self._target.files),
@@ -136,8 +141,12 @@ class Instance:
             enabled=unit.enabled,
         )
 
-    def apply(self, steps: Sequence[Step], *, token: str, replace: bool) -> None:
-        """Do ``steps`` in order; when one fails, an instance that was stopped for it runs again."""
+    def apply(self, steps: Sequence[Step], seen: Local, *, token: str, replace: bool) -> None:
+        """Do ``steps`` in order; when one fails, an instance that was stopped for it runs again.
+
+        Raises CiError, with nothing done, when the instance is not as ``seen`` any more, or another run has
+        it.
+        """
         actions: dict[Step, Callable[[], None]] = {
             Step.STOP: self._stop,
             Step.LINK_TREE: self._link_tree,
@@ -150,15 +159,45 @@ class Instance:
         if {Step.LINK_TREE, Step.CONFIGURE, Step.WRITE_FILES} & set(steps):
             self._make_directories()
         stopped = False
+        with self._alone(seen):
+            try:
+                for step in steps:
+                    if step in actions:
+                        actions[step]()
+                        stopped = stopped or step is Step.STOP
+            except (CiError, OSError):
+                if stopped and Step.START in steps:
+                    self._start_again()
+                raise
+
+    @contextlib.contextmanager
+    def _alone(self, seen: Local) -> Iterator[None]:
+        """Keep other runs of Ansible out, who would undo half of what is done here."""
+        name, path = self._target.registration.name, self._layout.record("lock")
+        if not os.path.isdir(self._layout.records):
+            yield  # nothing is here that two could quarrel about
+            return
+        lock = Flock(path, mode=0o600, purpose=f"converging the runner {name}")
+        if not lock.try_acquire():
+            raise CiError(
+                f"Runner '{name}' was left as it is, because {describe_holder(path)} works on it; run again "
+                "when that is done."
+            )
         try:
-            for step in steps:
-                if step in actions:
-                    actions[step]()
-                    stopped = stopped or step is Step.STOP
-        except (CiError, OSError):
-            if stopped and Step.START in steps:
-                self._start_again()
-            raise
+            if replaced(self.read(self._unit_state()), exists=seen.exists) != seen:
+                raise CiError(
+                    f"Runner '{name}' was left as it is, because it was changed by somebody else meanwhile; "
+                    "run again."
+                )
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def _owns_account(self) -> bool:
+        """Whether an account is left that lives, or lived, in this instance."""
+        user = self._target.user
+        return has_account(user) and account_of(user).home == self._layout.home
 
     @property
     def _drop_ins(self) -> str:

@@ -48,10 +48,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Local:
-    """One instance as the host has it; empty texts where nothing is known."""
+    """One instance as the host has it; empty texts where nothing is known.
+
+    ``agent_id`` is what the runner's own file says, which a job can spoil; ``recorded_id`` is our note of it.
+    """
 
     exists: bool = False
     agent_id: Optional[int] = None
+    recorded_id: Optional[int] = None
     fingerprint: str = ""
     tree: str = ""
     start_digest: str = ""
@@ -140,9 +144,7 @@ def _stop(local: Local) -> tuple[Step, ...]:
 
 def _check_takeover(wanted: Wanted, local: Local, remote: Optional[Remote]) -> None:
     """Raise CiError when registering would throw out a runner that is not known to be this one."""
-    if remote is None or remote.id == local.agent_id or wanted.replace == "always":
-        return
-    if wanted.replace == "offline" and not remote.online:
+    if remote is None or _is_ours(local, remote) or _may_replace(wanted, remote):
         return
     state = "online" if remote.online else "offline"
     raise CiError(
@@ -151,11 +153,19 @@ def _check_takeover(wanted: Wanted, local: Local, remote: Optional[Remote]) -> N
     )
 
 
+def _is_ours(local: Local, remote: Remote) -> bool:
+    """Return whether this host made the registration."""
+    return remote.id in (local.agent_id, local.recorded_id)
+
+
+def _may_replace(wanted: Wanted, remote: Remote) -> bool:
+    """Return whether a registration that is not known to be ours may go."""
+    return wanted.replace == "always" or (wanted.replace == "offline" and not remote.online)
+
+
 def _plan_absent(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:
     here = (*_stop(local), Step.REMOVE_FILES) if local.exists or local.active or local.enabled else ()
-    ours = remote is not None and (
-        remote.id == local.agent_id or not remote.online or wanted.replace == "always"
-    )
+    ours = remote is not None and (_is_ours(local, remote) or _may_replace(wanted, remote))
     there = (Step.DELETE_REGISTRATION,) if ours else ()
     if not here and not there:
         return UNCHANGED

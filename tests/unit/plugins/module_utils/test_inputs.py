@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.inputs import unknown_inputs
+from ansible_collections.coldvox.ci.plugins.module_utils.inputs import misspelt_shared, unknown_inputs
 
 INPUTS = {
     "vosk_models": ["vosk_models_models", "vosk_models_link_dir"],
@@ -42,3 +42,19 @@ def test_the_sentence_says_what_to_do() -> None:
     assert str(found) == (
         "'vosk_models_modles' is no input of the role 'vosk_models', did you mean 'vosk_models_models'"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("coldvox_stor_dir", "coldvox_store_dir"),
+        ("coldvox_store_dri", "coldvox_store_dir"),
+        ("coldvox_repository_url", None),
+        ("coldvox_store_dir", None),
+        ("other_store_dir", None),
+    ],
+)
+def test_a_shared_input_is_only_missed_by_a_letter_or_two(name: str, meant: str | None) -> None:
+    found = misspelt_shared([name], ["coldvox_store_dir", "coldvox_state_dir"])
+    assert [one.suggestion for one in found] == ([meant] if meant else [])
+    assert all("no input of the collection, did you mean" in str(one) for one in found)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
 from ansible_collections.coldvox.ci.plugins.modules import rust_toolchain
 
 from testbed.mirror import archives, downloads, rust_dist, rustup, stubs
@@ -111,7 +112,7 @@ def test_another_user_can_run_what_was_installed(keep: RunModule, tmp_path: Path
         for path in (tmp_path / "shared").rglob("*")
         if not path.is_symlink() and not path.stat().st_mode & 0o004
     ]
-    assert private == []
+    assert [path.name for path in private] == ["coldvox.lock"], "that one must not be a job's to hold"
 
 
 def test_components_and_targets_are_added_later(keep: RunModule) -> None:
@@ -219,3 +220,13 @@ def test_without_rustup_and_installer_it_says_so(keep: RunModule, tmp_path: Path
     answer = keep(toolchains=[{"name": "stable"}], installer=f"{tmp_path}/nothing")
     assert "its installer" in answer["msg"]
     assert "is not on this host" in answer["msg"]
+
+
+def test_two_runs_do_not_install_at_the_same_time(keep: RunModule, tmp_path: Path) -> None:
+    lock = Flock(str(tmp_path / "shared/rustup/coldvox.lock"), mode=0o600, purpose="installing Rust")
+    keep(toolchains=[{"name": "1.75.0"}])
+    with lock:
+        refused = keep(toolchains=[{"name": "stable"}], timeout_seconds=1)
+        assert "(installing Rust)" in refused["msg"]
+        assert keep(toolchains=[{"name": "1.75.0"}])["changed"] is False, "nothing to do needs no lock"
+    assert keep(toolchains=[{"name": "stable"}])["installed"] == [STABLE]

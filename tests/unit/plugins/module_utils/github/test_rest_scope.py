@@ -30,6 +30,7 @@ def test_the_api_belongs_to_the_host(url: str, api_url: str) -> None:
         ("https://github.com/o/r/", "repository", "/repos/o/r", "repository o/r"),
         ("https://github.com/o/r.git", "repository", "/repos/o/r", "repository o/r"),
         ("https://github.com/o", "organization", "/orgs/o", "organization o"),
+        ("https://github.com/orgs/o", "organization", "/orgs/o", "organization o"),
         ("https://github.com/enterprises/e", "enterprise", "/enterprises/e", "enterprise e"),
     ],
 )

@@ -104,6 +104,20 @@ def test_absent(local: Local, remote: Optional[Remote], steps: tuple[Step, ...])
     assert found.outcome == ("removed" if steps else "unchanged")
 
 
+@pytest.mark.parametrize("spoilt", [None, 99])
+def test_what_a_job_did_to_the_runners_file_does_not_make_it_a_stranger(spoilt: Optional[int]) -> None:
+    local = dataclasses.replace(LOCAL, agent_id=spoilt, recorded_id=REMOTE.id)
+    assert REMOTE.online
+    assert plan(WANTED, local, REMOTE).outcome == "replaced"
+    assert Step.DELETE_REGISTRATION in plan(dataclasses.replace(WANTED, state="absent"), local, REMOTE).steps
+
+
+def test_a_registration_that_must_not_be_replaced_is_not_removed_either() -> None:
+    wanted = dataclasses.replace(WANTED, state="absent", replace="never")
+    assert plan(wanted, Local(), Remote(7, online=False)).steps == ()
+    assert Step.DELETE_REGISTRATION in plan(wanted, LOCAL, REMOTE).steps
+
+
 @pytest.mark.parametrize(
     ("local", "remote", "steps"),
     [

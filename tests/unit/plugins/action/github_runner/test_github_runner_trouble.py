@@ -1,0 +1,68 @@
+"""What a pool does when something goes wrong in the middle, or somebody else works on it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+
+from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
+
+ONE: dict[str, Any] = {"name": "one", "labels": ["fast"]}
+TWO: dict[str, Any] = {"name": "two", "labels": ["slow"]}
+
+
+def outcomes(result: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["outcome"] for one in result["runners"]}
+
+
+def test_one_that_fails_leaves_the_others_complete(host: RunnerHost) -> None:
+    host.converge(ONE, TWO, {"name": "three"})
+    failed = host.converge(
+        {**ONE, "group": "no such group"}, {**TWO, "state": "absent"}, {"name": "three", "labels": ["new"]}
+    )
+    assert failed["failed"]
+    assert failed["failed_instances"] == ["one"]
+    found = {one["name"]: one for one in failed["runners"]}
+    assert found["two"]["id"] is None, "a registration without a host would stay for ever"
+    assert "new" in found["three"]["labels"]
+    again = host.converge(ONE, {**TWO, "state": "absent"}, {"name": "three", "labels": ["new"]})
+    assert (outcomes(again)["two"], outcomes(again)["three"]) == ("unchanged", "unchanged")
+
+
+def test_two_runs_do_not_work_on_one_instance(host: RunnerHost) -> None:
+    host.converge(ONE, TWO)
+    changed = [{**one, "environment": {"A": "2"}} for one in (ONE, TWO)]
+    with Flock(str(host.file("one", ".coldvox/lock")), mode=0o600, purpose="converging the runner one"):
+        refused = host.converge(*changed)
+        assert refused["failed_instances"] == ["one"]
+        assert "(converging the runner one)" in refused["msg"]
+        assert "run again" in refused["msg"]
+        assert host.file("one", ".env").read_text() == ""
+        assert host.file("two", ".env").read_text() == "A=2\n"
+        assert not host.converge(ONE, {**TWO, "environment": {"A": "2"}})["changed"], (
+            "nothing to quarrel about"
+        )
+    assert outcomes(host.converge(*changed)) == {"one": "updated", "two": "unchanged"}
+
+
+@pytest.mark.parametrize("name", [".runner_migrated", ".credentials_migrated"])
+def test_a_directory_that_a_job_planted_does_not_last(host: RunnerHost, name: str) -> None:
+    host.converge(ONE)
+    host.file("one", name).mkdir()
+    (host.file("one", name) / "file").touch()
+    again = host.converge({**ONE, "work_dir": "_elsewhere"})
+    assert outcomes(again) == {"one": "replaced"}, again["_output"]
+    assert not host.file("one", name).exists()
+    assert json.loads(host.file("one", ".runner").read_text("utf-8-sig"))["workFolder"] == "_elsewhere"
+    assert outcomes(host.converge({**ONE, "work_dir": "_elsewhere"})) == {"one": "unchanged"}
+
+
+def test_a_deleted_account_is_told_and_not_taken_for_health(host: RunnerHost) -> None:
+    host.converge(ONE)
+    refused = host.converge({**ONE, "user": "ci-was-deleted"})
+    assert refused["failed"]
+    assert "'ci-was-deleted' of runner 'one' was deleted" in refused["msg"]
+    assert outcomes(host.converge({**ONE, "user": "ci-was-deleted", "state": "absent"})) == {"one": "removed"}

@@ -1,0 +1,73 @@
+"""Mistakes in an inventory, through a real ansible-playbook."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import ansible_collections.coldvox.ci.plugins as collection_plugins
+import pytest
+
+COLLECTIONS = str(Path(next(iter(collection_plugins.__path__))).parents[3])
+SECRET = "ghp_thisMustNotBeShownAnywhere"
+
+
+def check(tmp_path: Path, variables: dict[str, Any]) -> tuple[int, str]:
+    """Return the status and all output, at the highest verbosity that people use."""
+    (tmp_path / "inventory.json").write_text(
+        json.dumps({"all": {"hosts": {"laptop": {"ansible_connection": "local", **variables}}}})
+    )
+    (tmp_path / "play.yml").write_text(
+        "- hosts: laptop\n  gather_facts: false\n  tasks: [{coldvox.ci.input_check: {}}]\n"
+    )
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "-vvv", "-i", "inventory.json", "play.yml"],
+        cwd=tmp_path,
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS, "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_right_inventory_passes_quietly(tmp_path: Path) -> None:
+    status, said = check(
+        tmp_path,
+        {
+            "github_runner_token": SECRET,
+            "github_runner_instances": [{"name": "one", "resource_class": "{{ kind }}"}],
+            "kind": "light",
+            "coldvox_store_dir": "/srv/store",
+            "coldvox_own_thing": 1,
+        },
+    )
+    assert status == 0, said
+    assert SECRET not in said
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({"github_runner_tokn": SECRET}, "did you mean 'github_runner_token'"),
+        ({"coldvox_stor_dir": "/srv"}, "'coldvox_stor_dir' is no input of the collection, did you mean"),
+        ({"github_runner_app_key": {"pem": SECRET}, "hardening_profile": "tight"}, "hardening_profile"),
+        ({"github_runner_instances": [{"name": "a", "lables": ["x"]}]}, "lables"),
+        ({"github_runner_instances": "laptop", "github_runner_drain_timeout_seconds": "soon"}, "soon"),
+        ({"libvosk_versions": [{"url": "x"}]}, "missing required arguments: version"),
+    ],
+)
+def test_a_mistake_is_one_sentence_without_secrets(
+    tmp_path: Path, variables: dict[str, Any], words: str
+) -> None:
+    status, said = check(tmp_path, {**variables, "github_runner_token": SECRET})
+    assert status == 2, said
+    assert "The inventory of laptop has a mistake" in said
+    assert words in said
+    assert SECRET not in said
+    assert "Traceback" not in said
