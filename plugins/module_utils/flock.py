@@ -11,7 +11,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import threading
 import time
 from types import TracebackType
@@ -21,6 +20,8 @@ from .errors import CiError
 
 _UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _PULSE_SECONDS = 0.5
+# A note is some 200 bytes. Where others may write to lock files, what is longer is none.
+_MAX_NOTE_BYTES = 4096
 
 
 class LockTimeoutError(CiError):
@@ -41,13 +42,28 @@ def process_start(pid: int) -> int:
         return 0
 
 
+def read_note(path: str) -> dict[str, Any]:
+    """Return what the last exclusive holder of the lock file ``path`` wrote about itself.
+
+    Raises OSError or ValueError where there is nothing of that kind.
+    """
+    with open(path, "rb") as stream:
+        note = json.loads(stream.read(_MAX_NOTE_BYTES))
+    if not isinstance(note, dict):
+        raise ValueError("a note is an object")
+    return note
+
+
+def _host() -> str:
+    return os.uname().nodename
+
+
 def describe_holder(path: str) -> str:
     """Return who says to hold the lock file ``path``, for a message; never raises."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            holder: dict[str, Any] = json.load(stream)
+        holder = read_note(path)
         pid, purpose = int(holder["pid"]), str(holder["purpose"])
-        here = holder["host"] == socket.gethostname()
+        here = holder["host"] == _host()
         alive = here and process_start(pid) == int(holder["start"])
     except (OSError, ValueError, KeyError, TypeError):
         return "an unknown process"
@@ -72,6 +88,10 @@ class Flock:
     @property
     def held(self) -> bool:
         return self._fd >= 0
+
+    def fileno(self) -> int:
+        """Return the descriptor that holds the lock, -1 when it is not held."""
+        return self._fd
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free now; return whether it is held."""
@@ -140,17 +160,28 @@ class Flock:
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise _explained(self.path, error) from error
-            try:
-                fd = os.open(self.path, os.O_RDONLY | flags)
-            except FileNotFoundError:
-                raise _explained(self.path, error) from error
-            except OSError as again:
-                raise _explained(self.path, again) from again
-            return fd
+            return self._open_existing(flags, error)
         status = os.fstat(fd)
         if status.st_uid == os.geteuid() and status.st_mode & 0o777 != self._mode:
             os.fchmod(fd, self._mode)  # the process's umask must not decide who can take the lock
         return fd
+
+    def _open_existing(self, flags: int, refusal: OSError) -> int:
+        """Open a lock file that cannot be opened with O_CREAT: of another user, or on a read-only mount.
+
+        Writing is tried first, for the note; fs.protected_regular refuses only O_CREAT (proc_sys_fs(5)).
+        """
+        try:
+            try:
+                return os.open(self.path, os.O_RDWR | flags)
+            except FileNotFoundError:
+                raise
+            except OSError:
+                return os.open(self.path, os.O_RDONLY | flags)
+        except FileNotFoundError:
+            raise _explained(self.path, refusal) from refusal
+        except OSError as again:
+            raise _explained(self.path, again) from again
 
     def _lock(self, fd: int, operation: int) -> bool:
         try:
@@ -178,7 +209,7 @@ class Flock:
             note = {
                 "pid": os.getpid(),
                 "start": process_start(os.getpid()),
-                "host": socket.gethostname(),
+                "host": _host(),
                 "purpose": self._purpose,
                 "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }

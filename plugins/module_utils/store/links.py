@@ -84,8 +84,11 @@ def read(path: str) -> Optional[str]:
         os.close(fd)
 
 
-def swap(path: str, target: str) -> bool:
-    """Let ``path`` point to ``target`` from one moment to the next; return whether that changed anything."""
+def swap(path: str, target: str, durable: bool = True) -> bool:
+    """Let ``path`` point to ``target`` from one moment to the next; return whether that changed anything.
+
+    Without ``durable`` a power cut may take it back: right for what ends with the job anyway.
+    """
     fd = _open_parent(path, create=True)
     if fd is None:
         return False
@@ -100,7 +103,8 @@ def swap(path: str, target: str) -> bool:
         except BaseException:
             os.unlink(temporary, dir_fd=fd)
             raise
-        os.fsync(fd)
+        if durable:
+            os.fsync(fd)
         return True
     except OSError as error:
         raise storage_error(f"making the link {path}", error) from error
