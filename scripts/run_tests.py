@@ -31,6 +31,7 @@ SCENARIOS = (
     "rust_toolchains",
     "libvosk",
     "vosk_models",
+    "agent",
     "github_runner",
     "playbook_site",
 )

@@ -159,10 +159,8 @@ def test_users_share_a_lock_and_none_can_take_the_file_of_another(agent: Agent) 
     path = agent.locks / "x.lock"
     assert path.stat().st_uid == NOBODY
     for attempt in (f"rm -f {path}", f"mv {path} {path}.y", f"ln -sfn /etc/passwd {path}"):
-        refused = subprocess.run(
-            attempt.split(), user=other, group=other, extra_groups=[], capture_output=True
-        )
-        assert refused.returncode != 0, attempt
+        with agent.spawn(*attempt.split(), user=other) as refused:
+            assert refused.wait(30) != 0, attempt
     with agent.start("lock", "run", "x", "--", "sh", "-c", "echo in; read end", user=other) as holder:
         assert first_line(holder) == "in"
         done = agent.run("lock", "run", "x", "--timeout", "0", "--", "true", user=NOBODY, status=3)
