@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
+from ..errors import CiError
 from ..flock import Flock
 from ..store.layout import DEFAULT_STORE, Layout
-from ..store.overview import Flight, in_flight, stored
 from ..until import Process, hold_until, job_process, parent_of
-from .output import ATTENTION, IMPOSSIBLE, OK, put, put_json, say, size, table
+from .output import ATTENTION, CRITICAL, OK, plain, put, put_json, say, size, table
+
+if TYPE_CHECKING:
+    from ..store.flights import Flight
 
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
@@ -24,6 +27,20 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     )
     listing = commands.add_parser("list", parents=[shared], help="what is stored, in use and on its way")
     listing.set_defaults(perform=show)
+    verifying = commands.add_parser("verify", parents=[shared], help="compare the trees with their receipts")
+    verifying.add_argument("--full", action="store_true", help="read every byte")
+    verifying.add_argument("--repair", action="store_true", help="fetch anew what is damaged (as root)")
+    verifying.set_defaults(perform=verify)
+    collecting = commands.add_parser("collect", parents=[shared], help="make room (as root)")
+    collecting.add_argument("--keep-bytes", metavar="N", type=int, default=0, help="at most this much stays")
+    collecting.add_argument(
+        "--max-unused-days", metavar="N", type=float, default=0, help="nothing unused for longer stays"
+    )
+    collecting.add_argument(
+        "--min-free-percent", metavar="N", type=float, default=0, help="so much of the disk gets free"
+    )
+    collecting.add_argument("--dry-run", action="store_true", help="only say what would go")
+    collecting.set_defaults(perform=collect)
     linking = commands.add_parser(
         "link",
         parents=[shared],
@@ -40,42 +57,84 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
 
 def show(options: argparse.Namespace) -> int:
     """List the store; attention when something on its way has lost its process."""
-    layout = Layout(options.store)
-    if not layout.exists():
-        say(f"there is no store at {layout.root}; converge the host, or name another one with --store.")
-        return IMPOSSIBLE
-    artifacts, flights = stored(layout), in_flight(layout)
-    if options.json:
-        put_json(
-            {
-                "store": layout.root,
-                "artifacts": [
-                    {**one.ref._asdict(), "last_used": one.last_used or None, "users": one.users}
-                    for one in artifacts
-                ],
-                "in_flight": [one._asdict() for one in flights],
-            }
-        )
-        return OK if all(one.alive for one in flights) else ATTENTION
+    from ..store.flights import in_flight
+    from ..store.report import describe
 
+    layout = _existing(options)
+    whole = describe(layout.root)
+    flights = in_flight(layout)
+    code = OK if all(one.alive for one in flights) else ATTENTION
+    if options.json:
+        put_json({**whole._asdict(), "downloads": [one._asdict() for one in flights]})
+        return code
     rows = [
         (
-            one.ref.name,
-            one.ref.kind,
-            size(one.ref.bytes),
-            one.last_used or "never",
-            str(one.users or "-"),
-            "pinned" if one.ref.pinned else "",
-            one.ref.sha256[:12],
+            one["name"],
+            one["kind"],
+            size(one["bytes"]),
+            one["last_used"] or "never",
+            one["sha256"][:12],
+            ", ".join(filter(None, ("pinned" if one["pinned"] else "", one["in_use"]))),
         )
-        for one in artifacts
+        for one in whole.artifacts
     ]
-    put(table(("NAME", "KIND", "SIZE", "LAST USED", "USERS", "", "SHA256"), rows))
-    trees = {one.ref.sha256: one.ref.bytes for one in artifacts}
-    put(f"{len(rows)} names, {len(trees)} trees, {size(sum(trees.values()))} in {layout.root}")
+    put(table(("NAME", "KIND", "SIZE", "LAST USED", "SHA256", ""), rows))
+    put(f"{size(whole.total_bytes)} in {layout.root}, {size(whole.disk_free_bytes)} free")
     for one in flights:
         put(_told(one))
-    return OK if all(one.alive for one in flights) else ATTENTION
+    return code
+
+
+def _existing(options: argparse.Namespace) -> Layout:
+    layout = Layout(options.store)
+    if not layout.exists():
+        raise CiError(
+            f"there is no store at {layout.root}; converge the host, or name another one with --store."
+        )
+    return layout
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Compare the trees with their receipts; critical while one stays damaged, attention after a repair."""
+    from ..store import verify as store
+
+    def tell(_sha256: str, number: int, count: int) -> None:
+        if options.full:
+            say(f"reading tree {number} of {count}")
+
+    done = store.verify(_existing(options).root, full=options.full, repair=options.repair, tell=tell)
+    if options.json:
+        put_json(plain(done))
+    else:
+        for bad in done.corrupt:
+            put(f"{', '.join(bad.names) or bad.sha256}: {bad.problem}; {bad.outcome} {bad.detail}".rstrip())
+        put(f"{len(done.sound)} sound, {len(done.corrupt)} damaged, {size(done.total_bytes)}")
+        for warning in done.warnings:
+            say(warning)
+    if any(bad.outcome in (store.FOUND, store.KEPT) for bad in done.corrupt):
+        return CRITICAL
+    return ATTENTION if done.corrupt or done.warnings else OK
+
+
+def collect(options: argparse.Namespace) -> int:
+    """Remove what was not used for long, until the limits are met."""
+    from ..store.collect import collect as perform
+    from ..store.collection import Policy
+
+    policy = Policy(options.keep_bytes, options.max_unused_days, options.min_free_percent)
+    done = perform(_existing(options).root, policy, dry_run=options.dry_run)
+    if options.json:
+        put_json(plain(done))
+        return ATTENTION if done.warnings else OK
+    verb = "would remove" if options.dry_run else "removed"
+    for item in done.removed:
+        put(f"{verb} {', '.join(item.names) or item.sha256} ({size(item.bytes)}): {item.reason}")
+    for item in done.kept:
+        put(f"kept {', '.join(item.names) or item.sha256} ({size(item.bytes)}): {item.reason}")
+    put(f"{verb} {size(done.freed_bytes + done.leftover_bytes)}, {size(done.total_bytes)} stay")
+    for warning in done.warnings:
+        say(warning)
+    return ATTENTION if done.warnings else OK
 
 
 def _told(one: Flight) -> str:

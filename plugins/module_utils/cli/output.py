@@ -20,6 +20,13 @@ def put_json(data: Any) -> None:
     put(json.dumps(data, indent=2))
 
 
+def plain(value: Any) -> Any:
+    """Return ``value`` with every named tuple in it as a dictionary, as JSON wants it."""
+    if hasattr(value, "_asdict"):
+        return {name: plain(part) for name, part in value._asdict().items()}
+    return [plain(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
 def say(text: str) -> None:
     """Tell the person at the terminal something, beside the output."""
     sys.stderr.write(f"runnerctl: {text}\n")

@@ -71,6 +71,19 @@ class Layout:
         return self._in("locks", "refs.lock")
 
     @property
+    def collect_lock(self) -> str:
+        return self._in("locks", "collect.lock")
+
+    @property
+    def clock(self) -> str:
+        """The file with what the clocks said at the last collection."""
+        return self._in("clock.json")
+
+    def area(self, name: str) -> str:
+        """Return the directory ``name`` of the store ("partial", "receipts")."""
+        return self._in(name)
+
+    @property
     def refs(self) -> str:
         return self._in("refs")
 

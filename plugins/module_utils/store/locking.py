@@ -34,6 +34,8 @@ _NETWORK_TYPES = (
 )
 # A ref is written in milliseconds, so whoever waits longer waits for a stuck process.
 _REFS_SECONDS = 60.0
+# A collection deletes files, which may take a while on a slow disk.
+_COLLECT_SECONDS = 600.0
 
 
 class Locks:
@@ -72,6 +74,13 @@ class Locks:
             yield
 
     @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Be the only one that collects: a second one would judge by what the first is taking away."""
+        lock = Flock(self._layout.collect_lock, mode=0o600, purpose="collecting")
+        with self._held(lock, _COLLECT_SECONDS):
+            yield
+
+    @contextlib.contextmanager
     def taking_away(self, sha256: str) -> Iterator[bool]:
         """Give True while nobody reads or fetches ``sha256``, False at once when somebody does."""
         if not self.works:
@@ -99,7 +108,12 @@ class Locks:
 
 def file_system_type(path: str) -> str:
     """Return the type of the file system that holds ``path``, as /proc/self/mountinfo names it, or empty."""
-    best, kind = "", ""
+    return mount_of(path)[1]
+
+
+def mount_of(path: str) -> tuple[str, str]:
+    """Return device (``major:minor``) and type of the file system that holds ``path``; empty when unknown."""
+    best, device, kind = "", "", ""
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
             for line in stream:
@@ -107,7 +121,7 @@ def file_system_type(path: str) -> str:
                 # The later of two mounts on one point hides the earlier, hence >=.
                 point = fields.split()[4].replace("\\040", " ")
                 if (path + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
-                    best, kind = point, source.split()[0]
+                    best, device, kind = point, fields.split()[2], source.split()[0]
     except (OSError, IndexError):
-        return ""
-    return kind
+        return "", ""
+    return device, kind

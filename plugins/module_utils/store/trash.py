@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterable
 
 from ..flock import Flock
+from . import links
 from .durable import sync_path
 from .layout import Layout
 from .records import Records
+from .refs import Ref
 
 # Without locks nobody can tell whether a directory in staging is in use; after a day it is not.
 _UNLOCKED_LEFTOVER_SECONDS = 86400
@@ -26,6 +29,20 @@ def discard_tree(layout: Layout, records: Records, sha256: str) -> None:
         sync_path(layout.trees)
     records.drop_receipt(sha256)
     shutil.rmtree(doomed, ignore_errors=True)
+
+
+def forget_names(layout: Layout, records: Records, refs: Iterable[Ref]) -> None:
+    """Remove ``refs`` with their links, as far as these still lead to the tree, and write the books anew.
+
+    The caller holds the lock on refs. Links go first: then no moment has a link that no ref knows of.
+    """
+    for ref in refs:
+        tree = layout.tree(ref.sha256)
+        for link, target in ((ref.link, tree), (layout.model(ref.name), f"../trees/{ref.sha256}")):
+            if link:
+                links.remove_exactly(link, target)
+        records.drop_ref(ref.name)
+    records.regenerate()
 
 
 def sweep(layout: Layout, locking: bool) -> None:

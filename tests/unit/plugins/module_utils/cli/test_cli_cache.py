@@ -89,7 +89,9 @@ def test_without_a_command_the_caller_has_it_until_its_end(
         assert first_line(caller) == f"{workspace}/m"
         assert in_use(stocked)
         listed = json.loads(stocked.run("cache", "list", "--json").stdout)["artifacts"]
-        assert {one["name"]: one["users"] for one in listed} == {"f": 0, "m": 1}
+        used = {one["name"]: one["in_use"] for one in listed}
+        assert used["f"] is None
+        assert used["m"].startswith("in use by process ")
         caller.kill()
         assert free_within(stocked, 10)
 
@@ -193,15 +195,15 @@ def test_wrong_calls_are_told_what_is_wrong(stocked: Agent) -> None:
 def test_the_list_is_for_people_and_programs(stocked: Agent, user: int | None) -> None:
     listed = json.loads(stocked.run("cache", "list", "--json", user=user).stdout)
     assert listed["store"] == str(stocked.store)
-    assert [(one["name"], one["kind"], one["users"]) for one in listed["artifacts"]] == [
-        ("f", "model", 0),
-        ("m", "model", 0),
+    assert [(one["name"], one["kind"], one["in_use"]) for one in listed["artifacts"]] == [
+        ("f", "model", None),
+        ("m", "model", None),
     ]
     lines = stocked.run("cache", "list", user=user).stdout.splitlines()
-    assert lines[0].split() == ["NAME", "KIND", "SIZE", "LAST", "USED", "USERS", "SHA256"]
+    assert lines[0].split() == ["NAME", "KIND", "SIZE", "LAST", "USED", "SHA256"]
     assert lines[1].split()[:3] == ["f", "model", "7"]
     assert lines[2].endswith(DIGEST[:12])
-    assert lines[3].startswith("2 names, 2 trees, ")
+    assert f" in {stocked.store}, " in lines[3]
 
 
 def test_a_running_download_is_shown_and_a_dead_one_needs_attention(stocked: Agent, user: int | None) -> None:
@@ -216,7 +218,7 @@ def test_a_running_download_is_shown_and_a_dead_one_needs_attention(stocked: Age
         ended.wait()
     path.write_text(json.dumps({**noted, "pid": ended.pid}))
     assert "was interrupted at 450 MB" in stocked.run("cache", "list", user=user, status=1).stdout
-    (flight,) = json.loads(stocked.run("cache", "list", "--json", status=1).stdout)["in_flight"]
+    (flight,) = json.loads(stocked.run("cache", "list", "--json", status=1).stdout)["downloads"]
     assert flight["alive"] is False
     path.write_text("{")
     assert "big" not in stocked.run("cache", "list").stdout
@@ -225,3 +227,43 @@ def test_a_running_download_is_shown_and_a_dead_one_needs_attention(stocked: Age
 def test_a_missing_store_is_said_to_be_missing(agent: Agent) -> None:
     assert "there is no store at" in agent.run("cache", "list", status=3).stderr
     assert "there is no store at" in agent.run("cache", "link", "m", "--", "true", status=3).stderr
+
+
+def test_verification_finds_and_repairs(stocked: Agent, user: int | None) -> None:
+    assert stocked.run("cache", "verify", user=user).stdout.startswith("2 sound, 0 damaged, ")
+    damaged = stocked.store / "trees" / DIGEST / "am" / "final.mdl"
+    status = damaged.stat()
+    data = damaged.read_bytes()
+    damaged.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    os.utime(damaged, ns=(status.st_atime_ns, status.st_mtime_ns))
+    stocked.run("cache", "verify", user=user)
+    found = stocked.run("cache", "verify", "--full", user=user, status=2)
+    assert "m: am/final.mdl has other bytes than were published; found" in found.stdout
+    told = json.loads(stocked.run("cache", "verify", "--full", "--repair", "--json", status=1).stdout)
+    assert [(one["names"], one["outcome"]) for one in told["corrupt"]] == [(["m"], "repaired")]
+    assert damaged.read_bytes() == data
+    stocked.run("cache", "verify", "--full", user=user)
+
+
+def test_collection_says_what_goes_and_leaves_what_a_job_holds(stocked: Agent, user: int | None) -> None:
+    for noted in (stocked.store / "last_used").iterdir():
+        os.utime(noted, (time.time() - 40 * 86400,) * 2)
+    words = ("cache", "collect", "--keep-bytes", "1")
+    with stocked.start("cache", "link", "m", "--", "sh", "-c", "echo in; read end", user=user) as job:
+        assert first_line(job) == "in"
+        predicted = stocked.run(*words, "--dry-run").stdout
+        assert "would remove f (7 B): " in predicted
+        assert (stocked.store / "refs/f.json").exists()
+        told = json.loads(stocked.run(*words, "--json").stdout)
+        assert [one["names"] for one in told["removed"]] == [["f"]]
+        assert [one["names"] for one in told["kept"]] == [["m"]]
+        job.communicate("\n", timeout=30)
+    assert "removed m" in stocked.run(*words).stdout
+    assert list((stocked.store / "trees").iterdir()) == []
+
+
+def test_only_the_owner_of_the_store_collects(stocked: Agent, user: int | None) -> None:
+    if user is not None:
+        done = stocked.run("cache", "collect", "--keep-bytes", "1", user=user, status=3)
+        assert done.stderr
+    assert "must not be below 0" in stocked.run("cache", "collect", "--keep-bytes", "-1", status=3).stderr

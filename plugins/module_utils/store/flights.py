@@ -1,4 +1,4 @@
-"""What is in a store and what is on its way, for people and programs that only look."""
+"""What is on its way into a store, for people and programs that only look; any user may."""
 
 from __future__ import annotations
 
@@ -6,19 +6,7 @@ import json
 import os
 from typing import Any, NamedTuple, Optional
 
-from ..kernel_locks import on_file, snapshot
-from .clock import timestamp
 from .layout import Layout
-from .records import Records
-from .refs import Ref
-
-
-class Stored(NamedTuple):
-    """One installed name, when it was last used (empty: never noted) and how many processes hold it now."""
-
-    ref: Ref
-    last_used: str
-    users: int
 
 
 class Flight(NamedTuple):
@@ -37,26 +25,9 @@ class Flight(NamedTuple):
     alive: bool
 
 
-def stored(layout: Layout) -> list[Stored]:
-    """Return every installed name, in alphabetical order."""
-    locks = snapshot()
-    found = []
-    for ref in Records(layout, "").refs().values():
-        used = ""
-        users = 0
-        try:
-            used = timestamp(os.stat(layout.last_used(ref.sha256)).st_mtime)
-            status = os.stat(layout.mutate_lock(ref.sha256))
-            users = sum(not lock.waiting and not lock.exclusive for lock in on_file(locks, status))
-        except OSError:
-            pass  # never used, or never locked
-        found.append(Stored(ref, used, users))
-    return found
-
-
 def in_flight(layout: Layout) -> list[Flight]:
     """Return what is being downloaded or unpacked at this moment."""
-    directory = os.path.dirname(layout.progress("x"))
+    directory = layout.area("progress")
     try:
         names = sorted(name for name in os.listdir(directory) if name.endswith(".json") and name[0] != ".")
     except OSError:
