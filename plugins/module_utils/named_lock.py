@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Optional
 
 from .errors import CiError
-from .flock import Flock, LockTimeoutError, process_start, read_note
+from .flock import Flock, LockTimeoutError, describe_holder, process_start, read_note
 from .store import kernel_locks
 from .store.kernel_locks import KernelLock
 
 DEFAULT_DIRECTORY = "/run/coldvox-ci/locks"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _SUFFIX = ".lock"
+_MOST_LETTERS = 120
 # Every user may write the note of a file another one made; the directory decides who is a user at all.
 _MODE = 0o666
 
@@ -112,7 +113,10 @@ def held_by(path: str) -> str:
         devices = kernel_locks.devices_of(os.path.dirname(path))
     except OSError:
         return "an unknown process"
-    holders = standing(path, kernel_locks.read_all(), devices).holders
+    locks = kernel_locks.read_all()
+    if not locks:  # a sandbox may hide /proc/locks (ProcSubset=pid); then only the note is left
+        return _plain(describe_holder(path))
+    holders = standing(path, locks, devices).holders
     return " and ".join(map(str, holders)) or "an unknown process"
 
 
@@ -143,7 +147,7 @@ def _number(value: object) -> int:
 
 def _plain(value: object) -> str:
     """Return what another user wrote, short and without what could play tricks on a terminal."""
-    return "".join(char for char in str(value or "") if char.isprintable())[:80]
+    return "".join(char for char in str(value or "") if char.isprintable())[:_MOST_LETTERS]
 
 
 def listed(directory: str) -> Iterator[Standing]:
