@@ -17,7 +17,7 @@ _NEXT_WORD_SECONDS = 10.0
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add the commands of this group to its parser."""
-    commands = group.add_subparsers(metavar="COMMAND", required=True)
+    commands = group.add_subparsers(prog=group.prog, metavar="COMMAND", required=True)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print JSON")
     shared.add_argument(

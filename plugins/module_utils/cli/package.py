@@ -10,7 +10,7 @@ from .output import OK, put, put_json
 
 def add_commands(group: argparse.ArgumentParser) -> None:
     """Add the commands of this group to its parser."""
-    commands = group.add_subparsers(metavar="COMMAND", required=True)
+    commands = group.add_subparsers(prog=group.prog, metavar="COMMAND", required=True)
     settling = commands.add_parser("settle", help="compile this release and remove old ones")
     settling.add_argument("--json", action="store_true", help="print JSON")
     settling.set_defaults(perform=settle)
