@@ -120,18 +120,16 @@ def test_one_at_a_time_and_readers_together(agent: Agent, user: int | None) -> N
 
 
 def test_a_waiter_says_who_holds_it_and_gets_it_at_the_end(agent: Agent) -> None:
-    with (
-        agent.start("lock", "run", "x", "--", "sh", "-c", "echo in; read end") as holder,
-        agent.start("lock", "run", "x", "--", "echo", "mine") as waiter,
-    ):
+    with agent.start("lock", "run", "x", "--", "sh", "-c", "echo in; read end") as holder:
         assert first_line(holder) == "in"
-        assert waiter.stderr is not None
-        said = waiter.stderr.readline()
-        assert f"s for the lock x: process {holder.pid} (sh) since 20" in said
-        (listed,) = json.loads(agent.run("lock", "list", "--json").stdout)
-        assert [one["pid"] for one in listed["waiters"]] == [waiter.pid]
-        holder.communicate("\n", timeout=30)
-        assert first_line(waiter) == "mine"
+        with agent.start("lock", "run", "x", "--", "echo", "mine") as waiter:
+            assert waiter.stderr is not None
+            said = waiter.stderr.readline()
+            assert f"s for the lock x: process {holder.pid} (sh) since 20" in said
+            (listed,) = json.loads(agent.run("lock", "list", "--json").stdout)
+            assert [one["pid"] for one in listed["waiters"]] == [waiter.pid]
+            holder.communicate("\n", timeout=30)
+            assert first_line(waiter) == "mine"
 
 
 def test_a_timeout_says_how_long_and_who(agent: Agent) -> None:
