@@ -24,11 +24,11 @@ def leases(store: str, *, clock: Callable[[], Instant] = clocks) -> list[dict[st
     """Return every lease in the store at the path ``store``, by name, also those that have run out.
 
     A lease file that cannot be understood is listed with its ``problem``. ``age_seconds`` counts from the
-    last renewal and is None for a lease of an earlier boot.
+    last renewal and is None for a lease of an earlier boot. Raises CiError in one sentence.
     """
     layout, now = Layout(store), clock()
     found = []
-    for name in names_in(layout.area("leases")):
+    for name in _names(layout.area("leases")):
         if name.endswith(".json") and not name.startswith("."):
             item = _lease(layout.lease(name[: -len(".json")]), name[: -len(".json")], now)
             if item:
@@ -72,14 +72,14 @@ def locks(directories: Iterable[str]) -> list[dict[str, Any]]:
 
     What is held is asked of the kernel by trying the lock for an instant; who holds it and who waits comes
     from /proc/locks, and since when and what for from the note that an exclusive holder leaves in the file.
+    Raises CiError in one sentence.
     """
     everything = kernel_locks.read_all()
     found = []
     for directory in directories:
-        if not os.path.isdir(directory):
-            continue
-        devices = kernel_locks.devices_of(directory)
-        for name in names_in(directory):
+        names = _names(directory)
+        devices = kernel_locks.devices_of(directory) if names else set()
+        for name in names:
             path = os.path.join(directory, name)
             if os.path.isfile(path) and not os.path.islink(path):
                 on_it = kernel_locks.on_file(path, everything, devices)
@@ -87,6 +87,13 @@ def locks(directories: Iterable[str]) -> list[dict[str, Any]]:
                 if item:
                     found.append(item)
     return found
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return names_in(directory)
+    except OSError as error:
+        raise storage_error(f"looking into {directory}", error) from error
 
 
 def _lock(path: str, on_it: list[KernelLock]) -> Optional[dict[str, Any]]:
