@@ -11,7 +11,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import threading
 import time
 from types import TracebackType
@@ -21,6 +20,8 @@ from .errors import CiError
 
 _UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _PULSE_SECONDS = 0.5
+# A note is some 200 bytes. Where others may write to lock files, what is longer is none.
+_MAX_NOTE_BYTES = 4096
 
 
 class LockTimeoutError(CiError):
@@ -42,21 +43,27 @@ def process_start(pid: int) -> int:
 
 
 def read_note(path: str) -> dict[str, Any]:
-    """Return what the last exclusive holder of the lock file ``path`` wrote into it, empty for nothing."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            note = json.load(stream)
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
+    """Return what the last exclusive holder of the lock file ``path`` wrote about itself.
+
+    Raises OSError or ValueError where there is nothing of that kind.
+    """
+    with open(path, "rb") as stream:
+        note = json.loads(stream.read(_MAX_NOTE_BYTES))
+    if not isinstance(note, dict):
+        raise ValueError("a note is an object")
+    return note
+
+
+def _host() -> str:
+    return os.uname().nodename
 
 
 def describe_holder(path: str) -> str:
     """Return who says to hold the lock file ``path``, for a message; never raises."""
-    holder = read_note(path)
     try:
+        holder = read_note(path)
         pid, purpose = int(holder["pid"]), str(holder["purpose"])
-        here = holder["host"] == socket.gethostname()
+        here = holder["host"] == _host()
         alive = here and process_start(pid) == int(holder["start"])
     except (OSError, ValueError, KeyError, TypeError):
         return "an unknown process"
@@ -187,7 +194,7 @@ class Flock:
             note = {
                 "pid": os.getpid(),
                 "start": process_start(os.getpid()),
-                "host": socket.gethostname(),
+                "host": _host(),
                 "purpose": self._purpose,
                 "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "boottime": time.clock_gettime(time.CLOCK_BOOTTIME),

@@ -16,9 +16,9 @@ description:
   - Verifying compares every directory with its receipt, and mends what is damaged where it is told to.
   - Collecting makes room. What no name refers to goes first, then what was not used for longest, and no
     more than the limits ask for. Broken downloads and what killed tasks left behind go as well.
-  - Never taken away is what is pinned, what a job is reading or a task is fetching, and what the link of a
-    library, runner or toolchain leads to. A model with a link of its own goes only when it was unused for
-    too long.
+  - Never taken away is what is pinned, what a job is reading or a task is fetching, what the link of a
+    library, runner or toolchain leads to, and what has hard links elsewhere. A model with a link of its own
+    goes only when it was unused for too long.
   - A reader of the store sees all of an artifact or nothing of it, also when the task is killed.
 extends_documentation_fragment:
   - coldvox.ci.attributes

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
+from .. import kernel_locks
 from .. import lease as pure
 from ..errors import CiError
 from ..flock import occupied, process_start, read_note
+from ..kernel_locks import KernelLock
 from ..lease import Instant
-from . import kernel_locks
 from .clock import boottime, timestamp
 from .durable import read_text, storage_error
-from .kernel_locks import KernelLock
 from .layout import Layout
 from .leases import now as clocks
 from .survey import names_in
@@ -74,18 +75,22 @@ def locks(directories: Iterable[str]) -> list[dict[str, Any]]:
     from /proc/locks, and since when and what for from the note that an exclusive holder leaves in the file.
     Raises CiError in one sentence.
     """
-    everything = kernel_locks.read_all()
+    everything = kernel_locks.snapshot()
     found = []
     for directory in directories:
-        names = _names(directory)
-        devices = kernel_locks.devices_of(directory) if names else set()
-        for name in names:
+        for name in _names(directory):
             path = os.path.join(directory, name)
-            if os.path.isfile(path) and not os.path.islink(path):
-                on_it = kernel_locks.on_file(path, everything, devices)
-                item = _lock(path, on_it)
-                if item:
-                    found.append(item)
+            try:
+                status = os.lstat(path)
+            except OSError:
+                continue  # gone since we listed it
+            item = (
+                _lock(path, kernel_locks.on_file(everything, status))
+                if stat.S_ISREG(status.st_mode)
+                else None
+            )
+            if item:
+                found.append(item)
     return found
 
 
@@ -100,10 +105,10 @@ def _lock(path: str, on_it: list[KernelLock]) -> Optional[dict[str, Any]]:
     mode = occupied(path)
     holders = [lock for lock in on_it if not lock.waiting]
     if mode == "unknown":
-        mode = "" if not holders else "shared" if holders[0].shared else "exclusive"
+        mode = "" if not holders else "exclusive" if holders[0].exclusive else "shared"
     if not mode:
         return None
-    note = read_note(path) if mode == "exclusive" else {}
+    note = _note(path) if mode == "exclusive" else {}
     pids = {lock.pid for lock in holders}
     # A note outlives its holder in the file, so it speaks only for a process that does hold the lock.
     current = not pids or note.get("pid") in pids
@@ -126,10 +131,17 @@ def _process(lock: KernelLock) -> dict[str, Any]:
     running = boottime() - started / os.sysconf("SC_CLK_TCK") if started else None
     return {
         "pid": lock.pid,
-        "command": kernel_locks.command_of(lock.pid) or None,
-        "shared": lock.shared,
+        "command": kernel_locks.process_name(lock.pid) or None,
+        "shared": not lock.exclusive,
         "running_seconds": None if running is None else round(max(0.0, running), 2),
     }
+
+
+def _note(path: str) -> dict[str, Any]:
+    try:
+        return read_note(path)
+    except (OSError, ValueError):
+        return {}
 
 
 def _age_seconds(note: dict[str, Any]) -> Optional[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import Co
 from ansible_collections.coldvox.ci.plugins.module_utils.store.collection import Disk, Policy
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 
-from tests.faults.support import FaultServer, install, model_zip, wanted
+from tests.faults.support import FaultServer, install, model_zip, noise, tar_of, tar_special, wanted
 from tests.unit.plugins.module_utils.store.some_models import models, moment, present, used
 from tests.unit.plugins.module_utils.store.test_store_engine import consistent, snapshot
 
@@ -78,6 +79,21 @@ def test_age_pins_readers_and_links(server: FaultServer, root: Path, tmp_path: P
     assert names(run(root, 0, 30).removed) == ["m4"]
     assert not os.path.lexists(tmp_path / "model")
     assert os.path.lexists(tmp_path / "lib")
+
+
+def test_a_tree_whose_files_are_used_as_hard_links_stays(
+    server: FaultServer, root: Path, tmp_path: Path
+) -> None:
+    """As those of the runner in its instances: removing it frees nothing, and all would be linked anew."""
+    twice = tar_of({"a": noise(1000), "b": tar_special(tarfile.LNKTYPE, "a")})
+    one = wanted("runner", server.serve("/r.tar.gz", twice), twice, kind="runner")
+    install(root, one)
+    os.link(root / "trees" / one.sha256 / "a", tmp_path / "instance")
+    done = run(root, 1)
+    assert done.removed == ()
+    assert "as hard links" in done.kept[0].reason
+    (tmp_path / "instance").unlink()
+    assert names(run(root, 1).removed) == ["runner"]
 
 
 def test_a_link_that_leads_elsewhere_by_now_is_left_alone(

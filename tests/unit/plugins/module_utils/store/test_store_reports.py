@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock, occupied
 from ansible_collections.coldvox.ci.plugins.module_utils.lease import Acquire, Instant
-from ansible_collections.coldvox.ci.plugins.module_utils.store import kernel_locks, lock_report
-from ansible_collections.coldvox.ci.plugins.module_utils.store.kernel_locks import KernelLock
+from ansible_collections.coldvox.ci.plugins.module_utils.store import lock_report
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.store.leases import LeaseFile
 from ansible_collections.coldvox.ci.plugins.module_utils.store.report import describe
@@ -23,23 +22,6 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.report import des
 from tests.faults.support import FaultServer, install, model_zip, wanted
 from tests.unit.plugins.module_utils.store.some_models import models
 from tests.unit.plugins.module_utils.store.test_store_engine import snapshot
-
-PROC_LOCKS = """\
-1: FLOCK  ADVISORY  WRITE 4711 fe:00:2376100 0 EOF
-1: -> FLOCK  ADVISORY  READ 4712 fe:00:2376100 0 EOF
-2: POSIX  ADVISORY  WRITE 4711 fe:00:2376100 0 EOF
-3: OFDLCK ADVISORY  READ  -1 00:06:1039 0 EOF
-4: FLOCK  ADVISORY  READ 9 00:2b:7 0 EOF
-garbage
-"""
-
-
-def test_proc_locks_is_understood() -> None:
-    assert kernel_locks.parse(PROC_LOCKS) == [
-        KernelLock(4711, False, False, "254:0", 2376100),
-        KernelLock(4712, True, True, "254:0", 2376100),
-        KernelLock(9, True, False, "0:43", 7),
-    ]
 
 
 def test_looking_at_a_lock_leaves_no_trace(tmp_path: Path) -> None:
