@@ -27,10 +27,11 @@ options:
     default: /var/cache/coldvox-ci
   lock_dirs:
     description:
-      - Further directories with lock files. One that does not exist has none.
+      - Further directories with lock files, by default the one for the locks that jobs take by name. One that
+        does not exist has none.
     type: list
     elements: path
-    default: []
+    default: [/run/coldvox-ci/locks]
 seealso:
   - module: coldvox.ci.cache_lock
   - module: coldvox.ci.artifact_store_info
@@ -147,7 +148,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEF
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "store": {"type": "path", "default": DEFAULT_STORE},
-    "lock_dirs": {"type": "list", "elements": "path", "default": []},
+    "lock_dirs": {"type": "list", "elements": "path", "default": ["/run/coldvox-ci/locks"]},
 }
 
 

@@ -20,6 +20,8 @@ from .layout import Layout
 from .leases import now as clocks
 from .survey import names_in
 
+_MOST_TEXT = 200
+
 
 def leases(store: str, *, clock: Callable[[], Instant] = clocks) -> list[dict[str, Any]]:
     """Return every lease in the store at the path ``store``, by name, also those that have run out.
@@ -109,16 +111,15 @@ def _lock(path: str, on_it: list[KernelLock]) -> Optional[dict[str, Any]]:
     if not mode:
         return None
     note = _note(path) if mode == "exclusive" else {}
-    pids = {lock.pid for lock in holders}
+    pids = [lock.pid for lock in holders]
     # A note outlives its holder in the file, so it speaks only for a process that does hold the lock.
     current = not pids or note.get("pid") in pids
-    since = note.get("since") if current else None
     return {
         "path": path,
         "name": os.path.basename(path)[: -len(".lock")] if path.endswith(".lock") else os.path.basename(path),
         "mode": mode,
-        "purpose": note.get("purpose") if current else None,
-        "since": since,
+        "purpose": _text(note, "purpose") if current else None,
+        "since": _text(note, "since") if current else None,
         "age_seconds": _age_seconds(note) if current else None,
         "holders": [_process(lock) for lock in holders],
         "waiters": [_process(lock) for lock in on_it if lock.waiting],
@@ -135,6 +136,11 @@ def _process(lock: KernelLock) -> dict[str, Any]:
         "shared": not lock.exclusive,
         "running_seconds": None if running is None else round(max(0.0, running), 2),
     }
+
+
+def _text(note: dict[str, Any], key: str) -> Optional[str]:
+    """Return what a note says under ``key``; in a directory for all, anybody may have written it."""
+    return str(note[key])[:_MOST_TEXT] if key in note else None
 
 
 def _note(path: str) -> dict[str, Any]:
