@@ -43,13 +43,15 @@ def process_start(pid: int) -> int:
 
 
 def read_note(path: str) -> dict[str, Any]:
-    """Return what the last exclusive holder of the lock file ``path`` wrote into it, empty for nothing."""
-    try:
-        with open(path, "rb") as stream:
-            note = json.loads(stream.read(_MAX_NOTE_BYTES))
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
+    """Return what the last exclusive holder of the lock file ``path`` wrote about itself.
+
+    Raises OSError or ValueError where there is nothing of that kind.
+    """
+    with open(path, "rb") as stream:
+        note = json.loads(stream.read(_MAX_NOTE_BYTES))
+    if not isinstance(note, dict):
+        raise ValueError("a note is an object")
+    return note
 
 
 def _host() -> str:
@@ -58,8 +60,8 @@ def _host() -> str:
 
 def describe_holder(path: str) -> str:
     """Return who says to hold the lock file ``path``, for a message; never raises."""
-    holder = read_note(path)
     try:
+        holder = read_note(path)
         pid, purpose = int(holder["pid"]), str(holder["purpose"])
         here = holder["host"] == _host()
         alive = here and process_start(pid) == int(holder["start"])
@@ -281,7 +283,8 @@ def occupied(path: str) -> str:
     file that we may not open.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        # Non-blocking, because in a directory for all somebody may have put a pipe there.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return ""
     except OSError:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional
 
 from .errors import CiError
 from .flock import Flock, LockTimeoutError, describe_holder, process_start, read_note
-from .store import kernel_locks
-from .store.kernel_locks import KernelLock
+from .kernel_locks import KernelLock, on_file, process_name, snapshot
 
 DEFAULT_DIRECTORY = "/run/coldvox-ci/locks"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
@@ -109,40 +108,38 @@ def acquire(
 
 def held_by(path: str) -> str:
     """Return who holds the lock file ``path`` at this moment, for a message; never raises."""
-    try:
-        devices = kernel_locks.devices_of(os.path.dirname(path))
-    except OSError:
-        return "an unknown process"
-    locks = kernel_locks.read_all()
+    locks = snapshot()
     if not locks:  # a sandbox may hide /proc/locks (ProcSubset=pid); then only the note is left
         return _plain(describe_holder(path))
-    holders = standing(path, locks, devices).holders
+    try:
+        holders = standing(path, locks).holders
+    except OSError:
+        holders = ()
     return " and ".join(map(str, holders)) or "an unknown process"
 
 
-def standing(path: str, locks: Sequence[KernelLock], devices: set[str]) -> Standing:
-    """Return what ``locks`` say of the file ``path``; ``devices`` is of its directory."""
-    here = kernel_locks.on_file(path, locks, devices)
-    note = read_note(path)
-    # A note outlives its holder in the file, so it speaks only for a process that does hold the lock now.
-    speaker = note.get("pid") if note.get("start") == process_start(_number(note.get("pid"))) else None
+def standing(path: str, locks: list[KernelLock]) -> Standing:
+    """Return what ``locks`` say of the file ``path``; raises OSError when it is gone."""
+    here = on_file(locks, os.stat(path, follow_symlinks=False))
+    try:
+        note = read_note(path)
+        speaker = int(note["pid"])
+        fresh = int(note["start"]) in (process_start(speaker), 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        note, speaker, fresh = {}, -1, False
 
     def described(lock: KernelLock) -> Holder:
-        pid = max(0, lock.pid)
-        if not (lock.waiting or lock.shared) and pid and pid == speaker:
-            return Holder(pid, True, _plain(note.get("purpose")), _plain(note.get("since")))
-        return Holder(pid, not lock.shared, kernel_locks.command_of(pid), "")
+        if not lock.waiting and lock.exclusive and lock.pid == speaker and fresh:
+            return Holder(lock.pid, True, _plain(note.get("purpose")), _plain(note.get("since")))
+        return Holder(lock.pid, lock.exclusive, process_name(lock.pid), "")
 
+    name = os.path.basename(path)
     return Standing(
-        os.path.basename(path)[: -len(_SUFFIX)],
+        name[: -len(_SUFFIX)] if name.endswith(_SUFFIX) else name,
         path,
         tuple(described(lock) for lock in here if not lock.waiting),
         tuple(described(lock) for lock in here if lock.waiting),
     )
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else -1
 
 
 def _plain(value: object) -> str:
@@ -153,12 +150,10 @@ def _plain(value: object) -> str:
 def listed(directory: str) -> Iterator[Standing]:
     """Give what is going on at every lock in ``directory`` that is held; none when it does not exist.
 
-    Asks the kernel only and takes no lock itself, so that looking never keeps a job out. Raises CiError when
-    the directory may not be looked into.
+    Raises CiError when it may not be looked into.
     """
     try:
         names = sorted(name for name in os.listdir(directory) if name.endswith(_SUFFIX))
-        devices = kernel_locks.devices_of(directory)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -166,8 +161,11 @@ def listed(directory: str) -> Iterator[Standing]:
             f"the directory for locks {directory} cannot be read ({error.strerror}); run as root or as a "
             "member of its group."
         ) from error
-    locks = kernel_locks.read_all()
+    locks = snapshot()
     for name in names:
-        found = standing(os.path.join(directory, name), locks, devices)
+        try:
+            found = standing(os.path.join(directory, name), locks)
+        except OSError:
+            continue  # taken away since it was listed
         if found.holders or found.waiters:
             yield found

@@ -151,13 +151,13 @@ class _Collection:
         with self._locks.taking_away(tree.sha256) as free:
             if not free:
                 return survey.Uses(self._layout).of(tree.sha256).text or "in use"
-            if survey.last_used(self._layout, tree.sha256) != tree.last_used:
-                return "used a moment ago"
             with self._locks.changing_refs():
                 refs = survey.names_by_digest(self._records.refs()).get(tree.sha256, [])
                 held, linked = survey.protection(self._layout, refs)
                 if held or {ref.name for ref in refs} - set(tree.names) or (linked and not tree.linked):
                     return held or linked or "it got a name meanwhile"
+                if survey.last_used(self._layout, tree.sha256) != tree.last_used:
+                    return "used a moment ago"
                 if refs:
                     forget_names(self._layout, self._records, refs)
             discard_tree(self._layout, self._records, tree.sha256)

@@ -13,7 +13,7 @@ from ..flock import occupied
 from .durable import remove_file
 from .layout import Layout
 from .locking import Locks
-from .survey import bytes_below, digests, names_in
+from .survey import HELD, bytes_below, digests, names_in
 
 # A broken download is worth continuing for a day; a file being replaced is in place within a second.
 _ABANDONED_SECONDS = 86400.0
@@ -21,7 +21,6 @@ _ABANDONED_SECONDS = 86400.0
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}")
 _TEMPORARY_AREAS = ("", "refs", "receipts", "models", "progress", "leases", "counters", "partial")
 _BOOKS = ("receipts", "last_used")
-_BUSY = ("shared", "exclusive")
 
 
 class Leftover(NamedTuple):
@@ -53,7 +52,7 @@ def find(layout: Layout, situation: Situation) -> list[Leftover]:
     locking = situation.locking
 
     def is_free(sha256: str) -> bool:
-        return locking and occupied(layout.download_lock(sha256)) not in _BUSY
+        return locking and occupied(layout.download_lock(sha256)) not in HELD
 
     found = [Leftover(path, "", bytes_below(path)) for path, _sha256 in _in_area(layout, "trash")]
     for area in ("staging", "partial"):

@@ -108,12 +108,7 @@ class Locks:
 
 def file_system_type(path: str) -> str:
     """Return the type of the file system that holds ``path``, as /proc/self/mountinfo names it, or empty."""
-    return mount_of(path)[1]
-
-
-def mount_of(path: str) -> tuple[str, str]:
-    """Return device (``major:minor``) and type of the file system that holds ``path``; empty when unknown."""
-    best, device, kind = "", "", ""
+    best, kind = "", ""
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
             for line in stream:
@@ -121,7 +116,7 @@ def mount_of(path: str) -> tuple[str, str]:
                 # The later of two mounts on one point hides the earlier, hence >=.
                 point = fields.split()[4].replace("\\040", " ")
                 if (path + "/").startswith(point.rstrip("/") + "/") and len(point) >= len(best):
-                    best, device, kind = point, fields.split()[2], source.split()[0]
+                    best, kind = point, source.split()[0]
     except (OSError, IndexError):
-        return "", ""
-    return device, kind
+        return ""
+    return kind

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Optional
 
+from .. import kernel_locks
 from ..flock import occupied
-from . import kernel_locks, links
+from . import links
 from .collection import Disk, Tree
 from .layout import Layout
 from .records import Records
 from .refs import Ref
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+HELD = ("shared", "exclusive")
 NO_LOCKS = "locks do not exclude on this file system, so nobody can tell who uses it"
 
 
@@ -31,25 +34,29 @@ class Use(NamedTuple):
 
 
 class Uses:
-    """Asks the kernel who has which digest; the names of processes are read once."""
+    """Asks the kernel who has which digest."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._locks = kernel_locks.read_all()
-        self._devices = kernel_locks.devices_of(layout.locks) if os.path.isdir(layout.locks) else set()
+        self._locks = kernel_locks.snapshot()
 
     def of(self, sha256: str) -> Use:
         """Return who reads and who fetches ``sha256``."""
         mutate, download = self._layout.mutate_lock(sha256), self._layout.download_lock(sha256)
         return Use(
-            f"in use by {self._who(mutate)}" if occupied(mutate) in ("shared", "exclusive") else "",
-            f"being fetched by {self._who(download)}"
-            if occupied(download) in ("shared", "exclusive")
-            else "",
+            f"in use by {self._who(mutate)}" if occupied(mutate) in HELD else "",
+            f"being fetched by {self._who(download)}" if occupied(download) in HELD else "",
         )
 
     def _who(self, path: str) -> str:
-        return kernel_locks.shown(kernel_locks.on_file(path, self._locks, self._devices))
+        """Return the processes that hold the lock file ``path``, for a sentence."""
+        try:
+            found = kernel_locks.on_file(self._locks, os.stat(path))
+        except OSError:
+            found = []
+        pids = sorted({lock.pid for lock in found if lock.pid and not lock.waiting})
+        named = [f"{pid} ({kernel_locks.process_name(pid) or 'ended'})" for pid in pids]
+        return f"process {', '.join(named)}" if named else "an unknown process"
 
 
 def names_by_digest(refs: Mapping[str, Ref]) -> dict[str, list[Ref]]:
@@ -74,6 +81,8 @@ def trees(layout: Layout, records: Records, *, locking: bool = True) -> list[Tre
         refs = by_digest.get(sha256, [])
         use = uses.of(sha256).text if locking else NO_LOCKS
         held, linked = protection(layout, refs)
+        if not held and has_names_elsewhere(layout.tree(sha256)):
+            held = "its files are in use elsewhere as hard links, so removing it would free nothing"
         found.append(
             Tree(
                 sha256=sha256,
@@ -103,6 +112,18 @@ def protection(layout: Layout, refs: Iterable[Ref]) -> tuple[str, str]:
             else:
                 held = held or f"linked from {ref.link}"
     return held, linked
+
+
+def has_names_elsewhere(tree: str) -> bool:
+    """Tell whether a file of ``tree`` has hard links outside of it, as the runner instances make them."""
+    missing: dict[int, int] = {}
+    for directory, _directories, files in os.walk(tree):
+        for name in files:
+            with contextlib.suppress(OSError):
+                status = os.lstat(os.path.join(directory, name))
+                if status.st_nlink > 1:
+                    missing[status.st_ino] = missing.get(status.st_ino, status.st_nlink) - 1
+    return any(missing.values())
 
 
 def leads_into(link: str, tree: str) -> bool:

@@ -31,13 +31,14 @@ class Corrupt(NamedTuple):
     """One damaged tree: what is wrong with it, and what became of it.
 
     ``outcome`` is found (nothing was done), repaired, removed, or kept (it could not be taken away);
-    ``detail`` is a sentence that says why, empty when there is nothing to say.
+    ``bytes`` is its size when it was found; ``detail`` says why it was not repaired, or is empty.
     """
 
     sha256: str
     names: tuple[str, ...]
     problem: str
     outcome: str
+    bytes: int = 0
     detail: str = ""
     bytes_downloaded: int = 0
 
@@ -115,7 +116,8 @@ class _Verification:
             names = tuple(ref.name for ref in refs)
             problem = self._problem(sha256, refs)
             if problem:
-                corrupt.append(self._mend(Corrupt(sha256, names, problem, FOUND), refs, repair))
+                size = survey.bytes_below(self._layout.tree(sha256))
+                corrupt.append(self._mend(Corrupt(sha256, names, problem, FOUND, size), refs, repair))
             elif os.path.lexists(self._layout.tree(sha256)):
                 size = survey.tree_bytes(self._layout, self._records, sha256)
                 sound.append(Sound(sha256, names, size))
@@ -151,13 +153,12 @@ class _Verification:
         artifacts, why_not = _requests(sha256, refs, self._records.receipt(sha256))
         if self._locks is None:
             return item._replace(outcome=REMOVED if why_not else REPAIRED, detail=why_not)
-        size = survey.bytes_below(self._layout.tree(sha256))
         if not why_not:
             try:
                 return item._replace(outcome=REPAIRED, bytes_downloaded=self._fetch(artifacts))
             except CiError as error:
                 why_not = str(error).rstrip(".")
-        return self._take(item, refs, why_not, size)
+        return self._take(item, refs, why_not)
 
     def _fetch(self, artifacts: Sequence[Artifact]) -> int:
         """Have the artifacts present again; return the bytes downloaded. Raises CiError."""
@@ -167,7 +168,7 @@ class _Verification:
         report = Store(self._layout.root, settings).install(artifacts)
         return sum(result.bytes_downloaded for result in report.results)
 
-    def _take(self, item: Corrupt, refs: Sequence[Ref], why: str, size: int) -> Corrupt:
+    def _take(self, item: Corrupt, refs: Sequence[Ref], why: str) -> Corrupt:
         """Remove names, links and tree; a tree that a job is reading loses only its names."""
         assert self._locks is not None
         with self._locks.changing_refs():
@@ -178,7 +179,7 @@ class _Verification:
                 detail = f"{why}; a job is reading it, so only its names were removed"
                 return item._replace(outcome=KEPT, detail=detail)
             discard_tree(self._layout, self._records, item.sha256)
-        self._freed += size
+        self._freed += item.bytes
         return item._replace(outcome=REMOVED, detail=why)
 
 

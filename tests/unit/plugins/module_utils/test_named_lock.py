@@ -8,10 +8,47 @@ from pathlib import Path
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils import named_lock
 from ansible_collections.coldvox.ci.plugins.module_utils.flock import LockTimeoutError
-from ansible_collections.coldvox.ci.plugins.module_utils.store import kernel_locks
+from ansible_collections.coldvox.ci.plugins.module_utils.kernel_locks import (
+    KernelLock,
+    on_file,
+    parse,
+    process_name,
+)
 
 PROCESSES = 32
 ROUNDS = 100
+
+
+LOCKS = """\
+1: FLOCK  ADVISORY  WRITE 3015 fe:00:2155403 0 EOF
+1: -> FLOCK  ADVISORY  READ  12 fe:00:2155403 0 EOF
+2: POSIX  ADVISORY  WRITE 24881 fe:00:1466436 0 EOF
+3: OFDLCK ADVISORY  READ -1 00:06:3 0 EOF
+4: FLOCK  ADVISORY  READ  -1 00:1a:99 0 EOF
+5: FLOCK nonsense
+"""
+
+
+def test_the_kernels_list_is_read() -> None:
+    assert parse(LOCKS) == [
+        KernelLock(3015, True, False, (0xFE, 0), 2155403),
+        KernelLock(12, False, True, (0xFE, 0), 2155403),
+        KernelLock(0, False, False, (0, 0x1A), 99),
+    ]
+
+
+def test_a_file_is_found_by_device_and_inode_and_on_anonymous_devices_by_inode(tmp_path: Path) -> None:
+    status = os.stat(tmp_path)
+
+    def seen(device: int) -> list[KernelLock]:
+        fields = list(status)
+        fields[1:3] = [status.st_ino, device]
+        return on_file([lock._replace(inode=status.st_ino) for lock in parse(LOCKS)], os.stat_result(fields))
+
+    assert [lock.pid for lock in seen(os.makedev(0xFE, 0))] == [3015, 12]
+    assert [lock.pid for lock in seen(os.makedev(0, 0x2B))] == [0]
+    assert seen(os.makedev(8, 1)) == []
+    assert on_file(parse(LOCKS), status) == []
 
 
 @pytest.mark.parametrize("mode", ["plain", "some holders are killed"])
@@ -67,7 +104,8 @@ def test_a_forged_note_is_shown_only_as_harmless_text(tmp_path: Path) -> None:
 
 def test_a_kernel_that_shows_no_locks_is_lived_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = named_lock.lock_path(str(tmp_path), "x")
-    monkeypatch.setattr(kernel_locks, "read_all", list)
+    monkeypatch.setattr(named_lock, "snapshot", list)
+    assert process_name(2**22 + 1) == ""
     with named_lock.acquire(path, purpose="a test"):
         assert f"process {os.getpid()} on " in named_lock.held_by(path)
         assert list(named_lock.listed(str(tmp_path))) == []
