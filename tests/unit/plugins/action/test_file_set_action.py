@@ -24,7 +24,7 @@ PLAYBOOK = """\
         state_dir: {root}/state
         files: {files}
       register: result
-      ignore_errors: true
+      ignore_errors: true  # the tests look at the failure themselves
     - ansible.builtin.copy:
         content: "{{{{ result | to_json }}}}"
         dest: {root}/result.json
