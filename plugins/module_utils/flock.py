@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import json
 import os
 import socket
@@ -21,6 +22,7 @@ from .errors import CiError
 
 _UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _PULSE_SECONDS = 0.5
+_NOTE_BYTES = 255
 
 
 class LockTimeoutError(CiError):
@@ -175,18 +177,23 @@ class Flock:
     def _take(self, fd: int) -> None:
         self._fd = fd
         if self._operation == fcntl.LOCK_EX and self._purpose:
-            note = {
-                "pid": os.getpid(),
-                "start": process_start(os.getpid()),
-                "host": socket.gethostname(),
-                "purpose": self._purpose,
-                "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            }
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            note = {**_myself(os.getpid()), "purpose": self._purpose, "since": since}
+            text = json.dumps(note).encode().ljust(_NOTE_BYTES) + b"\n"
             try:
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, json.dumps(note).encode(), 0)
+                # Always as long, so that the file keeps its one block: to truncate it first costs ten times
+                # more.
+                os.pwrite(fd, text, 0)
+                if os.fstat(fd).st_size > len(text):
+                    os.ftruncate(fd, len(text))
             except OSError:
                 return  # a full disk or a read-only descriptor: the lock holds all the same
+
+
+@functools.lru_cache(maxsize=1)
+def _myself(pid: int) -> dict[str, Any]:
+    """Return what a note says of process ``pid``, which is this one; it is asked anew after a fork."""
+    return {"pid": pid, "start": process_start(pid), "host": socket.gethostname()}
 
 
 def _explained(path: str, error: OSError) -> CiError:
