@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import json
 import os
 import threading
@@ -20,7 +21,8 @@ from .errors import CiError
 
 _UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _PULSE_SECONDS = 0.5
-# A note is some 200 bytes. Where others may write to lock files, what is longer is none.
+_NOTE_BYTES = 255
+# Where others may write to lock files, what is longer than this is no note.
 _MAX_NOTE_BYTES = 4096
 
 
@@ -206,19 +208,29 @@ class Flock:
     def _take(self, fd: int) -> None:
         self._fd = fd
         if self._operation == fcntl.LOCK_EX and self._purpose:
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
             note = {
-                "pid": os.getpid(),
-                "start": process_start(os.getpid()),
-                "host": _host(),
+                **_myself(os.getpid()),
                 "purpose": self._purpose,
-                "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "boottime": time.clock_gettime(time.CLOCK_BOOTTIME),
+                "since": since,
+                "boottime": boottime,
             }
+            text = json.dumps(note).encode().ljust(_NOTE_BYTES) + b"\n"
             try:
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, json.dumps(note).encode(), 0)
+                # Always as long, so that the file keeps its one block: to truncate it first costs ten times
+                # more.
+                os.pwrite(fd, text, 0)
+                if os.fstat(fd).st_size > len(text):
+                    os.ftruncate(fd, len(text))
             except OSError:
                 return  # a full disk or a read-only descriptor: the lock holds all the same
+
+
+@functools.lru_cache(maxsize=1)
+def _myself(pid: int) -> dict[str, Any]:
+    """Return what a note says of process ``pid``, which is this one; it is asked anew after a fork."""
+    return {"pid": pid, "start": process_start(pid), "host": _host()}
 
 
 def _explained(path: str, error: OSError) -> CiError:

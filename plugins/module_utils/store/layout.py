@@ -100,6 +100,14 @@ class Layout:
         return self._in("staging")
 
     @property
+    def partials(self) -> str:
+        return self._in("partial")
+
+    @property
+    def progresses(self) -> str:
+        return self._in("progress")
+
+    @property
     def trash(self) -> str:
         return self._in("trash")
 
