@@ -32,6 +32,7 @@ SCENARIOS = (
     "rust_toolchains",
     "libvosk",
     "vosk_models",
+    "agent",
     "github_runner",
     "playbook_site",
 )

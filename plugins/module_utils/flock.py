@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import json
 import os
-import socket
 import threading
 import time
 from types import TracebackType
@@ -21,6 +21,9 @@ from .errors import CiError
 
 _UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _PULSE_SECONDS = 0.5
+_NOTE_BYTES = 255
+# Where others may write to lock files, what is longer than this is no note.
+_MAX_NOTE_BYTES = 4096
 
 
 class LockTimeoutError(CiError):
@@ -41,13 +44,28 @@ def process_start(pid: int) -> int:
         return 0
 
 
+def read_note(path: str) -> dict[str, Any]:
+    """Return what the last exclusive holder of the lock file ``path`` wrote about itself.
+
+    Raises OSError or ValueError where there is nothing of that kind.
+    """
+    with open(path, "rb") as stream:
+        note = json.loads(stream.read(_MAX_NOTE_BYTES))
+    if not isinstance(note, dict):
+        raise ValueError("a note is an object")
+    return note
+
+
+def _host() -> str:
+    return os.uname().nodename
+
+
 def describe_holder(path: str) -> str:
     """Return who says to hold the lock file ``path``, for a message; never raises."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            holder: dict[str, Any] = json.load(stream)
+        holder = read_note(path)
         pid, purpose = int(holder["pid"]), str(holder["purpose"])
-        here = holder["host"] == socket.gethostname()
+        here = holder["host"] == _host()
         alive = here and process_start(pid) == int(holder["start"])
     except (OSError, ValueError, KeyError, TypeError):
         return "an unknown process"
@@ -72,6 +90,10 @@ class Flock:
     @property
     def held(self) -> bool:
         return self._fd >= 0
+
+    def fileno(self) -> int:
+        """Return the descriptor that holds the lock, -1 when it is not held."""
+        return self._fd
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free now; return whether it is held."""
@@ -140,17 +162,28 @@ class Flock:
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise _explained(self.path, error) from error
-            try:
-                fd = os.open(self.path, os.O_RDONLY | flags)
-            except FileNotFoundError:
-                raise _explained(self.path, error) from error
-            except OSError as again:
-                raise _explained(self.path, again) from again
-            return fd
+            return self._open_existing(flags, error)
         status = os.fstat(fd)
         if status.st_uid == os.geteuid() and status.st_mode & 0o777 != self._mode:
             os.fchmod(fd, self._mode)  # the process's umask must not decide who can take the lock
         return fd
+
+    def _open_existing(self, flags: int, refusal: OSError) -> int:
+        """Open a lock file that cannot be opened with O_CREAT: of another user, or on a read-only mount.
+
+        Writing is tried first, for the note; fs.protected_regular refuses only O_CREAT (proc_sys_fs(5)).
+        """
+        try:
+            try:
+                return os.open(self.path, os.O_RDWR | flags)
+            except FileNotFoundError:
+                raise
+            except OSError:
+                return os.open(self.path, os.O_RDONLY | flags)
+        except FileNotFoundError:
+            raise _explained(self.path, refusal) from refusal
+        except OSError as again:
+            raise _explained(self.path, again) from again
 
     def _lock(self, fd: int, operation: int) -> bool:
         try:
@@ -175,18 +208,29 @@ class Flock:
     def _take(self, fd: int) -> None:
         self._fd = fd
         if self._operation == fcntl.LOCK_EX and self._purpose:
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
             note = {
-                "pid": os.getpid(),
-                "start": process_start(os.getpid()),
-                "host": socket.gethostname(),
+                **_myself(os.getpid()),
                 "purpose": self._purpose,
-                "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "since": since,
+                "boottime": boottime,
             }
+            text = json.dumps(note).encode().ljust(_NOTE_BYTES) + b"\n"
             try:
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, json.dumps(note).encode(), 0)
+                # Always as long, so that the file keeps its one block: to truncate it first costs ten times
+                # more.
+                os.pwrite(fd, text, 0)
+                if os.fstat(fd).st_size > len(text):
+                    os.ftruncate(fd, len(text))
             except OSError:
                 return  # a full disk or a read-only descriptor: the lock holds all the same
+
+
+@functools.lru_cache(maxsize=1)
+def _myself(pid: int) -> dict[str, Any]:
+    """Return what a note says of process ``pid``, which is this one; it is asked anew after a fork."""
+    return {"pid": pid, "start": process_start(pid), "host": _host()}
 
 
 def _explained(path: str, error: OSError) -> CiError:
@@ -241,6 +285,38 @@ def _wait(
             os.close(fd)
         state["abandoned"] = True
         return False
+
+
+def occupied(path: str) -> str:
+    """Return how the lock file ``path`` is held at this moment: "exclusive", "shared", or empty for not at
+    all.
+
+    Takes the lock for an instant and writes nothing, so that looking leaves no trace. "unknown" is for a
+    file that we may not open.
+    """
+    try:
+        # Non-blocking, because in a directory for all somebody may have put a pipe there.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return "unknown"
+    try:
+        if _granted(fd, fcntl.LOCK_EX):
+            return ""
+        return "shared" if _granted(fd, fcntl.LOCK_SH) else "exclusive"
+    except OSError:
+        return "unknown"
+    finally:
+        os.close(fd)
+
+
+def _granted(fd: int, operation: int) -> bool:
+    try:
+        fcntl.flock(fd, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def excludes(directory: str) -> bool:

@@ -150,6 +150,7 @@ options:
     type: int
     default: 500000
 seealso:
+  - module: coldvox.ci.artifact_store
   - module: coldvox.ci.cache_lock
 """
 

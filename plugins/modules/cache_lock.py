@@ -73,6 +73,7 @@ options:
     default: /var/cache/coldvox-ci
 seealso:
   - module: coldvox.ci.artifact
+  - module: coldvox.ci.cache_lock_info
 """
 
 EXAMPLES = r"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +25,13 @@ def _link_collection() -> Path:
 
 sys.path[:0] = [str(_link_collection()), str(CHECKOUT)]
 
+from tests.faults.matrix import summary
+from tests.faults.processes import MODEL
+from tests.faults.support import FaultServer, fault_server
+
+# What was tried and survived, by test; a test that does not count its tries itself is one try.
 _COUNTS: dict[str, tuple[int, int]] = {}
+_TESTS: dict[str, list[str]] = {}
 
 
 @pytest.fixture
@@ -41,8 +48,43 @@ def survived(request: pytest.FixtureRequest) -> Iterator[list[bool]]:
     _COUNTS[request.node.name] = (len(tries), sum(tries))
 
 
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with fault_server() as running:
+        running.serve("/m.zip", MODEL)
+        yield running
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB with 400 inodes; making one needs root, and a container may forbid it."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4m,nr_inodes=400,mode=0755", "tmpfs", str(place)],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" or report.skipped or report.failed:
+        _TESTS.setdefault(report.nodeid, []).append(report.outcome)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _COUNTS:
-        terminalreporter.section("faults: tried, survived")
-        for name, (tried, good) in sorted(_COUNTS.items()):
-            terminalreporter.write_line(f"{name}: {tried} tried, {good} survived")
+    if not _TESTS:
+        return
+    terminalreporter.section("faults: tried, survived")
+    for name, (tried, good) in sorted(_COUNTS.items()):
+        terminalreporter.write_line(f"{name}: {tried} tried, {good} survived")
+    terminalreporter.write_line(summary(_TESTS, _COUNTS))

@@ -122,7 +122,7 @@ class FaultServer:
             return
         body = page.body[start:]
         handler.send_response(206 if start else 200)
-        if start:
+        if start and "Content-Range" not in page.headers:
             handler.send_header("Content-Range", f"bytes {start}-{len(page.body) - 1}/{len(page.body)}")
         if page.etag:
             handler.send_header("ETag", page.etag)

@@ -10,68 +10,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
 import pytest
 
-from tests.faults.support import FaultServer, fault_server, noise, sha256, tar_of, zip_of
-
-WORKER = Path(__file__).with_name("worker.py")
-FILES = {f"top/d{number % 5}/f{number}": noise(20_000, str(number)) for number in range(30)}
-FILES["top/big"] = noise(1_500_000, "big")
-MODEL = zip_of(FILES)
-DIGEST = sha256(MODEL)
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    with fault_server() as running:
-        running.serve("/m.zip", MODEL)
-        yield running
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "store"
-
-
-def item(server: FaultServer, **more: Any) -> dict[str, Any]:
-    return {
-        "name": "m",
-        "kind": "model",
-        "url": server.url + "/m.zip",
-        "sha256": DIGEST,
-        "strip_components": 1,
-        **more,
-    }
-
-
-def start(root: Path, *artifacts: dict[str, Any], **how: Any) -> subprocess.Popen[str]:
-    prepare = how.pop("preexec_fn", None)
-    settings = {"timeout_seconds": 5, **how}
-    told = {"paths": sys.path, "root": str(root), "artifacts": artifacts, "settings": settings}
-    return subprocess.Popen(
-        [sys.executable, str(WORKER), json.dumps(told)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=prepare,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
-    output, errors = process.communicate(timeout=120)
-    assert "Traceback" not in errors, errors
-    answer: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return answer
-
-
-def whole(tree: Path) -> bool:
-    """Tell whether ``tree`` is exactly what the archive holds, by reading it."""
-    found = {str(p.relative_to(tree)): p.read_bytes() for p in tree.rglob("*") if p.is_file()}
-    return found == {name.removeprefix("top/"): data for name, data in FILES.items()}
+from tests.faults.processes import DIGEST, FILES, MODEL, WORKER, finish, item, start, whole
+from tests.faults.support import FaultServer, noise, sha256, tar_of, zip_of
 
 
 class Reader(threading.Thread):
@@ -218,22 +163,6 @@ def test_a_stopped_downloader_is_named_and_not_robbed(server: FaultServer, root:
     finally:
         first.send_signal(signal.SIGCONT)
     assert finish(first)["outcomes"] == ["fetched"]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB; making one needs root, and a container may forbid it."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m,mode=0755", "tmpfs", str(place)],
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip("cannot mount a tmpfs here")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
 
 
 def used_bytes(place: Path) -> int:

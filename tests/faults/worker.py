@@ -1,19 +1,67 @@
 """One process that installs artifacts, for tests that start many and kill some.
 
-Reads a JSON object from its argument: ``paths`` for sys.path, ``root``, ``artifacts``, ``settings``. Prints
-``ready`` when it begins and then one JSON object: ``outcomes`` and ``received``, or ``error``.
+Reads a JSON object from its argument: ``paths`` for sys.path, ``root``, ``artifacts``, ``settings``,
+``umask``, and ``sabotage``: ``flock:grants-all``, ``flock:ERRNO-NAME``, ``wall-clock:SECONDS`` (jumps by so
+much at every look), or ``before:MODULE:NAME`` and ``after:MODULE:NAME``, which kill the process around a call
+of that function of the store. Prints ``ready`` when it begins and then one JSON object: ``outcomes`` and
+``received``, or ``error``.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import importlib
 import json
 import os
+import signal
 import sys
+import time
+from typing import Any
+
+STORE = "ansible_collections.coldvox.ci.plugins.module_utils.store"
 
 
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def sabotage(how: str) -> None:
+    """Let happen to this process what ``how`` says."""
+    kind, _colon, rest = how.partition(":")
+    if kind == "flock":
+
+        def flock(_fd: int, _operation: int) -> None:
+            if rest != "grants-all":
+                raise OSError(getattr(errno, rest), os.strerror(getattr(errno, rest)))
+
+        setattr(fcntl, "flock", flock)  # noqa: B010  # mypy knows what it was
+    elif kind == "wall-clock":
+        true_time, jumps = time.time, [0]
+
+        def jumping() -> float:
+            jumps[0] += 1
+            return true_time() + jumps[0] % 2 * float(rest)
+
+        time.time = jumping
+    else:
+        kill_around(kind, *rest.split(":"))
+
+
+def kill_around(when: str, module: str, name: str) -> None:
+    owner: Any = importlib.import_module(f"{STORE}.{module}")
+    *classes, function = name.split(".")
+    for part in classes:
+        owner = getattr(owner, part)
+    original = getattr(owner, function)
+
+    def deadly(*args: Any, **more: Any) -> Any:
+        if when == "after":
+            original(*args, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, function, deadly)
 
 
 def main() -> int:
@@ -24,7 +72,9 @@ def main() -> int:
     from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Settings, Store
     from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
 
-    os.umask(0o077)
+    os.umask(told.get("umask", 0o077))
+    if "sabotage" in told:
+        sabotage(told["sabotage"])
     settings = Settings(Limits(2**33, 250, 200_000), pause_seconds=0.01, **told["settings"])
     artifacts = parse_all(told["artifacts"])
     say("ready")

@@ -15,7 +15,7 @@ from .durable import StorageError, storage_error
 from .partial import Origin, Partial
 from .transport import FetchError, Opened, network_error, open_url
 
-_READ_BYTES = 1024 * 1024
+_READ_BYTES = 256 * 1024
 # Tries without a single new byte before the next url gets its turn.
 _FRUITLESS_TRIES = 3
 # However much each try brings, a server that breaks this often is not worth waiting for.

@@ -69,6 +69,17 @@ def sync_path(path: str) -> bool:
         os.close(fd)
 
 
+def start_writing_back(fd: int, offset: int, count: int) -> None:
+    """Let the disk begin with what was just written to ``fd``, without waiting for it and without promising
+    it.
+
+    Linux starts writing dirty pages out when it is advised that they are not needed, and drops only clean
+    ones (posix_fadvise(2), POSIX_FADV_DONTNEED), so the new file stays in memory for its first reader.
+    """
+    with contextlib.suppress(OSError):
+        os.posix_fadvise(fd, offset, count, os.POSIX_FADV_DONTNEED)
+
+
 def sync_file_system(path: str) -> bool:
     """Force everything of the file system that holds ``path`` to the disk: cheaper than thousands of
     fsyncs.

@@ -71,6 +71,19 @@ class Layout:
         return self._in("locks", "refs.lock")
 
     @property
+    def collect_lock(self) -> str:
+        return self._in("locks", "collect.lock")
+
+    @property
+    def clock(self) -> str:
+        """The file with what the clocks said at the last collection."""
+        return self._in("clock.json")
+
+    def area(self, name: str) -> str:
+        """Return the directory ``name`` of the store ("partial", "receipts")."""
+        return self._in(name)
+
+    @property
     def refs(self) -> str:
         return self._in("refs")
 
@@ -85,6 +98,14 @@ class Layout:
     @property
     def staging(self) -> str:
         return self._in("staging")
+
+    @property
+    def partials(self) -> str:
+        return self._in("partial")
+
+    @property
+    def progresses(self) -> str:
+        return self._in("progress")
 
     @property
     def trash(self) -> str:

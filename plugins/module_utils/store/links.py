@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 from typing import Optional
 
 from ..errors import CiError
@@ -84,8 +85,11 @@ def read(path: str) -> Optional[str]:
         os.close(fd)
 
 
-def swap(path: str, target: str) -> bool:
-    """Let ``path`` point to ``target`` from one moment to the next; return whether that changed anything."""
+def swap(path: str, target: str, durable: bool = True) -> bool:
+    """Let ``path`` point to ``target`` from one moment to the next; return whether that changed anything.
+
+    Without ``durable`` a power cut may take it back: right for what ends with the job anyway.
+    """
     fd = _open_parent(path, create=True)
     if fd is None:
         return False
@@ -100,7 +104,8 @@ def swap(path: str, target: str) -> bool:
         except BaseException:
             os.unlink(temporary, dir_fd=fd)
             raise
-        os.fsync(fd)
+        if durable:
+            os.fsync(fd)
         return True
     except OSError as error:
         raise storage_error(f"making the link {path}", error) from error
@@ -112,12 +117,22 @@ def remove(path: str, below: str) -> bool:
     """Remove the symlink ``path`` if it points to something below the directory ``below``: others are not
     ours.
     """
+    return _remove(path, lambda target: target.startswith(below.rstrip("/") + "/"))
+
+
+def remove_exactly(path: str, tree: str) -> bool:
+    """Remove the symlink ``path`` if it points to ``tree`` or into it; what else is there is left alone."""
+    return _remove(path, lambda target: (target + "/").startswith(tree + "/"), strict=False)
+
+
+def _remove(path: str, is_ours: Callable[[str], bool], strict: bool = True) -> bool:
     fd = _open_parent(path, create=False)
     if fd is None:
         return False
     try:
-        target = _current(fd, path) or ""
-        if not target.startswith(below.rstrip("/") + "/"):
+        if not strict and not os.path.islink(path):
+            return False
+        if not is_ours(_current(fd, path) or ""):
             return False
         os.unlink(os.path.basename(path), dir_fd=fd)
         os.fsync(fd)

@@ -34,6 +34,8 @@ _NETWORK_TYPES = (
 )
 # A ref is written in milliseconds, so whoever waits longer waits for a stuck process.
 _REFS_SECONDS = 60.0
+# A collection deletes files, which may take a while on a slow disk.
+_COLLECT_SECONDS = 600.0
 
 
 class Locks:
@@ -69,6 +71,13 @@ class Locks:
     def changing_refs(self) -> Iterator[None]:
         """Be the only one that changes refs, links and the generated files."""
         with self._held(Flock(self._layout.refs_lock, mode=0o600, purpose="changing refs"), _REFS_SECONDS):
+            yield
+
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Be the only one that collects: a second one would judge by what the first is taking away."""
+        lock = Flock(self._layout.collect_lock, mode=0o600, purpose="collecting")
+        with self._held(lock, _COLLECT_SECONDS):
             yield
 
     @contextlib.contextmanager

@@ -120,6 +120,14 @@ def decode(text: str) -> Optional[Receipt]:
         return None
 
 
+def is_newer(text: Optional[str]) -> bool:
+    """Tell whether ``text`` is a receipt of a later schema: not ours to judge, so not ours to throw away."""
+    try:
+        return int(json.loads(text or "null")["schema"]) > SCHEMA
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
 def difference(receipt: Receipt, seen: Mapping[str, Seen], owner_uid: int) -> str:
     """Return the first difference between the tree on disk and its receipt, in a few words, or an empty
     string.

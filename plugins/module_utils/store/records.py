@@ -104,11 +104,17 @@ class Records:
         replace_file(self._layout.manifest, ref_codec.manifest(refs.values()))
 
     def touch(self, sha256: str) -> None:
-        """Note that ``sha256`` is in use; at most every five minutes, so that readers cost no disk writes."""
+        """Note that ``sha256`` is in use; at most every five minutes, so that readers cost no disk writes.
+
+        The file can be written by all, so that jobs can note their use; nobody but its owner can set another
+        time than now (utime(2)), and what is written into it is never read.
+        """
         path = self._layout.last_used(sha256)
         # A store that is read-only at the moment can be used all the same.
         with contextlib.suppress(OSError):
             if not os.path.exists(path):
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644))
+                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+                os.fchmod(fd, 0o666)  # whatever the umask is
+                os.close(fd)
             elif time.time() - os.stat(path).st_mtime >= _TOUCH_EVERY_SECONDS:
                 os.utime(path)

@@ -8,7 +8,14 @@ import stat
 import threading
 from collections.abc import Iterable
 
-from .durable import make_directory, sync_descriptor, sync_file_system, sync_path, write_all
+from .durable import (
+    make_directory,
+    start_writing_back,
+    sync_descriptor,
+    sync_file_system,
+    sync_path,
+    write_all,
+)
 from .paths import parent_of
 from .receipt import Entry
 
@@ -19,6 +26,8 @@ DEFAULT_MTIME = 315532800
 _LATEST_MTIME = 2**33
 # Up to here each file is synced as it is written, in parallel; beyond, one syncfs at the end is much cheaper.
 _SYNC_EACH_BELOW_FILES = 256
+# So often the disk is told to begin, while we go on inflating; then little is left to wait for at the end.
+_WRITE_BACK_BYTES = 8 * 1024 * 1024
 
 
 def plain_mtime(seconds: float) -> int:
@@ -59,13 +68,16 @@ class Staging:
         mode = _EXECUTABLE if executable else 0o644
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         digest = hashlib.sha256()
-        size = 0
+        size = begun = 0
         fd = os.open(os.path.join(self.root, path), flags, 0o600)
         try:
             for chunk in chunks:
                 digest.update(chunk)
                 write_all(fd, memoryview(chunk))
                 size += len(chunk)
+                if size - begun >= _WRITE_BACK_BYTES:
+                    start_writing_back(fd, begun, size - begun)
+                    begun = size
             os.fchmod(fd, mode)
             os.utime(fd, (mtime, mtime))
             if self._sync_each and not sync_descriptor(fd):

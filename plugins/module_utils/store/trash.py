@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
+from collections.abc import Iterable
 
 from ..flock import Flock
+from . import links
 from .durable import sync_path
 from .layout import Layout
 from .records import Records
+from .refs import Ref
 
 # Without locks nobody can tell whether a directory in staging is in use; after a day it is not.
 _UNLOCKED_LEFTOVER_SECONDS = 86400
@@ -28,22 +32,53 @@ def discard_tree(layout: Layout, records: Records, sha256: str) -> None:
     shutil.rmtree(doomed, ignore_errors=True)
 
 
+def forget_names(layout: Layout, records: Records, refs: Iterable[Ref]) -> None:
+    """Remove ``refs`` with their links, as far as these still lead to the tree, and write the books anew.
+
+    The caller holds the lock on refs. Links go first: then no moment has a link that no ref knows of.
+    """
+    for ref in refs:
+        tree = layout.tree(ref.sha256)
+        for link, target in ((ref.link, tree), (layout.model(ref.name), f"../trees/{ref.sha256}")):
+            if link:
+                links.remove_exactly(link, target)
+        records.drop_ref(ref.name)
+    records.regenerate()
+
+
 def sweep(layout: Layout, locking: bool) -> None:
-    """Delete what is left in trash, and in staging what no living process is filling."""
+    """Delete what is left in trash, in staging what no living process is filling, and the downloads of
+    published trees.
+    """
     for name in _names(layout.trash):
         shutil.rmtree(os.path.join(layout.trash, name), ignore_errors=True)
-    for name in _names(layout.staging):
-        path = os.path.join(layout.staging, name)
-        if not locking:
-            if _age_seconds(path) > _UNLOCKED_LEFTOVER_SECONDS:
-                shutil.rmtree(path, ignore_errors=True)
-            continue
-        lock = Flock(layout.download_lock(name.partition(".")[0]), mode=0o600, purpose="clearing staging")
-        if lock.try_acquire():
-            try:
-                shutil.rmtree(path, ignore_errors=True)
-            finally:
-                lock.release()
+    for area in (layout.staging, layout.partials, layout.progresses):
+        for name in _names(area):
+            sha256 = name.partition(".")[0]
+            if area == layout.staging or os.path.lexists(layout.tree(sha256)):
+                _clear(layout, os.path.join(area, name), sha256, locking)
+
+
+def _clear(layout: Layout, path: str, sha256: str, locking: bool) -> None:
+    """Delete ``path`` unless somebody is at work on ``sha256``."""
+    if not locking:
+        if _age_seconds(path) > _UNLOCKED_LEFTOVER_SECONDS:
+            _delete(path)
+        return
+    lock = Flock(layout.download_lock(sha256), mode=0o600, purpose="clearing up")
+    if lock.try_acquire():
+        try:
+            _delete(path)
+        finally:
+            lock.release()
+
+
+def _delete(path: str) -> None:
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def _names(directory: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Optional
 
 from .receipt import Entry, Receipt, Seen, difference
 
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 256 * 1024
 
 
 def scan(root: str) -> dict[str, Seen]:

@@ -9,11 +9,12 @@ import tarfile
 import zipfile
 import zlib
 from calendar import timegm
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, Any, NamedTuple, Optional
 
 from ..errors import CiError
+from .inflate import member_pieces
 from .paths import DIRECTORY, FILE, HARDLINK, SYMLINK, Limits, Outline, member_path
 from .staging import Staging, plain_mtime
 from .tree import CHUNK_BYTES
@@ -74,11 +75,13 @@ def _placed(name: str, strip: int, is_directory: bool) -> Optional[str]:
     return path
 
 
-def _chunks(stream: IO[bytes], report: Callable[[int], None]) -> Iterator[bytes]:
-    while True:
-        chunk = stream.read(CHUNK_BYTES)
-        if not chunk:
-            return
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _counted(chunks: Iterable[bytes], report: Callable[[int], None]) -> Iterator[bytes]:
+    for chunk in chunks:
         report(len(chunk))
         yield chunk
 
@@ -91,7 +94,7 @@ def _unpack_zip(
     workers: int,
     report: Report,
 ) -> Staging:
-    with zipfile.ZipFile(archive) as source:
+    with open(archive, "rb") as stream, zipfile.ZipFile(stream) as source:
         outline = Outline(limits, os.path.getsize(archive))
         members = _zip_members(source, strip, outline)
         report(0, outline.unpacked_bytes)
@@ -100,7 +103,8 @@ def _unpack_zip(
         for member in members:
             if member.kind == DIRECTORY:
                 tree.directory(member.path)
-        _write_zip_files(source, files, tree, workers, _Counter(report, outline.unpacked_bytes))
+        count = _Counter(report, outline.unpacked_bytes)
+        _write_zip_files(source, stream.fileno(), files, tree, workers, count)
         for member in members:
             if member.kind == SYMLINK:
                 tree.symlink(member.path, member.target)
@@ -167,16 +171,20 @@ class _Counter:
 
 
 def _write_zip_files(
-    source: zipfile.ZipFile, files: Sequence[_Member], tree: Staging, workers: int, count: _Counter
+    source: zipfile.ZipFile,
+    fd: int,
+    files: Sequence[_Member],
+    tree: Staging,
+    workers: int,
+    count: _Counter,
 ) -> None:
     def write(member: _Member) -> None:
-        with source.open(member.info) as stream:
-            written = tree.file(
-                member.path,
-                _chunks(stream, count),
-                executable=bool(member.info.external_attr >> 16 & 0o111),
-                mtime=_zip_mtime(member.info),
-            )
+        written = tree.file(
+            member.path,
+            _counted(member_pieces(source, fd, member.info), count),
+            executable=bool(member.info.external_attr >> 16 & 0o111),
+            mtime=_zip_mtime(member.info),
+        )
         if written.size != member.info.file_size:
             raise CiError(
                 f"'{member.path}' has {written.size} bytes where {member.info.file_size} are declared"
@@ -253,7 +261,10 @@ def _add_tar_member(
         if stream is None:
             raise CiError(f"'{path}' has no content")
         written = tree.file(
-            path, _chunks(stream, count), executable=bool(info.mode & 0o111), mtime=plain_mtime(info.mtime)
+            path,
+            _counted(_chunks(stream), count),
+            executable=bool(info.mode & 0o111),
+            mtime=plain_mtime(info.mtime),
         )
         if written.size != info.size:
             raise CiError(f"'{path}' ends after {written.size} of {info.size} bytes")

@@ -1,0 +1,96 @@
+"""``runnerctl``: which command is meant, and what its end means.
+
+Exit codes: 0 ok, 1 something needs attention, 2 critical or a wrong call, 3 not possible. Each group of
+commands is imported only when it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Optional
+
+from ..errors import CiError
+from .output import CRITICAL, IMPOSSIBLE, put_json, say
+
+_GROUPS = {
+    "cache": "what is in the store, and models for jobs",
+    "lock": "kernel locks by name, for commands of jobs",
+    "package": "this program itself (the role agent calls it)",
+}
+
+
+class UsageError(CiError):
+    """The call makes no sense as it is."""
+
+
+def main(argv: Optional[Sequence[str]] = None, defaults: Optional[Mapping[str, str]] = None) -> int:
+    """Run the command that ``argv`` (default: the process's) asks for and return its exit code.
+
+    ``defaults`` are the paths of this host, ``store`` and ``locks``. What follows ``--`` is a command to run
+    and is left as it is.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    command: Optional[list[str]] = None
+    if "--" in words:
+        cut = words.index("--")
+        words, command = words[:cut], words[cut + 1 :]
+    options = _parser(words, defaults or {}).parse_args(words)
+    options.command = command
+    try:
+        code: int = options.perform(options)
+        sys.stdout.flush()
+    except CiError as error:
+        from ..store.use import DamageError
+
+        if options.json:
+            put_json({"error": str(error)})
+        else:
+            say(str(error))
+        return CRITICAL if isinstance(error, (UsageError, DamageError)) else IMPOSSIBLE
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser(words: Sequence[str], defaults: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="runnerctl",
+        description="What a CI host has and does. Exit codes: 0 ok, 1 attention, 2 critical or a wrong call, "
+        "3 not possible.",
+        allow_abbrev=False,
+    )
+    # With a prog given, argparse has no need to lay out a usage text, which costs milliseconds.
+    groups = parser.add_subparsers(prog=parser.prog, metavar="COMMAND", required=True)
+    for name, help_text in _GROUPS.items():
+        group = groups.add_parser(name, help=help_text, allow_abbrev=False)
+        if name in words[:1]:
+            _add(name, group, defaults)
+    return parser
+
+
+def _add(name: str, group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
+    if name == "cache":
+        from . import cache
+
+        cache.add_commands(group, defaults)
+    elif name == "lock":
+        from . import lock
+
+        lock.add_commands(group, defaults)
+    else:
+        from . import package
+
+        package.add_commands(group)
+
+
+def require_command(command: Optional[Sequence[str]], usage: str) -> list[str]:
+    """Return the words after ``--``; raises UsageError when there are none."""
+    if not command:
+        raise UsageError(f"there is no command to run; call it as: {usage}")
+    return list(command)

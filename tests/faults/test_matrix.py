@@ -1,0 +1,30 @@
+"""The table of faults is complete, names tests that exist, and is what the documentation says."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.faults.matrix import CHECKOUT, DOCUMENT, FAULTS, PLACES, document, located
+
+
+def test_every_fault_has_a_test() -> None:
+    assert list(FAULTS) == list(range(1, 46))
+    assert all(fault.tests for fault in FAULTS.values())
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_named_test_exists(place: str) -> None:
+    module = ast.parse((CHECKOUT / PLACES[place]).read_text(encoding="utf-8"))
+    there = {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
+    named = {
+        located(test)[1] for fault in FAULTS.values() for test in fault.tests if test.startswith(f"{place}:")
+    }
+    assert named <= there
+    if "tests/faults" in PLACES[place]:
+        assert {name for name in there if name.startswith("test_")} == named
+
+
+def test_the_document_is_in_step() -> None:
+    assert DOCUMENT.read_text(encoding="utf-8") == document()

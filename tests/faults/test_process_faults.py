@@ -1,0 +1,287 @@
+"""Processes that die, stop, misjudge the time or cannot lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.processes import (
+    DIGEST,
+    FILES,
+    MODEL,
+    finish,
+    item,
+    leftovers,
+    nothing_half,
+    start,
+    whole,
+)
+from tests.faults.support import FaultServer, sha256
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+STEPS = (
+    "download:Download._begin",
+    "download:Download._read",
+    "fetch:unpack",
+    "staging:Staging.file",
+    "staging:Staging.sync",
+    "records:Records.write_receipt",
+    "fetch:Fetcher._publish",
+    "records:Records.write_ref",
+    "links:swap",
+    "records:Records.regenerate",
+)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_01_sigkill_around_a_step(server: FaultServer, root: Path, step: str, when: str) -> None:
+    killed = start(root, item(server), sabotage=f"{when}:{step}")
+    killed.communicate(timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert nothing_half(root)
+    # One that died before its first byte is fetched; whatever came later is used.
+    assert finish(start(root, item(server)))["outcomes"][0] in ("fetched", "linked", "hit")
+    assert whole(root / "models" / "m")
+    assert leftovers(root) == []
+    subprocess.run(["sha256sum", "--quiet", "-c", "checksums.txt"], cwd=root, check=True)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_45_a_signal_of_a_person(
+    server: FaultServer, root: Path, how: signal.Signals, runs: int, survived: list[bool]
+) -> None:
+    chance = random.Random(int(how))
+    server.pages["/m.zip"].rate = 20_000_000
+    for _number in range(max(2, runs // 10)):
+        process = start(root, item(server))
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(chance.uniform(0, 0.3))
+        process.send_signal(how)
+        process.communicate(timeout=60)
+        good = nothing_half(root)
+        survived.append(good and finish(start(root, item(server)))["outcomes"][0] != "repaired")
+        subprocess.run(["rm", "-rf", str(root)], check=True)
+    assert all(survived)
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"pid": 1, "start": 0, "host": "here", "purpose": "fetching m", "since": "long ago"},
+        {"pid": os.getpid(), "start": 1, "host": "here", "purpose": "a reused pid", "since": "long ago"},
+        {"pid": 7, "start": 7, "host": "another.example", "purpose": "elsewhere", "since": "long ago"},
+    ],
+    ids=["pid 1", "pid reused", "another host"],
+)
+def test_06_43_a_stale_lock_file(server: FaultServer, root: Path, note: dict[str, object]) -> None:
+    (root / "locks").mkdir(parents=True)
+    for name in (f"{DIGEST}.download.lock", "refs.lock"):
+        (root / "locks" / name).write_text(json.dumps(note))
+    began = time.monotonic()
+    assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
+    assert time.monotonic() - began < 60
+
+
+@pytest.mark.parametrize("how", ["flock:grants-all", "flock:ENOLCK", "flock:ENOSYS", "flock:EOPNOTSUPP"])
+def test_08_09_locks_that_do_not_exclude(server: FaultServer, root: Path, how: str) -> None:
+    """Everybody may download for himself then, and the result is right all the same."""
+    server.pages["/m.zip"].rate = 6_000_000
+    processes = [start(root, item(server), sabotage=how) for _number in range(6)]
+    assert {finish(process)["outcomes"][0] for process in processes} <= {"fetched", "linked", "hit"}
+    assert whole(root / "models" / "m")
+    assert nothing_half(root)
+    assert finish(start(root, item(server)))["outcomes"] == ["hit"]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077, 0o777])
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a job's user")
+def test_12_any_umask_and_another_user(server: FaultServer, root: Path, umask: int) -> None:
+    assert finish(start(root, item(server), umask=umask))["outcomes"] == ["fetched"]
+    for directory in (root.parent, *root.parent.parents[:2]):
+        directory.chmod(0o755)
+    modes = {oct(path.stat().st_mode & 0o7777) for path in (root / "trees").rglob("*")}
+    assert modes == {"0o755", "0o644"}
+    lock, model = root / "locks" / f"{DIGEST}.mutate.lock", root / "models" / "m"
+    reading = [
+        "flock",
+        "--shared",
+        "--nonblock",
+        str(lock),
+        "sh",
+        "-c",
+        f"find {model}/ -type f -exec cat {{}} +",
+    ]
+    done = subprocess.run(reading, user=65534, group=65534, extra_groups=[], capture_output=True, check=True)
+    assert len(done.stdout) == sum(len(data) for data in FILES.values())
+
+
+@pytest.mark.parametrize("seconds", [31_536_000, -31_536_000], ids=["forward 1 y", "back 1 y"])
+def test_41_a_wall_clock_that_jumps(server: FaultServer, root: Path, seconds: int) -> None:
+    server.pages["/m.zip"].faults = ["break:500000", "503"]
+    assert finish(start(root, item(server), sabotage=f"wall-clock:{seconds}"))["outcomes"] == ["fetched"]
+    assert finish(start(root, item(server), sabotage=f"wall-clock:{seconds}"))["outcomes"] == ["hit"]
+    assert whole(root / "models" / "m")
+
+
+@pytest.mark.parametrize("where", ["download", "mutate"])
+def test_04_a_stopped_reader_or_fetcher_is_not_robbed(root: Path, server: FaultServer, where: str) -> None:
+    """A holder that is stopped keeps its lock, is named, and goes on as if nothing had been."""
+    assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
+    holding = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == "mutate"}, purpose="a job"):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", holding], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.send_signal(signal.SIGSTOP)
+        # What is there can be used by all; a repair needs the download lock and says who has it.
+        assert finish(start(root, item(server)))["outcomes"] == ["hit"]
+        (root / "trees" / DIGEST / "big").write_bytes(b"damaged")
+        answer = finish(start(root, item(server), timeout_seconds=0.1))
+        if where == "download":
+            assert f"process {holder.pid} on" in answer["error"]
+            assert (root / "trees" / DIGEST / "big").read_bytes() == b"damaged"
+        else:
+            assert answer["outcomes"] == ["repaired"]
+    finally:
+        holder.send_signal(signal.SIGCONT)
+        holder.communicate("\n", timeout=60)
+    assert holder.returncode == 0
+    assert finish(start(root, item(server)))["outcomes"][0] in ("repaired", "hit")
+
+
+def test_44_an_older_python_shares_the_store(server: FaultServer, root: Path) -> None:
+    other = CHECKOUT / ".venv-oldest" / "bin" / "python"
+    if not other.exists():
+        pytest.skip("there is no second virtual environment")
+    assert finish(start(root, item(server), python=other))["outcomes"] == ["fetched"]
+    assert finish(start(root, item(server)))["outcomes"] == ["hit"]
+    assert finish(start(root, item(server), python=other))["outcomes"] == ["hit"]
+
+
+def test_42_leftovers_of_an_earlier_boot(server: FaultServer, root: Path) -> None:
+    """A reboot leaves half a download, half a tree and old progress; all of it is used or cleared."""
+    server.pages["/m.zip"].faults = ["break:900000"]
+    killed = start(root, item(server), sabotage="after:download:Download._read")
+    killed.communicate(timeout=60)
+    for area in ("staging", "trash"):
+        (root / area / f"{DIGEST}.0123456789ab").mkdir()
+        (root / area / f"{DIGEST}.0123456789ab" / "half").write_bytes(b"half")
+    (root / "progress" / f"{DIGEST}.json").write_text("{}")
+    answer = finish(start(root, item(server)))
+    assert answer["outcomes"] == ["fetched"]
+    assert answer["received"] <= len(MODEL)
+    assert leftovers(root) == []
+
+
+def test_02_counting_under_one_lock(tmp_path: Path, survived: list[bool]) -> None:
+    """32 processes take one lock again and again; the number they count up under it comes out exact."""
+    each = int(os.environ.get("COLDVOX_FAULT_ACQUISITIONS", "1000"))
+    counter, processes = tmp_path / "counter", 32
+    counter.write_bytes((0).to_bytes(8, "little"))
+    counting = f"""
+import os, sys
+sys.path[:0] = {sys.path!r}
+from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+fd = os.open({str(counter)!r}, os.O_RDWR)
+lock = Flock({str(tmp_path / "lock")!r}, purpose="counting")
+for _number in range({each}):
+    with lock:
+        os.pwrite(fd, (int.from_bytes(os.pread(fd, 8, 0), "little") + 1).to_bytes(8, "little"), 0)
+"""
+    running = [subprocess.Popen([sys.executable, "-c", counting]) for _number in range(processes)]
+    assert [process.wait(timeout=240) for process in running] == [0] * processes
+    count = int.from_bytes(counter.read_bytes(), "little")
+    survived.extend([True] * count + [False] * (processes * each - count))
+    assert count == processes * each
+
+
+def test_05_06_32_processes_killed_while_they_hold(tmp_path: Path, runs: int, survived: list[bool]) -> None:
+    """Whoever dies with the lock frees it: the next one has it without a wait for anything but the kernel."""
+    holding = f"""
+import sys, time
+sys.path[:0] = {sys.path!r}
+from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+Flock({str(tmp_path / "lock")!r}, purpose="dying").acquire(30)
+print("held", flush=True)
+time.sleep(60)
+"""
+    running = [
+        subprocess.Popen([sys.executable, "-c", holding], stdout=subprocess.PIPE, text=True)
+        for _number in range(min(32, runs))
+    ]
+    waiting = list(running)
+    try:
+        while waiting:
+            ready, _, _ = select.select([process.stdout for process in waiting if process.stdout], [], [], 30)
+            assert len(ready) == 1, "exactly one holds it"
+            (holder,) = [process for process in waiting if process.stdout is ready[0]]
+            assert holder.stdout is not None
+            survived.append(holder.stdout.readline() == "held\n")
+            holder.kill()
+            holder.wait()
+            waiting.remove(holder)
+    finally:
+        for process in running:
+            process.kill()
+            process.communicate()
+    assert all(survived)
+
+
+def test_18_a_store_behind_a_symlink(server: FaultServer, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o755)
+    root.symlink_to("elsewhere")
+    assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
+    assert finish(start(tmp_path / "elsewhere", item(server)))["outcomes"] == ["hit"]
+    assert whole(root / "models" / "m")
+
+
+@pytest.mark.parametrize("planted", ["lock", "partial", "note", "model"])
+def test_38_a_planted_link(server: FaultServer, root: Path, tmp_path: Path, planted: str) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    place = {
+        "lock": f"locks/{DIGEST}.download.lock",
+        "partial": f"partial/{DIGEST}.part",
+        "note": f"partial/{DIGEST}.part.json",
+        "model": "models/m",
+    }[planted]
+    (root / place).parent.mkdir(parents=True)
+    (root / place).symlink_to(victim)
+    answer = finish(start(root, item(server)))
+    assert victim.read_bytes() == b"precious"
+    if planted in ("lock", "partial"):
+        assert "Too many levels of symbolic links" in answer["error"]
+    else:
+        assert answer["outcomes"] == ["fetched"]
+        assert whole(root / "models" / "m")
+
+
+def test_20_receipts_that_cannot_be_trusted(server: FaultServer, root: Path) -> None:
+    finish(start(root, item(server)))
+    receipt = root / "receipts" / f"{DIGEST}.json"
+    good = receipt.read_text()
+    for text in ("", "{", good[: len(good) // 2], good.replace('"schema":1', '"schema":99'), "[]", "null"):
+        receipt.write_text(text)
+        assert finish(start(root, item(server)))["outcomes"] == ["repaired"]
+        assert receipt.read_text() == good
+    assert sha256(MODEL) == DIGEST

@@ -1,0 +1,87 @@
+"""The package as the role installs it, in a directory of its own, and how a test calls its command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.coldvox.ci.plugins.lookup.agent_files import LIBRARY, release_files
+
+NOBODY = 65534
+#: As the role's template has it: the system's, which every user can run.
+PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
+COMMAND = """#!{python} -I
+import os, sys
+sys.path.insert(0, os.path.realpath("{directory}/current"))
+from coldvox_ci.cli.main import main
+sys.exit(main(defaults={{"store": "{directory}/store", "locks": "{directory}/locks"}}))
+"""
+
+
+class Agent:
+    """``runnerctl`` in ``root``, with a store and a directory for locks beside it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.store = root / "store"
+        self.locks = root / "locks"
+        self.command = root / "runnerctl"
+
+    def install(self) -> None:
+        """Write the files that the lookup plugin gives, as the role does."""
+        for entry in release_files(LIBRARY, str(self.root)):
+            path = Path(entry["path"])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if "content" in entry:
+                path.write_text(entry["content"], encoding="utf-8")
+            else:
+                path.symlink_to(entry["link_to"])
+        self.command.write_text(COMMAND.format(python=PYTHON, directory=self.root))
+        self.command.chmod(0o755)
+        self.locks.mkdir()
+        self.locks.chmod(0o1777)
+
+    def _identity(self, user: int | None) -> dict[str, Any]:
+        return {} if user is None else {"user": user, "group": user, "extra_groups": []}
+
+    def run(
+        self, *words: str, status: int = 0, user: int | None = None, stdin: str = "", cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``runnerctl`` to its end, which must be ``status``."""
+        done = subprocess.run(
+            [self.command, *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=cwd or self.root,
+            **self._identity(user),
+        )
+        assert done.returncode == status, f"{words} gave {done.returncode}: {done.stdout}{done.stderr}"
+        return done
+
+    def start(self, *words: str, user: int | None = None) -> subprocess.Popen[str]:
+        """Start ``runnerctl`` and return it running."""
+        return self.spawn(str(self.command), *words, user=user)
+
+    def spawn(self, *argv: str, user: int | None = None) -> subprocess.Popen[str]:
+        """Start any program the same way."""
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.root,
+            **self._identity(user),
+        )
+
+
+def first_line(process: subprocess.Popen[str]) -> str:
+    """Wait for the first line that ``process`` prints and return it."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
