@@ -9,11 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
-from ansible_collections.coldvox.ci.plugins.module_utils.inputs import misspelt_shared, unknown_inputs
+from ansible_collections.coldvox.ci.plugins.module_utils.inputs import (
+    misspelt_shared,
+    shared_runner_names,
+    unknown_inputs,
+)
 
 _SHARED = re.compile(r"\bcoldvox_[a-z0-9_]+(?= \| default)")
 ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -41,6 +45,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         mistakes = [str(one) for one in unknown]
         if not mistakes:
             mistakes = list(self._wrong_values(variables))
+        if not mistakes:
+            mistakes = [
+                f"runner '{name}' is a runner of {other} too, so choose another name"
+                for name, other in shared_runner_names(variables["inventory_hostname"], _pools(variables))
+            ]
         if mistakes:
             raise AnsibleActionFail(
                 f"The inventory of {variables['inventory_hostname']} has a mistake: {'; '.join(mistakes)}. "
@@ -71,6 +80,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 }
             ActionModule._specs = specs
         return ActionModule._specs
+
+
+def _pools(variables: Mapping[str, Any]) -> dict[str, tuple[str, list[str]]]:
+    """Return page and names of the runners of every host in this play."""
+    hosts = {variables["inventory_hostname"], *variables.get("ansible_play_hosts_all", [])}
+    return {host: _pool(variables["hostvars"], host) for host in hosts}
+
+
+def _pool(of_all: Mapping[str, Any], host: str) -> tuple[str, list[str]]:
+    """Return page and names of the runners of ``host``, or none where they cannot be read."""
+    try:
+        instances = of_all[host].get("github_runner_instances") or []
+        names = [str(one["name"]) for one in instances if one.get("state") != "absent"]
+        return str(of_all[host].get("github_runner_url") or ""), names
+    except (AnsibleError, AttributeError, KeyError, TypeError):
+        return "", []
 
 
 def _shared(specs: Mapping[str, Mapping[str, Options]]) -> set[str]:

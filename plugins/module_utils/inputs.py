@@ -56,6 +56,23 @@ def misspelt_shared(names: Iterable[str], shared: Iterable[str]) -> list[Unknown
     return found
 
 
+def shared_runner_names(host: str, pools: Mapping[str, tuple[str, Iterable[str]]]) -> list[tuple[str, str]]:
+    """Return (runner, other host) for every runner of ``host`` that another host has by the same name.
+
+    ``pools`` maps hosts to the page their runners belong to and the runners' names. Two such hosts would take
+    the registration from each other, one night after the other (GitHub compares names without case).
+    """
+    url, names = pools[host]
+    own = {name.lower(): name for name in names}
+    return [
+        (own[name.lower()], other)
+        for other, (other_url, others) in sorted(pools.items())
+        if other != host and other_url.rstrip("/").lower() == url.rstrip("/").lower()
+        for name in others
+        if name.lower() in own
+    ]
+
+
 def _nearest(name: str, role: str, candidates: Iterable[str]) -> Optional[str]:
     """Return the candidate closest to ``name``, judged without the prefix that they all share."""
     endings = {candidate[len(role) :]: candidate for candidate in candidates}

@@ -44,9 +44,16 @@ def test_every_fedora_package_that_the_roles_name_is_offered() -> None:
     files = sorted(CHECKOUT.glob("roles/*/vars/dnf.yml"))
     assert files, "no role has names for dnf; this test looks in the wrong place"
     for path in files:
-        for sets in yaml.safe_load(path.read_text()).values():
-            wanted = {name for names in sets.values() for name in names}
-            assert wanted <= offered, f"{path} names what packages.toml lacks: {sorted(wanted - offered)}"
+        sets = yaml.safe_load(path.read_text())["__system_packages_catalogue"]
+        wanted = {name for names in sets.values() for name in names}
+        assert wanted <= offered, f"{path} names what packages.toml lacks: {sorted(wanted - offered)}"
+
+
+@pytest.mark.parametrize("family", ["apt", "dnf"])
+def test_the_packages_that_a_removal_spares_are_among_those_that_it_could_take(family: str) -> None:
+    data = yaml.safe_load((CHECKOUT / f"roles/system_packages/vars/{family}.yml").read_text())
+    catalogue = {name for names in data["__system_packages_catalogue"].values() for name in names}
+    assert set(data["__system_packages_vital"]) <= catalogue
 
 
 def test_development_tools_bring_no_compiler_as_in_fedora() -> None:

@@ -16,13 +16,21 @@ COLLECTIONS = str(Path(next(iter(collection_plugins.__path__))).parents[3])
 SECRET = "ghp_thisMustNotBeShownAnywhere"
 
 
-def check(tmp_path: Path, variables: dict[str, Any]) -> tuple[int, str]:
-    """Return the status and all output, at the highest verbosity that people use."""
+def check(tmp_path: Path, variables: dict[str, Any], **others: dict[str, Any]) -> tuple[int, str]:
+    """Return the status and all output, as verbose as people ask for; ``others`` are more hosts."""
+    hosts = {"laptop": variables, **others}
     (tmp_path / "inventory.json").write_text(
-        json.dumps({"all": {"hosts": {"laptop": {"ansible_connection": "local", **variables}}}})
+        json.dumps(
+            {
+                "all": {
+                    "vars": {"ansible_connection": "local"},
+                    "hosts": {name: dict(own) for name, own in hosts.items()},
+                }
+            }
+        )
     )
     (tmp_path / "play.yml").write_text(
-        "- hosts: laptop\n  gather_facts: false\n  tasks: [{coldvox.ci.input_check: {}}]\n"
+        "- hosts: all\n  gather_facts: false\n  tasks: [{coldvox.ci.input_check: {}}]\n"
     )
     done = subprocess.run(
         [str(Path(sys.executable).parent / "ansible-playbook"), "-vvv", "-i", "inventory.json", "play.yml"],
@@ -71,3 +79,17 @@ def test_a_mistake_is_one_sentence_without_secrets(
     assert words in said
     assert SECRET not in said
     assert "Traceback" not in said
+
+
+def test_two_hosts_do_not_share_a_runner_name(tmp_path: Path) -> None:
+    page = {"github_runner_url": "https://github.com/o/r"}
+    ours = {**page, "github_runner_instances": [{"name": "fast"}, {"name": "slow"}]}
+    theirs = {**page, "github_runner_instances": "{{ [{'name': 'Slow'}] }}"}
+    status, said = check(tmp_path, ours, desk=theirs)
+    assert status == 2, said
+    assert "runner 'slow' is a runner of desk too" in said
+    assert "runner 'Slow' is a runner of laptop too" in said
+    elsewhere = {**theirs, "github_runner_url": "https://github.com/o/other"}
+    unreadable = {**page, "github_runner_instances": "{{ nowhere }}"}
+    assert check(tmp_path, ours, desk=elsewhere)[0] == 0
+    assert "The inventory of laptop" not in check(tmp_path, ours, desk=unreadable)[1]
