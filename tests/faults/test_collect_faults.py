@@ -1,0 +1,261 @@
+"""Collecting and verifying while processes die, read and install: nobody sees half a tree, all converges."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import Artifact
+from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import collect
+from ansible_collections.coldvox.ci.plugins.module_utils.store.collection import Policy
+from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
+from ansible_collections.coldvox.ci.plugins.module_utils.store.verify import verify
+
+from tests.faults.support import FaultServer, fault_server, install, noise, settings, wanted, zip_of
+
+COLLECTOR = Path(__file__).with_name("collector.py")
+MODELS = 6
+FILES = {f"top/d{number % 4}/f{number}": noise(5_000, str(number)) for number in range(25)}
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    with fault_server() as running:
+        yield running
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def artifacts(server: FaultServer) -> list[Artifact]:
+    made = []
+    for number in range(MODELS):
+        data = zip_of({**FILES, "top/own": noise(50_000, f"model {number}")})
+        url = server.serve(f"/m{number}.zip", data)
+        made.append(wanted(f"m{number}", url, data, strip_components=1, kind="model"))
+    return made
+
+
+def start(root: Path, **what: Any) -> subprocess.Popen[str]:
+    """Start a collector and return when it begins."""
+    process = subprocess.Popen(
+        [sys.executable, str(COLLECTOR), json.dumps({"paths": sys.path, "root": str(root), **what})],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+    output, errors = process.communicate(timeout=120)
+    assert "Traceback" not in errors, errors
+    answer: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return answer
+
+
+def in_step(root: Path) -> bool:
+    """Tell whether refs, model links, trees and the generated files say the same, by reading every byte."""
+    refs = {path.stem: json.loads(path.read_text())["sha256"] for path in (root / "refs").glob("m*.json")}
+    listed = json.loads((root / "version-manifest.json").read_text())["artifacts"]
+    links = {path.name: path.readlink().name for path in (root / "models").glob("m*")}
+    if not refs == links == {name: item["sha256"] for name, item in listed.items()}:
+        return False
+    checked = subprocess.run(
+        ["sha256sum", "--quiet", "--strict", "-c", "checksums.txt"],
+        cwd=root,
+        capture_output=True,
+        check=False,
+    )
+    empty = (root / "checksums.txt").stat().st_size == 0
+    counts = {len([p for p in (root / "trees" / one).rglob("*") if p.is_file()]) for one in refs.values()}
+    return (checked.returncode == 0 or empty) and counts <= {len(FILES) + 1}
+
+
+class Readers(threading.Thread):
+    """Goes through all model links as jobs do: by one descriptor, without a lock, and counts what it saw.
+
+    A tree may be gone, or vanish once it was taken out of sight, but never be published in part: what the
+    path of a tree shows is whole whenever the path still leads to it afterwards.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(daemon=True)
+        self._root = root
+        self.stopped = threading.Event()
+        self.hits = 0
+        self.bad: list[str] = []
+
+    def run(self) -> None:
+        while not self.stopped.is_set():
+            for number in range(MODELS):
+                path = self._root / "models" / f"m{number}"
+                try:
+                    before = os.stat(path)
+                    names = sum(len(files) for _directory, _directories, files in os.walk(f"{path}/"))
+                    after = os.stat(path)
+                except OSError:
+                    continue
+                if os.path.samestat(before, after):
+                    self.hits += 1
+                    if names != len(FILES) + 1:
+                        self.bad.append(f"m{number} had {names} files")
+            time.sleep(0.002)
+
+
+@pytest.fixture
+def readers(root: Path) -> Iterator[Readers]:
+    thread = Readers(root)
+    thread.start()
+    yield thread
+    thread.stopped.set()
+    thread.join()
+    assert thread.bad == []
+
+
+def test_sigkill_while_collecting(
+    root: Path, artifacts: list[Artifact], readers: Readers, runs: int, survived: list[bool]
+) -> None:
+    """Whatever moment it dies at, the next collection ends what it began, and an installation mends all."""
+    install(root, *artifacts)
+    process = start(root, policy=[1, 0, 0])
+    began = time.monotonic()
+    assert sorted(finish(process)["removed"]) == [f"m{n}" for n in range(MODELS)]
+    # The end of the interpreter is in this time as well, so most kills hit the work itself.
+    usual = time.monotonic() - began
+    chance = random.Random(20251122)
+    for number in range(runs):
+        install(root, *artifacts)
+        process = start(root, policy=[1, 0, 0])
+        time.sleep(chance.uniform(0, usual))
+        process.kill()
+        process.communicate()
+        # First one, then the other has to cope with what was left.
+        if number % 2:
+            answer = finish(start(root, policy=[1, 0, 0]))
+            good = "error" not in answer and os.listdir(root / "trees") == os.listdir(root / "trash") == []
+            good = good and os.listdir(root / "refs") == os.listdir(root / "models") == []
+        else:
+            install(root, *artifacts)
+            good = len(os.listdir(root / "trees")) == MODELS
+        survived.append(good and in_step(root) and not readers.bad)
+    assert all(survived)
+    assert readers.hits > 0
+
+
+def test_sigkill_while_repairing(
+    root: Path, artifacts: list[Artifact], runs: int, survived: list[bool]
+) -> None:
+    install(root, *artifacts)
+    chance = random.Random(20251123)
+    for _number in range(max(10, runs // 4)):
+        for one in artifacts[:3]:
+            path = root / "trees" / one.sha256 / "own"
+            if path.exists():
+                path.write_bytes(b"damaged")
+        process = start(root, repair=True)
+        time.sleep(chance.uniform(0, 0.15))
+        process.kill()
+        process.communicate()
+        answer = finish(start(root, repair=True))
+        left = verify(str(root), full=True).corrupt
+        survived.append("error" not in answer and not left and in_step(root))
+    assert all(survived)
+
+
+def test_installing_and_collecting_side_by_side(
+    root: Path, artifacts: list[Artifact], readers: Readers, survived: list[bool]
+) -> None:
+    """Four collectors take away what four installers put there; at the end one installation is whole."""
+    install(root, *artifacts)
+    errors: list[BaseException] = []
+    until = time.monotonic() + 4
+
+    def repeat(work: Callable[[], object]) -> None:
+        try:
+            while time.monotonic() < until:
+                work()
+                survived.append(True)
+        except BaseException as error:
+            survived.append(False)
+            errors.append(error)
+
+    threads = [
+        *(threading.Thread(target=repeat, args=(lambda: install(root, *artifacts),)) for _ in range(4)),
+        *(threading.Thread(target=repeat, args=(lambda: collect(str(root), Policy(1)),)) for _ in range(4)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    install(root, *artifacts)
+    assert len(os.listdir(root / "trees")) == MODELS
+    assert in_step(root)
+    assert verify(str(root), full=True).corrupt == ()
+    assert readers.hits > 0
+
+
+def test_a_job_that_holds_its_model_never_loses_it(
+    root: Path, artifacts: list[Artifact], survived: list[bool]
+) -> None:
+    layout = Layout(str(root))
+    for number in range(20):
+        install(root, *artifacts)
+        held = artifacts[number % MODELS]
+        with Flock(layout.mutate_lock(held.sha256), shared=True):
+            processes = [start(root, policy=[1, 0, 0]) for _number in range(2)]
+            for process in processes:
+                assert "error" not in finish(process)
+            survived.append(os.listdir(root / "trees") == [held.sha256] and in_step(root))
+    assert all(survived)
+
+
+@pytest.mark.parametrize("days", [365, -365, 36500])
+def test_the_clock_jumps(root: Path, artifacts: list[Artifact], days: int, survived: list[bool]) -> None:
+    from ansible_collections.coldvox.ci.plugins.module_utils.lease import Instant
+    from ansible_collections.coldvox.ci.plugins.module_utils.store.clock import boot_id, boottime
+
+    for was_collected_before in (True, False):
+        install(root, *artifacts)
+        if was_collected_before:
+            collect(str(root), Policy(0, 30, 0))
+        jumped = Instant(boot_id(), boottime(), time.time() + days * 86400)
+        done = collect(str(root), Policy(0, 30, 0), clock=jumped._replace)
+        survived.append(done.removed == ())
+        shutil.rmtree(root)
+    assert all(survived)
+
+
+def test_a_disk_that_turns_read_only(artifacts: list[Artifact], tmp_path: Path) -> None:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1g,mode=0755", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        store = place / "store"
+        install(store, *artifacts[:2])
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        told = finish(start(store, policy=[1, 0, 0]))["error"]
+        assert "Read-only file system" in told
+        assert len(os.listdir(store / "trees")) == 2
+        assert verify(str(store), full=True, settings=settings()).corrupt == ()
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
