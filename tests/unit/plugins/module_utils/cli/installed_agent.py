@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -77,8 +78,15 @@ class Agent:
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.root,
+            preexec_fn=heed_the_keyboard,
             **self._identity(user),
         )
+
+
+def heed_the_keyboard() -> None:
+    """Undo what a shell does to tests in the background: a shell cannot trap what it was told to ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def first_line(process: subprocess.Popen[str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
 
-from tests.unit.plugins.module_utils.cli.installed_agent import NOBODY, Agent, first_line
+from tests.unit.plugins.module_utils.cli.installed_agent import NOBODY, Agent, first_line, heed_the_keyboard
 
 
 def is_free(agent: Agent, name: str) -> bool:
@@ -86,6 +86,7 @@ def test_the_keyboard_reaches_the_command_once(agent: Agent) -> None:
         stdin=terminal,
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_the_keyboard,
     )
     try:
         assert first_line(process) == "ready"
