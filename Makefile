@@ -37,9 +37,9 @@ lint unit faults sanity molecule: setup .venv-oldest/complete ## one stage of `m
 	@python scripts/run_tests.py $@
 
 .PHONY: bench
-bench: setup ## speed as ratios measured in one run
+bench: setup ## speed as ratios measured in one run; BENCH='--full cold' chooses
 	@python -m testbed up --world test
-	@python tests/bench/run.py
+	@python tests/bench/run.py $(BENCH)
 
 .PHONY: docs
 docs: setup ## write the generated tables of the role READMEs anew

@@ -1,72 +1,60 @@
-"""``make bench``: what a converge costs, against the same work in the usual shape, in one run on one machine.
+"""``make bench``: the speed of the project as ratios, measured in one run on one machine.
 
-Every figure is the median of the repetitions, which alternate between the candidates so that a noisy minute
-hits both. The world must be up; ``make bench`` sees to that.
+    python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
+
+The benchmarks are ``converge`` (whose world must be up; ``make bench`` sees to that), ``cold``, ``warm``,
+``locks`` and ``verify``. Each figure is the median of its repetitions, which alternate between the
+candidates. All data is below ``.testbed/bench`` and gone afterwards.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import statistics
-import subprocess
+import argparse
+import shutil
 import sys
 import time
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-HOST = "laptop-extra"
-REPETITIONS = 5
-SITE = "site.yml"
-USUAL = "tests/bench/usual_shape.yml"
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.bench import cold, converge, locks, verify, warm
+from tests.bench.common import PLACE, Options
 
-def play(playbook: str, *arguments: str) -> tuple[float, int, int]:
-    """Run a playbook; return seconds, changed tasks and remote module executions (counted at ``-vvv``)."""
-    inventories = ("inventories/production", "inventories/sandbox", "molecule/inventory")
-    sources = [part for path in inventories for part in ("-i", path)]
-    begun = time.monotonic()
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), *sources, playbook, "-l", HOST, *arguments],
-        cwd=CHECKOUT,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    seconds = time.monotonic() - begun
-    if done.returncode != 0:
-        sys.exit(f"bench: {playbook} failed:\n{done.stdout[-4000:]}{done.stderr[-2000:]}")
-    changed = int(re.findall(rf"^{HOST}\s+: ok=\d+\s+changed=(\d+)", done.stdout, re.M)[-1])
-    return seconds, changed, done.stdout.count("Using module file ")
+BENCHMARKS = {
+    "converge": converge.measure,
+    "cold": cold.measure,
+    "warm": warm.measure,
+    "locks": locks.measure,
+    "verify": verify.measure,
+}
+MIB = 2**20
+FULL_MIB = 1717  # 1.8 GB, as the large English model
 
 
 def main() -> None:
-    """Measure the first converge once and the no-change converge several times, and print the table."""
-    first = {playbook: play(playbook) for playbook in (SITE, USUAL)}
-    executions = {playbook: play(playbook, "-vvv")[2] for playbook in (SITE, USUAL)}
-    again: dict[str, list[float]] = {SITE: [], USUAL: []}
-    for _ in range(REPETITIONS):
-        for playbook, seconds in again.items():
-            took, changed, _ = play(playbook)
-            if playbook == SITE and changed:
-                sys.exit(f"bench: {playbook} changed {changed} tasks on a converged host; that is a defect.")
-            seconds.append(took)
-    medians = {playbook: statistics.median(seconds) for playbook, seconds in again.items()}
-
-    print(f"{'':<40}{'site.yml':>12}{'usual shape':>14}{'ratio':>8}")
-    rows = [
-        ("first run, seconds", first[SITE][0], first[USUAL][0]),
-        (f"no change, seconds (median of {REPETITIONS})", medians[SITE], medians[USUAL]),
-        ("no change, remote module executions", float(executions[SITE]), float(executions[USUAL])),
-    ]
-    for title, ours, theirs in rows:
-        print(f"{title:<40}{ours:>12.1f}{theirs:>14.1f}{theirs / ours:>8.1f}")
-    if not first[SITE][1]:
-        print(
-            "(the host was converged before, so that the first row is no first converge; "
-            "'make clean' makes it one)"
-        )
+    """Run the named benchmarks, or all."""
+    parser = argparse.ArgumentParser(description="The speed of the project, as ratios in one run.")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}; default: all"
+    )
+    parser.add_argument(
+        "--archive-mib", type=int, default=400, help="size of the cold download (default: 400)"
+    )
+    parser.add_argument("--full", action="store_true", help="a cold download of 1.8 GB; needs 10 GB of disk")
+    parser.add_argument("--repetitions", type=int, default=5, help="of each candidate (default: 5)")
+    given = parser.parse_args()
+    unknown = [name for name in given.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}.")
+    options = Options((FULL_MIB if given.full else given.archive_mib) * MIB, given.repetitions)
+    try:
+        for name in given.names or BENCHMARKS:
+            begun = time.monotonic()
+            print(f"\n{name}", flush=True)
+            BENCHMARKS[name](options)
+            print(f"  ({time.monotonic() - begun:.0f} s)", flush=True)
+    finally:
+        shutil.rmtree(PLACE, ignore_errors=True)
 
 
 if __name__ == "__main__":

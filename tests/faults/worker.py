@@ -4,7 +4,7 @@ Reads a JSON object from its argument: ``paths`` for sys.path, ``root``, ``artif
 ``umask``, and ``sabotage``: ``flock:grants-all``, ``flock:ERRNO-NAME``, ``wall-clock:SECONDS`` (jumps by so
 much at every look), or ``before:MODULE:NAME`` and ``after:MODULE:NAME``, which kill the process around a call
 of that function of the store. Prints ``ready`` when it begins and then one JSON object: ``outcomes`` and
-``received``, or ``error``.
+``received`` and ``peak_bytes`` (of memory), or ``error``.
 """
 
 from __future__ import annotations
@@ -84,7 +84,13 @@ def main() -> int:
         say(json.dumps({"error": str(error)}))
         return 1
     received = sum(result.bytes_downloaded for result in report.results)
-    answer = {"outcomes": [result.outcome for result in report.results], "received": received}
+    with open("/proc/self/status", encoding="ascii") as stream:
+        peak = int(stream.read().partition("VmHWM:")[2].split()[0]) * 1024
+    answer = {
+        "outcomes": [result.outcome for result in report.results],
+        "received": received,
+        "peak_bytes": peak,
+    }
     say(json.dumps(answer))
     return 0
 

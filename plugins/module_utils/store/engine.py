@@ -235,7 +235,8 @@ class Store:
                 boot_id=self._boot_id,
                 limits=settings.limits,
                 timeout_seconds=settings.timeout_seconds,
-                workers=max(1, min(settings.concurrency, os.cpu_count() or 1)),
+                # Twice the cores: each waits for the disk at the end of its file, and another goes on.
+                workers=max(1, min(settings.concurrency, 2 * (os.cpu_count() or 1))),
                 shared_partials=self._locks is not None and self._locks.shared_partials(),
                 pause_seconds=settings.pause_seconds,
             )

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Optional
 
 from .durable import read_text, remove_file, replace_file, write_all
 from .tree import CHUNK_BYTES
+
+# How many received pieces may wait for their turn to be hashed; more would only take memory.
+_PIECES_AHEAD = 16
 
 
 class Origin(NamedTuple):
@@ -35,6 +40,9 @@ class Partial:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(path, flags, 0o600)
         self._hasher = hashlib.sha256()
+        # Hashing goes on beside receiving and writing, on another core: hashlib lets other threads run.
+        self._hashing = ThreadPoolExecutor(1)
+        self._pending: deque[Future[None]] = deque()
         self.size = 0
         self.origin = self._read_origin()
         if self.origin.url:
@@ -62,6 +70,7 @@ class Partial:
 
     @property
     def sha256(self) -> str:
+        self._hash_down_to(0)
         return self._hasher.hexdigest()
 
     def describe(self, origin: Origin) -> None:
@@ -73,18 +82,27 @@ class Partial:
 
     def restart(self) -> None:
         """Forget all bytes."""
+        self._hash_down_to(0)
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
         self._hasher = hashlib.sha256()
         self.size = 0
 
     def append(self, data: bytes) -> None:
+        self._hash_down_to(_PIECES_AHEAD)
         write_all(self._fd, memoryview(data))
-        self._hasher.update(data)
+        self._pending.append(self._hashing.submit(self._hasher.update, data))
         self.size += len(data)
+
+    def _hash_down_to(self, count: int) -> None:
+        """Wait until at most ``count`` pieces are not hashed yet."""
+        while len(self._pending) > count:
+            self._pending.popleft().result()
 
     def close(self) -> None:
         """Leave the bytes for a later process."""
+        self._hash_down_to(0)
+        self._hashing.shutdown()
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
