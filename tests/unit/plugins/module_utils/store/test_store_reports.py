@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -137,7 +138,9 @@ def test_a_download_under_way_is_told(server: FaultServer, root: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 def test_a_job_may_look_as_well(server: FaultServer, root: Path) -> None:
     models(server, root, 1)
-    for directory in (root.parent, *root.parent.parents[:2]):
+    for directory in root.parents:
+        if directory == Path(tempfile.gettempdir()):
+            break
         directory.chmod(0o755)
     script = (
         "import sys; sys.path[:0] = eval(sys.argv[1])\n"
