@@ -49,7 +49,7 @@ def read_agent(layout: Layout) -> tuple[Optional[int], str]:
             continue
         finally:
             os.close(descriptor)
-        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
             data = {key.lower(): value for key, value in json.loads(raw.decode("utf-8-sig")).items()}
             return int(data["agentid"]), str(data.get("agentname", ""))
     return None, ""

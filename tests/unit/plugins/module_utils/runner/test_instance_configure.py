@@ -122,6 +122,7 @@ def test_the_former_registration_is_out_of_the_way(layout: Layout) -> None:
         (b"", (None, "")),
         (b'{"agentId": null}', (None, "")),
         (b"\xff\xfe", (None, "")),
+        (b"[" * 60_000, (None, "")),
         (None, (None, "")),
     ],
 )
