@@ -43,7 +43,7 @@ def job_process(start: int) -> Process:
     process that ends before the machine does.
     """
     pid = start
-    for _ in range(_MOST_ANCESTORS):
+    for _generation in range(_MOST_ANCESTORS):
         name, above = parent_of(pid)
         if name == WORKER:
             return Process(pid, name)

@@ -147,7 +147,8 @@ class _Collection:
         Names and links go before the tree, so that whoever follows one finds all of it or nothing. Killed in
         between, this leaves a tree without a name, which the next collection takes first.
         """
-        assert self._locks is not None
+        if self._locks is None:
+            raise AssertionError("taking away needs the locks that the caller opens")
         with self._locks.taking_away(tree.sha256) as free:
             if not free:
                 return survey.Uses(self._layout).of(tree.sha256).text or "in use"

@@ -39,7 +39,7 @@ def take(layout: Layout, name: str, patience_seconds: float = PATIENCE_SECONDS) 
     Needs no right but to read the store. Raises DamageError for a damaged tree, CiError for an unknown name.
     """
     records = Records(layout, boot_id())
-    for _ in range(_MOST_CHANGES):
+    for _attempt in range(_MOST_CHANGES):
         ref = records.ref(name) if "/" not in name else None
         if ref is None:
             raise _unknown(layout, records, name)

@@ -170,7 +170,8 @@ class _Verification:
 
     def _take(self, item: Corrupt, refs: Sequence[Ref], why: str) -> Corrupt:
         """Remove names, links and tree; a tree that a job is reading loses only its names."""
-        assert self._locks is not None
+        if self._locks is None:
+            raise AssertionError("taking away needs the locks that the caller opens")
         with self._locks.changing_refs():
             current = [ref for ref in map(self._records.ref, [ref.name for ref in refs]) if ref]
             forget_names(self._layout, self._records, [r for r in current if r.sha256 == item.sha256])
