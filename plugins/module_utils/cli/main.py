@@ -7,6 +7,7 @@ commands is imported only when it is called.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import Optional
 from ..errors import CiError
 from .output import CRITICAL, IMPOSSIBLE, put_json, say
 
+# By name, with what the help says; each is the module of that name beside this one.
 _GROUPS = {
     "cache": "what is in the store, and models for jobs",
     "lock": "kernel locks by name, for commands of jobs",
@@ -29,7 +31,8 @@ class UsageError(CiError):
 def main(argv: Optional[Sequence[str]] = None, defaults: Optional[Mapping[str, str]] = None) -> int:
     """Run the command that ``argv`` (default: the process's) asks for and return its exit code.
 
-    ``defaults`` are the paths of this host, ``store`` and ``locks``. What follows ``--`` is a command to run
+    ``defaults`` are the directories of this host: ``store``, ``locks``, ``run``, ``state``, ``runners`` and
+    ``config``. What follows ``--`` is a command to run
     and is left as it is.
     """
     words = list(sys.argv[1:] if argv is None else argv)
@@ -70,23 +73,8 @@ def _parser(words: Sequence[str], defaults: Mapping[str, str]) -> argparse.Argum
     for name, help_text in _GROUPS.items():
         group = groups.add_parser(name, help=help_text, allow_abbrev=False)
         if name in words[:1]:
-            _add(name, group, defaults)
+            importlib.import_module(f".{name}", __package__).add_commands(group, defaults)
     return parser
-
-
-def _add(name: str, group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
-    if name == "cache":
-        from . import cache
-
-        cache.add_commands(group, defaults)
-    elif name == "lock":
-        from . import lock
-
-        lock.add_commands(group, defaults)
-    else:
-        from . import package
-
-        package.add_commands(group)
 
 
 def require_command(command: Optional[Sequence[str]], usage: str) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 
 from .output import OK, put, put_json
 
 
-def add_commands(group: argparse.ArgumentParser) -> None:
+def add_commands(group: argparse.ArgumentParser, _defaults: Mapping[str, str]) -> None:
     """Add the commands of this group to its parser."""
     commands = group.add_subparsers(prog=group.prog, metavar="COMMAND", required=True)
     settling = commands.add_parser("settle", help="compile this release and remove old ones")

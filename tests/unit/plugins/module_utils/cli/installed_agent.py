@@ -18,7 +18,8 @@ COMMAND = """#!{python} -I
 import os, sys
 sys.path.insert(0, os.path.realpath("{directory}/current"))
 from coldvox_ci.cli.main import main
-sys.exit(main(defaults={{"store": "{directory}/store", "locks": "{directory}/locks"}}))
+places = ("store", "locks", "run", "state", "runners", "config")
+sys.exit(main(defaults={{place: "{directory}/" + place for place in places}}))
 """
 
 
