@@ -9,8 +9,6 @@ import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..store.layout import DEFAULT_STORE
-
 FILE = "sample.json"
 # The sampler writes every few seconds; an older one is from before it stopped.
 FRESH_SECONDS = 60
@@ -18,9 +16,8 @@ RUNNERS = "/var/lib/actions-runner"
 
 
 def add_places(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
-    """Add the directories that a sample taken now looks at."""
+    """Add the directory that a sample taken now looks at."""
     group.add_argument("--runners", default=defaults.get("runners", RUNNERS), help="directory of the runners")
-    group.add_argument("--store", default=defaults.get("store", DEFAULT_STORE), help="directory of the store")
 
 
 def latest_sample(options: argparse.Namespace) -> dict[str, Any]:
@@ -44,11 +41,6 @@ def _taken(options: argparse.Namespace) -> dict[str, Any]:
     from ..metrics.sources import machine
     from ..process import run
 
-    target = Target(
-        base_dir=options.runners,
-        store_dir=options.store,
-        models_dir=f"{options.store}/models",
-        rust_dirs=(),
-        github_url="",  # whether GitHub can be reached has no part in these decisions
-    )
+    # Sizes of caches and whether GitHub can be reached have no part in these decisions, and take their time.
+    target = Target(base_dir=options.runners, store_dir="", models_dir="", rust_dirs=(), github_url="")
     return next(take_samples(target, machine(run), 1, 1.0))

@@ -18,7 +18,7 @@ from ..errors import CiError
 from . import schema
 from .hosted import hosted_job
 from .legacy import Aggregate
-from .records import COMPLETED, LOST, SELF_HOSTED, STARTED, Job, Record, checked
+from .records import COMPLETED, LOST, SELF_HOSTED, STARTED, Job, Record, checked, clean
 
 DATABASE = "history.db"
 MOST_JOBS = 200_000
@@ -130,7 +130,7 @@ class History:
         ``job`` or of its matrix.
         """
         if job:
-            rows = self._read(_LATEST_OF_ONE, {"job": job, "since": since or 0, "limit": limit})
+            rows = self._read(_LATEST_OF_ONE, {"job": clean(job), "since": since or 0, "limit": limit})
         else:
             rows = self._read(_LATEST, (since or 0, limit))
         return [Job(*row[1:-1]) for row in rows]
@@ -141,7 +141,7 @@ class History:
 
         Only jobs count whose end says something about the machine (``records.JUDGED``).
         """
-        return [Aggregate(*row) for row in self._read(_SUMS, {"job": job, "since": since or 0})]
+        return [Aggregate(*row) for row in self._read(_SUMS, {"job": clean(job), "since": since or 0})]
 
     def _read(self, query: str, values: Any) -> list[tuple[Any, ...]]:
         if self._connection is None:
