@@ -33,8 +33,8 @@ def wanted(runs_on: Any) -> Wanted:
     words = [labels] if isinstance(labels, str) else labels
     if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in [*words, group]):
         raise CiError(f"'runs-on' is {_short(runs_on)}; give a label, a list of labels, or group and labels.")
-    if not group and not words:
-        raise CiError("'runs-on' names no label and no group; name at least one.")
+    if not (words or group) or "" in words:
+        raise CiError("'runs-on' names no label and no group, or an empty label; name at least one.")
     known: dict[str, str] = {}
     for word in words:
         if _EXPRESSION not in word:
