@@ -28,6 +28,8 @@ STEPS = (
         )""",
         # What makes a job one and the same, however often its record is read.
         "CREATE UNIQUE INDEX jobs_identity ON jobs (instance, run_id, run_attempt, job, started_at)",
+        # Few are open at a time, and each beginning asks for those of its runner.
+        "CREATE INDEX jobs_open ON jobs (instance) WHERE completed_at IS NULL",
         "CREATE INDEX jobs_began ON jobs (began)",
         "CREATE INDEX jobs_job ON jobs (job, began)",
     ),

@@ -27,7 +27,9 @@ def put(spool: Path, one: dict[str, Any], number: int = 1) -> Path:
     directory = spool / one["instance"]
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{one['run_id']}-1-x-{number}.{one['event']}.json"
-    path.write_text(json.dumps(one), encoding="utf-8")
+    fresh = path.with_name(f".{path.name}")
+    fresh.write_text(json.dumps(one), encoding="utf-8")
+    fresh.rename(path)
     return path
 
 
