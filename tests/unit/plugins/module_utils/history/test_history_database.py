@@ -439,7 +439,7 @@ def test_a_full_disk_keeps_what_it_had(tmp_path: Path) -> None:
 
 def test_without_a_database_a_reader_finds_nothing_and_makes_nothing(path: str) -> None:
     with History(path, read_only=True) as history:
-        assert history.jobs() == history.summaries() == []
+        assert (history.jobs(), history.summaries()) == ([], [])
         with pytest.raises(CiError, match="open for reading only"):
             history.started(record())
     assert not os.path.exists(path)
