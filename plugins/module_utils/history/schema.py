@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import sqlite3
 import time
 from typing import Optional
@@ -31,7 +32,8 @@ STEPS = (
         # Few are open at a time, and each beginning asks for those of its runner.
         "CREATE INDEX jobs_open ON jobs (instance) WHERE completed_at IS NULL",
         "CREATE INDEX jobs_began ON jobs (began)",
-        "CREATE INDEX jobs_job ON jobs (job, began)",
+        # All that the sums need, so that they never touch the table.
+        "CREATE INDEX jobs_job ON jobs (job, kind, result, began, completed_at, duration_seconds)",
     ),
     (
         """CREATE TABLE aggregates (
@@ -45,8 +47,10 @@ STEPS = (
 )
 VERSION = len(STEPS)
 BUSY_SECONDS = 10.0
+_MOST_LOCKED_SECONDS = 60.0
 _CHECKED = "checked_in_boot"
 _ASIDE = ".corrupt-"
+_AGENT = "coldvox-agent"  # the user of the agent's services
 
 # What SQLite says, and what a person should do about it; Python before 3.11 has no codes for these.
 _REMEDIES = (
@@ -92,7 +96,13 @@ def open_writable(path: str) -> tuple[sqlite3.Connection, str]:
 
 def set_aside(path: str) -> tuple[sqlite3.Connection, str]:
     """Rename the damaged database at ``path`` and begin a new one, unless another process did so already."""
-    with Flock(f"{path}.lock", purpose="history"):
+    # Whoever comes first makes the lock file, root or the agent, and the other must be able to open it.
+    lock = Flock(f"{path}.lock", mode=0o666, purpose="history")
+    try:
+        lock.acquire(_MOST_LOCKED_SECONDS)
+    except CiError as error:
+        raise HistoryError(f"The job history {path} is damaged, and cannot be set aside: {error}") from error
+    try:
         try:
             return _opened(path, fully=True), ""
         except DamagedError:
@@ -100,6 +110,13 @@ def set_aside(path: str) -> tuple[sqlite3.Connection, str]:
         return _opened(
             path
         ), f"the job history {path} was damaged; it is kept as {kept}, a new one has begun."
+    except OSError as error:
+        raise HistoryError(
+            f"The job history {path} is damaged, and cannot be set aside ({error.strerror}); move it away as "
+            "root."
+        ) from error
+    finally:
+        lock.release()
 
 
 def _rename(path: str) -> str:
@@ -144,19 +161,30 @@ def _opened(path: str, fully: bool = False) -> sqlite3.Connection:
 
 
 def _create(path: str) -> None:
-    """Make an empty file that belongs to the directory's owner, also where root comes first."""
+    """Make an empty file that belongs to the agent, or else to the directory's owner, also where root comes
+    first. Raises DamagedError for a link, which is set aside and never followed.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o644)
     except FileExistsError:
+        if os.path.islink(path):
+            raise DamagedError(f"The job history {path} is a link; it is set aside.") from None
         return
     try:
         os.fchmod(descriptor, 0o644)
         if os.geteuid() == 0:
-            owner = os.stat(os.path.dirname(path) or ".")
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            os.fchown(descriptor, *_owner(os.path.dirname(path) or "."))
     finally:
         os.close(descriptor)
+
+
+def _owner(directory: str) -> tuple[int, int]:
+    with contextlib.suppress(KeyError):
+        agent = pwd.getpwnam(_AGENT)
+        return agent.pw_uid, agent.pw_gid
+    found = os.stat(directory)
+    return found.st_uid, found.st_gid
 
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:

@@ -15,7 +15,12 @@ from tests.unit.plugins.module_utils.cli.installed_agent import NOBODY, Agent
 from tests.unit.plugins.module_utils.history.made import ended, hosted, put, record
 
 HOUR = 3600.0
-CALM = {"timestamp": "2027-01-15T08:00:00Z", "load_1m": 0.5, "memory_used_percent": 20.0, "active_jobs": 0}
+CALM: dict[str, Any] = {
+    "timestamp": "2027-01-15T08:00:00Z",
+    "load_1m": 0.5,
+    "memory_used_percent": 20.0,
+    "active_jobs": 0,
+}
 
 
 @pytest.fixture

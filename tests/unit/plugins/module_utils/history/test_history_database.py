@@ -505,3 +505,34 @@ def test_the_columns_are_those_of_a_job(history: History, path: str) -> None:
     columns = connection.execute("SELECT name FROM pragma_table_info('jobs')").fetchall()
     connection.close()
     assert [name for (name,) in columns] == ["id", *Job._fields, "began"]
+
+
+REFUSED = """
+import os, sys
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
+os.setgid(65534), os.setuid(65534)
+try:
+    History(sys.argv[1]).__enter__()
+except CiError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_damaged_database_that_cannot_be_moved_is_told(reachable: Path) -> None:
+    path = reachable / "history.db"
+    path.write_bytes(b"x" * 8192)
+    path.chmod(0o666)
+    said = spawn(REFUSED, str(path)).communicate(timeout=60)[0]
+    assert said.startswith(f"The job history {path} is damaged, and cannot be set aside: the lock file ")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_makes_belongs_to_the_agent_where_there_is_one(
+    reachable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "_AGENT", "nobody")
+    path = reachable / "history.db"
+    with History(str(path)):
+        assert path.stat().st_uid == NOBODY
