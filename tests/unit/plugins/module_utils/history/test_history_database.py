@@ -528,6 +528,22 @@ def test_a_damaged_database_that_cannot_be_moved_is_told(reachable: Path) -> Non
     assert said.startswith(f"The job history {path} is damaged, and cannot be set aside: the lock file ")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.skipif(
+    Path("/proc/sys/fs/protected_regular").read_text().strip() == "2",
+    reason="this kernel lets nobody open another user's file in a sticky directory",
+)
+def test_a_damaged_database_of_root_in_a_sticky_directory_is_told(reachable: Path) -> None:
+    os.chown(reachable, 0, NOBODY)
+    reachable.chmod(0o1775)
+    path = reachable / "history.db"
+    path.write_bytes(b"x" * 8192)
+    path.chmod(0o666)
+    said = spawn(REFUSED, str(path)).communicate(timeout=60)[0]
+    assert said.endswith("cannot be set aside (Operation not permitted); move it away as root.\n")
+    assert path.stat().st_size == 8192
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_what_root_makes_belongs_to_the_agent_where_there_is_one(
     reachable: Path, monkeypatch: pytest.MonkeyPatch
