@@ -16,6 +16,7 @@ from urllib.parse import quote
 from ..errors import CiError
 from ..flock import Flock
 from ..store import clock
+from ..store.durable import remove_file
 
 STEPS = (
     (
@@ -139,17 +140,15 @@ def _rename(path: str) -> str:
 def _opened(path: str, fully: bool = False) -> sqlite3.Connection:
     try:
         _create(path)
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    except (OSError, sqlite3.Error) as error:
+        connection = _connect(path)
+    except OSError as error:
         raise HistoryError(
-            f"The job history {path} cannot be opened ({getattr(error, 'strerror', None) or error}); it may "
-            "be written only by its owner and by root, in a directory that exists."
+            f"The job history {path} cannot be opened ({error.strerror}); it may be written only by its "
+            "owner and by root, in a directory that exists."
         ) from error
+    except sqlite3.Error as error:
+        raise history_error(path, error) from error
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # After a power cut the last transactions may be missing, but the rest is sound (sqlite.org/wal.html).
-        connection.execute("PRAGMA synchronous = NORMAL")
-        _migrate(connection, path)
         _check(connection, path, fully)
     except sqlite3.Error as error:
         connection.close()
@@ -160,23 +159,42 @@ def _opened(path: str, fully: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _create(path: str) -> None:
-    """Make an empty file that belongs to the agent, or else to the directory's owner, also where root comes
-    first. Raises DamagedError for a link, which is set aside and never followed.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
-        descriptor = os.open(path, flags, 0o644)
-    except FileExistsError:
-        if os.path.islink(path):
-            raise DamagedError(f"The job history {path} is a link; it is set aside.") from None
+        connection.execute("PRAGMA journal_mode = WAL")
+        # After a power cut the last transactions may be missing, but the rest is sound (sqlite.org/wal.html).
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _create(path: str) -> None:
+    """Make an empty database unless there is one, for the agent's user or else the directory's owner.
+
+    It comes under its name complete: two processes that turn one file into a database with a log do not wait
+    for each other but fail. Raises DamagedError for a link, which is set aside and never followed.
+    """
+    if os.path.islink(path):
+        raise DamagedError(f"The job history {path} is a link; it is set aside.")
+    if os.path.exists(path):
         return
+    fresh = f"{path}.{os.urandom(6).hex()}"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         os.fchmod(descriptor, 0o644)
         if os.geteuid() == 0:
             os.fchown(descriptor, *_owner(os.path.dirname(path) or "."))
+        _connect(fresh).close()
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            os.link(fresh, path)
     finally:
         os.close(descriptor)
+        for ending in ("-shm", "-wal", ""):
+            remove_file(fresh + ending)
 
 
 def _owner(directory: str) -> tuple[int, int]:

@@ -188,6 +188,17 @@ def test_a_damaged_history_is_said_once(host: Agent) -> None:
     assert host.run("history").stderr == ""
 
 
+def test_what_cannot_be_taken_in_is_said_and_the_rest_is_shown(host: Agent) -> None:
+    ran(host, 1, 5, 1)
+    host.run("history")
+    spool(host).joinpath("laptop").rmdir()
+    spool(host).rmdir()
+    spool(host).write_text("")
+    done = host.run("history")
+    assert "cannot be listed (Not a directory)" in done.stderr
+    assert "1 jobs, 100 % of 1 succeeded" in done.stdout
+
+
 def calm_decision(hour: int) -> int:
     return 2 + 11 + 20 + 10 - (10 if 9 <= hour <= 17 else 0)
 

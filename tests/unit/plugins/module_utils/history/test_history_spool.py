@@ -265,8 +265,8 @@ def unlink(*args, **kwargs):
         os.kill(os.getpid(), signal.SIGKILL)
     left -= 1
     removed(*args, **kwargs)
-os.unlink = unlink
 with History(sys.argv[1], most_days=100000) as history:
+    os.unlink = unlink
     spool.ingest(history, sys.argv[2])
 """
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,7 @@ def test_only_the_newest_damaged_database_before_this_one_is_kept(path: str) -> 
 OPENING = """
 import sys
 from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
+print("ready", flush=True)
 sys.stdin.readline()
 with History(sys.argv[1]) as history:
     history.started({"instance": sys.argv[2], "job": "x", "run_id": 1, "at": 1.8e9})
@@ -152,8 +154,8 @@ with History(sys.argv[1]) as history:
 
 def test_of_several_that_meet_a_damaged_database_one_sets_it_aside(path: str) -> None:
     Path(path).write_bytes(b"x" * 8192)
-    crowd = [spawn(OPENING, path, str(number)) for number in range(6)]
-    told = [process.communicate("\n", timeout=120)[0].strip() for process in crowd]
+    crowd = released(spawn(OPENING, path, str(number)) for number in range(6))
+    told = [process.communicate(timeout=120)[0].strip() for process in crowd]
     assert sorted(told) == ["False"] * 5 + ["True"]
     assert len(list(Path(path).parent.glob("*.corrupt-*Z"))) == 1
     with History(path, read_only=True) as history:
@@ -166,9 +168,23 @@ def spawn(code: str, *words: str) -> subprocess.Popen[str]:
     )
 
 
+def released(processes: Iterable[subprocess.Popen[str]]) -> list[subprocess.Popen[str]]:
+    """Let all begin at once, when each has imported what it needs."""
+    crowd = list(processes)
+    for process in crowd:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in crowd:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return crowd
+
+
 WRITING = """
 import sys
 from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
+print("ready", flush=True)
 sys.stdin.readline()
 for number in range(40):
     with History(sys.argv[1], most_days=100000) as history:
@@ -179,11 +195,7 @@ for number in range(40):
 
 
 def test_eight_writers_lose_nothing(path: str) -> None:
-    writers = [spawn(WRITING, path, f"runner-{number}") for number in range(8)]
-    for writer in writers:
-        assert writer.stdin is not None
-        writer.stdin.write("\n")
-        writer.stdin.flush()
+    writers = released(spawn(WRITING, path, f"runner-{number}") for number in range(8))
     assert [writer.wait(240) for writer in writers] == [0] * 8
     with History(path, read_only=True) as history:
         found = history.jobs()
