@@ -21,6 +21,7 @@ from typing import NamedTuple, Optional
 
 from ..errors import CiError
 from .download import room
+from .durable import remove_file
 from .inflate import LOCAL_HEADER_BYTES, PIECE_BYTES, checked_pieces
 from .partial import Partial
 from .paths import FILE, Limits, Outline
@@ -174,20 +175,26 @@ class Ahead:
             if self._ended:
                 raise EOFError("the rest is for others")
             self._busy_at = at
-        path = os.path.join(self._place, str(at))
         done = None
         try:
-            pieces = checked_pieces(self._packed(fd, header), header.method, header.crc, header.bytes)
-            entry = tree.file(str(at), pieces, executable=False, mtime=DEFAULT_MTIME)
-            done = Unpacked(header, path, entry.sha256)
+            done = self._unpacked(fd, tree, at, header)
         finally:
-            if done is None:
-                os.unlink(path)
+            # Whatever happened, nobody may wait for this member any longer.
             with self._changed:
                 if done is not None:
                     self._done[at] = done
                 self._busy_at = None
                 self._changed.notify_all()
+
+    def _unpacked(self, fd: int, tree: Staging, at: int, header: Header) -> Unpacked:
+        path = os.path.join(self._place, str(at))
+        pieces = checked_pieces(self._packed(fd, header), header.method, header.crc, header.bytes)
+        try:
+            entry = tree.file(str(at), pieces, executable=False, mtime=DEFAULT_MTIME)
+        except BaseException:
+            remove_file(path)  # the room it takes may be what is missing
+            raise
+        return Unpacked(header, path, entry.sha256)
 
     def _packed(self, fd: int, header: Header) -> Iterator[bytes]:
         at, end = header.begin, header.begin + header.packed_bytes

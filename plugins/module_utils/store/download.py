@@ -185,5 +185,9 @@ class Download:
 
 def room(path: str) -> int:
     """Return how many bytes may still be written beside ``path``; below 0 when others need what is left."""
+    return _free_bytes(path) - _SPARE_BYTES
+
+
+def _free_bytes(path: str) -> int:
     status = os.statvfs(os.path.dirname(path))
-    return status.f_bavail * status.f_frsize - _SPARE_BYTES
+    return status.f_bavail * status.f_frsize

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -12,6 +13,7 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store import download
 from ansible_collections.coldvox.ci.plugins.module_utils.store.ahead import Ahead
+from ansible_collections.coldvox.ci.plugins.module_utils.store.fetch import Fetcher
 from ansible_collections.coldvox.ci.plugins.module_utils.store.partial import Partial
 from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
 from ansible_collections.coldvox.ci.plugins.module_utils.store.receipt import Seen
@@ -252,3 +254,38 @@ def test_an_evil_name_is_refused_as_ever(
         install(root, wanted("m", server.serve("/m.zip", data), data))
     assert adopted == []
     assert os.listdir(root / "staging") == os.listdir(root / "trees") == []
+
+
+def test_on_a_full_disk_what_was_unpacked_ahead_is_given_back(
+    server: FaultServer, root: Path, adopted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it takes is part of what the whole needs, so without it there may be enough."""
+    kept: list[int] = []
+
+    def free_bytes(_fetcher: Fetcher) -> int:
+        kept.append(sum(len(files) for _path, _directories, files in os.walk(root / "staging")))
+        return 0 if kept[-1] else 2**40
+
+    monkeypatch.setattr(Fetcher, "_free_bytes", free_bytes)
+    data = zip_of(FILES)
+    assert install(root, wanted("m", server.serve("/m.zip", data), data)).results[0].outcome == "fetched"
+    assert kept == [3, 0]
+    assert adopted == []
+
+
+@pytest.mark.parametrize("call", ["open", "write"])
+def test_a_disk_that_refuses_it_hinders_nobody(
+    server: FaultServer, root: Path, adopted: list[str], monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    original: Callable[..., Any] = getattr(os, call)
+
+    def failing(first: Any, *rest: Any, **more: Any) -> Any:
+        path = os.readlink(f"/proc/self/fd/{first}") if isinstance(first, int) else str(first)
+        if "/staging/" in path and os.path.basename(path) == "0":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return original(first, *rest, **more)
+
+    monkeypatch.setattr(os, call, failing)
+    data = zip_of(FILES)
+    assert install(root, wanted("m", server.serve("/m.zip", data), data)).results[0].outcome == "fetched"
+    assert adopted == []
