@@ -113,7 +113,7 @@ def measure(options: Options) -> None:
             )
         written, hashed, inflated = limits(archive, place, inflate)
     say("curl, sha256sum --check, unzip, in turn and without fsync", medians["hand"], "s")
-    say(f"the artifact store, inflating with {inflate.__name__}, every fsync included", medians["store"], "s")
+    say(f"the artifact store (inflate: {inflate.__name__}), with every fsync", medians["store"], "s")
     say("times faster", medians["hand"] / medians["store"], "x", "at least 3")
     say(
         "memory of the process tree over the interpreter", max(peaks) - interpreter_mib(), "MiB", "at most 96"
