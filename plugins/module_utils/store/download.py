@@ -153,12 +153,11 @@ class Download:
             raise FetchError(f"it has {total} bytes, more than the allowed {self._max_bytes}", retry=False)
         self._note(opened.origin)
         missing = (total or 0) - self._partial.size
-        free = _free_bytes(self._partial.path)
-        if missing + _SPARE_BYTES > free and missing > 0:
+        free = room(self._partial.path)
+        if missing > free and missing > 0:
             raise StorageError(
-                f"no space for the download: {missing} bytes are needed and {max(0, free - _SPARE_BYTES)} "
-                f"are free at {os.path.dirname(self._partial.path)}; free space there, or put the store "
-                "elsewhere."
+                f"no space for the download: {missing} bytes are needed and {max(0, free)} are free at "
+                f"{os.path.dirname(self._partial.path)}; free space there, or put the store elsewhere."
             )
 
     def _note(self, origin: Origin) -> None:
@@ -212,6 +211,11 @@ class Floor:
                 slow=True,
             )
         self._began, self._bytes = now, 0
+
+
+def room(path: str) -> int:
+    """Return how many bytes may still be written beside ``path``; below 0 when others need what is left."""
+    return _free_bytes(path) - _SPARE_BYTES
 
 
 def _free_bytes(path: str) -> int:

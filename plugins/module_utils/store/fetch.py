@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
+from .ahead import Ahead
 from .artifact import Artifact
 from .download import Download, Downloaded
 from .durable import StorageError, storage_error, sync_path
@@ -78,10 +79,12 @@ class Fetcher:
             partial = Partial(path)
         except OSError as error:
             raise self._failed(artifact, storage_error("opening the download", error)) from error
+        ahead = Ahead(partial, self._layout.fresh("staging", sha256), self._limits)
         keep_partial = False
         try:
-            downloaded = self._download(artifact, partial, progress)
-            receipt = self._unpack_and_publish(artifact, partial, downloaded, progress)
+            downloaded = self._download(artifact, partial, progress, ahead)
+            ahead.end()
+            receipt = self._unpack_and_publish(artifact, partial, downloaded, progress, ahead)
             return Fetched(receipt, downloaded.url, downloaded.received)
         except StorageError as error:
             raise self._failed(artifact, error) from error
@@ -92,19 +95,25 @@ class Fetcher:
             keep_partial = self._shared_partials and partial.size > 0 and partial.sha256 != sha256
             raise
         finally:
+            ahead.close()
             partial.close() if keep_partial else partial.discard()
             progress.close()
 
     def _failed(self, artifact: Artifact, error: CiError) -> CiError:
         return CiError(f"artifact {artifact.name}: {error}", artifact=artifact.name)
 
-    def _download(self, artifact: Artifact, partial: Partial, progress: Progress) -> Downloaded:
+    def _download(self, artifact: Artifact, partial: Partial, progress: Progress, ahead: Ahead) -> Downloaded:
+        def report(done: int, total: Optional[int]) -> None:
+            if artifact.shape.format == "zip":
+                ahead.arrived(total)
+            progress.report("download", done, total)
+
         download = Download(
             partial,
             artifact.sha256,
             timeout_seconds=self._timeout_seconds,
             max_bytes=self._limits.max_unpacked_bytes,
-            report=lambda done, total: progress.report("download", done, total),
+            report=report,
             pause_seconds=self._pause_seconds,
         )
         try:
@@ -119,11 +128,11 @@ class Fetcher:
             ) from error
 
     def _unpack_and_publish(
-        self, artifact: Artifact, partial: Partial, downloaded: Downloaded, progress: Progress
+        self, artifact: Artifact, partial: Partial, downloaded: Downloaded, progress: Progress, ahead: Ahead
     ) -> Receipt:
         staged = self._layout.fresh("staging", artifact.sha256)
         try:
-            tree = self._stage(artifact, partial, staged, progress)
+            tree = self._stage(artifact, partial, staged, progress, ahead)
             missing = tree.make_executable(artifact.shape.executable)
             if missing:
                 raise CiError(
@@ -142,7 +151,9 @@ class Fetcher:
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
-    def _stage(self, artifact: Artifact, partial: Partial, staged: str, progress: Progress) -> Staging:
+    def _stage(
+        self, artifact: Artifact, partial: Partial, staged: str, progress: Progress, ahead: Ahead
+    ) -> Staging:
         shape = artifact.shape
         if shape.format == "file":
             partial.close()
@@ -153,7 +164,7 @@ class Fetcher:
 
         def report(done: int, total: Optional[int]) -> None:
             if done == 0 and total is not None:
-                self._require_space(artifact, int(total * _UNPACK_MARGIN))
+                self._require_space(artifact, int(total * _UNPACK_MARGIN), ahead)
             progress.report("unpack", done, total)
 
         try:
@@ -165,6 +176,7 @@ class Fetcher:
                 self._limits,
                 self._workers,
                 report,
+                ahead.take,
             )
         except StorageError:
             raise
@@ -175,14 +187,20 @@ class Fetcher:
                 artifact=artifact.name,
             ) from error
 
-    def _require_space(self, artifact: Artifact, needed: int) -> None:
-        status = os.statvfs(self._layout.root)
-        free = status.f_bavail * status.f_frsize
+    def _require_space(self, artifact: Artifact, needed: int, ahead: Ahead) -> None:
+        free = self._free_bytes()
+        if needed > free:
+            ahead.close()  # what it has unpacked already is part of what is needed
+            free = self._free_bytes()
         if needed > free:
             raise StorageError(
                 f"no space to unpack {artifact.name}: {needed} bytes are needed and {free} are free at "
                 f"{self._layout.root}; free space there, or put the store elsewhere."
             )
+
+    def _free_bytes(self) -> int:
+        status = os.statvfs(self._layout.root)
+        return status.f_bavail * status.f_frsize
 
     def _publish(self, staged: str, receipt: Receipt) -> Receipt:
         """Move the finished tree to its place; of several publishers without locks the first one wins."""

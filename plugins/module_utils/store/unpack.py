@@ -11,15 +11,20 @@ import zlib
 from calendar import timegm
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, NamedTuple, Optional
+from typing import IO, TYPE_CHECKING, NamedTuple, Optional
 
 from ..errors import CiError
-from .inflate import member_pieces
+from .inflate import check_header, member_pieces
 from .paths import DIRECTORY, FILE, HARDLINK, SYMLINK, Limits, Outline, member_path
 from .staging import Staging, plain_mtime
 from .tar_source import open_tar
 from .tree import CHUNK_BYTES
 
+if TYPE_CHECKING:
+    from .ahead import Unpacked
+
+# Gives what was unpacked of a zip's member while it arrived, if anything was.
+Take = Callable[[zipfile.ZipInfo], "Optional[Unpacked]"]
 # Told the bytes unpacked so far and, where the archive says it, all there will be; may raise to refuse them.
 Report = Callable[[int, Optional[int]], None]
 
@@ -53,6 +58,7 @@ def unpack(
     limits: Limits,
     workers: int,
     report: Report,
+    take: Take = lambda _info: None,
 ) -> Staging:
     """Unpack the ``form`` (zip or tar) file ``archive`` and return the tree, complete but not yet durable.
 
@@ -61,7 +67,7 @@ def unpack(
     """
     try:
         if form == "zip":
-            return _unpack_zip(archive, staging, strip, limits, workers, report)
+            return _unpack_zip(archive, staging, strip, limits, workers, report, take)
         return _unpack_tar(archive, staging, strip, limits, report)
     except _BROKEN as error:
         told = str(error) or type(error).__name__
@@ -94,6 +100,7 @@ def _unpack_zip(
     limits: Limits,
     workers: int,
     report: Report,
+    take: Take,
 ) -> Staging:
     with open(archive, "rb") as stream, zipfile.ZipFile(stream) as source:
         outline = Outline(limits, os.path.getsize(archive))
@@ -105,7 +112,7 @@ def _unpack_zip(
             if member.kind == DIRECTORY:
                 tree.directory(member.path)
         count = _Counter(report, outline.unpacked_bytes)
-        _write_zip_files(source, stream.fileno(), files, tree, workers, count)
+        _write_zip_files(source, stream.fileno(), files, tree, workers, count, take)
         for member in members:
             if member.kind == SYMLINK:
                 tree.symlink(member.path, member.target)
@@ -178,14 +185,18 @@ def _write_zip_files(
     tree: Staging,
     workers: int,
     count: _Counter,
+    take: Take,
 ) -> None:
     def write(member: _Member) -> None:
-        written = tree.file(
-            member.path,
-            _counted(member_pieces(source, fd, member.info), count),
-            executable=bool(member.info.external_attr >> 16 & 0o111),
-            mtime=_zip_mtime(member.info),
-        )
+        executable, mtime = bool(member.info.external_attr >> 16 & 0o111), _zip_mtime(member.info)
+        done = take(member.info)
+        if done is not None:
+            check_header(source, member.info)
+            written = tree.adopt(member.path, done.path, done.sha256, executable=executable, mtime=mtime)
+            count(written.size)
+        else:
+            pieces = _counted(member_pieces(source, fd, member.info), count)
+            written = tree.file(member.path, pieces, executable=executable, mtime=mtime)
         if written.size != member.info.file_size:
             raise CiError(
                 f"'{member.path}' has {written.size} bytes where {member.info.file_size} are declared"

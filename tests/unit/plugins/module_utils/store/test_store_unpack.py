@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.store import inflate
 from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
 from ansible_collections.coldvox.ci.plugins.module_utils.store.staging import Staging
 from ansible_collections.coldvox.ci.plugins.module_utils.store.tree import file_sha256, scan
@@ -166,6 +167,22 @@ def test_an_evil_zip_is_refused_and_reaches_nothing(tmp_path: Path, case: str) -
 def test_bad_bytes_inside_a_zip_are_found(tmp_path: Path) -> None:
     data = bytearray(zip_of(FILES))
     data[1_500_000] ^= 0xFF
+    with pytest.raises(CiError, match="corrupt"):
+        unpacked(tmp_path, bytes(data), "zip")
+
+
+@pytest.mark.parametrize("module", ["zlib", "isal.isal_zlib", "zlib_ng.zlib_ng"])
+def test_whatever_inflates_the_result_and_the_refusal_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setattr(inflate, "INFLATE", pytest.importorskip(module))
+    (tmp_path / "sound").mkdir()
+    tree = unpacked(tmp_path / "sound", zip_of(FILES), "zip")
+    assert {e.path: e.sha256 for e in tree.entries() if e.is_file} == {
+        name: sha256(content) for name, content in FILES.items()
+    }
+    data = bytearray(zip_of({"text": b"hello\n" * 50_000}))
+    data[60:100] = bytes(40)
     with pytest.raises(CiError, match="corrupt"):
         unpacked(tmp_path, bytes(data), "zip")
 
