@@ -21,6 +21,8 @@ _GROUPS = {
     "cache": "what is in the store, and models for jobs",
     "lock": "kernel locks by name, for commands of jobs",
     "package": "this program itself (the role agent calls it)",
+    "report": "the last weeks as one page, against the goals",
+    "status": "one screen: is this machine all right, what does it do",
 }
 
 

@@ -1,0 +1,205 @@
+"""The door of the status: asks every source of this host once, and notes why one is silent."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Callable, Optional, TypeVar
+
+from .. import systemd
+from ..errors import CiError
+from ..metrics.instances import describe
+from ..metrics.sources import disk_space
+from ..metrics.system import percent
+from ..process import Result, Run
+from ..process import run as run_process
+from ..runner.naming import UNIT_TEMPLATE, instance_unit
+from ..runner.worker import processes
+from ..store.clock import boot_id, boottime
+from ..store.flights import in_flight
+from ..store.layout import DEFAULT_STORE, Layout
+from ..store.records import Records
+from . import documents
+from .facts import Cache, Disk, Facts, Health, Instance, Timer
+
+DEFAULTS = {
+    "store": DEFAULT_STORE,
+    "run": "/run/coldvox-ci",
+    "state": "/var/lib/coldvox-ci",
+    "runners": "/var/lib/actions-runner",
+    "config": "/etc/coldvox-ci",
+}
+DAY_SECONDS = 86400
+_OWN_UNITS = "coldvox-ci-*"
+_UNIT_PROPERTIES = "Id,ActiveState,NextElapseUSecRealtime"
+_SYSTEMD_SECONDS = 5.0
+T = TypeVar("T")
+
+
+class _Sources:
+    """Reads one part after the other, and keeps in ``unknown`` why one could not be read."""
+
+    def __init__(self) -> None:
+        self.unknown: dict[str, str] = {}
+
+    def read(self, part: str, source: Callable[[], T]) -> Optional[T]:
+        try:
+            return source()
+        except (OSError, ValueError, LookupError, TypeError, CiError) as error:
+            self.unknown[part] = _reason(error)
+            return None
+
+
+def _reason(error: Exception) -> str:
+    """Return why a source is silent, in the words of one who can do something about it."""
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {error.filename}; the role agent and its services keep it"
+    if isinstance(error, PermissionError):
+        return f"{error.filename} may not be read by this user; ask again as root"
+    if isinstance(error, OSError):
+        return f"{error.filename} cannot be read ({error.strerror})"
+    if isinstance(error, CiError):
+        return str(error)
+    return f"what was noted of it makes no sense ({error})"
+
+
+def gather(places: Mapping[str, str], run: Run = run_process) -> Facts:
+    """Return what is known of this host now; ``places`` are its directories (see DEFAULTS). Never raises
+    for a source that is missing, damaged or closed to this user.
+    """
+    place = {**DEFAULTS, **places}
+    now = time.time()
+    sources = _Sources()
+    units = sources.read("runners", lambda: _units(run, place["runners"]))
+    if units is None:
+        sources.unknown["timers"] = "systemd does not answer; see the runners"
+    document = sources.read("sample", lambda: read_json(os.path.join(place["run"], "sample.json")))
+    return Facts(
+        host=os.uname().nodename,
+        now=now,
+        midnight=time.mktime((*time.localtime(now)[:3], 0, 0, 0, 0, 0, -1)),
+        instances=None if units is None else _instances(units, place["runners"], now),
+        health=sources.read("health", lambda: _health(place, document)),
+        sample=None if document is None else sources.read("sample", lambda: documents.sample(document)),
+        caches=sources.read("caches", lambda: _caches(Layout(place["store"]))),
+        downloads=in_flight(Layout(place["store"])),
+        disks=sources.read("disk", lambda: list(_disks(place["runners"], place["store"]))) or (),
+        timers=None if units is None else [_timer(unit) for unit in units.values() if _is_timer(unit)],
+        failed_units=[name for name, unit in (units or {}).items() if _has_failed(unit)],
+        unknown=sources.unknown,
+    )
+
+
+def read_json(path: str) -> Mapping[str, Any]:
+    """Return the JSON object in the file ``path``; raises OSError or ValueError."""
+    with open(path, encoding="utf-8") as stream:
+        found = json.load(stream)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return found
+
+
+def _health(place: Mapping[str, str], sample: Optional[Mapping[str, Any]]) -> Health:
+    from ..health import health_score
+
+    document = read_json(os.path.join(place["run"], "health.json"))
+    explained = "penalties" in document or sample is None
+    return documents.health(document, () if explained else health_score(sample or {})["penalties"])
+
+
+def _units(run: Run, base_dir: str) -> dict[str, systemd.Unit]:
+    """Return the collection's own units by name, those of all instances among them."""
+
+    def bounded(argv: Sequence[str], **options: Any) -> Result:
+        return run(argv, **{"timeout_seconds": _SYSTEMD_SECONDS, **options})
+
+    names = [instance_unit(name) for name in _instance_names(base_dir)]
+    # Seconds since the epoch, so that no time zone has to be understood.
+    words = ["--timestamp=unix", _OWN_UNITS, *names]
+    return systemd.show_loaded(bounded, words, _UNIT_PROPERTIES)
+
+
+def _instance_names(base_dir: str) -> list[str]:
+    """Return the directories of instances: a runner is unpacked where a bin is, or where we may not look."""
+    try:
+        names = sorted(os.listdir(base_dir))
+    except FileNotFoundError:
+        return []
+    return [name for name in names if name[0] != "." and _is_instance(os.path.join(base_dir, name))]
+
+
+def _is_instance(directory: str) -> bool:
+    try:
+        return "bin" in os.listdir(directory)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _instances(units: Mapping[str, systemd.Unit], base_dir: str, now: float) -> list[Instance]:
+    names = _instance_names(base_dir)
+    # With hidepid the processes of others cannot be seen, and then their absence says nothing.
+    visible = os.path.exists("/proc/1/cgroup")
+    told = describe(names, base_dir, list(processes()) if visible and names else [], {}, {})
+    return [
+        Instance(
+            name=one["name"],
+            unit=instance_unit(one["name"]),
+            state=units.get(instance_unit(one["name"]), systemd.Unit()).get("ActiveState", ""),
+            listening=one["listener_pid"] is not None if visible else None,
+            busy=one["busy"] if visible else None,
+            busy_since=_started(one["worker_pid"], now),
+        )
+        for one in told
+    ]
+
+
+def _started(pid: Optional[int], now: float) -> Optional[float]:
+    """Return when process ``pid`` began in seconds since the epoch, None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            ticks = int(stream.read().rpartition(")")[2].split()[19])  # starttime: proc_pid_stat(5)
+    except (OSError, IndexError, ValueError):
+        return None
+    return now - (boottime() - ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def _caches(layout: Layout) -> list[Cache]:
+    if not layout.exists():
+        raise CiError(f"there is no store at {layout.root}; converge the host")
+    refs = Records(layout, boot_id()).refs().values()
+    return [Cache(ref.name, ref.kind, ref.bytes) for ref in refs]
+
+
+def _disks(*paths: str) -> Iterator[Disk]:
+    """Yield the file systems of ``paths``, each once, by the nearest directory that exists."""
+    seen = set()
+    for path in paths:
+        there = path
+        while not os.path.isdir(there):
+            there = os.path.dirname(there)
+        device = os.stat(there).st_dev
+        if device in seen:
+            continue
+        seen.add(device)
+        space = disk_space(there)
+        # What is kept for root is neither used nor free, as in df(1).
+        used = percent(space.used, space.used + space.free)
+        yield Disk(path, space.total, space.free, used)
+
+
+def _is_timer(unit: systemd.Unit) -> bool:
+    return unit.get("Id", "").endswith(".timer") and unit.active
+
+
+def _timer(unit: systemd.Unit) -> Timer:
+    at = unit.get("NextElapseUSecRealtime", "").lstrip("@")
+    return Timer(unit["Id"].rpartition(".")[0], float(at) if at.isdigit() and int(at) else None)
+
+
+def _has_failed(unit: systemd.Unit) -> bool:
+    """Tell whether one of the agent's own units failed; instances are told of by themselves."""
+    return unit.get("ActiveState") == "failed" and not unit["Id"].startswith(UNIT_TEMPLATE)
