@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CiError
-from .output import OK, put, put_json
+from .output import ATTENTION, OK, plain, put, put_json, say, size
 
 if TYPE_CHECKING:
     from ..hooks.job import Job
@@ -47,6 +47,21 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         description="The runner's hook after a job.",
     )
     ending.set_defaults(perform=completed)
+    watching = commands.add_parser(
+        "watch",
+        parents=[shared],
+        help="keep the machine awake while an instance's job runs, then clean up (as root)",
+        description="Waits for the end of the job that INSTANCE runs, if any, and keeps this machine from "
+        "falling asleep meanwhile. Then it removes what the job could not: files of other users in the work "
+        "directory.",
+    )
+    watching.add_argument("instance", metavar="INSTANCE")
+    watching.add_argument(
+        "--runners",
+        default=defaults.get("runners", "/var/lib/actions-runner"),
+        help="directory of the instances",
+    )
+    watching.set_defaults(perform=watch)
     preparing = commands.add_parser(
         "prepare", parents=[shared], help="make the directory of an instance's records (as root)"
     )
@@ -64,6 +79,22 @@ def prepare(options: argparse.Namespace) -> int:
     else:
         put(path)
     return OK
+
+
+def watch(options: argparse.Namespace) -> int:
+    """Stay by the job of an instance, and remove what it left."""
+    from ..heal.watch import watch as perform
+    from ..runner.naming import check_name
+
+    cleaned = perform(options.runners, options.run, check_name(options.instance), say)
+    if options.json:
+        put_json({"cleaned": plain(cleaned)})
+    elif cleaned and cleaned.swept.removed:
+        put(
+            f"{options.instance}: removed {cleaned.swept.removed} things that a job left "
+            f"({size(cleaned.swept.freed_bytes)}), {cleaned.foreign} of them of other users"
+        )
+    return ATTENTION if cleaned and cleaned.swept.left else OK
 
 
 class _Troubles(list[str]):

@@ -69,7 +69,9 @@ def discard_all(parent: int, trash: int, keep: Collection[str] = ()) -> None:
             discard(parent, name, trash)
 
 
-def discard_foreign(folder: int, trash: int, owner: int, level: int = 1) -> int:
+def discard_foreign(
+    folder: int, trash: int, owner: int, out_of_time: Callable[[], bool], level: int = 1
+) -> int:
     """Move into ``trash`` what below ``folder`` does not belong to the user id ``owner``; return how much.
 
     A foreign directory goes with all that is in it: the owner cannot take anything out of it.
@@ -78,6 +80,8 @@ def discard_foreign(folder: int, trash: int, owner: int, level: int = 1) -> int:
     for entry in _listed(folder):
         if level == 1 and entry.name == TRASH:
             continue
+        if out_of_time():
+            break
         try:
             status = entry.stat(follow_symlinks=False)
             if status.st_uid != owner:
@@ -85,7 +89,7 @@ def discard_foreign(folder: int, trash: int, owner: int, level: int = 1) -> int:
             elif stat.S_ISDIR(status.st_mode) and level < _MOST_LEVELS:
                 with _opened(folder, entry.name) as below:
                     if os.fstat(below).st_dev == device:
-                        moved += discard_foreign(below, trash, owner, level + 1)
+                        moved += discard_foreign(below, trash, owner, out_of_time, level + 1)
         except OSError:
             continue  # gone meanwhile, or no directory any more
     return moved
