@@ -5,7 +5,7 @@ The screenshots stay in .testbed/reports/screenshots, for people to look at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,14 +83,14 @@ def device(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-PAGES = {"month": a_month, "fresh": nothing, "hostile": hostile}
+PAGES: dict[str, Callable[[], Figures]] = {"month": a_month, "fresh": nothing, "hostile": hostile}
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_is_readable_and_quiet(
     browser: Browser, tmp_path: Path, name: str, device: str, dark: bool
 ) -> None:
-    figures: Figures = PAGES[name]()
+    figures = PAGES[name]()
     path = tmp_path / "report.html"
     path.write_text(page(figures), encoding="utf-8")
     browser.open(path, width=WIDTHS[device], dark=dark)

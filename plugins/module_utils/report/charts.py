@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Optional
 
+from ..history.statistics import DAY_SECONDS
 from . import svg
-from .figures import DAY_SECONDS, Day, Figures
+from .figures import Day, Figures
 from .svg import Axis, Series
 from .words import count
 

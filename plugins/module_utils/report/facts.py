@@ -3,47 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Optional, Protocol
+from typing import NamedTuple, Optional
 
+from ..history.records import Job
 from ..store.flights import Flight
-
-
-class Job(Protocol):
-    """A job of the history, as far as people are told of it. Times are seconds since the epoch.
-
-    ``kind`` is ``self_hosted`` or ``cloud``; ``result`` is empty while the job runs.
-    """
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def instance(self) -> str: ...
-    @property
-    def repository(self) -> str: ...
-    @property
-    def workflow(self) -> str: ...
-    @property
-    def job(self) -> str: ...
-    @property
-    def result(self) -> str: ...
-    @property
-    def started_at(self) -> Optional[float]: ...
-    @property
-    def completed_at(self) -> Optional[float]: ...
-    @property
-    def duration_seconds(self) -> Optional[float]: ...
-    @property
-    def cache_hits(self) -> Optional[int]: ...
-    @property
-    def cache_misses(self) -> Optional[int]: ...
 
 
 class Instance(NamedTuple):
     """A runner instance. ``state`` is systemd's ActiveState of its unit, empty while systemd is silent.
 
     ``listening`` and ``busy`` tell whether its listener and a worker run, ``busy_since`` when the worker
-    began; all three are None where the processes cannot be seen. ``drained``: it rests because a person, or
-    the self-healing, asked for it.
+    began; all three are None where the processes cannot be seen. ``drained``: it rests because a person
+    asked for it.
     """
 
     name: str
@@ -80,11 +51,10 @@ class Timer(NamedTuple):
 
 
 class Healing(NamedTuple):
-    """Something that the self-healing did, or (``given_up``) could not do and leaves to a person."""
+    """Something that the self-healing did, and when."""
 
     at: float
     what: str
-    given_up: bool = False
 
 
 class Reason(NamedTuple):
@@ -119,7 +89,8 @@ class Facts(NamedTuple):
 
     ``downloads`` are what is on its way into the store, ``jobs`` those of the last 24 hours and those that
     run. ``midnight`` is when today began at the host. ``failed_units`` are the collection's own units that
-    failed, ``slower`` sentences about jobs that got slower.
+    failed, ``left_over`` what the self-healing leaves to a person (``instance: what``), ``slower`` sentences
+    about jobs that got slower.
     """
 
     host: str
@@ -135,5 +106,6 @@ class Facts(NamedTuple):
     timers: Optional[Sequence[Timer]] = None
     failed_units: Sequence[str] = ()
     healings: Optional[Sequence[Healing]] = None
+    left_over: Sequence[str] = ()
     slower: Sequence[str] = ()
     unknown: Mapping[str, str] = {}

@@ -7,14 +7,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Optional
 
+from ..history.records import CLOUD, JUDGED, SELF_HOSTED, SUCCESS, Job
+from ..history.statistics import DAY_SECONDS, durations, mean, share, summary
 from .curve import Curve, Point
-from .facts import Job
 from .goals import Goal, Policy, Totals, goals
-from .status_view import hit_percent
+from .status_view import tenth
 
-DAY_SECONDS = 86400
 _MOST_JOB_NAMES = 40
-HERE, HOSTED = "self_hosted", "cloud"
 
 
 class Day(NamedTuple):
@@ -31,7 +30,7 @@ class Day(NamedTuple):
     @property
     def success_percent(self) -> Optional[float]:
         """Share of the jobs here that succeeded."""
-        return share(self.succeeded, self.succeeded + self.failed)
+        return tenth(share(self.succeeded, self.succeeded + self.failed))
 
 
 class Kind(NamedTuple):
@@ -40,7 +39,7 @@ class Kind(NamedTuple):
     workflow: str
     job: str
     runs: int
-    success_percent: float
+    success_percent: Optional[float]
     mean_seconds: Optional[float]
     p90_seconds: Optional[float]
     hosted_mean_seconds: Optional[float]
@@ -88,7 +87,7 @@ def figures(
     explains.
     """
     ended = [job for job in jobs or () if _belongs(job, period)]
-    here = [job for job in ended if job.kind == HERE]
+    here = [job for job in ended if job.kind == SELF_HOSTED]
     minutes = sum(_billed_minutes(job) for job in here)
     kinds = _kinds(ended)
     totals = _totals(ended, curve)
@@ -103,28 +102,17 @@ def figures(
         kinds=tuple(kinds[:_MOST_JOB_NAMES]),
         more_kinds=max(0, len(kinds) - _MOST_JOB_NAMES),
         curve=tuple(curve.points()) if curve else (),
-        cache_hit_percent=hit_percent(here),
+        cache_hit_percent=tenth(summary(here).cache_hit_rate),
         saved_minutes=minutes,
         saved_money=round(minutes * policy.price_per_minute, 2),
         unknown=dict(unknown),
     )
 
 
-def share(part: float, whole: float) -> Optional[float]:
-    """Return ``part`` in percent of ``whole``, None of nothing."""
-    return round(100 * part / whole, 1) if whole else None
-
-
-def _mean(values: Sequence[float]) -> Optional[float]:
-    return round(sum(values) / len(values), 1) if values else None
-
-
 def _belongs(job: Job, period: Period) -> bool:
     """Tell whether ``job`` ended in ``period`` with a result that counts; a cancelled one does not."""
     at = job.completed_at
-    if at is None or not period.begins_at <= at <= period.ends_at:
-        return False
-    return job.result in ("success", "failure")
+    return at is not None and period.begins_at <= at <= period.ends_at and job.result in JUDGED
 
 
 def _billed_minutes(job: Job) -> int:
@@ -135,18 +123,14 @@ def _billed_minutes(job: Job) -> int:
     return math.ceil((job.duration_seconds or 0.0) / 60)
 
 
-def _durations(jobs: Iterable[Job]) -> list[float]:
-    return [job.duration_seconds for job in jobs if job.duration_seconds is not None]
-
-
 def _totals(ended: Sequence[Job], curve: Optional[Curve]) -> Totals:
-    here = [job for job in ended if job.kind == HERE]
-    hosted = [job for job in ended if job.kind == HOSTED]
+    here = [job for job in ended if job.kind == SELF_HOSTED]
+    hosted = [job for job in ended if job.kind == CLOUD]
     # A job that also runs here was meant to; one that never does was not, so it is no fallback.
     at_home = {_name(job) for job in here}
     return Totals(
         jobs_here=len(here),
-        successes_here=sum(job.result == "success" for job in here),
+        successes_here=sum(job.result == SUCCESS for job in here),
         jobs_hosted=len(hosted),
         fallbacks=sum(_name(job) in at_home for job in hosted),
         slower_percent=_slower_percent(here, hosted),
@@ -167,9 +151,9 @@ def _slower_percent(here: Sequence[Job], hosted: Sequence[Job]) -> Optional[floa
     ours, theirs = _by_name(here), _by_name(hosted)
     own_time = other_time = 0.0
     for name, runs in ours.items():
-        mean, other = _mean(_durations(runs)), _mean(_durations(theirs.get(name, ())))
-        if mean is not None and other:
-            own_time += mean * len(runs)
+        own, other = mean(durations(runs)), mean(durations(theirs.get(name, ())))
+        if own is not None and other:
+            own_time += own * len(runs)
             other_time += other * len(runs)
     return round(100 * (own_time / other_time - 1), 1) if other_time else None
 
@@ -191,38 +175,38 @@ def _days(ended: Sequence[Job], period: Period) -> tuple[Day, ...]:
 
 
 def _day_number(at: float, period: Period) -> int:
-    return int(at + period.utc_offset_seconds) // DAY_SECONDS
+    return int((at + period.utc_offset_seconds) // DAY_SECONDS)
 
 
 def _day(number: int, jobs: Sequence[Job]) -> Day:
-    here = [job for job in jobs if job.kind == HERE]
-    hosted = [job for job in jobs if job.kind == HOSTED]
-    succeeded = sum(job.result == "success" for job in here)
+    here = [job for job in jobs if job.kind == SELF_HOSTED]
+    hosted = [job for job in jobs if job.kind == CLOUD]
+    succeeded = sum(job.result == SUCCESS for job in here)
     return Day(
         date=time.strftime("%Y-%m-%d", time.gmtime(number * DAY_SECONDS)),
         succeeded=succeeded,
         failed=len(here) - succeeded,
         hosted=len(hosted),
-        mean_seconds=_mean(_durations(here)),
-        hosted_mean_seconds=_mean(_durations(hosted)),
-        hit_percent=hit_percent(here),
+        mean_seconds=tenth(mean(durations(here))),
+        hosted_mean_seconds=tenth(mean(durations(hosted))),
+        hit_percent=tenth(summary(here).cache_hit_rate),
     )
 
 
 def _kinds(ended: Sequence[Job]) -> list[Kind]:
     """Return the kinds of jobs that ran here, those that took most time first."""
-    theirs = _by_name(job for job in ended if job.kind == HOSTED)
+    theirs = _by_name(job for job in ended if job.kind == CLOUD)
     found = []
-    for name, runs in _by_name(job for job in ended if job.kind == HERE).items():
-        times = sorted(_durations(runs))
+    for name, runs in _by_name(job for job in ended if job.kind == SELF_HOSTED).items():
+        told = summary(runs)
         kind = Kind(
             workflow=name[1],
             job=name[2],
-            runs=len(runs),
-            success_percent=share(sum(job.result == "success" for job in runs), len(runs)) or 0.0,
-            mean_seconds=_mean(times),
-            p90_seconds=times[math.ceil(0.9 * len(times)) - 1] if times else None,
-            hosted_mean_seconds=_mean(_durations(theirs.get(name, ()))),
+            runs=told.judged,
+            success_percent=tenth(told.success_rate),
+            mean_seconds=tenth(told.mean_seconds),
+            p90_seconds=told.p90_seconds,
+            hosted_mean_seconds=tenth(mean(durations(theirs.get(name, ())))),
         )
-        found.append((sum(times), kind))
+        found.append((math.fsum(durations(runs)), kind))
     return [kind for _time, kind in sorted(found, key=lambda pair: -pair[0])]

@@ -10,6 +10,11 @@ from typing import Any, Callable, Optional, TypeVar
 
 from .. import systemd
 from ..errors import CiError
+from ..heal import state as heal_state
+from ..heal.act import DONE
+from ..history.database import DATABASE, History
+from ..history.records import Job
+from ..history.statistics import DAY_SECONDS, regressions
 from ..metrics.instances import describe
 from ..metrics.sources import disk_space
 from ..metrics.system import percent
@@ -22,7 +27,7 @@ from ..store.flights import in_flight
 from ..store.layout import DEFAULT_STORE, Layout
 from ..store.records import Records
 from . import documents
-from .facts import Cache, Disk, Facts, Health, Instance, Timer
+from .facts import Cache, Disk, Facts, Healing, Health, Instance, Timer
 
 DEFAULTS = {
     "store": DEFAULT_STORE,
@@ -31,9 +36,11 @@ DEFAULTS = {
     "runners": "/var/lib/actions-runner",
     "config": "/etc/coldvox-ci",
 }
-DAY_SECONDS = 86400
+# As far back as a job's usual time is looked for.
+_JOBS_SECONDS = 30 * DAY_SECONDS
+_MOST_JOBS = 2000
 _OWN_UNITS = "coldvox-ci-*"
-_UNIT_PROPERTIES = "Id,ActiveState,NextElapseUSecRealtime"
+_UNIT_PROPERTIES = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime"
 _SYSTEMD_SECONDS = 5.0
 T = TypeVar("T")
 
@@ -75,12 +82,15 @@ def gather(places: Mapping[str, str], run: Run = run_process) -> Facts:
     units = sources.read("runners", lambda: _units(run, place["runners"]))
     if units is None:
         sources.unknown["timers"] = "systemd does not answer; see the runners"
+    jobs = sources.read("jobs", lambda: _jobs(place["state"], now))
+    healed = sources.read("healed", lambda: _healed(place["run"]))
     document = sources.read("sample", lambda: read_json(os.path.join(place["run"], "sample.json")))
     return Facts(
         host=os.uname().nodename,
         now=now,
         midnight=time.mktime((*time.localtime(now)[:3], 0, 0, 0, 0, 0, -1)),
         instances=None if units is None else _instances(units, place["runners"], now),
+        jobs=None if jobs is None else [one for one in jobs if one.running or one.ended > now - DAY_SECONDS],
         health=sources.read("health", lambda: _health(place, document)),
         sample=None if document is None else sources.read("sample", lambda: documents.sample(document)),
         caches=sources.read("caches", lambda: _caches(Layout(place["store"]))),
@@ -88,6 +98,9 @@ def gather(places: Mapping[str, str], run: Run = run_process) -> Facts:
         disks=sources.read("disk", lambda: list(_disks(place["runners"], place["store"]))) or (),
         timers=None if units is None else [_timer(unit) for unit in units.values() if _is_timer(unit)],
         failed_units=[name for name, unit in (units or {}).items() if _has_failed(unit)],
+        healings=None if healed is None else list(_healings(healed, now - DAY_SECONDS)),
+        left_over=() if healed is None else healed.needs_person,
+        slower=[one.text for one in regressions(jobs or (), now) if one.kind == "duration"],
         unknown=sources.unknown,
     )
 
@@ -144,17 +157,42 @@ def _instances(units: Mapping[str, systemd.Unit], base_dir: str, now: float) -> 
     # With hidepid the processes of others cannot be seen, and then their absence says nothing.
     visible = os.path.exists("/proc/1/cgroup")
     told = describe(names, base_dir, list(processes()) if visible and names else [], {}, {})
+    found = [(one, units.get(instance_unit(one["name"]), systemd.Unit())) for one in told]
     return [
         Instance(
             name=one["name"],
             unit=instance_unit(one["name"]),
-            state=units.get(instance_unit(one["name"]), systemd.Unit()).get("ActiveState", ""),
+            state=unit.get("ActiveState", ""),
+            drained="UnitFileState" in unit and not unit.enabled and not unit.active,
             listening=one["listener_pid"] is not None if visible else None,
             busy=one["busy"] if visible else None,
             busy_since=_started(one["worker_pid"], now),
         )
-        for one in told
+        for one, unit in found
     ]
+
+
+def _jobs(state_dir: str, now: float) -> list[Job]:
+    path = os.path.join(state_dir, DATABASE)
+    os.stat(path)  # to say that there is none yet, or that it is closed to this user
+    with History(path, read_only=True) as history:
+        return history.jobs(now - _JOBS_SECONDS, limit=_MOST_JOBS)
+
+
+def _healed(run_dir: str) -> heal_state.State:
+    os.stat(heal_state.state_path(run_dir))
+    found = heal_state.read(run_dir)
+    if found is None:
+        raise ValueError("it is damaged, or was not written by this version")
+    return found
+
+
+def _healings(state: heal_state.State, since: float) -> Iterator[Healing]:
+    for one in state.history.done:
+        at = documents.seconds(one.time)
+        if at >= since:
+            outcome = "" if one.outcome == DONE else f" ({one.outcome})"
+            yield Healing(at, f"{one.instance}: {one.action}, because {one.reason}{outcome}")
 
 
 def _started(pid: Optional[int], now: float) -> Optional[float]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .facts import Facts, Instance, Job
+from ..history.records import JUDGED, SELF_HOSTED, SUCCESS, Job
+from .facts import Facts, Instance
 from .words import count, lasting
 
 ATTENTION, CRITICAL = "attention", "critical"
@@ -40,16 +41,19 @@ def is_down(instance: Instance) -> bool:
 
 def _runners(facts: Facts) -> Iterator[Need]:
     instances = facts.instances or ()
+    told = {sentence.partition(":")[0] for sentence in facts.left_over}
     down = [one for one in instances if is_down(one)]
     if down and len(down) == len(instances):
         units = " ".join(one.unit for one in down)
         yield Need(CRITICAL, "no runner of this machine runs", f"see: systemctl status {units}")
     else:
         for one in down:
+            if one.name in told:
+                continue
             what = f"runner {one.name}: its unit is {one.state}"
             yield Need(ATTENTION, what, f"see: journalctl -u {one.unit}")
     for one in instances:
-        if one.state == "active" and one.listening is False:
+        if one.state == "active" and one.listening is False and one.name not in told:
             yield Need(
                 ATTENTION,
                 f"runner {one.name}: its unit runs, its listener does not",
@@ -93,14 +97,14 @@ def _sampler(facts: Facts) -> Iterator[Need]:
         yield Need(ATTENTION, "models are missing in the store", "converge the host again")
 
 
-def finished_here(jobs: Iterator[Job]) -> list[Job]:
-    """Return those of ``jobs`` that ended on a machine of our own with a result that says something."""
-    return [job for job in jobs if job.kind == "self_hosted" and job.result in ("success", "failure")]
+def judged_here(jobs: Iterable[Job]) -> list[Job]:
+    """Return those of ``jobs`` that ran on this machine and whose end says something about it."""
+    return [job for job in jobs if job.kind == SELF_HOSTED and job.result in JUDGED]
 
 
 def _jobs(facts: Facts) -> Iterator[Need]:
-    ended = finished_here(iter(facts.jobs or ()))
-    failed = [job for job in ended if job.result == "failure"]
+    ended = judged_here(facts.jobs or ())
+    failed = [job for job in ended if job.result != SUCCESS]
     if len(failed) == len(ended) >= _ALL_FAILED_LEAST:
         yield Need(
             CRITICAL, f"all {len(ended)} jobs of the last 24 hours failed here", "see: runnerctl history"
@@ -139,10 +143,9 @@ def _units(facts: Facts) -> Iterator[Need]:
         yield Need(ATTENTION, f"{unit} failed", f"see: journalctl -u {unit}")
 
 
-def _given_up(facts: Facts) -> Iterator[Need]:
-    for one in facts.healings or ():
-        if one.given_up:
-            yield Need(ATTENTION, one.what, "the self-healing has tried and leaves it to you")
+def _left_over(facts: Facts) -> Iterator[Need]:
+    for sentence in facts.left_over:
+        yield Need(ATTENTION, f"runner {sentence}", "the self-healing leaves it to you; see: runnerctl heal")
 
 
-_JUDGES = (_runners, _health, _sampler, _jobs, _disks, _downloads, _units, _given_up)
+_JUDGES = (_runners, _health, _sampler, _jobs, _disks, _downloads, _units, _left_over)

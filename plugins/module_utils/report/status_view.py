@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional
 
+from ..history import statistics
+from ..history.records import SELF_HOSTED, Job
 from ..store.clock import timestamp
 from ..store.flights import Flight
-from .facts import Cache, Disk, Facts, Healing, Instance, Job, Reason
-from .needs import ATTENTION, CRITICAL, Need, finished_here, is_down, needs
+from .facts import Cache, Disk, Facts, Healing, Instance, Reason
+from .needs import ATTENTION, CRITICAL, Need, is_down, judged_here, needs
 
 OK = "ok"
 # The exit codes of every command of runnerctl.
@@ -106,7 +108,7 @@ def view(facts: Facts) -> View:
         memory_percent=facts.sample.memory_percent if facts.sample else None,
         caches=caches,
         cache_bytes=None if caches is None else sum(one.bytes for one in caches),
-        cache_hit_percent=None if jobs is None else hit_percent(jobs),
+        cache_hit_percent=None if jobs is None else tenth(statistics.summary(jobs).cache_hit_rate),
         downloads=tuple(facts.downloads),
         disks=tuple(facts.disks),
         coming=None if facts.timers is None else _coming(facts),
@@ -139,30 +141,19 @@ def _runner(instance: Instance, facts: Facts) -> Runner:
 
 def _running(instance: Instance, jobs: Sequence[Job]) -> Optional[Job]:
     """Return the job that the history has ``instance`` at; the newest, since an older one was cut off."""
-    running = [
-        job for job in jobs if job.kind == "self_hosted" and job.instance == instance.name and not job.result
-    ]
-    running = [job for job in running if job.completed_at is None]
-    return max(running, key=lambda job: job.started_at or 0.0, default=None)
+    own = (job for job in jobs if job.kind == SELF_HOSTED and job.instance == instance.name and job.running)
+    return max(own, key=lambda job: job.began, default=None)
 
 
 def _today(jobs: Sequence[Job], midnight: float) -> Today:
-    ended = finished_here(job for job in jobs if (job.completed_at or 0.0) >= midnight)
-    successes = sum(job.result == "success" for job in ended)
-    times = [job.duration_seconds for job in ended if job.duration_seconds is not None]
-    return Today(
-        jobs=len(ended),
-        successes=successes,
-        success_percent=round(100 * successes / len(ended), 1) if ended else None,
-        mean_seconds=round(sum(times) / len(times), 1) if times else None,
-    )
+    ended = judged_here(job for job in jobs if job.ended >= midnight)
+    told = statistics.summary(ended)
+    return Today(told.judged, told.successes, tenth(told.success_rate), tenth(told.mean_seconds))
 
 
-def hit_percent(jobs: Sequence[Job]) -> Optional[float]:
-    """Return the share of the cache requests of ``jobs`` that were hits, None when there were none."""
-    hits = sum(job.cache_hits or 0 for job in jobs)
-    asked = hits + sum(job.cache_misses or 0 for job in jobs)
-    return round(100 * hits / asked, 1) if asked else None
+def tenth(value: Optional[float]) -> Optional[float]:
+    """Return ``value`` to one digit after the point."""
+    return None if value is None else round(value, 1)
 
 
 def _score(facts: Facts) -> Optional[Score]:
@@ -185,5 +176,5 @@ def _coming(facts: Facts) -> tuple[Coming, ...]:
 
 
 def _healed(healings: Sequence[Healing], facts: Facts) -> tuple[Healed, ...]:
-    done = sorted((one for one in healings if not one.given_up), key=lambda one: -one.at)
+    done = sorted(healings, key=lambda one: -one.at)
     return tuple(Healed(timestamp(one.at), max(0, round(facts.now - one.at)), one.what) for one in done)

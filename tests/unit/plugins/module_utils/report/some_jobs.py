@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from ansible_collections.coldvox.ci.plugins.module_utils.history.records import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.report.curve import Curve
 from ansible_collections.coldvox.ci.plugins.module_utils.report.figures import Figures, Period, figures
 from ansible_collections.coldvox.ci.plugins.module_utils.report.goals import Policy
@@ -17,32 +17,34 @@ NAMES = (("CI", "build"), ("CI", "unit tests"), ("CI", "lint"), ("STT", "integra
 HOSTILE = "<script>alert(1)</script>\"'&amp;\x1b[31m\u202e"
 
 
-class AJob(NamedTuple):
-    """What a report asks of a job."""
+A_JOB = Job(
+    kind="self_hosted",
+    instance="heavy-1",
+    repository="Coldaine/ColdVox",
+    workflow="CI",
+    job="build",
+    run_id=1,
+    run_attempt=1,
+    started_at=NOW - 700,
+    completed_at=NOW - 100,
+    result="success",
+    duration_seconds=600.0,
+    cache_hits=9,
+    cache_misses=1,
+)
 
-    kind: str = "self_hosted"
-    instance: str = "heavy-1"
-    repository: str = "Coldaine/ColdVox"
-    workflow: str = "CI"
-    job: str = "build"
-    result: str = "success"
-    started_at: float | None = NOW - 700
-    completed_at: float | None = NOW - 100
-    duration_seconds: float | None = 600.0
-    cache_hits: int | None = 9
-    cache_misses: int | None = 1
 
-
-def jobs(count: int, days: int = 30, now: float = NOW) -> list[AJob]:
+def jobs(count: int, days: int = 30, now: float = NOW) -> list[Job]:
     """Return ``count`` jobs spread over ``days``: one in twelve ran hosted, one in thirty failed."""
     return [_job(number, now - days * DAY * (number + 0.5) / count) for number in range(count)]
 
 
-def _job(number: int, ended: float) -> AJob:
+def _job(number: int, ended: float) -> Job:
     workflow, name = NAMES[number % len(NAMES)]
     hosted = number % 12 == 7
     lasted = (180 + 90 * (number % len(NAMES)) + 37 * (number % 11)) * (1.6 if hosted else 1.0)
-    return AJob(
+    return A_JOB._replace(
+        run_id=number,
         kind="cloud" if hosted else "self_hosted",
         workflow=workflow,
         job=name,
@@ -92,6 +94,9 @@ def nothing(days: int = 30) -> Figures:
 def hostile() -> Figures:
     """Return figures whose every name wants to be more than a name."""
     long = "an-unusually-long-job-name-without-any-space-" * 3
-    strange = [AJob(job=HOSTILE, workflow=HOSTILE), AJob(job=long, workflow=long, kind="self_hosted")]
+    strange = [
+        A_JOB._replace(job=HOSTILE, workflow=HOSTILE),
+        A_JOB._replace(job=long, workflow=long, kind="self_hosted"),
+    ]
     unknown = {HOSTILE: HOSTILE}
     return figures(HOSTILE, Period(NOW - DAY, NOW), strange, None, Policy(currency="<b>"), unknown)
