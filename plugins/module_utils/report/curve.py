@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import calendar
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, Optional
 
 from ..health import FULL_SCORE, health_score
@@ -69,7 +71,8 @@ class Curve:
         self._sums: dict[int, _Sums] = {}
         self._minutes: set[int] = set()
         self._minute: tuple[str, int] = ("", 0)
-        self._policy = policy
+        # A machine mostly does what it did before, and a judgement costs more than all the rest of a row.
+        self._score = lru_cache(maxsize=65536)(partial(_score, policy))
 
     def add(self, rows: Iterable[Sequence[str]]) -> None:
         """Take ``rows`` in; one that is broken, or outside of the time, is left out."""
@@ -90,6 +93,7 @@ class Curve:
 
     def _take(self, at: int, row: Sequence[str]) -> None:
         load, used, available, disk = (float(row[place]) for place in _PLACES.values())
+        jobs = int(float(row[_ACTIVE]))
         memory = 100 * used / (used + available) if used + available else 0.0
         here = self._sums.setdefault(int((at - self._begins_at) / self._step), _Sums())
         here.count += 1
@@ -99,8 +103,7 @@ class Curve:
         here.disk += disk
         if at // _MINUTE not in self._minutes:  # the health check looks once a minute too
             self._minutes.add(at // _MINUTE)
-            signals = (load, memory, disk, int(float(row[_ACTIVE])))
-            score = int(health_score(dict(zip(_SIGNALS, signals)), self._policy)["score"])
+            score = self._score(round(load, 1), round(memory, 1), disk, jobs)
             here.scores += 1
             here.score += score
             here.lowest = min(here.lowest, score)
@@ -151,3 +154,9 @@ def _point(at: float, sums: Optional[_Sums]) -> Point:
         memory_percent=round(sums.memory / sums.count, 1),
         disk_percent=round(sums.disk / sums.count, 1),
     )
+
+
+def _score(policy: Optional[Mapping[str, Any]], *values: float) -> int:
+    """Return the health score for values of _SIGNALS on this machine."""
+    signals = {**dict(zip(_SIGNALS, values)), "cpu_count": os.cpu_count()}
+    return int(health_score(signals, policy)["score"])

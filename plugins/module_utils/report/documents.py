@@ -7,18 +7,15 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
+from ..health_policy import SIGNALS
 from .facts import Health, Reason, Sample
 
-# What people call the signals of the health policy; others are told by their own names.
-_SIGNALS = {
-    "load_1m": "load",
-    "memory_used_percent": "memory used in %",
-    "disk_used_percent": "disk used in %",
-    "active_jobs": "jobs at once",
-}
+# What a truth that costs points means; others are told by the policy's own word for them.
 _TRUTHS = {
     "model_cache_available": "models are missing in the store",
     "network_reachable": "GitHub cannot be reached",
+    "clock_synchronized": "the clock is not synchronized",
+    "on_battery": "it runs on battery",
 }
 
 
@@ -35,7 +32,7 @@ def seconds(moment: Any) -> float:
 
 
 def health(document: Mapping[str, Any], penalties: Iterable[Mapping[str, Any]]) -> Health:
-    """Return health.json as a fact; ``penalties`` explain its score where it does not do so itself."""
+    """Return health.json as a fact, explained by ``penalties``, those of the last sample."""
     score = document["score"]
     if not isinstance(score, int) or isinstance(score, bool):
         raise ValueError(f"the score {score!r} is no whole number")
@@ -45,21 +42,18 @@ def health(document: Mapping[str, Any], penalties: Iterable[Mapping[str, Any]]) 
         recommendation=str(document["recommendation"]),
         observed_at=seconds(document["observed_at"]),
         expires_at=seconds(document["expires_at"]),
-        reasons=tuple(reason(one) for one in document.get("penalties", penalties)),
+        reasons=tuple(reason(one) for one in penalties),
     )
 
 
 def reason(penalty: Mapping[str, Any]) -> Reason:
     """Return a penalty of the health score in words."""
     signal, value, threshold = str(penalty["signal"]), penalty["value"], penalty["threshold"]
+    name = SIGNALS[signal][1] if signal in SIGNALS else signal.replace("_", " ")
     points = int(penalty["points"])
     if isinstance(value, bool):
-        return Reason(points, _TRUTHS.get(signal, f"{_plain(signal)} is {str(value).lower()}"))
-    return Reason(points, f"{_SIGNALS.get(signal, _plain(signal))}: {value:g} is above {threshold:g}")
-
-
-def _plain(signal: str) -> str:
-    return signal.replace("_", " ")
+        return Reason(points, _TRUTHS.get(signal, f"{name}: {'yes' if value else 'no'}"))
+    return Reason(points, f"{name}: {value:g}, {'above' if value > threshold else 'below'} {threshold:g}")
 
 
 def sample(document: Mapping[str, Any]) -> Sample:

@@ -81,16 +81,17 @@ def figures(
     jobs: Optional[Sequence[Job]],
     curve: Optional[Curve],
     policy: Policy,
-    unknown: Mapping[str, str],
+    model_seconds: Optional[float] = None,
+    unknown: Optional[Mapping[str, str]] = None,
 ) -> Figures:
     """Return the figures of ``jobs`` and ``curve`` within ``period``; either may be None, as ``unknown``
-    explains.
+    explains. ``model_seconds`` is how long a job waits for a model.
     """
     ended = [job for job in jobs or () if _belongs(job, period)]
     here = [job for job in ended if job.kind == SELF_HOSTED]
     minutes = sum(_billed_minutes(job) for job in here)
     kinds = _kinds(ended)
-    totals = _totals(ended, curve)
+    totals = _totals(ended, curve)._replace(model_seconds=model_seconds)
     return Figures(
         host=host,
         begins_at=period.begins_at,
@@ -105,7 +106,7 @@ def figures(
         cache_hit_percent=tenth(summary(here).cache_hit_rate),
         saved_minutes=minutes,
         saved_money=round(minutes * policy.price_per_minute, 2),
-        unknown=dict(unknown),
+        unknown=dict(unknown or {}),
     )
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Optional
 
 from .. import systemd
+from ..agent.config import Config, read_config
 from ..errors import CiError
 from ..heal import state as heal_state
 from ..heal.act import DONE
-from ..history.database import DATABASE, History
-from ..history.records import Job
 from ..history.statistics import DAY_SECONDS, regressions
 from ..metrics.instances import describe
 from ..metrics.sources import disk_space
@@ -24,52 +22,18 @@ from ..runner.naming import UNIT_TEMPLATE, instance_unit
 from ..runner.worker import processes
 from ..store.clock import boot_id, boottime
 from ..store.flights import in_flight
-from ..store.layout import DEFAULT_STORE, Layout
+from ..store.layout import Layout
 from ..store.records import Records
 from . import documents
 from .facts import Cache, Disk, Facts, Healing, Health, Instance, Timer
+from .sources import DEFAULTS, Sources, read_jobs, read_json
 
-DEFAULTS = {
-    "store": DEFAULT_STORE,
-    "run": "/run/coldvox-ci",
-    "state": "/var/lib/coldvox-ci",
-    "runners": "/var/lib/actions-runner",
-    "config": "/etc/coldvox-ci",
-}
 # As far back as a job's usual time is looked for.
 _JOBS_SECONDS = 30 * DAY_SECONDS
 _MOST_JOBS = 2000
 _OWN_UNITS = "coldvox-ci-*"
 _UNIT_PROPERTIES = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime"
 _SYSTEMD_SECONDS = 5.0
-T = TypeVar("T")
-
-
-class _Sources:
-    """Reads one part after the other, and keeps in ``unknown`` why one could not be read."""
-
-    def __init__(self) -> None:
-        self.unknown: dict[str, str] = {}
-
-    def read(self, part: str, source: Callable[[], T]) -> Optional[T]:
-        try:
-            return source()
-        except (OSError, ValueError, LookupError, TypeError, CiError) as error:
-            self.unknown[part] = _reason(error)
-            return None
-
-
-def _reason(error: Exception) -> str:
-    """Return why a source is silent, in the words of one who can do something about it."""
-    if isinstance(error, FileNotFoundError):
-        return f"there is no {error.filename}; the role agent and its services keep it"
-    if isinstance(error, PermissionError):
-        return f"{error.filename} may not be read by this user; ask again as root"
-    if isinstance(error, OSError):
-        return f"{error.filename} cannot be read ({error.strerror})"
-    if isinstance(error, CiError):
-        return str(error)
-    return f"what was noted of it makes no sense ({error})"
 
 
 def gather(places: Mapping[str, str], run: Run = run_process) -> Facts:
@@ -78,12 +42,14 @@ def gather(places: Mapping[str, str], run: Run = run_process) -> Facts:
     """
     place = {**DEFAULTS, **places}
     now = time.time()
-    sources = _Sources()
+    sources = Sources()
     units = sources.read("runners", lambda: _units(run, place["runners"]))
     if units is None:
         sources.unknown["timers"] = "systemd does not answer; see the runners"
-    jobs = sources.read("jobs", lambda: _jobs(place["state"], now))
+    jobs = sources.read("jobs", lambda: read_jobs(place["state"], now - _JOBS_SECONDS, _MOST_JOBS))
     healed = sources.read("healed", lambda: _healed(place["run"]))
+    config = sources.read("settings", lambda: read_config(place["config"])) or Config()
+    work_dir = config.work_dir or place["runners"]
     document = sources.read("sample", lambda: read_json(os.path.join(place["run"], "sample.json")))
     return Facts(
         host=os.uname().nodename,
@@ -91,11 +57,11 @@ def gather(places: Mapping[str, str], run: Run = run_process) -> Facts:
         midnight=time.mktime((*time.localtime(now)[:3], 0, 0, 0, 0, 0, -1)),
         instances=None if units is None else _instances(units, place["runners"], now),
         jobs=None if jobs is None else [one for one in jobs if one.running or one.ended > now - DAY_SECONDS],
-        health=sources.read("health", lambda: _health(place, document)),
+        health=sources.read("health", lambda: _health(place, document, config.policy)),
         sample=None if document is None else sources.read("sample", lambda: documents.sample(document)),
         caches=sources.read("caches", lambda: _caches(Layout(place["store"]))),
         downloads=in_flight(Layout(place["store"])),
-        disks=sources.read("disk", lambda: list(_disks(place["runners"], place["store"]))) or (),
+        disks=sources.read("disk", lambda: list(_disks(work_dir, place["store"]))) or (),
         timers=None if units is None else [_timer(unit) for unit in units.values() if _is_timer(unit)],
         failed_units=[name for name, unit in (units or {}).items() if _has_failed(unit)],
         healings=None if healed is None else list(_healings(healed, now - DAY_SECONDS)),
@@ -105,33 +71,25 @@ def gather(places: Mapping[str, str], run: Run = run_process) -> Facts:
     )
 
 
-def read_json(path: str) -> Mapping[str, Any]:
-    """Return the JSON object in the file ``path``; raises OSError or ValueError."""
-    with open(path, encoding="utf-8") as stream:
-        found = json.load(stream)
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no JSON object")
-    return found
-
-
-def _health(place: Mapping[str, str], sample: Optional[Mapping[str, Any]]) -> Health:
+def _health(
+    place: Mapping[str, str], sample: Optional[Mapping[str, Any]], policy: Mapping[str, Any]
+) -> Health:
     from ..health import health_score
 
     document = read_json(os.path.join(place["run"], "health.json"))
-    explained = "penalties" in document or sample is None
-    return documents.health(document, () if explained else health_score(sample or {})["penalties"])
+    return documents.health(document, health_score(sample, policy)["penalties"] if sample else ())
 
 
 def _units(run: Run, base_dir: str) -> dict[str, systemd.Unit]:
     """Return the collection's own units by name, those of all instances among them."""
 
     def bounded(argv: Sequence[str], **options: Any) -> Result:
-        return run(argv, **{"timeout_seconds": _SYSTEMD_SECONDS, **options})
+        # In UTC, so that no time zone's name has to be understood.
+        given = {"timeout_seconds": _SYSTEMD_SECONDS, "environment": {**os.environ, "TZ": "UTC"}}
+        return run(argv, **{**given, **options})
 
     names = [instance_unit(name) for name in _instance_names(base_dir)]
-    # Seconds since the epoch, so that no time zone has to be understood.
-    words = ["--timestamp=unix", _OWN_UNITS, *names]
-    return systemd.show_loaded(bounded, words, _UNIT_PROPERTIES)
+    return systemd.show_loaded(bounded, [_OWN_UNITS, *names], _UNIT_PROPERTIES)
 
 
 def _instance_names(base_dir: str) -> list[str]:
@@ -170,13 +128,6 @@ def _instances(units: Mapping[str, systemd.Unit], base_dir: str, now: float) -> 
         )
         for one, unit in found
     ]
-
-
-def _jobs(state_dir: str, now: float) -> list[Job]:
-    path = os.path.join(state_dir, DATABASE)
-    os.stat(path)  # to say that there is none yet, or that it is closed to this user
-    with History(path, read_only=True) as history:
-        return history.jobs(now - _JOBS_SECONDS, limit=_MOST_JOBS)
 
 
 def _healed(run_dir: str) -> heal_state.State:
@@ -234,8 +185,13 @@ def _is_timer(unit: systemd.Unit) -> bool:
 
 
 def _timer(unit: systemd.Unit) -> Timer:
-    at = unit.get("NextElapseUSecRealtime", "").lstrip("@")
-    return Timer(unit["Id"].rpartition(".")[0], float(at) if at.isdigit() and int(at) else None)
+    """Return a timer; systemd's words for a moment are ``Sun 2026-11-22 02:00:00 UTC``, none for a timer that
+    counts from another event.
+    """
+    words = unit.get("NextElapseUSecRealtime", "").split()
+    known = len(words) == 4 and words[3] == "UTC"
+    at = documents.seconds(f"{words[1]}T{words[2]}Z") if known else None
+    return Timer(unit["Id"].rpartition(".")[0], at)
 
 
 def _has_failed(unit: systemd.Unit) -> bool:

@@ -10,8 +10,8 @@ from .page import period, summary
 from .words import clean, count, lasting
 
 _VERDICTS = {True: "met", False: "**missed**", None: "not known"}
-# What means something in Markdown or in the HTML that it may hold; names of jobs come from strangers.
-_SPECIAL = "\\`*_{}[]()<>#+-.!|&~:@"
+# What means something within a line of Markdown, or of the HTML that it may hold.
+_SPECIAL = "\\`*_[]<>|&~$"
 
 
 def markdown(figures: Figures) -> str:
@@ -29,8 +29,8 @@ def _lines(figures: Figures) -> Iterator[str]:
         [(text(one.name), text(one.target), text(one.value), _VERDICTS[one.met]) for one in figures.goals],
     )
     yield ""
-    yield f"{count(figures.saved_minutes, 'hosted minute')} saved, at {figures.policy.price_per_minute:g} "
-    yield f"{text(figures.policy.currency)} a minute."
+    price = f"{figures.policy.price_per_minute:g} {text(figures.policy.currency)}"
+    yield f"{count(figures.saved_minutes, 'hosted minute')} saved, at {price} a minute."
     if figures.kinds:
         yield from _table(
             "What ran here",
@@ -72,8 +72,10 @@ def _lines(figures: Figures) -> Iterator[str]:
 
 
 def text(words: object) -> str:
-    """Return ``words`` as text, whatever they contain."""
-    return "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in clean(str(words)))
+    """Return ``words`` as text, whatever they contain: names of jobs come from strangers."""
+    escaped = "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in clean(str(words)))
+    # GitHub calls whoever stands behind an @, escaped or not.
+    return escaped.replace("@", "@<!-- -->")
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -14,7 +14,9 @@ from .words import clean, clip, columns, count, lasting, pad, wrap
 
 _LABEL_WIDTH = 10
 _NARROWEST = 40
-_MOST_LINES = 5  # of one part, so that the whole stays one screen
+# So that the whole stays one screen.
+_MOST_NEEDS = 6
+_MOST_LINES = 5  # of one part
 
 # SGR parameters (ECMA-48): the eight basic colours only, so that every theme's own contrast holds.
 _STYLES = {"good": "32", "warn": "33", "bad": "31;1", "strong": "1", "dim": "2", "": ""}
@@ -44,8 +46,11 @@ def render(view: View, colour: bool, width: int) -> str:
     """Return the whole screen in lines of at most ``width`` columns, 40 at least; no newline at its end."""
     width = max(width, _NARROWEST)
     lines = [_head(view, width), [Span("")]]
-    for need in view.needs:
+    for need in view.needs[:_MOST_NEEDS]:
         lines.extend(_need(need, width))
+    if len(view.needs) > _MOST_NEEDS:
+        rest = count(len(view.needs) - _MOST_NEEDS, "more thing")
+        lines.append([Span(f"   and {rest}; see: runnerctl status --json", "dim")])
     if view.needs:
         lines.append([Span("")])
     for label, part in _parts(view, width - _LABEL_WIDTH):

@@ -82,13 +82,13 @@ def a_month(count: int = 400, days: int = 30) -> Figures:
     """Return the figures of a month with ``count`` jobs."""
     curve = Curve(NOW - days * DAY, NOW)
     curve.add(rows(days))
-    return figures("laptop-extra", Period(NOW - days * DAY, NOW), jobs(count, days), curve, Policy(), {})
+    return figures("laptop-extra", Period(NOW - days * DAY, NOW), jobs(count, days), curve, Policy(), 0.02)
 
 
 def nothing(days: int = 30) -> Figures:
     """Return the figures of a host that nothing is known of."""
     unknown = {"jobs": "there is no history yet", "samples": "the sampler has not run yet"}
-    return figures("fresh", Period(NOW - days * DAY, NOW), None, None, Policy(), unknown)
+    return figures("fresh", Period(NOW - days * DAY, NOW), None, None, Policy(), None, unknown)
 
 
 def hostile() -> Figures:
@@ -99,4 +99,4 @@ def hostile() -> Figures:
         A_JOB._replace(job=long, workflow=long, kind="self_hosted"),
     ]
     unknown = {HOSTILE: HOSTILE}
-    return figures(HOSTILE, Period(NOW - DAY, NOW), strange, None, Policy(currency="<b>"), unknown)
+    return figures(HOSTILE, Period(NOW - DAY, NOW), strange, None, Policy(currency="<b>"), None, unknown)
