@@ -1,4 +1,4 @@
-"""Weeks of samples folded into some dozen points, line by line, so that their number costs no memory."""
+"""Weeks of samples folded into some dozen points, row by row, so that their number costs no memory."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ class _Sums:
     peak: float = 0.0
     memory: float = 0.0
     disk: float = 0.0
-    scores: int = 0
     score: int = 0
     lowest: int = FULL_SCORE
 
@@ -70,43 +69,37 @@ class Curve:
         self._step = _step(ends_at - begins_at)
         self._sums: dict[int, _Sums] = {}
         self._minutes: set[int] = set()
-        self._minute: tuple[str, int] = ("", 0)
         # A machine mostly does what it did before, and a judgement costs more than all the rest of a row.
         self._score = lru_cache(maxsize=65536)(partial(_score, policy))
 
     def add(self, rows: Iterable[Sequence[str]]) -> None:
-        """Take ``rows`` in; one that is broken, or outside of the time, is left out."""
+        """Take in one row a minute: the load is a mean of a minute, and the health check looks as often.
+
+        One that is broken, or outside of the time, is left out.
+        """
+        last = ""
         for row in rows:
             with suppress(ValueError, IndexError):
-                at = self._moment(row[0])
-                if self._begins_at <= at <= self._ends_at:
-                    self._take(at, row)
+                if row[0][:16] != last:
+                    self._take(_minute(row[0]), row)
+                    last = row[0][:16]
 
-    def _moment(self, text: str) -> int:
-        """Return ``YYYY-mm-dd HH:MM:SS`` in UTC as seconds; understood anew only once a minute."""
-        minute, second = text[:16], text[17:19]
-        if minute != self._minute[0]:
-            parts = (text[:4], text[5:7], text[8:10], text[11:13], text[14:16])
-            year, month, day, hour, number = (int(part) for part in parts)
-            self._minute = (minute, calendar.timegm((year, month, day, hour, number, 0)))
-        return self._minute[1] + int(second)
-
-    def _take(self, at: int, row: Sequence[str]) -> None:
+    def _take(self, minute: int, row: Sequence[str]) -> None:
+        if minute in self._minutes or not self._begins_at <= minute * _MINUTE <= self._ends_at:
+            return
         load, used, available, disk = (float(row[place]) for place in _PLACES.values())
         jobs = int(float(row[_ACTIVE]))
         memory = 100 * used / (used + available) if used + available else 0.0
-        here = self._sums.setdefault(int((at - self._begins_at) / self._step), _Sums())
+        score = self._score(round(load, 1), round(memory, 1), disk, jobs)
+        self._minutes.add(minute)
+        here = self._sums.setdefault(int((minute * _MINUTE - self._begins_at) / self._step), _Sums())
         here.count += 1
         here.load += load
         here.peak = max(here.peak, load)
         here.memory += memory
         here.disk += disk
-        if at // _MINUTE not in self._minutes:  # the health check looks once a minute too
-            self._minutes.add(at // _MINUTE)
-            score = self._score(round(load, 1), round(memory, 1), disk, jobs)
-            here.scores += 1
-            here.score += score
-            here.lowest = min(here.lowest, score)
+        here.score += score
+        here.lowest = min(here.lowest, score)
 
     def points(self) -> list[Point]:
         """Return a point for every stretch of the time, in order; none at all without samples."""
@@ -141,6 +134,13 @@ def _step(seconds: float) -> int:
     return 7200 if seconds <= 10 * _DAY_SECONDS else _DAY_SECONDS
 
 
+def _minute(text: str) -> int:
+    """Return ``YYYY-mm-dd HH:MM:SS`` in UTC as minutes since the epoch."""
+    parts = (text[:4], text[5:7], text[8:10], text[11:13], text[14:16])
+    year, month, day, hour, minute = (int(part) for part in parts)
+    return calendar.timegm((year, month, day, hour, minute, 0)) // _MINUTE
+
+
 def _point(at: float, sums: Optional[_Sums]) -> Point:
     if sums is None:
         return Point(at)
@@ -148,9 +148,8 @@ def _point(at: float, sums: Optional[_Sums]) -> Point:
         at=at,
         load=round(sums.load / sums.count, 2),
         peak_load=sums.peak,
-        # A stretch that shares its only minute with the one before has no score of its own.
-        score=round(sums.score / sums.scores, 1) if sums.scores else None,
-        lowest_score=sums.lowest if sums.scores else None,
+        score=round(sums.score / sums.count, 1),
+        lowest_score=sums.lowest,
         memory_percent=round(sums.memory / sums.count, 1),
         disk_percent=round(sums.disk / sums.count, 1),
     )

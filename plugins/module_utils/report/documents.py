@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import calendar
-import time
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Optional
 
 from ..health_policy import SIGNALS
@@ -27,8 +26,8 @@ def seconds(moment: Any) -> float:
         raise ValueError(f"{moment} is no time")
     if isinstance(moment, (int, float)):
         return float(moment)
-    whole, _dot, _fraction = str(moment).rstrip("Z").partition(".")
-    return float(calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")))
+    # Python before 3.11 does not know the Z.
+    return datetime.fromisoformat(str(moment).replace("Z", "+00:00")).timestamp()
 
 
 def health(document: Mapping[str, Any], penalties: Iterable[Mapping[str, Any]]) -> Health:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Optional
@@ -11,10 +12,8 @@ from .. import systemd
 from ..agent.config import Config, read_config
 from ..errors import CiError
 from ..heal import state as heal_state
-from ..heal.act import DONE
 from ..history.statistics import DAY_SECONDS, regressions
 from ..metrics.instances import describe
-from ..metrics.sources import disk_space
 from ..metrics.system import percent
 from ..process import Result, Run
 from ..process import run as run_process
@@ -34,6 +33,7 @@ _MOST_JOBS = 2000
 _OWN_UNITS = "coldvox-ci-*"
 _UNIT_PROPERTIES = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime"
 _SYSTEMD_SECONDS = 5.0
+_DONE = "done"  # heal.act.DONE, whose import would cost more than the whole status
 
 
 def gather(places: Mapping[str, str], run: Run = run_process) -> Facts:
@@ -142,7 +142,7 @@ def _healings(state: heal_state.State, since: float) -> Iterator[Healing]:
     for one in state.history.done:
         at = documents.seconds(one.time)
         if at >= since:
-            outcome = "" if one.outcome == DONE else f" ({one.outcome})"
+            outcome = "" if one.outcome == _DONE else f" ({one.outcome})"
             yield Healing(at, f"{one.instance}: {one.action}, because {one.reason}{outcome}")
 
 
@@ -174,7 +174,7 @@ def _disks(*paths: str) -> Iterator[Disk]:
         if device in seen:
             continue
         seen.add(device)
-        space = disk_space(there)
+        space = shutil.disk_usage(there)
         # What is kept for root is neither used nor free, as in df(1).
         used = percent(space.used, space.used + space.free)
         yield Disk(path, space.total, space.free, used)

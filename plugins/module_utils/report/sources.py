@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any, Callable, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from ..errors import CiError
-from ..history.database import DATABASE, History
-from ..history.records import Job
-from ..named_lock import DEFAULT_DIRECTORY
 from ..store.layout import DEFAULT_STORE
 
 DEFAULTS = {
     "store": DEFAULT_STORE,
-    "locks": DEFAULT_DIRECTORY,
     "run": "/run/coldvox-ci",
     "state": "/var/lib/coldvox-ci",
     "runners": "/var/lib/actions-runner",
     "config": "/etc/coldvox-ci",
 }
+if TYPE_CHECKING:
+    from ..history.records import Job
+
 T = TypeVar("T")
 
 
@@ -63,6 +62,8 @@ def read_json(path: str) -> Mapping[str, Any]:
 
 def read_jobs(state_dir: str, since: float, most: int) -> list[Job]:
     """Return at most ``most`` jobs that began at ``since`` (Unix seconds) or later, the latest first."""
+    from ..history.database import DATABASE, History  # SQLite, for who has a history
+
     path = os.path.join(state_dir, DATABASE)
     os.stat(path)  # to say that there is none yet, or that it is closed to this user
     with History(path, read_only=True) as history:
