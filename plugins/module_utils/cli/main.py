@@ -18,7 +18,10 @@ from .output import CRITICAL, IMPOSSIBLE, put_json, say
 
 # By name, with what the help says; each is the module of that name beside this one.
 _GROUPS = {
+    "advice": "whether this host should take one more job now",
     "cache": "what is in the store, and models for jobs",
+    "decide": "whether the next run of a job should be here",
+    "history": "what ran here, how long it took, and how it ended",
     "lock": "kernel locks by name, for commands of jobs",
     "package": "this program itself (the role agent calls it)",
 }
