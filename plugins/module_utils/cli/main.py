@@ -22,7 +22,9 @@ _GROUPS = {
     "cache": "what is in the store, and models for jobs",
     "decide": "whether the next run of a job should be here",
     "history": "what ran here, how long it took, and how it ended",
+    "health": "how fit this host is, and why",
     "lock": "kernel locks by name, for commands of jobs",
+    "metrics": "what the machine does, and did",
     "package": "this program itself (the role agent calls it)",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -71,7 +72,7 @@ def sample(options: argparse.Namespace) -> int:
 
 
 def _once(paths: Paths) -> tuple[Any, Any]:
-    """Return target and sources of a program that ends; what only the sampler knows cheaply is asked of it."""
+    """Return target and sources of a program that ends; what takes long is asked of the sampler."""
     from dataclasses import replace
 
     from ..metrics.sampler import fresh_sample
@@ -101,9 +102,9 @@ def watch(options: argparse.Namespace) -> int:
     """Print a sample every interval: in place on a terminal, one below the other elsewhere."""
     import json
 
+    from ..metrics.probe import reachable
     from ..metrics.sample import FIRST_WINDOW_SECONDS, Series
     from ..metrics.sources import resident
-    from ..metrics.probe import reachable
     from ..metrics.table import lines
     from ..process import run
 
@@ -140,6 +141,8 @@ def report(options: argparse.Namespace) -> int:
 
 def serve(options: argparse.Namespace) -> int:
     """Be the sampler service, until systemd stops it."""
+    from ..agent.assess import last_probe
+    from ..health_policy import merged_policy
     from ..metrics.sample import Series
     from ..metrics.sampler import Journal, Places, Sampler
     from ..metrics.sampler import serve as serve_samples
@@ -152,12 +155,44 @@ def serve(options: argparse.Namespace) -> int:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    sources = resident(run, partial(_last_probe, paths.run))
+    valid_seconds = float(merged_policy(config.policy)["valid_seconds"])
+    sources = resident(run, partial(last_probe, paths.run, valid_seconds))
     sampler = Sampler(
         Series(target_of(paths, config), sources),
         Places(paths.run, paths.state),
-        Journal(lambda line: print_line(line)),
+        Journal(_journal),
         ingest=partial(_ingest, paths),
     )
     serve_samples(sampler, config.interval_seconds, Notifier(os.environ), stopped.wait)
     return OK
+
+
+def _journal(line: str) -> None:
+    """Write a line for the journal; one that is away is no reason to stop."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
+def _ingest(paths: Paths) -> None:
+    """Take what the hooks of jobs left into the history; costs nothing while there is nothing."""
+    spool_dir = os.path.join(paths.run, "jobs")
+    if not _anything_below(spool_dir):
+        return
+    from ..history.database import History
+    from ..history.spool import ingest
+
+    with History(os.path.join(paths.state, "history.db")) as history:
+        done = ingest(history, spool_dir)
+    for reason in done.reasons:
+        _journal(f"<4>history: {reason}")
+
+
+def _anything_below(spool_dir: str) -> bool:
+    with contextlib.suppress(OSError), os.scandir(spool_dir) as instances:
+        for instance in instances:
+            # What cannot be listed is for the history to say.
+            with contextlib.suppress(OSError), os.scandir(instance.path) as records:
+                if next(records, None) is not None:
+                    return True
+    return False

@@ -1,4 +1,4 @@
-"""The sampler service: every few seconds a sample, for people, for reports, for Prometheus and for the health."""
+"""The sampler service: every few seconds a sample, for people, reports, Prometheus and the health."""
 
 from __future__ import annotations
 
@@ -95,7 +95,8 @@ class Sampler:
         sample = self._series.take()
         attempt, places = self._journal.attempt, self._places
         attempt("sample.json", lambda: _put(places.sample, json.dumps(sample) + "\n"))
-        attempt("samples.csv", lambda: csv_log.append(places.csv, [csv_log.row(sample, {})], csv_log.Rotation()))
+        rows = [csv_log.row(sample, {})]
+        attempt("samples.csv", lambda: csv_log.append(places.csv, rows, csv_log.Rotation()))
         attempt(
             "Prometheus",
             lambda: _put(places.prometheus, prometheus.text(sample, read_json(places.health))),

@@ -13,8 +13,9 @@ _UNKNOWN = "-"
 def lines(sample: Mapping[str, Any]) -> str:
     """Return ``sample`` as two tables, the host's and the runners'."""
     rows = [
-        ("load", _plain(sample["load_1m"]), f"{sample['cpu_count']} cores, {_share(sample['cpu_percent'])} busy"),
-        ("memory", _share(sample["memory_used_percent"]), f"{_size(sample['memory_available_bytes'])} available"),
+        ("load", _plain(sample["load_1m"]), f"on {sample['cpu_count']} cores"),
+        ("cpu", _share(sample["cpu_percent"]), ""),
+        ("memory", _share(sample["memory_used_percent"]), f"{_size(sample['memory_available_bytes'])} left"),
         ("swap", _share(sample["swap_used_percent"]), ""),
         ("disk", _share(sample["disk_used_percent"]), f"{_size(sample['disk_free_bytes'])} free"),
         ("pressure", "", _pressure(sample)),
@@ -27,7 +28,8 @@ def lines(sample: Mapping[str, Any]) -> str:
     ]
     text = table((sample["timestamp"], "", ""), rows)
     if sample["instances"]:
-        text += "\n\n" + table(("RUNNER", "STATE", "CPU", "MEMORY"), [_runner(one) for one in sample["instances"]])
+        runners = [_runner(one) for one in sample["instances"]]
+        text += "\n\n" + table(("RUNNER", "STATE", "CPU", "MEMORY"), runners)
     return text
 
 
@@ -37,9 +39,7 @@ def _runner(one: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _pressure(sample: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {_share(sample[f'psi_{name}_some_avg60'])}" for name in ("cpu", "memory", "io")
-    )
+    return ", ".join(f"{name} {_share(sample[f'psi_{name}_some_avg60'])}" for name in ("cpu", "memory", "io"))
 
 
 def _both(sample: Mapping[str, Any], one: str, other: str, first: str, second: str) -> str:
