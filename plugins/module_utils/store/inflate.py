@@ -7,6 +7,7 @@ here every reader has its own position. zipfile still finds and judges the membe
 from __future__ import annotations
 
 import os
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ def _fastest_inflate() -> Callable[[], Any]:
 
 
 _decompressor = _fastest_inflate()
+# ZipFile.open skips a member's extra field relative to the one position that all threads share, and takes the
+# member for one that overlaps the next when another thread has moved it (CPython from 3.11.8, 3.12.2, 3.13).
+_one_opens = threading.Lock()
 
 
 def member_pieces(source: zipfile.ZipFile, fd: int, info: zipfile.ZipInfo) -> Iterator[bytes]:
@@ -34,7 +38,8 @@ def member_pieces(source: zipfile.ZipFile, fd: int, info: zipfile.ZipInfo) -> It
 
     Raises zipfile.BadZipFile, zlib.error or EOFError for what is not as the archive says.
     """
-    with source.open(info) as stream:  # compares the member's own header with the directory's
+    # Opening compares the member's own header with the directory's.
+    with _one_opens, source.open(info) as stream:
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             while piece := stream.read(_PIECE_BYTES):
                 yield piece
