@@ -272,7 +272,8 @@ def _explained(one: Evidence, limits: Limits) -> Optional[Finding]:
         return Finding(
             DEPRECATED, "GitHub takes this version of the runner no more; converge with a newer one"
         )
-    if one.said == SAID_CONFLICT:
+    # A unit that is down said so in its last life; whether it is still so shows when it is started.
+    if one.said == SAID_CONFLICT and one.active_state not in ("inactive", "failed"):
         return Finding(
             CONFLICT,
             "GitHub believes that another session of it is open",
