@@ -52,8 +52,10 @@ class Runner:
             for word in ("is-active", "is-enabled")
         ]
 
-    def is_online(self) -> bool:
-        return bool(self.github.runners()[self.name]["status"] == "online")
+    def is_healthy(self) -> bool:
+        """Whether healing finds nothing wrong with it."""
+        seen = json.loads(self.host.run("runnerctl heal --dry-run --json").stdout)
+        return bool(seen["instances"][self.name]["condition"] == "healthy")
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -73,12 +75,13 @@ def runner(host: Host, hostvars: dict[str, Any], github: Any) -> Iterator[Runner
     yield one
     host.run(f"runnerctl resume {one.name}")
     host.check_output("systemctl start coldvox-ci-heal.timer")
-    until(one.is_online)
+    until(one.is_healthy)
 
 
 def test_a_job_is_recorded_and_has_its_models(runner: Runner) -> None:
     done = runner.job(
-        "cat $(ls -t /run/coldvox-ci/jobs/$RUNNER_NAME/*.started.json | head -1); echo models: $(ls -m $COLDVOX_MODELS_DIR)"
+        "cat $(ls -t /run/coldvox-ci/jobs/$RUNNER_NAME/*.started.json | head -1);"
+        "echo models: $(ls -m $COLDVOX_MODELS_DIR)"
     )
     assert done["conclusion"] == "success", done["log"]
     assert "::warning" not in done["log"]
@@ -109,6 +112,14 @@ def test_what_root_left_goes_when_the_job_is_over(runner: Runner) -> None:
     until(lambda: runner.host.check_output(find) == "")
 
 
+def test_the_machine_stays_awake_as_long_as_a_job_runs(runner: Runner) -> None:
+    number = runner.waiting_job()
+    listed = "systemd-inhibit --list --no-pager"
+    until(lambda: f"job test on {runner.name}" in runner.host.check_output(listed))
+    assert runner.let_go(number)["conclusion"] == "success"
+    until(lambda: runner.name not in runner.host.check_output(listed))
+
+
 def test_a_job_cannot_write_what_concerns_others(runner: Runner, refused: Callable[..., None]) -> None:
     user = runner.host.check_output(f"stat -c %U {runner.root}/.runner")
     for script in (
@@ -127,7 +138,7 @@ def test_a_killed_listener_is_back_after_one_pass(runner: Runner) -> None:
     until(lambda: runner.state()[0] != "active" or runner.pid("Runner.Listener") not in (0, before))
     runner.host.run("runnerctl heal")
     until(lambda: runner.pid("Runner.Listener") not in (0, before))
-    until(runner.is_online)
+    until(runner.is_healthy)
 
 
 def test_a_dead_unit_is_started_in_one_pass_and_told(runner: Runner) -> None:
@@ -140,7 +151,7 @@ def test_a_dead_unit_is_started_in_one_pass_and_told(runner: Runner) -> None:
     assert runner.state() == ["active", "enabled"]
     state = json.loads(runner.host.check_output("cat /run/coldvox-ci/heal.json"))
     assert state["done"][-1]["instance"] == runner.name
-    until(runner.is_online)
+    until(runner.is_healthy)
 
 
 def test_a_healthy_pool_is_left_alone(runner: Runner) -> None:

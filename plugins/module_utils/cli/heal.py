@@ -17,7 +17,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     """Add the options of this command to its parser."""
     group.description = (
         "Looks at every instance once and does at most one thing: starts a dead one, restarts one that is "
-        "deaf or shut out. Never while a job of it runs. Exit code 1 when an instance is not well, 2 when an "
+        "deaf or shut out. Never while a job of it runs. Exit code 1 when one needs a person, 2 when an "
         "action failed."
     )
     group.add_argument("--json", action="store_true", help="print JSON")

@@ -15,6 +15,8 @@ AT_REST, BUSY, HEALTHY, STARTING = "at_rest", "busy", "healthy", "starting"
 FROZEN, DEAD, NO_LISTENER, DEAF, CONFLICT = "frozen", "dead", "no_listener", "deaf", "session_conflict"
 OFFLINE, LOOPING, UNREGISTERED, DEPRECATED = "offline", "crash_loop", "unregistered", "version_deprecated"
 GOOD = frozenset([AT_REST, BUSY, HEALTHY, STARTING])
+# What no restart mends.
+HOPELESS = frozenset([OFFLINE, LOOPING, UNREGISTERED, DEPRECATED])
 
 # Actions.
 START, RESTART, THAW = "start", "restart", "thaw"
