@@ -68,6 +68,8 @@ def add_shared(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> N
 
 def subject(options: argparse.Namespace) -> Subject:
     """Return the instance; raises CiError when there is none, or no right to touch it."""
+    if os.geteuid() != 0:
+        raise CiError("only root can stop and start instances; call it with sudo.")
     name = check_name(options.instance)
     layout = instance_layout(options.runners, name)
     if not os.path.isdir(layout.records):
@@ -75,8 +77,6 @@ def subject(options: argparse.Namespace) -> Subject:
             f"there is no instance '{name}' in {options.runners}; 'runnerctl heal --dry-run --json' lists "
             "them."
         )
-    if os.geteuid() != 0:
-        raise CiError("only root can stop and start instances; call it with sudo.")
     return Subject(name, layout)
 
 

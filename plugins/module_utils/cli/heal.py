@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from .output import ATTENTION, CRITICAL, OK, put, put_json, say
@@ -17,11 +17,12 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     """Add the options of this command to its parser."""
     group.description = (
         "Looks at every instance once and does at most one thing: starts a dead one, restarts one that is "
-        "deaf or shut out. Never while a job of it runs. Exit code 1 when an instance is not well, 2 when an "
+        "deaf or shut out. Never while a job of it runs. Exit code 1 when one needs a person, 2 when an "
         "action failed."
     )
     group.add_argument("--json", action="store_true", help="print JSON")
     group.add_argument("--dry-run", action="store_true", help="only say what would be done; remember nothing")
+    group.add_argument("--quiet", action="store_true", help="say only what is done, and what is new")
     group.add_argument("--run", default=defaults.get("run", "/run/coldvox-ci"), help="directory of heal.json")
     group.add_argument(
         "--runners",
@@ -44,7 +45,8 @@ def heal(options: argparse.Namespace) -> int:
     if not options.dry_run:
         decision = _carried_out(options, decision)
         state.write(options.run, decision.history, time.time())
-    return _tell(options, decision)
+    known = before.needs_person if before and options.quiet else ()
+    return _tell(options, decision, known)
 
 
 def _carried_out(options: argparse.Namespace, decision: Decision) -> Decision:
@@ -68,7 +70,7 @@ def _carried_out(options: argparse.Namespace, decision: Decision) -> Decision:
     return decision._replace(history=decision.history._replace(done=tuple(done)))
 
 
-def _tell(options: argparse.Namespace, decision: Decision) -> int:
+def _tell(options: argparse.Namespace, decision: Decision, known: Sequence[str]) -> int:
     from ..heal import state
 
     history = decision.history
@@ -87,8 +89,9 @@ def _tell(options: argparse.Namespace, decision: Decision) -> int:
             outcome = next((one.outcome for one in done), "not done, this is a dry run")
             put(_line(action, outcome))
         for sentence in needing:
-            put(sentence)
-        if not decision.actions and not needing:
+            if sentence not in known:
+                put(sentence)
+        if not decision.actions and not needing and not options.quiet:
             put(f"{len(history.instances)} instances, all well")
     if any(one.outcome.startswith("failed") for one in done):
         return CRITICAL

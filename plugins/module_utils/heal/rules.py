@@ -15,6 +15,8 @@ AT_REST, BUSY, HEALTHY, STARTING = "at_rest", "busy", "healthy", "starting"
 FROZEN, DEAD, NO_LISTENER, DEAF, CONFLICT = "frozen", "dead", "no_listener", "deaf", "session_conflict"
 OFFLINE, LOOPING, UNREGISTERED, DEPRECATED = "offline", "crash_loop", "unregistered", "version_deprecated"
 GOOD = frozenset([AT_REST, BUSY, HEALTHY, STARTING])
+# What no restart mends.
+HOPELESS = frozenset([OFFLINE, LOOPING, UNREGISTERED, DEPRECATED])
 
 # Actions.
 START, RESTART, THAW = "start", "restart", "thaw"
@@ -272,7 +274,8 @@ def _explained(one: Evidence, limits: Limits) -> Optional[Finding]:
         return Finding(
             DEPRECATED, "GitHub takes this version of the runner no more; converge with a newer one"
         )
-    if one.said == SAID_CONFLICT:
+    # A unit that is down said so in its last life; whether it is still so shows when it is started.
+    if one.said == SAID_CONFLICT and one.active_state not in ("inactive", "failed"):
         return Finding(
             CONFLICT,
             "GitHub believes that another session of it is open",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from typing import Any, NamedTuple, Optional
 
 from ..store.clock import timestamp
 from ..store.durable import read_text, replace_file
-from .rules import GOOD, Done, History, Known
+from .rules import GOOD, HOPELESS, Done, History, Known
 
 FILE = "heal.json"
 
@@ -61,8 +60,9 @@ def shown(history: History, checked_at: float) -> dict[str, Any]:
 
 
 def needs_person(history: History) -> tuple[str, ...]:
-    """Return a sentence for each instance that is not well."""
-    found: Mapping[str, Known] = history.instances
+    """Return a sentence for each instance that healing cannot help, or has not helped by two attempts."""
     return tuple(
-        f"{name}: {known.detail}" for name, known in sorted(found.items()) if known.condition not in GOOD
+        f"{name}: {known.detail}"
+        for name, known in sorted(history.instances.items())
+        if known.condition in HOPELESS or (known.condition not in GOOD and known.attempts > 1)
     )

@@ -50,6 +50,7 @@ def watch(base_dir: str, run_dir: str, name: str, say: Say) -> Optional[Cleaned]
             why = f"{_job_name(run_dir, name)} on {name}"
             with _awake(why, run_dir, say):
                 _wait(worker)
+    spool.prune(run_dir, name)
     return clean(layout, unit, account.uid)
 
 

@@ -18,7 +18,7 @@ from ..errors import CiError
 from . import schema
 from .hosted import hosted_job
 from .legacy import Aggregate
-from .records import COMPLETED, LOST, SELF_HOSTED, STARTED, Job, Record, checked
+from .records import COMPLETED, LOST, SELF_HOSTED, STARTED, Job, Record, checked, clean
 
 DATABASE = "history.db"
 MOST_JOBS = 200_000
@@ -32,20 +32,23 @@ _NEAR_SECONDS = 30.0
 
 _ADD = "INSERT OR IGNORE INTO jobs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _LATEST = "SELECT * FROM jobs WHERE began >= ? ORDER BY began DESC, id DESC LIMIT ?"
-_LATEST_OF_ONE = "SELECT * FROM jobs WHERE job = ? AND began >= ? ORDER BY began DESC, id DESC LIMIT ?"
-# No name sorts after this one; as a range, one query serves one name and all.
-_LAST_NAME = "\U0010ffff"
+# GitHub names the jobs of a matrix "name (values)": what sorts between "name (" and "name )".
+_LATEST_OF_ONE = """
+    SELECT * FROM jobs WHERE (job = :job OR job BETWEEN :job || ' (' AND :job || ' )') AND began >= :since
+    ORDER BY began DESC, id DESC LIMIT :limit
+"""
 _SUMS = """
     SELECT job, kind, SUM(runs), SUM(good), SUM(seconds), SUM(timed), MAX(updated) FROM (
         SELECT job, kind, COUNT(*) AS runs, SUM(result = 'success') AS good,
                COALESCE(SUM(duration_seconds), 0) AS seconds, COUNT(duration_seconds) AS timed,
                MAX(COALESCE(completed_at, began)) AS updated
         FROM jobs
-        WHERE job BETWEEN :first AND :last AND began >= :since
+        WHERE (:job = '' OR job = :job OR job BETWEEN :job || ' (' AND :job || ' )') AND began >= :since
               AND result IN ('success', 'failure', 'timed_out', 'lost')
         GROUP BY job, kind
         UNION ALL
-        SELECT * FROM aggregates WHERE job BETWEEN :first AND :last AND :since = 0
+        SELECT * FROM aggregates
+        WHERE (:job = '' OR job = :job OR job BETWEEN :job || ' (' AND :job || ' )') AND :since = 0
     ) GROUP BY job, kind ORDER BY job, kind
 """
 
@@ -124,22 +127,21 @@ class History:
 
     def jobs(self, since: Optional[float] = None, job: str = "", limit: int = 1000) -> list[Job]:
         """Return jobs, the latest first: those that began at ``since`` (Unix seconds) or later, of the name
-        ``job``.
+        ``job`` or of its matrix.
         """
         if job:
-            rows = self._read(_LATEST_OF_ONE, (job, since or 0, limit))
+            rows = self._read(_LATEST_OF_ONE, {"job": clean(job), "since": since or 0, "limit": limit})
         else:
             rows = self._read(_LATEST, (since or 0, limit))
         return [Job(*row[1:-1]) for row in rows]
 
     def summaries(self, since: Optional[float] = None, job: str = "") -> list[Aggregate]:
-        """Return the sums of the finished jobs per name and kind, by name; those of an older history count
-        as well, unless ``since`` (Unix seconds) is given.
+        """Return the sums of the finished jobs per name and kind, by name: all, or those of the name ``job``
+        and of its matrix. Those of an older history count as well, unless ``since`` (Unix seconds) is given.
 
         Only jobs count whose end says something about the machine (``records.JUDGED``).
         """
-        names = {"first": job, "last": job or _LAST_NAME}
-        return [Aggregate(*row) for row in self._read(_SUMS, {**names, "since": since or 0})]
+        return [Aggregate(*row) for row in self._read(_SUMS, {"job": clean(job), "since": since or 0})]
 
     def _read(self, query: str, values: Any) -> list[tuple[Any, ...]]:
         if self._connection is None:

@@ -12,7 +12,7 @@ import pwd
 import stat
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from ..errors import CiError
 from ..runner.naming import check_name, instance_user
@@ -34,7 +34,8 @@ _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Ingested(NamedTuple):
+@dataclass(frozen=True)
+class Ingested:
     """How many records were new to the history, how many files were refused, and why, of the first ten."""
 
     count: int
@@ -112,20 +113,24 @@ class _Pass:
         return record
 
     def remove_taken(self) -> None:
-        """Remove what has been taken in or refused."""
+        """Remove what has been taken in or refused, as far as the directory lets it happen."""
         for name in self.taken:
+            problem = self._remove(name)
+            if problem:
+                self.reasons.append(f"{self.instance}/{clean(name)}: it cannot be removed ({problem}).")
+
+    def _remove(self, name: str) -> str:
+        for remove in (os.unlink, os.rmdir):
             try:
-                os.unlink(name, dir_fd=self.directory)
+                remove(name, dir_fd=self.directory)
             except FileNotFoundError:
+                return ""  # another process was faster
+            except IsADirectoryError:
                 continue
             except OSError as error:
-                # Refused already where it is a directory; said, so that somebody looks.
-                with contextlib.suppress(OSError):
-                    os.rmdir(name, dir_fd=self.directory)
-                    continue
-                self.reasons.append(
-                    f"{self.instance}/{clean(name)}: it cannot be removed ({error.strerror})."
-                )
+                return str(error.strerror)
+            return ""
+        return "it is a directory"
 
 
 def ingest(history: History, spool_dir: str) -> Ingested:
@@ -170,8 +175,8 @@ def _instances(spool_dir: str) -> list[str]:
         return []
     except OSError as error:
         raise CiError(
-            f"The records of jobs in {spool_dir} cannot be listed ({error.strerror}); run with the permissions "
-            "of the agent."
+            f"The records of jobs in {spool_dir} cannot be listed ({error.strerror}); run with the "
+            "permissions of the agent."
         ) from error
     return [name for name in names if _is_instance(name)]
 

@@ -22,6 +22,8 @@ _JOBS = "jobs"
 # Its services take the records in (role agent).
 _READERS = "coldvox-agent"
 _MOST_BYTES = 65536
+# In memory, and of no use to anybody when nobody takes them in.
+_MOST_RECORDS = 1000
 
 
 def spool_directory(run_dir: str, instance: str) -> str:
@@ -61,6 +63,19 @@ def put_record(run_dir: str, instance: str, name: str, record: Mapping[str, Any]
             f"this job is not recorded, because {directory} cannot be written ({error.strerror}); restart "
             "the runner's unit, which makes it, or converge the host."
         ) from error
+
+
+def prune(run_dir: str, instance: str, keep: int = _MOST_RECORDS) -> int:
+    """Remove all but the newest ``keep`` records, which nobody took in for long; return how many went."""
+    directory = spool_directory(run_dir, instance)
+    found: list[tuple[int, str]] = []
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        found += [(entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in entries]
+    gone = [name for _at, name in sorted(found)[: max(0, len(found) - keep)]]
+    for name in gone:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(directory, name))
+    return len(gone)
 
 
 def latest(run_dir: str, instance: str, event: str) -> Optional[dict[str, Any]]:

@@ -25,11 +25,13 @@ UNIT_KEYS = ("unit_active", "cpu_percent", "memory_bytes")
 
 
 class Unit(NamedTuple):
-    """What systemd accounts to one unit; None where it does not account."""
+    """What is accounted to one unit since it started, and what runs in it; None where nobody tells."""
 
     active: bool
-    cpu_nanoseconds: Optional[int]
-    memory_bytes: Optional[int]
+    cpu_nanoseconds: Optional[int] = None
+    memory_bytes: Optional[int] = None
+    pids: Optional[tuple[int, ...]] = None
+    oom_kills: Optional[int] = None
 
 
 def read_units(run: Run, names: Sequence[str]) -> dict[str, Unit]:

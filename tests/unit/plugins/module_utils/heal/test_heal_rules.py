@@ -64,6 +64,7 @@ def one(**changed: Any) -> Evidence:
 
 
 DEAD = one(active_state="inactive", sub_state="dead", listener=False, connections=None)
+RESTARTING = DEAD._replace(active_state="activating", sub_state="auto-restart")
 DEAF = one(connections=0)
 
 
@@ -76,13 +77,14 @@ DEAF = one(connections=0)
         (one(enabled=False, worker=True), rules.BUSY, None),
         (DEAD, rules.DEAD, "start"),
         (DEAD._replace(active_state="failed", sub_state="failed"), rules.DEAD, "start"),
-        (DEAD._replace(active_state="activating", sub_state="auto-restart"), rules.DEAD, "start"),
+        (RESTARTING, rules.DEAD, "start"),
         (DEAD._replace(said=""), rules.DEAD, "start"),
         (DEAD._replace(pending=True), rules.STARTING, None),
         (DEAD._replace(registered=False), rules.UNREGISTERED, None),
         (DEAD._replace(said="deleted"), rules.UNREGISTERED, None),
         (DEAD._replace(said="deprecated"), rules.DEPRECATED, None),
-        (DEAD._replace(said="conflict"), rules.CONFLICT, None),
+        (DEAD._replace(said="conflict"), rules.DEAD, "start"),
+        (RESTARTING._replace(said="conflict"), rules.CONFLICT, None),
         (one(said="conflict"), rules.CONFLICT, None),
         (one(said="offline", connections=0), rules.OFFLINE, None),
         (one(said="offline", connections=1), rules.HEALTHY, None),
@@ -104,7 +106,7 @@ def test_what_one_pass_makes_of_an_instance(
         (one(frozen=True), "thaw", 2),
         (one(listener=False, connections=None), "restart", 3),
         (one(said="conflict"), "restart", 5),
-        (DEAD._replace(said="conflict"), "start", 5),
+        (RESTARTING._replace(said="conflict"), "start", 5),
         (DEAF, "restart", 7),
     ],
 )
@@ -176,7 +178,7 @@ def test_former_attempts_are_forgotten_when_it_was_well_for_long(machine: Machin
 
 
 def test_one_instance_at_a_time_the_longest_suffering_first(machine: Machine) -> None:
-    machine.look(DEAD._replace(name="b", said="conflict"), one(name="a"), one(name="c"))
+    machine.look(RESTARTING._replace(name="b", said="conflict"), one(name="a"), one(name="c"))
     machine.look(*(DEAD._replace(name=name) for name in "abc"))
     machine.look(*(DEAD._replace(name=name) for name in "abc"))
     machine.look(*(DEAD._replace(name=name) for name in "abc"))
@@ -190,7 +192,7 @@ def test_an_hour_has_only_so_many_actions(machine: Machine) -> None:
 
 
 def test_a_loop_is_left_to_systemd_and_told(machine: Machine) -> None:
-    looping = DEAD._replace(active_state="activating", sub_state="auto-restart", said="")
+    looping = RESTARTING._replace(said="")
     machine.look(one())
     machine.look(looping._replace(restarts=5))
     assert machine.condition() == rules.LOOPING
