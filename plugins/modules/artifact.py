@@ -123,6 +123,8 @@ options:
   timeout_seconds:
     description:
       - How long no byte may come before a download is continued, or tried at the next URL.
+      - It is also the time over which a server must send 1 KiB per second on average. One that drips bytes
+        more slowly three times in a row is left for the next URL.
     type: int
     default: 60
   verify:
@@ -249,8 +251,14 @@ bytes_downloaded:
   description: What was transferred in this call.
   returned: always
   type: int
+msg:
+  description: All of it in one line for people.
+  returned: always
+  type: str
+  sample: 2 fetched (1.8 GB in 12 s, 150 MB/s), 18 hit
 """
 
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -264,6 +272,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import (
 from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Report, Settings, Store
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE
 from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
+from ansible_collections.coldvox.ci.plugins.module_utils.store.summary import summary
 
 ARTIFACT_OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
@@ -313,6 +322,7 @@ def work(module: AnsibleModule) -> Report:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    began = time.monotonic()
     try:
         report = work(module)
     except CiError as error:
@@ -326,6 +336,7 @@ def main() -> None:
         "hits": sum(outcome in ("hit", "linked") for outcome in outcomes),
         "misses": sum(outcome in ("fetched", "repaired") for outcome in outcomes),
         "bytes_downloaded": sum(result.bytes_downloaded for result in report.results),
+        "msg": summary(report.results, time.monotonic() - began, module.check_mode),
     }
     if module._diff:
         answer["diff"] = {"before": report.before, "after": report.after}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
@@ -37,6 +38,7 @@ class Fetched(NamedTuple):
 class Fetcher:
     """Fetches artifacts into the store ``layout``; the caller holds the digest's download lock.
 
+    ``waiting`` names what the caller will fetch afterwards, for the progress file.
     ``shared_partials`` is false where locks do not exclude: then every process downloads for itself.
     """
 
@@ -51,6 +53,7 @@ class Fetcher:
         workers: int,
         shared_partials: bool,
         pause_seconds: float = 0.5,
+        waiting: Callable[[], Sequence[str]],
     ) -> None:
         self._layout = layout
         self._records = records
@@ -60,13 +63,14 @@ class Fetcher:
         self._workers = workers
         self._shared_partials = shared_partials
         self._pause_seconds = pause_seconds
+        self._waiting = waiting
 
     def fetch(self, artifact: Artifact) -> Fetched:
         """Download, verify, unpack and publish ``artifact``. Raises CiError with one sentence, nothing
         published.
         """
         sha256 = artifact.sha256
-        progress = Progress(self._layout.progress(sha256), artifact.name, artifact.urls[0])
+        progress = Progress(self._layout.progress(sha256), artifact.name, artifact.urls[0], self._waiting)
         path = (
             self._layout.partial(sha256) if self._shared_partials else self._layout.fresh("partial", sha256)
         )
