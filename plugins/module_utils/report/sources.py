@@ -33,7 +33,7 @@ class Sources:
         """Return what ``source`` gives, None when it is missing, damaged or closed to this user."""
         try:
             return source()
-        except (OSError, ValueError, LookupError, TypeError, CiError) as error:
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, CiError) as error:
             self.unknown[part] = _reason(error)
             return None
 

@@ -93,7 +93,8 @@ def _parts(view: View, width: int) -> Iterator[tuple[str, list[Line]]]:
     yield "HEALTH", _health(view, width)
     yield "CACHES", _caches(view, width)
     if view.downloads:
-        yield "DOWNLOADS", _several([_download(one) for one in view.downloads], "download")
+        told = [line for one in view.downloads for line in _download(one)]
+        yield "DOWNLOADS", _several(told, "line")
     yield "DISK", _disks(view, width)
     yield "NEXT", _coming(view, width)
     yield "HEALED", _healed(view, width)
@@ -192,17 +193,22 @@ def _caches(view: View, width: int) -> list[Line]:
     return [line, *_several(rows, "artifact")]
 
 
-def _download(one: Flight) -> Line:
+def _download(one: Flight) -> Iterator[Line]:
     line = [Span(f"{clean(one.name)}: {clean(one.phase)} {size(one.bytes_done)}")]
     if one.bytes_total:
         line.append(Span(f" of {size(one.bytes_total)} ({one.bytes_done * 100 // one.bytes_total} %)"))
     if not one.alive:
-        return [*line, Span(", interrupted", "warn")]
+        yield [*line, Span(", interrupted", "warn")]
+        return
     if one.bytes_per_second:
         line.append(Span(f", {size(one.bytes_per_second)}/s"))
     if one.remaining_seconds is not None:
         line.append(Span(f", {lasting(one.remaining_seconds)} to go"))
-    return line
+    yield line
+    if one.next:
+        rest = one.next_count - len(one.next)
+        names = ", ".join(clean(name) for name in one.next)
+        yield [Span(f"next: {names}{f' and {rest} more' if rest > 0 else ''}", "dim")]
 
 
 def _disks(view: View, width: int) -> list[Line]:

@@ -125,7 +125,7 @@ def _runner(instance: Instance, facts: Facts) -> Runner:
     if not instance.state or instance.busy is None:
         return Runner(instance.name, UNKNOWN)
     if not instance.busy:
-        return Runner(instance.name, IDLE)
+        return Runner(instance.name, IDLE if instance.listening or instance.state != "active" else DOWN)
     job = _running(instance, facts.jobs or ())
     since = (job.started_at if job else None) or instance.busy_since
     return Runner(

@@ -56,6 +56,7 @@ def test_a_fit_host_on_one_screen() -> None:
         "          big                                                             2.7 kB\n"
         "          small                                                             40 B\n"
         "DOWNLOADS big: download 450 B of 1.8 kB (25 %), 50 B/s, 27 s to go\n"
+        "          next: small, tiny and 3 more\n"
         "DISK      /var/lib/actions-runner: 60 % used, 80.0 GB free\n"
         "NEXT      soon in 1 min\n"
         "          late in 2 h 30 min\n"

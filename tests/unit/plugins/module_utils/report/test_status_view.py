@@ -31,7 +31,7 @@ HEALTH = Health(
     90, "healthy", "use-self-hosted", NOW - 20, NOW + 280, (Reason(10, "running jobs: 2, above 1"),)
 )
 DISK = Disk("/var/lib/actions-runner", 200_000_000_000, 80_000_000_000, 60.0)
-FLIGHT = Flight("big", "download", 450, 1800, 50, 27.0, 1, True)
+FLIGHT = Flight("big", "download", 450, 1800, 50, 27.0, 1, True, ("small", "tiny"), 5)
 FAILED = A_JOB._replace(result="failure")
 FIT = Facts(
     host="laptop-extra",
@@ -132,6 +132,8 @@ CUT_OFF = RUNNING._replace(started_at=1.0, job="lost")
         (HEAVY._replace(busy=False), [RUNNING], ("idle", None, None)),
         (HEAVY._replace(state="failed"), [RUNNING], ("down", None, None)),
         (HEAVY._replace(state="inactive", drained=True), [], ("drained", None, None)),
+        (HEAVY._replace(listening=False), [], ("down", None, None)),
+        (HEAVY._replace(state="activating", listening=False), [], ("idle", None, None)),
         (HEAVY._replace(busy=None), [], ("unknown", None, None)),
         (HEAVY._replace(state=""), [], ("unknown", None, None)),
     ],
