@@ -130,7 +130,9 @@ def test_every_chart_has_a_size_a_name_and_its_numbers(browser: Browser, tmp_pat
             .map((id) => document.getElementById(id).textContent);
           const letters = Math.min(...[...chart.querySelectorAll('text')]
             .map((one) => parseFloat(getComputedStyle(one).fontSize) * box.width / 360));
-          return {width: box.width, height: box.height, words, letters,
+          const cut = [...chart.querySelectorAll('text')].map((one) => one.getBBox())
+            .filter((one) => one.x < 0 || one.x + one.width > 360 || one.y < 0 || one.y + one.height > 190);
+          return {cut: cut.length, width: box.width, height: box.height, words, letters,
                   rows: figure.querySelectorAll('tbody tr').length};
         })"""
     )
@@ -140,6 +142,7 @@ def test_every_chart_has_a_size_a_name_and_its_numbers(browser: Browser, tmp_pat
         assert chart["height"] > 120
         assert all(chart["words"])
         assert chart["letters"] >= 8, "too small to read"
+        assert chart["cut"] == 0, "a label leaves its chart"
         assert chart["rows"] > 10
 
 

@@ -74,10 +74,10 @@ def _values(days: Sequence[Day], of: Callable[[Day], Optional[float]]) -> list[O
     return [of(day) for day in days]
 
 
-def _percents(series: Sequence[Series]) -> Axis:
-    """Return an axis up to 100 whose lower edge is near the values, so that their differences can be seen."""
-    lowest = min((value for one in series for value in one.values if value is not None), default=0.0)
-    return Axis(next(edge for edge in (80, 50, 0) if edge <= lowest), 100)
+def _percents(series: Sequence[Series], target: float) -> Axis:
+    """Return an axis up to 100 that begins not far below the values and ``target``, so that they differ."""
+    lowest = min(value for one in series for value in (*one.values, target) if value is not None)
+    return Axis(next(edge for edge in (80, 50, 0) if edge < lowest or edge == 0), 100)
 
 
 def _success(figures: Figures) -> Chart:
@@ -85,7 +85,7 @@ def _success(figures: Figures) -> Chart:
 
     def draw(identity: str, title: str, text: str, series: Sequence[Series], names: Sequence[str]) -> str:
         return svg.lines(
-            identity, title, text, series, names, marks=[target], axis=_percents(series), unit="%"
+            identity, title, text, series, names, marks=[target], axis=_percents(series, target), unit="%"
         )
 
     values = Series("Succeeded here", "one", _values(figures.days, lambda day: day.success_percent))
@@ -111,7 +111,7 @@ def _durations(figures: Figures) -> Chart:
         Series("Here", "one", _values(figures.days, lambda day: _minutes(day.mean_seconds))),
         Series("Hosted", "two", _values(figures.days, lambda day: _minutes(day.hosted_mean_seconds))),
     ]
-    return _by_day(figures, "durations", "Mean duration of a job, in minutes", series, draw)
+    return _by_day(figures, "durations", "Minutes per job", series, draw)
 
 
 def _minutes(seconds: Optional[float]) -> Optional[float]:
@@ -123,7 +123,7 @@ def _hits(figures: Figures) -> Chart:
 
     def draw(identity: str, title: str, text: str, series: Sequence[Series], names: Sequence[str]) -> str:
         return svg.lines(
-            identity, title, text, series, names, marks=[target], axis=_percents(series), unit="%"
+            identity, title, text, series, names, marks=[target], axis=_percents(series, target), unit="%"
         )
 
     values = Series("Found in a cache", "one", _values(figures.days, lambda day: day.hit_percent))

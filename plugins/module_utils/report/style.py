@@ -48,6 +48,7 @@ p { margin: 0 0 .5rem; max-width: 46rem; }
 figure { margin: 0; display: flex; flex-direction: column; }
 svg { display: block; width: 100%; height: auto; margin-top: auto; padding-top: .5rem; }
 svg text { font-size: 11px; fill: var(--quiet); }
+@media (max-width: 30rem) { svg text { font-size: 13px; } }
 svg .end { text-anchor: end; } svg .middle { text-anchor: middle; }
 svg line { stroke: var(--grid); stroke-width: 1; }
 svg line.mark { stroke: var(--quiet); stroke-dasharray: 3 3; }
@@ -71,12 +72,12 @@ summary:focus-visible { outline: 2px solid var(--one); outline-offset: 2px; }
 .scroll { overflow: auto; max-height: 22rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 table, .value, svg text { font-variant-numeric: tabular-nums; }
-td:first-child, .names td:nth-child(2) { white-space: normal; overflow-wrap: anywhere; }
-td:first-child, .names td:nth-child(2) { min-width: 7rem; }
+th, td { text-align: right; white-space: nowrap; padding: .35rem .6rem; }
+td, th { border-bottom: 1px solid var(--edge); }
 th { color: var(--quiet); }
+tbody tr:last-child td { border-bottom: 0; }
 th:first-child, td:first-child, .names :nth-child(2) { text-align: left; }
 td:first-child, .names td:nth-child(2) { white-space: normal; overflow-wrap: anywhere; min-width: 7rem; }
-tbody tr:last-child td { border-bottom: 0; }
 .empty { color: var(--quiet); margin-top: .75rem; max-width: none; }
 @media print { body { background: none; } .card { break-inside: avoid; } details { display: none; } }
 """

@@ -10,7 +10,7 @@ from html import escape
 from typing import NamedTuple, Optional
 
 WIDTH, HEIGHT = 360, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 8, 10, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 10, 24
 _WIDEST_BAR = 40
 _ROUND_STEPS = (1, 2, 2.5, 5, 10)
 
