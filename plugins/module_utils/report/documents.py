@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Optional
 
@@ -16,6 +17,8 @@ _TRUTHS = {
     "clock_synchronized": "the clock is not synchronized",
     "on_battery": "it runs on battery",
 }
+_CRON_FIELD = re.compile(r"[\d*/,-]+")
+_OURS = re.compile(r"\b(coldvox|runnerctl|maintenance\.yml)\b")
 
 
 def seconds(moment: Any) -> float:
@@ -68,3 +71,11 @@ def sample(document: Mapping[str, Any]) -> Sample:
 
 def _number(value: Any) -> Optional[float]:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def schedules(crontab: str) -> Iterator[str]:
+    """Yield when the lines of a system's ``crontab`` (crontab(5)) run this collection: ``15 3 * * *``."""
+    for line in crontab.splitlines():
+        fields = line.split(None, 5)
+        if len(fields) == 6 and _CRON_FIELD.fullmatch(fields[0]) and _OURS.search(fields[5]):
+            yield " ".join(fields[:5])

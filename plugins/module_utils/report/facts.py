@@ -44,10 +44,13 @@ class Disk(NamedTuple):
 
 
 class Timer(NamedTuple):
-    """Something that will run by itself, and when next (seconds since the epoch, None: unknown)."""
+    """Something that runs by itself: when next (seconds since the epoch) where systemd tells, or when at all,
+    as a crontab has it (``15 3 * * *``).
+    """
 
     name: str
     next_at: Optional[float]
+    schedule: str = ""
 
 
 class Healing(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Optional
 
 from .. import systemd
@@ -25,7 +26,7 @@ from ..store.layout import Layout
 from ..store.records import Records
 from . import documents
 from .facts import Cache, Disk, Facts, Healing, Health, Instance, Timer
-from .sources import DEFAULTS, Sources, read_jobs, read_json
+from .sources import DEFAULTS, Sources, read_jobs, read_json, read_text
 
 # As far back as a job's usual time is looked for.
 _JOBS_SECONDS = 30 * DAY_SECONDS
@@ -36,9 +37,9 @@ _SYSTEMD_SECONDS = 5.0
 _DONE = "done"  # heal.act.DONE, whose import would cost more than the whole status
 
 
-def gather(places: Mapping[str, str], run: Run = run_process) -> Facts:
-    """Return what is known of this host now; ``places`` are its directories (see DEFAULTS). Never raises
-    for a source that is missing, damaged or closed to this user.
+def gather(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc") -> Facts:
+    """Return what is known of this host now; ``places`` are its directories (see DEFAULTS), ``etc`` has its
+    crontabs. Never raises for a source that is missing, damaged or closed to this user.
     """
     place = {**DEFAULTS, **places}
     now = time.time()
@@ -62,7 +63,7 @@ def gather(places: Mapping[str, str], run: Run = run_process) -> Facts:
         caches=sources.read("caches", lambda: _caches(Layout(place["store"]))),
         downloads=in_flight(Layout(place["store"])),
         disks=sources.read("disk", lambda: list(_disks(work_dir, place["store"]))) or (),
-        timers=None if units is None else [_timer(unit) for unit in units.values() if _is_timer(unit)],
+        timers=None if units is None else [*_timers(units.values()), *_cron_jobs(etc)],
         failed_units=[name for name, unit in (units or {}).items() if _has_failed(unit)],
         healings=None if healed is None else list(_healings(healed, now - DAY_SECONDS)),
         left_over=() if healed is None else healed.needs_person,
@@ -180,18 +181,26 @@ def _disks(*paths: str) -> Iterator[Disk]:
         yield Disk(path, space.total, space.free, used)
 
 
-def _is_timer(unit: systemd.Unit) -> bool:
-    return unit.get("Id", "").endswith(".timer") and unit.active
-
-
-def _timer(unit: systemd.Unit) -> Timer:
-    """Return a timer; systemd's words for a moment are ``Sun 2026-11-22 02:00:00 UTC``, none for a timer that
-    counts from another event.
+def _timers(units: Iterable[systemd.Unit]) -> Iterator[Timer]:
+    """Yield the timers that run; systemd's words for a moment are ``Sun 2026-11-22 02:00:00 UTC``, none for a
+    timer that counts from another event.
     """
-    words = unit.get("NextElapseUSecRealtime", "").split()
-    known = len(words) == 4 and words[3] == "UTC"
-    at = documents.seconds(f"{words[1]}T{words[2]}Z") if known else None
-    return Timer(unit["Id"].rpartition(".")[0], at)
+    for unit in units:
+        name, _dot, kind = unit.get("Id", "").rpartition(".")
+        if kind == "timer" and unit.active:
+            words = unit.get("NextElapseUSecRealtime", "").split()
+            known = len(words) == 4 and words[3] == "UTC"
+            yield Timer(name, documents.seconds(f"{words[1]}T{words[2]}Z") if known else None)
+
+
+def _cron_jobs(etc: str) -> Iterator[Timer]:
+    """Yield the lines of the system's crontabs that run this collection, as far as they can be read."""
+    directory = os.path.join(etc, "cron.d")
+    with suppress(OSError):
+        for name in sorted(os.listdir(directory)):
+            with suppress(OSError):
+                text = read_text(os.path.join(directory, name))
+                yield from (Timer(name, None, schedule) for schedule in documents.schedules(text))
 
 
 def _has_failed(unit: systemd.Unit) -> bool:

@@ -51,10 +51,15 @@ def _reason(error: Exception) -> str:
     return f"what was noted of it makes no sense ({error})"
 
 
+def read_text(path: str) -> str:
+    """Return the text of the file ``path``, whatever bytes are in it; raises OSError."""
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        return stream.read()
+
+
 def read_json(path: str) -> Mapping[str, Any]:
     """Return the JSON object in the file ``path``; raises OSError or ValueError."""
-    with open(path, encoding="utf-8") as stream:
-        found = json.load(stream)
+    found = json.loads(read_text(path))
     if not isinstance(found, dict):
         raise ValueError(f"{path} holds no JSON object")
     return found

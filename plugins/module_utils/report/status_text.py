@@ -225,7 +225,13 @@ def _coming(view: View, width: int) -> list[Line]:
         return _unknown(view, "timers", width)
     if not view.coming:
         return [[Span("nothing is scheduled on this machine")]]
-    return _several([[Span(f"{clean(one.name)} in {lasting(one.seconds)}")] for one in view.coming], "timer")
+    told = [
+        f"{clean(one.name)} by cron: {clean(one.schedule or '')}"
+        if one.seconds is None
+        else f"{clean(one.name)} in {lasting(one.seconds)}"
+        for one in view.coming
+    ]
+    return _several([[Span(text)] for text in told], "timer")
 
 
 def _healed(view: View, width: int) -> list[Line]:

@@ -51,11 +51,12 @@ class Score(NamedTuple):
 
 
 class Coming(NamedTuple):
-    """What runs by itself next; ``seconds`` from now."""
+    """What runs by itself next: ``at``, ``seconds`` from now, or by the ``schedule`` of a crontab."""
 
     name: str
-    at: str
-    seconds: int
+    at: Optional[str]
+    seconds: Optional[int]
+    schedule: Optional[str]
 
 
 class Healed(NamedTuple):
@@ -172,7 +173,9 @@ def _score(facts: Facts) -> Optional[Score]:
 
 def _coming(facts: Facts) -> tuple[Coming, ...]:
     known = sorted((timer.next_at, timer.name) for timer in facts.timers or () if timer.next_at is not None)
-    return tuple(Coming(name, timestamp(at), max(0, round(at - facts.now))) for at, name in known)
+    dated = [Coming(name, timestamp(at), max(0, round(at - facts.now)), None) for at, name in known]
+    others = [Coming(one.name, None, None, one.schedule) for one in facts.timers or () if one.schedule]
+    return (*dated, *others)
 
 
 def _healed(healings: Sequence[Healing], facts: Facts) -> tuple[Healed, ...]:

@@ -60,6 +60,7 @@ def test_a_fit_host_on_one_screen() -> None:
         "DISK      /var/lib/actions-runner: 60 % used, 80.0 GB free\n"
         "NEXT      soon in 1 min\n"
         "          late in 2 h 30 min\n"
+        "          nightly by cron: 15 3 * * *\n"
         "HEALED    light-1: restart, because it was deaf, 1 h ago"
     )
 

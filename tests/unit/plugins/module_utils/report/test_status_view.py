@@ -33,6 +33,12 @@ HEALTH = Health(
 DISK = Disk("/var/lib/actions-runner", 200_000_000_000, 80_000_000_000, 60.0)
 FLIGHT = Flight("big", "download", 450, 1800, 50, 27.0, 1, True, ("small", "tiny"), 5)
 FAILED = A_JOB._replace(result="failure")
+TIMERS = [
+    Timer("nightly", None, "15 3 * * *"),
+    Timer("late", NOW + 9000),
+    Timer("soon", NOW + 60),
+    Timer("each minute", None),
+]
 FIT = Facts(
     host="laptop-extra",
     now=NOW,
@@ -44,7 +50,12 @@ FIT = Facts(
     caches=[Cache("small", "model", 40), Cache("big", "model", 2700)],
     downloads=[FLIGHT],
     disks=[DISK],
-    timers=[Timer("late", NOW + 9000), Timer("soon", NOW + 60), Timer("never", None)],
+    timers=[
+        Timer("nightly", None, "15 3 * * *"),
+        Timer("late", NOW + 9000),
+        Timer("soon", NOW + 60),
+        Timer("?", None),
+    ],
     healings=[Healing(NOW - 3600, "light-1: restart, because it was deaf")],
 )
 
@@ -154,7 +165,11 @@ def test_caches_and_coming_are_in_order() -> None:
     seen = view(FIT)
     assert [cache.name for cache in seen.caches or ()] == ["big", "small"]
     assert (seen.cache_bytes, seen.cache_hit_percent) == (2740, 90.0)
-    assert [(one.name, one.seconds) for one in seen.coming or ()] == [("soon", 60), ("late", 9000)]
+    assert [(one.name, one.seconds) for one in seen.coming or ()] == [
+        ("soon", 60),
+        ("late", 9000),
+        ("nightly", None),
+    ]
     assert [one.seconds for one in seen.healed or ()] == [3600]
 
 
