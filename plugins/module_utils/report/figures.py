@@ -206,7 +206,7 @@ def _kinds(ended: Sequence[Job]) -> list[Kind]:
             runs=told.judged,
             success_percent=tenth(told.success_rate),
             mean_seconds=tenth(told.mean_seconds),
-            p90_seconds=told.p90_seconds,
+            p90_seconds=tenth(told.p90_seconds),
             hosted_mean_seconds=tenth(mean(durations(theirs.get(name, ())))),
         )
         found.append((math.fsum(durations(runs)), kind))

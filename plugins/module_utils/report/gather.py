@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Optional
 
 from .. import systemd
 from ..agent.config import Config, read_config
 from ..errors import CiError
-from ..heal import state as heal_state
+from ..heal.rules import Done
+from ..heal.state import read as read_state
+from ..heal.state import state_path
 from ..history.statistics import DAY_SECONDS, regressions
 from ..metrics.instances import describe
 from ..metrics.system import percent
@@ -44,40 +47,41 @@ def gather(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc")
     place = {**DEFAULTS, **places}
     now = time.time()
     sources = Sources()
-    units = sources.read("runners", lambda: _units(run, place["runners"]))
+    run_dir, base_dir, store = place["run"], place["runners"], Layout(place["store"])
+    config = sources.read("settings", partial(read_config, place["config"])) or Config()
+    units = sources.read("runners", partial(_units, run, base_dir))
     if units is None:
         sources.unknown["timers"] = "systemd does not answer; see the runners"
-    jobs = sources.read("jobs", lambda: read_jobs(place["state"], now - _JOBS_SECONDS, _MOST_JOBS))
-    healed = sources.read("healed", lambda: _healed(place["run"]))
-    config = sources.read("settings", lambda: read_config(place["config"])) or Config()
-    work_dir = config.work_dir or place["runners"]
-    document = sources.read("sample", lambda: read_json(os.path.join(place["run"], "sample.json")))
+    jobs = sources.read("jobs", partial(read_jobs, place["state"], now - _JOBS_SECONDS, _MOST_JOBS))
+    healed = sources.read("healed", partial(_healed, run_dir, now - DAY_SECONDS))
+    sample = sources.read("sample", partial(read_json, os.path.join(run_dir, "sample.json")))
+    disks = sources.read("disk", partial(_disks, config.work_dir or base_dir, store.root))
     return Facts(
-        host=os.uname().nodename,
+        host=config.host or os.uname().nodename,
         now=now,
         midnight=time.mktime((*time.localtime(now)[:3], 0, 0, 0, 0, 0, -1)),
-        instances=None if units is None else _instances(units, place["runners"], now),
+        instances=None
+        if units is None
+        else sources.read("runners", partial(_instances, units, base_dir, now)),
         jobs=None if jobs is None else [one for one in jobs if one.running or one.ended > now - DAY_SECONDS],
-        health=sources.read("health", lambda: _health(place, document, config.policy)),
-        sample=None if document is None else sources.read("sample", lambda: documents.sample(document)),
-        caches=sources.read("caches", lambda: _caches(Layout(place["store"]))),
-        downloads=in_flight(Layout(place["store"])),
-        disks=sources.read("disk", lambda: list(_disks(work_dir, place["store"]))) or (),
-        timers=None if units is None else [*_timers(units.values()), *_cron_jobs(etc)],
+        health=sources.read("health", partial(_health, run_dir, sample, config.policy)),
+        sample=None if sample is None else sources.read("sample", partial(documents.sample, sample)),
+        caches=sources.read("caches", partial(_caches, store)),
+        downloads=in_flight(store),
+        disks=disks or (),
+        timers=None if units is None else sources.read("timers", partial(_timers, units, etc)),
         failed_units=[name for name, unit in (units or {}).items() if _has_failed(unit)],
-        healings=None if healed is None else list(_healings(healed, now - DAY_SECONDS)),
-        left_over=() if healed is None else healed.needs_person,
+        healings=healed and healed[0],
+        left_over=healed[1] if healed else (),
         slower=[one.text for one in regressions(jobs or (), now) if one.kind == "duration"],
         unknown=sources.unknown,
     )
 
 
-def _health(
-    place: Mapping[str, str], sample: Optional[Mapping[str, Any]], policy: Mapping[str, Any]
-) -> Health:
+def _health(run_dir: str, sample: Optional[Mapping[str, Any]], policy: Mapping[str, Any]) -> Health:
     from ..health import health_score
 
-    document = read_json(os.path.join(place["run"], "health.json"))
+    document = read_json(os.path.join(run_dir, "health.json"))
     return documents.health(document, health_score(sample, policy)["penalties"] if sample else ())
 
 
@@ -131,20 +135,19 @@ def _instances(units: Mapping[str, systemd.Unit], base_dir: str, now: float) -> 
     ]
 
 
-def _healed(run_dir: str) -> heal_state.State:
-    os.stat(heal_state.state_path(run_dir))
-    found = heal_state.read(run_dir)
+def _healed(run_dir: str, since: float) -> tuple[list[Healing], Sequence[str]]:
+    """Return what the self-healing did since then, and what it leaves to a person."""
+    os.stat(state_path(run_dir))
+    found = read_state(run_dir)
     if found is None:
         raise ValueError("it is damaged, or was not written by this version")
-    return found
+    done = [(documents.seconds(one.time), one) for one in found.history.done]
+    return [Healing(at, _told(one)) for at, one in done if at >= since], found.needs_person
 
 
-def _healings(state: heal_state.State, since: float) -> Iterator[Healing]:
-    for one in state.history.done:
-        at = documents.seconds(one.time)
-        if at >= since:
-            outcome = "" if one.outcome == _DONE else f" ({one.outcome})"
-            yield Healing(at, f"{one.instance}: {one.action}, because {one.reason}{outcome}")
+def _told(one: Done) -> str:
+    outcome = "" if one.outcome == _DONE else f" ({one.outcome})"
+    return f"{one.instance}: {one.action}, because {one.reason}{outcome}"
 
 
 def _started(pid: Optional[int], now: float) -> Optional[float]:
@@ -164,33 +167,32 @@ def _caches(layout: Layout) -> list[Cache]:
     return [Cache(ref.name, ref.kind, ref.bytes) for ref in refs]
 
 
-def _disks(*paths: str) -> Iterator[Disk]:
-    """Yield the file systems of ``paths``, each once, by the nearest directory that exists."""
-    seen = set()
-    for path in paths:
+def _disks(*paths: str) -> list[Disk]:
+    """Return the file systems of ``paths``, each once, by the nearest directory that exists."""
+    found: dict[int, Disk] = {}
+    for path in map(os.path.abspath, paths):
         there = path
         while not os.path.isdir(there):
             there = os.path.dirname(there)
-        device = os.stat(there).st_dev
-        if device in seen:
-            continue
-        seen.add(device)
         space = shutil.disk_usage(there)
         # What is kept for root is neither used nor free, as in df(1).
         used = percent(space.used, space.used + space.free)
-        yield Disk(path, space.total, space.free, used)
+        found.setdefault(os.stat(there).st_dev, Disk(path, space.total, space.free, used))
+    return list(found.values())
 
 
-def _timers(units: Iterable[systemd.Unit]) -> Iterator[Timer]:
-    """Yield the timers that run; systemd's words for a moment are ``Sun 2026-11-22 02:00:00 UTC``, none for a
-    timer that counts from another event.
+def _timers(units: Mapping[str, systemd.Unit], etc: str) -> list[Timer]:
+    """Return the timers that run and the cron jobs; systemd's words for a moment are ``Sun 2026-11-22
+    02:00:00 UTC``, none for a timer that counts from another event.
     """
-    for unit in units:
+    found = []
+    for unit in units.values():
         name, _dot, kind = unit.get("Id", "").rpartition(".")
         if kind == "timer" and unit.active:
             words = unit.get("NextElapseUSecRealtime", "").split()
             known = len(words) == 4 and words[3] == "UTC"
-            yield Timer(name, documents.seconds(f"{words[1]}T{words[2]}Z") if known else None)
+            found.append(Timer(name, documents.seconds(f"{words[1]}T{words[2]}Z") if known else None))
+    return [*found, *_cron_jobs(etc)]
 
 
 def _cron_jobs(etc: str) -> Iterator[Timer]:

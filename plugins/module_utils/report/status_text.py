@@ -239,4 +239,5 @@ def _healed(view: View, width: int) -> list[Line]:
         return _unknown(view, "healed", width)
     if not view.healed:
         return [[Span("nothing had to be")]]
-    return _several([[Span(f"{clean(one.what)}, {lasting(one.seconds)} ago")] for one in view.healed], "time")
+    told = [f"{lasting(one.seconds)} ago: {clean(one.what)}" for one in view.healed]
+    return _several([[Span(line)] for text in told for line in wrap(text, width)], "line")

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.heal.rules import UNREGISTERED, Done, Known
+from ansible_collections.coldvox.ci.plugins.module_utils.heal.rules import History as Past
+from ansible_collections.coldvox.ci.plugins.module_utils.heal.state import shown as shown_state
 from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
 from ansible_collections.coldvox.ci.plugins.module_utils.process import Result
 from ansible_collections.coldvox.ci.plugins.module_utils.report.gather import gather
@@ -64,6 +67,14 @@ def health(**change: Any) -> dict[str, Any]:
         "runs_on": ["self-hosted"],
         **change,
     }
+
+
+def healed(**change: Any) -> dict[str, Any]:
+    """What a pass of the self-healing left that restarted one runner and gave up another."""
+    done = {"at": 5.0, "instance": "heavy-1", "action": "restart", "reason": "it was deaf", "outcome": "done"}
+    action = Done(**{**done, "time": timestamp(time.time() - 60), **change})
+    gone = Known(condition=UNREGISTERED, detail="GitHub has deleted its registration")
+    return shown_state(Past("boot", 5.0, instances={"light-1": gone}, done=(action,)), time.time())
 
 
 def sample(**change: Any) -> dict[str, Any]:
@@ -148,6 +159,7 @@ def test_jobs_of_today_are_counted(host: Agent) -> None:
         ("run/sample.json", json.dumps(sample(timestamp=None)), "sample"),
         ("run/sample.json", "\udcff", "sample"),
         ("run/heal.json", "{}", "healed"),
+        ("run/heal.json", json.dumps(healed(time="soon")), "healed"),
         ("state/history.db", "no database, but long enough to be read as one " * 9, "jobs"),
         ("config/agent.json", "{", "settings"),
     ],
@@ -165,6 +177,15 @@ def test_the_level_is_the_exit_code(host: Agent) -> None:
     write(host.root / "run" / "health.json", health(verdict="unhealthy", score=20))
     assert "!! the health score is 20: unhealthy" in host.run("status", status=2).stdout
     assert told(host)["level"] == "critical"
+
+
+def test_what_the_self_healing_did_and_what_it_leaves(host: Agent, user: int | None) -> None:
+    write(host.root / "run" / "heal.json", healed())
+    seen = told(host, user)
+    assert [one["what"] for one in seen["healed"]] == ["heavy-1: restart, because it was deaf"]
+    assert needs(seen) == ["runner light-1: GitHub has deleted its registration"]
+    write(host.root / "run" / "heal.json", healed(outcome="failed: no systemd"))
+    assert "because it was deaf (failed: no systemd)" in " ".join(shown(host).split())
 
 
 def test_a_download_is_shown_on_its_way(host: Agent, user: int | None) -> None:

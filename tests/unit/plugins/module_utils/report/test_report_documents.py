@@ -28,8 +28,11 @@ def test_moments_are_understood(moment: Any, seconds: float) -> None:
 
 @pytest.mark.parametrize("moment", [None, True, "", "yesterday", {}])
 def test_what_is_no_moment_is_refused(moment: Any) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"time|isoformat"):
         documents.seconds(moment)
+
+
+BATTERY = {"also": ["battery_percent"]}
 
 
 @pytest.mark.parametrize(
@@ -40,11 +43,7 @@ def test_what_is_no_moment_is_refused(moment: Any) -> None:
         ({"model_cache_available": False}, {}, Reason(15, "models are missing in the store")),
         ({"network_reachable": False}, {}, Reason(20, "GitHub cannot be reached")),
         ({"on_battery": True}, {"also": ["on_battery"]}, Reason(30, "it runs on battery")),
-        (
-            {"battery_percent": 9},
-            {"also": ["battery_percent"]},
-            Reason(60, "battery charge (%): 9, below 20"),
-        ),
+        ({"battery_percent": 9}, BATTERY, Reason(60, "battery charge (%): 9, below 20")),
     ],
 )
 def test_every_kind_of_penalty_is_put_into_words(

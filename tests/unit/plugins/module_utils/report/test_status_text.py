@@ -61,7 +61,7 @@ def test_a_fit_host_on_one_screen() -> None:
         "NEXT      soon in 1 min\n"
         "          late in 2 h 30 min\n"
         "          nightly by cron: 15 3 * * *\n"
-        "HEALED    light-1: restart, because it was deaf, 1 h ago"
+        "HEALED    1 h ago: light-1: restart, because it was deaf"
     )
 
 
