@@ -65,7 +65,8 @@ options:
         type: str
       format:
         description:
-          - What the download is. V(tar) takes any compression that Python on the host can read.
+          - What the download is. V(tar) takes any compression that Python on the host can
+            read, and zstd also by the program C(zstd) where that is installed.
           - V(auto) decides by the end of the first URL, V(.zip), V(.tar.gz) and the like; everything else
             is a single V(file).
           - A single file is named as at the end of the first URL, or like the artifact when that is no

@@ -11,12 +11,13 @@ import zlib
 from calendar import timegm
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any, NamedTuple, Optional
+from typing import IO, NamedTuple, Optional
 
 from ..errors import CiError
 from .inflate import member_pieces
 from .paths import DIRECTORY, FILE, HARDLINK, SYMLINK, Limits, Outline, member_path
 from .staging import Staging, plain_mtime
+from .tar_source import open_tar
 from .tree import CHUNK_BYTES
 
 # Told the bytes unpacked so far and, where the archive says it, all there will be; may raise to refuse them.
@@ -204,20 +205,6 @@ def _write_zip_files(
             raise
 
 
-_COMPRESSIONS = ((b"\x1f\x8b", "gz"), (b"\xfd7zXZ\x00", "xz"), (b"BZh", "bz2"), (b"\x28\xb5\x2f\xfd", "zst"))
-
-
-def _open_tar(archive: str) -> tarfile.TarFile:
-    with open(archive, "rb") as stream:
-        head = stream.read(8)
-    compression = next((name for magic, name in _COMPRESSIONS if head.startswith(magic)), "")
-    if compression and compression not in tarfile.TarFile.OPEN_METH:
-        raise CiError(f"it is compressed with {compression}, which this host's Python cannot read")
-    mode: Any = f"r:{compression}"  # typeshed lists the modes of one Python version as literals
-    opened: tarfile.TarFile = tarfile.open(archive, mode)  # noqa: SIM115  # the caller closes it
-    return opened
-
-
 def _unpack_tar(
     archive: str, staging: Callable[[int], Staging], strip: int, limits: Limits, report: Report
 ) -> Staging:
@@ -225,7 +212,7 @@ def _unpack_tar(
     # How many files will come is not known before the end, so the one sync at the end is the safe choice.
     tree = staging(limits.max_entries)
     count = _Counter(report, None)
-    with _open_tar(archive) as source:
+    with open_tar(archive) as source:
         for info in source:
             _add_tar_member(source, info, strip, outline, tree, count)
     outline.finish()

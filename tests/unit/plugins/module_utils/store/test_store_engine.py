@@ -387,3 +387,14 @@ def test_the_progress_tells_what_is_next_and_is_gone_afterwards(server: FaultSer
     assert {name: flight.next for name, flight in seen.items()} == {"a": ("b", "c"), "b": ("c",), "c": ()}
     assert seen["a"].next_count == 2
     assert in_flight(Layout(str(root))) == []
+
+
+@pytest.mark.parametrize("area", ["partial", "progress"])
+def test_a_file_that_another_process_is_about_to_rename_is_left_alone(
+    server: FaultServer, root: Path, area: str
+) -> None:
+    install(root, model(server))
+    temporary = root / area / f".{'0' * 64}.part.json.0123456789ab"
+    temporary.write_text("half")
+    install(root, model(server))
+    assert temporary.exists()

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -227,3 +229,43 @@ def test_a_name_in_an_odd_encoding_is_kept_byte_by_byte(tmp_path: Path) -> None:
     tree = unpacked(tmp_path, buffer.getvalue(), "tar")
     assert os.listdir(os.fsencode(tree.root)) == [b"mod\xe8le"]
     assert file_sha256(os.path.join(tree.root, tree.entries()[0].path)) == sha256(b"x")
+
+
+def compressed(data: bytes) -> bytes:
+    """Return ``data`` in zstd."""
+    if shutil.which("zstd") is None:
+        pytest.skip("the program zstd is not installed")
+    return subprocess.run(["zstd", "-q"], input=data, capture_output=True, check=True).stdout
+
+
+MEMBERS = {"m/a": noise(300_000), "m/b": b"b\n" * 70_000, "m/hard": tar_special(tarfile.LNKTYPE, "m/b")}
+
+
+def test_a_tar_in_zstd_is_unpacked(tmp_path: Path) -> None:
+    tree = unpacked(tmp_path, compressed(tar_of(MEMBERS, "")), "tar", strip=1)
+    (tmp_path / "plain").mkdir()
+    plain = unpacked(tmp_path / "plain", tar_of(MEMBERS), "tar", strip=1)
+    assert tree.entries() == plain.entries()
+
+
+@pytest.mark.parametrize("keep", [40, 10_000, -5])
+def test_a_truncated_tar_in_zstd_is_refused(tmp_path: Path, keep: int) -> None:
+    with pytest.raises(CiError, match=r"corrupt|truncated"):
+        unpacked(tmp_path, compressed(tar_of(MEMBERS, ""))[:keep], "tar")
+
+
+def test_a_bomb_in_zstd_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CiError, match="max_unpacked_bytes"):
+        unpacked(
+            tmp_path, compressed(tar_of(MEMBERS, "")), "tar", limits=LIMITS._replace(max_unpacked_bytes=1000)
+        )
+
+
+@pytest.mark.skipif("zst" in tarfile.TarFile.OPEN_METH, reason="this Python reads zstd itself")
+def test_without_any_zstd_the_sentence_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = compressed(tar_of(MEMBERS, ""))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CiError, match="install zstd on the host"):
+        unpacked(tmp_path, data, "tar")
