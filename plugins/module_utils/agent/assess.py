@@ -104,15 +104,21 @@ def _before(paths: Paths) -> dict[str, Any]:
     return {"state": found.get("state"), "memory": memory if isinstance(memory, dict) else {}}
 
 
-def publish(paths: Paths, config: Config, found: Assessment) -> dict[str, Any]:
+class Published(NamedTuple):
+    """What ``health.json`` says now, and the verdict that it had before, empty for none."""
+
+    document: dict[str, Any]
+    before: str
+
+
+def publish(paths: Paths, config: Config, found: Assessment) -> Published:
     """Take ``found`` as the next check in the row, write ``health.json`` and return what it says.
 
     Raises CiError when it cannot be written; what was published then expires by itself.
     """
     policy = merged_policy(config.policy)
-    state = health_state.step(
-        health_state.decode(_before(paths)["state"]), found.score["verdict"], policy, boottime()
-    )
+    before = health_state.decode(_before(paths)["state"])
+    state = health_state.step(before, found.score["verdict"], policy, boottime())
     said = health_state.document(
         state,
         found.score["score"],
@@ -134,7 +140,7 @@ def publish(paths: Paths, config: Config, found: Assessment) -> dict[str, Any]:
         replace_file(os.path.join(paths.run, HEALTH), json.dumps(said, indent=2) + "\n", durable=False)
     except OSError as error:
         raise storage_error("publishing the health of this host", error) from error
-    return said
+    return Published(said, before.verdict)
 
 
 def last_probe(run_dir: str, valid_seconds: float, _url: str) -> bool:
