@@ -7,7 +7,6 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ from ..metrics.probe import reachable, server_clock
 from ..metrics.sample import FIRST_WINDOW_SECONDS, Sample, Series
 from ..metrics.sampler import HEALTH, fresh_sample, read_json
 from ..metrics.sources import Sources, machine
-from ..process import run
 from ..store.clock import boot_id, boottime
 from ..store.durable import replace_file, storage_error
 from .config import Config
@@ -44,7 +42,7 @@ def assess(paths: Paths, config: Config) -> Assessment:
     policy = merged_policy(config.policy)
     url = probe_url(policy, config.github_url)
     timeout = float(policy["probe"]["timeout_seconds"])
-    sources = replace(machine(run), reachable=lambda _url: reachable(url, timeout))
+    sources = machine(_run)
     wanted = {signal for table in ("penalties", "check") for signal in policy[table]}
     sample = _sample(paths, config, sources, wanted)
     sample["network_reachable"] = _tried(url, timeout)
@@ -67,6 +65,13 @@ def assess(paths: Paths, config: Config) -> Assessment:
     return Assessment(metrics, score, health.health_check(metrics, config.policy), memory)
 
 
+def _run(*arguments: Any, **options: Any) -> Any:
+    """Run a program as ``process.run`` does, which is only imported where one is needed."""
+    from ..process import run
+
+    return run(*arguments, **options)
+
+
 def _sample(paths: Paths, config: Config, sources: Sources, wanted: set[str]) -> Sample:
     """Return the sampler's latest sample; without a sampler one of this moment, without the slow parts."""
     known = fresh_sample(paths.run, _ROUNDS * config.interval_seconds, time.time())
@@ -76,9 +81,8 @@ def _sample(paths: Paths, config: Config, sources: Sources, wanted: set[str]) ->
     def not_needed(_roots: Any) -> int:
         raise LookupError("no judgement needs the size of the Rust caches")
 
-    series = Series(
-        target_of(paths, config), replace(sources, tree_bytes=not_needed, reachable=lambda _url: False)
-    )
+    sources = sources._replace(tree_bytes=not_needed, reachable=lambda _url: False)
+    series = Series(target_of(paths, config), sources)
     if "cpu_percent" in wanted:
         sources.sleep(FIRST_WINDOW_SECONDS)
     return series.take()

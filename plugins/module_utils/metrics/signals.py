@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import CiError
 from ..runner.naming import instance_unit
@@ -25,8 +24,7 @@ _MOST_REMEMBERED = 120
 _THERMAL, _POWER = "/sys/class/thermal", "/sys/class/power_supply"
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """How the readers see the machine. Times: ``now`` since the epoch, ``boottime`` since boot, in seconds.
 
     ``units`` are those of the sample's instances, by unit name; ``server_clock`` asks the server of the probe
@@ -55,7 +53,7 @@ def _remembered(name: str, here: Surroundings) -> Any:
     try:
         return _REMEMBER[name](here)
     except (ValueError, LookupError, TypeError, AttributeError):
-        return _REMEMBER[name](replace(here, before={}))  # what was to be remembered is damaged
+        return _REMEMBER[name](here._replace(before={}))  # what was to be remembered is damaged
 
 
 def _read(name: str, here: Surroundings, memory: Any) -> Any:
