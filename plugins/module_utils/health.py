@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 from .errors import CiError
-from .health_policy import DEFAULT_POLICY, SEVERITIES, holding, merged_policy, scaled, threshold
-
-__all__ = ["DEFAULT_POLICY", "FULL_SCORE", "health_check", "health_score", "merged_policy"]
+from .health_policy import SEVERITIES, holding, merged_policy, scaled, threshold
 
 FULL_SCORE = 100
 # Source: ColdVox's own health check. By the least number of findings, the worst first.

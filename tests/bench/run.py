@@ -3,8 +3,8 @@
     python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
 
 The benchmarks are ``converge`` (whose world must be up; ``make bench`` sees to that), ``cold``, ``warm``,
-``hooks``, ``locks``, ``status``, ``verify`` and ``history``. Each figure is the median of its repetitions,
-which alternate between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
+``hooks``, ``locks``, ``metrics``, ``status``, ``verify`` and ``history``. Each figure is the median of its
+repetitions, which alternate between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import cold, converge, history, hooks, locks, status, verify, warm
+from tests.bench import cold, converge, history, hooks, locks, metrics, status, verify, warm
 from tests.bench.common import PLACE, Options
 
 BENCHMARKS = {
@@ -26,6 +26,7 @@ BENCHMARKS = {
     "warm": warm.measure,
     "hooks": hooks.measure,
     "locks": locks.measure,
+    "metrics": metrics.measure,
     "status": status.measure,
     "verify": verify.measure,
     "history": history.measure,

@@ -7,7 +7,6 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ from ..metrics.probe import reachable, server_clock
 from ..metrics.sample import FIRST_WINDOW_SECONDS, Sample, Series
 from ..metrics.sampler import HEALTH, fresh_sample, read_json
 from ..metrics.sources import Sources, machine
-from ..process import run
 from ..store.clock import boot_id, boottime
 from ..store.durable import replace_file, storage_error
 from .config import Config
@@ -44,7 +42,7 @@ def assess(paths: Paths, config: Config) -> Assessment:
     policy = merged_policy(config.policy)
     url = probe_url(policy, config.github_url)
     timeout = float(policy["probe"]["timeout_seconds"])
-    sources = replace(machine(run), reachable=lambda _url: reachable(url, timeout))
+    sources = machine(_run)
     wanted = {signal for table in ("penalties", "check") for signal in policy[table]}
     sample = _sample(paths, config, sources, wanted)
     sample["network_reachable"] = _tried(url, timeout)
@@ -67,6 +65,13 @@ def assess(paths: Paths, config: Config) -> Assessment:
     return Assessment(metrics, score, health.health_check(metrics, config.policy), memory)
 
 
+def _run(*arguments: Any, **options: Any) -> Any:
+    """Run a program as ``process.run`` does, which is only imported where one is needed."""
+    from ..process import run
+
+    return run(*arguments, **options)
+
+
 def _sample(paths: Paths, config: Config, sources: Sources, wanted: set[str]) -> Sample:
     """Return the sampler's latest sample; without a sampler one of this moment, without the slow parts."""
     known = fresh_sample(paths.run, _ROUNDS * config.interval_seconds, time.time())
@@ -76,9 +81,8 @@ def _sample(paths: Paths, config: Config, sources: Sources, wanted: set[str]) ->
     def not_needed(_roots: Any) -> int:
         raise LookupError("no judgement needs the size of the Rust caches")
 
-    series = Series(
-        target_of(paths, config), replace(sources, tree_bytes=not_needed, reachable=lambda _url: False)
-    )
+    sources = sources._replace(tree_bytes=not_needed, reachable=lambda _url: False)
+    series = Series(target_of(paths, config), sources)
     if "cpu_percent" in wanted:
         sources.sleep(FIRST_WINDOW_SECONDS)
     return series.take()
@@ -104,15 +108,21 @@ def _before(paths: Paths) -> dict[str, Any]:
     return {"state": found.get("state"), "memory": memory if isinstance(memory, dict) else {}}
 
 
-def publish(paths: Paths, config: Config, found: Assessment) -> dict[str, Any]:
+class Published(NamedTuple):
+    """What ``health.json`` says now, and the verdict that it had before, empty for none."""
+
+    document: dict[str, Any]
+    before: str
+
+
+def publish(paths: Paths, config: Config, found: Assessment) -> Published:
     """Take ``found`` as the next check in the row, write ``health.json`` and return what it says.
 
     Raises CiError when it cannot be written; what was published then expires by itself.
     """
     policy = merged_policy(config.policy)
-    state = health_state.step(
-        health_state.decode(_before(paths)["state"]), found.score["verdict"], policy, boottime()
-    )
+    before = health_state.decode(_before(paths)["state"])
+    state = health_state.step(before, found.score["verdict"], policy, boottime())
     said = health_state.document(
         state,
         found.score["score"],
@@ -134,7 +144,7 @@ def publish(paths: Paths, config: Config, found: Assessment) -> dict[str, Any]:
         replace_file(os.path.join(paths.run, HEALTH), json.dumps(said, indent=2) + "\n", durable=False)
     except OSError as error:
         raise storage_error("publishing the health of this host", error) from error
-    return said
+    return Published(said, before.verdict)
 
 
 def last_probe(run_dir: str, valid_seconds: float, _url: str) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ..metrics.sample import Target
 from .config import Config
+
+if TYPE_CHECKING:
+    from ..metrics.sample import Target
 
 
 class Paths(NamedTuple):
@@ -26,6 +28,8 @@ def paths_of(defaults: Mapping[str, str]) -> Paths:
 
 def target_of(paths: Paths, config: Config) -> Target:
     """Return what a sample of this host looks at."""
+    from ..metrics.sample import Target
+
     return Target(
         base_dir=paths.runners,
         store_dir=paths.store,

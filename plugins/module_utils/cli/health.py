@@ -28,13 +28,18 @@ def health(options: argparse.Namespace) -> int:
     """Judge the host and say how it is."""
     from ..agent.assess import assess, publish
     from ..agent.config import read_config
+    from ..health_policy import explanation
 
     paths: Paths = options.paths
     config = read_config(paths.config)
     found = assess(paths, config)
     if options.publish:
-        said = publish(paths, config, found)
-        put_json(said) if options.json else put(f"{said['verdict']}, score {said['score']}")
+        done = publish(paths, config, found)
+        if options.json:
+            put_json(done.document)
+        elif done.document["verdict"] != done.before:
+            reasons = ", ".join(map(explanation, found.score["penalties"])) or "nothing is wrong"
+            put(f"{done.document['verdict']} (was {done.before or 'not known'}): {reasons}")
         return OK
     if options.check:
         return _told_check(found.check, options.json)

@@ -73,8 +73,6 @@ def sample(options: argparse.Namespace) -> int:
 
 def _once(paths: Paths) -> tuple[Any, Any]:
     """Return target and sources of a program that ends; what takes long is asked of the sampler."""
-    from dataclasses import replace
-
     from ..metrics.sampler import fresh_sample
     from ..metrics.sources import machine
     from ..process import run
@@ -83,7 +81,7 @@ def _once(paths: Paths) -> tuple[Any, Any]:
     known = fresh_sample(paths.run, _SIZES_MAX_AGE_SECONDS, time.time()) or {}
     rust_bytes = known.get("rust_cache_bytes")
     if isinstance(rust_bytes, int):
-        sources = replace(sources, tree_bytes=lambda _roots: rust_bytes)
+        sources = sources._replace(tree_bytes=lambda _roots: rust_bytes)
     return target_of(paths, read_config(paths.config)), sources
 
 

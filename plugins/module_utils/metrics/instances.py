@@ -7,13 +7,14 @@ What it is there, listener or worker, is told by the program of the instance's o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from .. import systemd
-from ..process import Run
 from ..runner.naming import instance_unit
 from ..runner.worker import WORKER, Process
 from .system import percent
+
+if TYPE_CHECKING:
+    from ..process import Run
 
 LISTENER = "Runner.Listener"
 
@@ -36,6 +37,8 @@ class Unit(NamedTuple):
 
 def read_units(run: Run, names: Sequence[str]) -> dict[str, Unit]:
     """Return what systemd accounts to the instances ``names``, by unit; raises CiError when it is silent."""
+    from .. import systemd  # only where the kernel's own files do not tell
+
     shown = systemd.show(run, [instance_unit(name) for name in names], _PROPERTIES)
     return {
         unit: Unit(

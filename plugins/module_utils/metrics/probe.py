@@ -21,12 +21,13 @@ def reachable(url: str, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> boo
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError(f"{url!r} is no http or https address")
-    address = (parts.hostname, parts.port or _PORTS[parts.scheme])
+    # As bytes, which spares the tables for names that are not ASCII.
+    address = (parts.hostname.encode("ascii"), parts.port or _PORTS[parts.scheme])
     connected = threading.Event()
 
     def connect() -> None:
         with contextlib.suppress(OSError):
-            socket.create_connection(address, timeout=timeout_seconds).close()
+            socket.create_connection(address, timeout=timeout_seconds).close()  # type: ignore[arg-type]
             connected.set()
 
     thread = threading.Thread(target=connect, daemon=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
@@ -19,8 +18,7 @@ Sample = dict[str, Any]
 FIRST_WINDOW_SECONDS = 0.25
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What to look at; paths are absolute and have no slash at the end.
 
     ``instances`` names the runners; None stands for those that are unpacked in ``base_dir``. The model cache
@@ -46,11 +44,11 @@ class Counters(NamedTuple):
     units: Optional[Mapping[str, runners.Unit]]
 
 
-@dataclass
 class Gaps:
     """Remembers which keys of a sample could not be read."""
 
-    keys: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.keys: list[str] = []
 
     def read(self, source: Callable[[], T], *keys: str) -> Optional[T]:
         """Return what ``source`` gives; None, and remember ``keys``, when it cannot be read or understood."""
@@ -66,7 +64,7 @@ def take_samples(target: Target, sources: Sources, count: int, interval_seconds:
 
     The size of the Rust caches changes slowly and costs a walk over many files: once for all is enough.
     """
-    series = Series(target, replace(sources, tree_bytes=_once(sources.tree_bytes)))
+    series = Series(target, sources._replace(tree_bytes=_once(sources.tree_bytes)))
     for index in range(count):
         sources.sleep(interval_seconds if index else FIRST_WINDOW_SECONDS)
         yield series.take()

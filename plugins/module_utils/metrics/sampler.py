@@ -157,4 +157,8 @@ def fresh_sample(run: str, most_seconds: float, now: float) -> Optional[Sample]:
 
 
 def _put(path: str, text: str) -> None:
-    replace_file(path, text, durable=False)
+    try:
+        replace_file(path, text, durable=False)
+    except OSError as error:
+        # Without the name of the temporary file, which is another each time.
+        raise CiError(f"'{path}' cannot be written ({error.strerror}).") from error

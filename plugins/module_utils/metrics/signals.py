@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import CiError
 from ..runner.naming import instance_unit
@@ -25,8 +24,7 @@ _MOST_REMEMBERED = 120
 _THERMAL, _POWER = "/sys/class/thermal", "/sys/class/power_supply"
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(NamedTuple):
     """How the readers see the machine. Times: ``now`` since the epoch, ``boottime`` since boot, in seconds.
 
     ``units`` are those of the sample's instances, by unit name; ``server_clock`` asks the server of the probe
@@ -47,8 +45,15 @@ class Surroundings:
 def read(wanted: Iterable[str], here: Surroundings) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return those of ``wanted`` that are read here, None for what cannot be told; and what to remember."""
     names = [name for name in wanted if name in _READERS]
-    memory = {name: _REMEMBER[name](here) for name in names if name in _REMEMBER}
+    memory = {name: _remembered(name, here) for name in names if name in _REMEMBER}
     return {name: _read(name, here, memory.get(name)) for name in names}, memory
+
+
+def _remembered(name: str, here: Surroundings) -> Any:
+    try:
+        return _REMEMBER[name](here)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return _REMEMBER[name](here._replace(before={}))  # what was to be remembered is damaged
 
 
 def _read(name: str, here: Surroundings, memory: Any) -> Any:
@@ -59,36 +64,30 @@ def _read(name: str, here: Surroundings, memory: Any) -> Any:
 
 
 def _on_battery(here: Surroundings, _memory: Any) -> bool:
-    supplies = [f"{_POWER}/{name}" for name in here.names(_POWER)]
-    kinds = {path: here.text(f"{path}/type").strip() for path in supplies}
-    for path, kind in kinds.items():
+    for name in here.names(_POWER):
         with suppress(OSError):
-            if kind != "Battery" and here.text(f"{path}/online").strip() == "1":
+            if here.text(f"{_POWER}/{name}/online").strip() == "1":
                 return False
-    return any(
-        here.text(f"{path}/status").strip() == "Discharging"
-        for path, kind in kinds.items()
-        if kind == "Battery"
-    )
+    return any(here.text(f"{path}/status").strip() == "Discharging" for path in _batteries(here))
 
 
 def _battery_percent(here: Surroundings, _memory: Any) -> float:
-    charges = []
-    for name in here.names(_POWER):
-        # The batteries of a mouse or a headset have a scope, the machine's own has none.
-        with suppress(OSError, ValueError):
-            if here.text(f"{_POWER}/{name}/type").strip() == "Battery" and not _scope(here, name):
-                charges.append(float(here.text(f"{_POWER}/{name}/capacity")))
+    charges = [float(here.text(f"{path}/capacity")) for path in _batteries(here)]
     if not charges:
         raise LookupError("no battery")
     return min(charges)
 
 
-def _scope(here: Surroundings, name: str) -> bool:
-    try:
-        return here.text(f"{_POWER}/{name}/scope").strip() == "Device"
-    except OSError:
-        return False
+def _batteries(here: Surroundings) -> list[str]:
+    """Return the machine's own batteries; those of a mouse or a headset have the scope of a device."""
+    found = []
+    for path in (f"{_POWER}/{name}" for name in here.names(_POWER)):
+        scope = ""
+        with suppress(OSError):
+            scope = here.text(f"{path}/scope").strip()
+        if here.text(f"{path}/type").strip() == "Battery" and scope != "Device":
+            found.append(path)
+    return found
 
 
 def _temperature(here: Surroundings, _memory: Any) -> float:
@@ -105,7 +104,7 @@ def _temperature(here: Surroundings, _memory: Any) -> float:
 
 def _oom_count(here: Surroundings) -> list[list[float]]:
     """Return the counter of the last hour's checks as [boot time, kills] each, the oldest first."""
-    old = here.before.get("oom_kills") or []
+    old = [[float(at), int(count)] for at, count in here.before.get("oom_kills") or ()]
     kept = [pair for pair in old if 0 <= here.boottime - pair[0] <= _HOUR_SECONDS]
     try:
         counters = dict(line.split() for line in here.text("/proc/vmstat").splitlines())

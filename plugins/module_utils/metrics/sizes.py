@@ -8,12 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import Callable, NamedTuple, Optional
 
-from ..store.layout import Layout
-from ..store.records import Records
-
 LEAST_SECONDS = 300.0
-# So many times longer than a walk took it is not repeated: 0.05 % of the machine at most goes into it.
-_REST = 2000
+# So many times longer than a walk took it is not repeated: 0.01 % of a core at most goes into it.
+_REST = 10_000
 
 
 class StoreSizes(NamedTuple):
@@ -50,7 +47,10 @@ def _moved_at(directory: str) -> Optional[int]:
 
 
 def _added_up(store: str) -> StoreSizes:
+    # Late, because a program that only reads what a sampler wrote needs none of it.
     from ..store import survey
+    from ..store.layout import Layout
+    from ..store.records import Records
 
     layout = Layout(store)
     records = Records(layout, "")

@@ -10,11 +10,9 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from ..process import Run
 from ..runner.naming import instance_unit
 from ..runner.worker import Process, processes
 from . import cgroups
@@ -22,6 +20,9 @@ from .instances import Unit, read_units
 from .kept import KeptFiles
 from .probe import reachable
 from .sizes import InBackground, StoreBooks, StoreSizes
+
+if TYPE_CHECKING:
+    from ..process import Run
 
 
 class DiskSpace(NamedTuple):
@@ -32,8 +33,7 @@ class DiskSpace(NamedTuple):
     free: int
 
 
-@dataclass(frozen=True)
-class Sources:
+class Sources(NamedTuple):
     """How to read the machine. Each raises ``OSError`` for what cannot be read."""
 
     units: Callable[[Sequence[str]], Mapping[str, Unit]]
@@ -69,8 +69,7 @@ def machine(run: Run) -> Sources:
 def resident(run: Run, reachable: Callable[[str], bool]) -> Sources:
     """Return the sources of a program that goes on: files stay open, and nobody waits for a size."""
     kept = KeptFiles().text
-    return replace(
-        machine(run),
+    return machine(run)._replace(
         units=unit_reader(run, kept),
         text=kept,
         tree_bytes=InBackground(tree_bytes),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 import pytest
@@ -74,7 +73,7 @@ class Machine:
             tree_bytes=lambda paths: sum(self.if_readable(path, SIZES[path]) for path in paths),
             reachable=lambda url: self.if_readable(url, url == TARGET.github_url),
             cpu_count=lambda: 4,
-            now=lambda: datetime(2026, 3, 1, 9, 30, int(self.elapsed), tzinfo=timezone.utc),
+            now=lambda: datetime(2026, 3, 1, 9, 30, tzinfo=timezone.utc) + timedelta(seconds=self.elapsed),
             monotonic=lambda: self.elapsed,
             sleep=self.sleep,
         )
@@ -119,7 +118,7 @@ class Machine:
 
 
 def sample(machine: Machine, **changes: Any) -> dict[str, Any]:
-    (taken,) = take_samples(dataclasses.replace(TARGET, **changes), machine.sources(), 1, 5)
+    (taken,) = take_samples(TARGET._replace(**changes), machine.sources(), 1, 5)
     return taken
 
 
@@ -276,7 +275,7 @@ def test_samples_keep_their_interval_and_measure_sizes_once() -> None:
         return count
 
     sources = machine.sources()
-    sources = dataclasses.replace(sources, tree_bytes=counting(sources.tree_bytes))
+    sources = sources._replace(tree_bytes=counting(sources.tree_bytes))
     taken = list(take_samples(TARGET, sources, 3, 5))
     assert [each["timestamp"][-3:-1] for each in taken] == ["00", "05", "10"]
     assert machine.slept == [0.25, 5, 5]
