@@ -173,7 +173,7 @@ def _foot(figures: Figures) -> str:
         f"{policy.price_per_minute:g} {policy.currency} a minute. Public repositories pay nothing for "
         "standard hosted runners.",
         "Fallbacks are hosted runs of jobs that also run here. "
-        "Up: minutes with a sample, Monday to Friday, 9 to 17.",
+        "Up: minutes with a sample, Monday to Friday, 9 to 17, from the first sample on.",
         *(f"Not known, {part}: {why}." for part, why in figures.unknown.items()),
     ]
     return (
