@@ -13,13 +13,13 @@ from ansible_collections.coldvox.ci.plugins.module_utils.report.figures import F
 from ansible_collections.coldvox.ci.plugins.module_utils.report.page import page
 
 from testbed.docker_engine import install, this_machine
-from testbed.paths import Paths
+from testbed.paths import CHECKOUT, Paths
 from testbed.progress import Progress
 from tests.browser.devtools import PACKAGE, Browser, find_browser
 from tests.unit.plugins.module_utils.report.some_jobs import a_month, hostile, nothing
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-SCREENSHOTS = CHECKOUT / ".testbed" / "reports" / "screenshots"
+PATHS = Paths(CHECKOUT / ".testbed")
+SCREENSHOTS = PATHS.root / "reports" / "screenshots"
 WIDTHS = {"desk": 1200, "phone": 360}
 #: WCAG 2.2, success criteria 1.4.3 (text) and 1.4.11 (lines of a chart).
 TEXT_CONTRAST, LINE_CONTRAST = 4.5, 3.0
@@ -66,7 +66,7 @@ def browser() -> Iterator[Browser]:
     machine = this_machine()
     # Ubuntu has no such package: its Chromium is a snap.
     if program is None and machine.can_install and machine.os_release.get("ID") == "debian":
-        install([PACKAGE, "fonts-dejavu-core"], Paths(CHECKOUT), Progress())
+        install([PACKAGE, "fonts-dejavu-core"], PATHS, Progress())
         program = find_browser()
     if program is None:
         pytest.skip(f"no Chromium on this machine; install one, on Debian with 'apt-get install {PACKAGE}'")
