@@ -2,9 +2,13 @@
 
     python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
 
-The benchmarks are ``converge`` (whose world must be up; ``make bench`` sees to that), ``cold``, ``warm``,
-``link``, ``locks``, ``verify`` and ``history``. Each figure is the median of its repetitions, which alternate
-between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
+The benchmarks are those of ``BENCHMARKS``; the world of ``converge`` and ``warm`` must be up (``make bench`` sees
+to that). Each figure is the median of its repetitions, which alternate between the candidates. All data is below
+``.testbed/bench`` and gone afterwards.
+=======
+``hooks``, ``locks``, ``metrics``, ``status``, ``verify`` and ``history``. Each figure is the median of its
+repetitions, which alternate between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
+>>>>>>> wt-status
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import cold, converge, history, link, locks, verify, warm
+from tests.bench import cold, converge, history, hooks, link, locks, metrics, status, verify, warm
 from tests.bench.common import PLACE, Options
 
 BENCHMARKS = {
@@ -25,7 +29,10 @@ BENCHMARKS = {
     "cold": cold.measure,
     "warm": warm.measure,
     "link": link.measure,
+    "hooks": hooks.measure,
     "locks": locks.measure,
+    "metrics": metrics.measure,
+    "status": status.measure,
     "verify": verify.measure,
     "history": history.measure,
 }

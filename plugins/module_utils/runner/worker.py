@@ -5,10 +5,11 @@ asked.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 WORKER = "Runner.Worker"
+LISTENER = "Runner.Listener"
 
 
 class Process(NamedTuple):
@@ -21,13 +22,18 @@ class Process(NamedTuple):
 
 
 def is_worker(process: Process, root: str, unit: str) -> bool:
-    """Return whether ``process`` runs a job of the instance that lies in ``root`` and runs as ``unit``.
+    """Return whether ``process`` runs a job of the instance that lies in ``root`` and runs as ``unit``."""
+    return is_program(process, root, unit, WORKER)
+
+
+def is_program(process: Process, root: str, unit: str, name: str) -> bool:
+    """Return whether ``process`` is the instance's ``name``, WORKER or LISTENER.
 
     The program may be the executable itself or a script's interpreter's argument; it belongs to the instance
     when it lies in its directory, or when systemd has it in the unit's control group.
     """
     programs = [
-        path for path in (process.executable, *process.arguments[:2]) if os.path.basename(path) == WORKER
+        path for path in (process.executable, *process.arguments[:2]) if os.path.basename(path) == name
     ]
     if not programs:
         return False
@@ -39,8 +45,15 @@ def is_worker(process: Process, root: str, unit: str) -> bool:
 
 def has_worker(root: str, unit: str, proc: str = "/proc") -> bool:
     """Return whether a job of the instance runs now."""
+    return bool(find(root, unit, WORKER, processes(proc)))
+
+
+def find(root: str, unit: str, name: str, seen: Iterable[Process]) -> list[int]:
+    """Return the process ids of the instance's ``name``, WORKER or LISTENER, among the processes ``seen``."""
     places = (root, os.path.realpath(root))
-    return any(is_worker(process, place, unit) for process in processes(proc) for place in places)
+    return [
+        process.pid for process in seen if any(is_program(process, place, unit, name) for place in places)
+    ]
 
 
 def processes(proc: str = "/proc") -> Iterator[Process]:
