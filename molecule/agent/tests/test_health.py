@@ -88,7 +88,7 @@ def test_the_sampler_has_no_network(host: Host) -> None:
 @pytest.mark.parametrize("unit", [SAMPLER, CHECK])
 def test_the_sandbox_is_tight(host: Host, unit: str) -> None:
     exposure = host.check_output(f"systemd-analyze security --no-pager {unit} | tail -n 1")
-    assert float(exposure.split(":")[1].split()[0]) <= 3.0
+    assert float(exposure.split(":")[1].split()[0]) <= 2.0
 
 
 def test_a_killed_sampler_comes_back(host: Host) -> None:
