@@ -3,8 +3,8 @@
     python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
 
 The benchmarks are ``converge`` (whose world must be up; ``make bench`` sees to that), ``cold``, ``warm``,
-``hooks``, ``locks``, ``metrics`` and ``verify``. Each figure is the median of its repetitions, which
-alternate between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
+``hooks``, ``link``, ``locks``, ``metrics``, ``verify`` and ``history``. Each figure is the median of its
+repetitions, which alternate between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import cold, converge, hooks, locks, metrics, verify, warm
+from tests.bench import cold, converge, history, hooks, link, locks, metrics, verify, warm
 from tests.bench.common import PLACE, Options
 
 BENCHMARKS = {
@@ -25,9 +25,11 @@ BENCHMARKS = {
     "cold": cold.measure,
     "warm": warm.measure,
     "hooks": hooks.measure,
+    "link": link.measure,
     "locks": locks.measure,
     "metrics": metrics.measure,
     "verify": verify.measure,
+    "history": history.measure,
 }
 MIB = 2**20
 FULL_MIB = 1717  # 1.8 GB, as the large English model

@@ -92,8 +92,11 @@ def opened(options: argparse.Namespace, writing: bool = False) -> Iterator[Histo
     permitted = os.access(path if os.path.exists(path) else options.state, os.W_OK)
     with History(path, read_only=not (permitted or writing)) as history:
         if permitted:
-            for reason in ingest(history, os.path.join(options.run, SPOOL)).reasons:
-                say(f"a job's record is refused: {reason}")
+            try:
+                for reason in ingest(history, os.path.join(options.run, SPOOL)).reasons:
+                    say(f"a job's record is refused: {reason}")
+            except CiError as error:  # what is there can be shown all the same
+                say(str(error))
         yield history
         if history.notice:
             say(history.notice)

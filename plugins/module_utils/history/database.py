@@ -202,9 +202,9 @@ class History:
             count -= surplus
 
 
-def _begin(connection: sqlite3.Connection, record: Record) -> int:
-    """Add a job that runs. Its runner does one at a time, so one before it that never ended is lost."""
-    job = Job(
+def _job(record: Record) -> Job:
+    """Return what the beginning and the end of a job both tell of it."""
+    return Job(
         kind=SELF_HOSTED,
         instance=record.instance,
         repository=record.repository,
@@ -214,9 +214,12 @@ def _begin(connection: sqlite3.Connection, record: Record) -> int:
         run_attempt=record.run_attempt,
         job_class=record.job_class,
         queued_at=record.queued_at,
-        started_at=record.at,
     )
-    added = _insert(connection, job)
+
+
+def _begin(connection: sqlite3.Connection, record: Record) -> int:
+    """Add a job that runs. Its runner does one at a time, so one before it that never ended is lost."""
+    added = _insert(connection, _job(record)._replace(started_at=record.at))
     if added:
         connection.execute(
             "UPDATE jobs SET result = ? WHERE instance = ? AND id < last_insert_rowid() "
@@ -242,16 +245,7 @@ def _end(connection: sqlite3.Connection, record: Record) -> int:
         identity,
     ).fetchone()
     began = running[1] if running else None
-    ended = Job(
-        kind=SELF_HOSTED,
-        instance=record.instance,
-        repository=record.repository,
-        workflow=record.workflow,
-        job=record.job,
-        run_id=record.run_id,
-        run_attempt=record.run_attempt,
-        job_class=record.job_class,
-        queued_at=record.queued_at,
+    ended = _job(record)._replace(
         started_at=began,
         completed_at=record.at,
         result=record.result,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import sqlite3
 import time
 from typing import Optional
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from ..errors import CiError
 from ..flock import Flock
 from ..store import clock
+from ..store.durable import remove_file
 
 STEPS = (
     (
@@ -28,8 +30,11 @@ STEPS = (
         )""",
         # What makes a job one and the same, however often its record is read.
         "CREATE UNIQUE INDEX jobs_identity ON jobs (instance, run_id, run_attempt, job, started_at)",
+        # Few are open at a time, and each beginning asks for those of its runner.
+        "CREATE INDEX jobs_open ON jobs (instance) WHERE completed_at IS NULL",
         "CREATE INDEX jobs_began ON jobs (began)",
-        "CREATE INDEX jobs_job ON jobs (job, began)",
+        # All that the sums need, so that they never touch the table.
+        "CREATE INDEX jobs_job ON jobs (job, kind, result, began, completed_at, duration_seconds)",
     ),
     (
         """CREATE TABLE aggregates (
@@ -43,8 +48,10 @@ STEPS = (
 )
 VERSION = len(STEPS)
 BUSY_SECONDS = 10.0
+_MOST_LOCKED_SECONDS = 60.0
 _CHECKED = "checked_in_boot"
 _ASIDE = ".corrupt-"
+_AGENT = "coldvox-agent"  # the user of the agent's services
 
 # What SQLite says, and what a person should do about it; Python before 3.11 has no codes for these.
 _REMEDIES = (
@@ -90,7 +97,13 @@ def open_writable(path: str) -> tuple[sqlite3.Connection, str]:
 
 def set_aside(path: str) -> tuple[sqlite3.Connection, str]:
     """Rename the damaged database at ``path`` and begin a new one, unless another process did so already."""
-    with Flock(f"{path}.lock", purpose="history"):
+    # Whoever comes first makes the lock file, root or the agent, and the other must be able to open it.
+    lock = Flock(f"{path}.lock", mode=0o666, purpose="history")
+    try:
+        lock.acquire(_MOST_LOCKED_SECONDS)
+    except CiError as error:
+        raise HistoryError(f"The job history {path} is damaged, and cannot be set aside: {error}") from error
+    try:
         try:
             return _opened(path, fully=True), ""
         except DamagedError:
@@ -98,6 +111,13 @@ def set_aside(path: str) -> tuple[sqlite3.Connection, str]:
         return _opened(
             path
         ), f"the job history {path} was damaged; it is kept as {kept}, a new one has begun."
+    except OSError as error:
+        raise HistoryError(
+            f"The job history {path} is damaged, and cannot be set aside ({error.strerror}); move it away as "
+            "root."
+        ) from error
+    finally:
+        lock.release()
 
 
 def _rename(path: str) -> str:
@@ -120,17 +140,15 @@ def _rename(path: str) -> str:
 def _opened(path: str, fully: bool = False) -> sqlite3.Connection:
     try:
         _create(path)
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    except (OSError, sqlite3.Error) as error:
+        connection = _connect(path)
+    except OSError as error:
         raise HistoryError(
-            f"The job history {path} cannot be opened ({getattr(error, 'strerror', None) or error}); it may "
-            "be written only by its owner and by root, in a directory that exists."
+            f"The job history {path} cannot be opened ({error.strerror}); it may be written only by its "
+            "owner and by root, in a directory that exists."
         ) from error
+    except sqlite3.Error as error:
+        raise history_error(path, error) from error
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        # After a power cut the last transactions may be missing, but the rest is sound (sqlite.org/wal.html).
-        connection.execute("PRAGMA synchronous = NORMAL")
-        _migrate(connection, path)
         _check(connection, path, fully)
     except sqlite3.Error as error:
         connection.close()
@@ -141,20 +159,50 @@ def _opened(path: str, fully: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _create(path: str) -> None:
-    """Make an empty file that belongs to the directory's owner, also where root comes first."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+def _connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
-        descriptor = os.open(path, flags, 0o644)
-    except FileExistsError:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # After a power cut the last transactions may be missing, but the rest is sound (sqlite.org/wal.html).
+        connection.execute("PRAGMA synchronous = NORMAL")
+        _migrate(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _create(path: str) -> None:
+    """Make an empty database unless there is one, for the agent's user or else the directory's owner.
+
+    It comes under its name complete: two processes that turn one file into a database with a log do not wait
+    for each other but fail. Raises DamagedError for a link, which is set aside and never followed.
+    """
+    if os.path.islink(path):
+        raise DamagedError(f"The job history {path} is a link; it is set aside.")
+    if os.path.exists(path):
         return
+    fresh = f"{path}.{os.urandom(6).hex()}"
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         os.fchmod(descriptor, 0o644)
         if os.geteuid() == 0:
-            owner = os.stat(os.path.dirname(path) or ".")
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+            os.fchown(descriptor, *_owner(os.path.dirname(path) or "."))
+        _connect(fresh).close()
+        with contextlib.suppress(FileExistsError):  # another process was faster
+            os.link(fresh, path)
     finally:
         os.close(descriptor)
+        for ending in ("-shm", "-wal", ""):
+            remove_file(fresh + ending)
+
+
+def _owner(directory: str) -> tuple[int, int]:
+    with contextlib.suppress(KeyError):
+        agent = pwd.getpwnam(_AGENT)
+        return agent.pw_uid, agent.pw_gid
+    found = os.stat(directory)
+    return found.st_uid, found.st_gid
 
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:

@@ -96,13 +96,15 @@ class _Pass:
             raise
         except OSError as error:
             raise RecordError(f"it cannot be opened ({error.strerror})") from error
-        with open(descriptor, "rb") as stream:
+        try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 raise RecordError("it is no regular file")
             if found.st_uid not in self.owners:
                 raise RecordError(f"it belongs to user id {found.st_uid}")
-            text = stream.read(MOST_BYTES + 1)
+            text = os.read(descriptor, MOST_BYTES + 1)  # all of it: a regular file gives no less
+        finally:
+            os.close(descriptor)
         if len(text) > MOST_BYTES:
             raise RecordError(f"it is larger than {MOST_BYTES} bytes")
         record = checked(decode(text))

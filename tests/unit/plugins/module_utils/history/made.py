@@ -24,10 +24,12 @@ def ended(seconds: float = 60.0, **fields: Any) -> dict[str, Any]:
 
 def put(spool: Path, one: dict[str, Any], number: int = 1) -> Path:
     """Write ``one`` into the spool of its instance, as a hook does."""
-    directory = spool / one["instance"]
+    directory = spool / str(one["instance"])
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / f"{one['run_id']}-1-x-{number}.{one['event']}.json"
-    path.write_text(json.dumps(one), encoding="utf-8")
+    path: Path = directory / f"{one['run_id']}-1-x-{number}.{one['event']}.json"
+    fresh = path.with_name(f".{path.name}")
+    fresh.write_text(json.dumps(one), encoding="utf-8")
+    fresh.rename(path)
     return path
 
 
