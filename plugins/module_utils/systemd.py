@@ -80,6 +80,11 @@ def stop(run: Run, unit: str) -> None:
     _call(run, ["stop", unit], f"stop {unit}")
 
 
+def begin_stop(run: Run, unit: str) -> None:
+    """Let systemd begin to stop ``unit``; from now on it does not start it again by itself."""
+    _call(run, ["stop", "--no-block", unit], f"stop {unit}")
+
+
 def _call(run: Run, arguments: Sequence[str], intent: str) -> None:
     result = run(["systemctl", *arguments])
     if result.status != 0:

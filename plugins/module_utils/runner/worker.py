@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 WORKER = "Runner.Worker"
+LISTENER = "Runner.Listener"
 
 
 class Process(NamedTuple):
@@ -21,13 +22,18 @@ class Process(NamedTuple):
 
 
 def is_worker(process: Process, root: str, unit: str) -> bool:
-    """Return whether ``process`` runs a job of the instance that lies in ``root`` and runs as ``unit``.
+    """Return whether ``process`` runs a job of the instance that lies in ``root`` and runs as ``unit``."""
+    return is_program(process, WORKER, root, unit)
+
+
+def is_program(process: Process, name: str, root: str, unit: str) -> bool:
+    """Return whether ``process`` is the program ``name`` of the instance in ``root`` that runs as ``unit``.
 
     The program may be the executable itself or a script's interpreter's argument; it belongs to the instance
     when it lies in its directory, or when systemd has it in the unit's control group.
     """
     programs = [
-        path for path in (process.executable, *process.arguments[:2]) if os.path.basename(path) == WORKER
+        path for path in (process.executable, *process.arguments[:2]) if os.path.basename(path) == name
     ]
     if not programs:
         return False
@@ -39,8 +45,19 @@ def is_worker(process: Process, root: str, unit: str) -> bool:
 
 def has_worker(root: str, unit: str, proc: str = "/proc") -> bool:
     """Return whether a job of the instance runs now."""
-    places = (root, os.path.realpath(root))
-    return any(is_worker(process, place, unit) for process in processes(proc) for place in places)
+    return any(True for _pid in _running(WORKER, root, unit, proc))
+
+
+def listeners(root: str, unit: str, proc: str = "/proc") -> list[int]:
+    """Return the process ids of the instance's listener; more than one only while it is being replaced."""
+    return list(_running(LISTENER, root, unit, proc))
+
+
+def _running(name: str, root: str, unit: str, proc: str) -> Iterator[int]:
+    places = {root, os.path.realpath(root)}
+    for process in processes(proc):
+        if any(is_program(process, name, place, unit) for place in places):
+            yield process.pid
 
 
 def processes(proc: str = "/proc") -> Iterator[Process]:

@@ -1,0 +1,68 @@
+"""Stopping an instance without ending a job, not even one that comes in at that very moment."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from .. import systemd
+from .host import Host
+from .layout import Layout
+from .worker import has_worker, listeners
+
+_POLL_SECONDS = 2.0
+
+
+class Drained(NamedTuple):
+    """Whether the instance is stopped, and how long its job was waited for. One that is not runs as before."""
+
+    stopped: bool
+    waited_seconds: float
+
+
+def drain(host: Host, unit: str, layout: Layout, *, timeout_seconds: float) -> Drained:
+    """Wait until no job of the instance runs, then stop ``unit``; after ``timeout_seconds`` leave it running.
+
+    Between a look and a stop the listener could accept a job, which the stop would cancel. So the listener is
+    frozen, looked at again, and told to end before it goes on. Raises CiError when systemd refuses.
+    """
+    begin = host.now()
+    while True:
+        if not has_worker(layout.root, unit, host.proc) and _stop_if_idle(host, unit, layout):
+            return Drained(True, host.now() - begin)
+        if host.now() - begin >= timeout_seconds:
+            return Drained(False, host.now() - begin)
+        host.sleep(_POLL_SECONDS)
+
+
+def _stop_if_idle(host: Host, unit: str, layout: Layout) -> bool:
+    """Stop ``unit`` and return True, or return False when a job came in meanwhile."""
+    pids = listeners(layout.root, unit, host.proc)
+    with _frozen(host, pids):
+        # A worker that has been forked and not yet become its program still looks like a second listener.
+        unknown = set(listeners(layout.root, unit, host.proc)) - set(pids)
+        if unknown or has_worker(layout.root, unit, host.proc):
+            return False
+        # Only asked for, because the frozen listener could not follow; its own end waits for it, so that
+        # systemd, which already stops the unit, does not start it again.
+        systemd.begin_stop(host.run, unit)
+        _signal(host, pids, signal.SIGINT)
+    systemd.stop(host.run, unit)
+    return True
+
+
+@contextlib.contextmanager
+def _frozen(host: Host, pids: Sequence[int]) -> Iterator[None]:
+    _signal(host, pids, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _signal(host, pids, signal.SIGCONT)
+
+
+def _signal(host: Host, pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            host.kill(pid, number)
