@@ -17,7 +17,8 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import RegisteredRunner, Runners
+from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
+from ansible_collections.coldvox.ci.plugins.module_utils.github.views import RegisteredRunner
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import CREDENTIAL_OPTIONS, connect
 from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_settlement import Settlement

@@ -235,7 +235,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.instance import Host
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Remote
 

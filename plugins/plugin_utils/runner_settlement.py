@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import RegisteredRunner, Runners
+from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
+from ansible_collections.coldvox.ci.plugins.module_utils.github.views import RegisteredRunner
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.labels import same_labels
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Step
 

@@ -16,7 +16,7 @@ from ..process import Run
 from ..runner.layout import Layout, instance_layout
 from ..runner.naming import instance_unit
 from ..runner.records import REGISTRATION
-from ..runner.worker import WORKER, Process, find, processes
+from ..runner.worker import Process, has_worker, processes
 from ..store.clock import boot_id, boottime
 from .rules import (
     AT_REST,
@@ -113,7 +113,7 @@ def _evidence(
         restarts=int(restarts) if restarts.isdigit() else 0,
         pending=bool(unit.get("Job")),
         registered=any(os.path.exists(layout.file(file)) for file in (".runner", ".runner_migrated")),
-        worker=bool(find(layout.root, instance_unit(name), WORKER, seen)),
+        worker=has_worker(layout.root, instance_unit(name), place.proc),
         listener=listener is not None,
         frozen=listener is not None and _state(place.proc, listener) == "T",
         connections=None if listener is None else connections(place.proc, listener),

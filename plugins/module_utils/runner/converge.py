@@ -9,7 +9,8 @@ from typing import Any, Optional
 from .. import systemd
 from ..errors import CiError
 from .account import has_account
-from .instance import Host, Instance, Target, target_of
+from .host import Host
+from .instance import Instance, Target, target_of
 from .labels import check_architecture
 from .layout import instance_layout
 from .naming import instance_unit

@@ -19,31 +19,17 @@ from ..flock import Flock, describe_holder
 from ..process import Run
 from .account import SAFE_PATH, account_of, as_account, clean_environment, has_account
 from .configure import configure, read_agent
+from .drain import drain
 from .environment import env_text, path_text
+from .host import Host
 from .layout import Layout, instance_directories
 from .naming import instance_unit
 from .plan import Local, Step
 from .records import APPLIED, REGISTRATION, TREE, forget_record, read_record, root_file, write, write_record
 from .registration import Registration
 from .tree import is_linked, link_tree
-from .worker import has_worker
 
-_WORKER_POLL_SECONDS = 2.0
 _START_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Host:
-    """What an instance needs of the machine; all of it can be another in a test. ``now`` is a monotonic
-    clock.
-    """
-
-    run: Run
-    sleep: Callable[[float], None]
-    now: Callable[[], float]
-    unit_dir: str = "/etc/systemd/system"
-    proc: str = "/proc"
-    drain_timeout_seconds: float = 1800.0
 
 
 @dataclass(frozen=True)
@@ -230,17 +216,14 @@ class Instance:
         """Wait for the running job, then stop the unit. Raises CiError, with everything still running, when
         it lasts.
         """
-        unit, host = self._target.unit, self._host
-        deadline = host.now() + host.drain_timeout_seconds
-        while has_worker(self._layout.root, unit, host.proc):
-            if host.now() >= deadline:
-                raise CiError(
-                    f"Runner '{self._target.registration.name}' still runs a job after "
-                    f"{host.drain_timeout_seconds:g} s; nothing was stopped, run again when the job is done "
-                    "or raise drain_timeout_seconds."
-                )
-            host.sleep(_WORKER_POLL_SECONDS)
-        systemd.stop(host.run, unit)
+        host = self._host
+        drained = drain(host, self._target.unit, self._layout, timeout_seconds=host.drain_timeout_seconds)
+        if not drained.stopped:
+            raise CiError(
+                f"Runner '{self._target.registration.name}' still runs a job after "
+                f"{host.drain_timeout_seconds:g} s; nothing was stopped, run again when the job is done "
+                "or raise drain_timeout_seconds."
+            )
 
     def _link_tree(self) -> None:
         forget_record(self._layout, TREE)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..github.options import CONNECTION_SPEC
 from .environment import env_text, path_text
 from .labels import custom_labels
 from .layout import check_base_dir
@@ -26,16 +27,6 @@ INSTANCE_SPEC: dict[str, Any] = {
     "environment": {"type": "dict", "default": {}},
     "path": {"type": "list", "elements": "str", "default": []},
     "state": {"type": "str", "choices": _STATES},
-}
-CONNECTION_SPEC: dict[str, Any] = {
-    "url": {"type": "str"},
-    "api_url": {"type": "str"},
-    "token": {"type": "str", "no_log": True},
-    "app_id": {"type": "str"},
-    "app_key": {"type": "str", "no_log": True},
-    "installation_id": {"type": "str"},
-    "ca_path": {"type": "path"},
-    "request_timeout_seconds": {"type": "int", "default": 20},
 }
 RUNNER_SPEC: dict[str, Any] = {
     **CONNECTION_SPEC,
