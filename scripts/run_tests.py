@@ -33,6 +33,7 @@ SCENARIOS = (
     "libvosk",
     "vosk_models",
     "agent",
+    "maintenance",
     "github_runner",
     "playbook_site",
 )

@@ -3,8 +3,8 @@
     python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
 
 The benchmarks are ``converge`` (whose world must be up; ``make bench`` sees to that), ``cold``, ``warm``,
-``hooks``, ``locks`` and ``verify``. Each figure is the median of its repetitions, which alternate between the
-candidates. All data is below ``.testbed/bench`` and gone afterwards.
+``link``, ``hooks``, ``locks`` and ``verify``. Each figure is the median of its repetitions, which alternate
+between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import cold, converge, hooks, locks, verify, warm
+from tests.bench import cold, converge, hooks, link, locks, verify, warm
 from tests.bench.common import PLACE, Options
 
 BENCHMARKS = {
     "converge": converge.measure,
     "cold": cold.measure,
     "warm": warm.measure,
+    "link": link.measure,
     "hooks": hooks.measure,
     "locks": locks.measure,
     "verify": verify.measure,
