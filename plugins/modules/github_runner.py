@@ -236,6 +236,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.instance import Means
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Remote
 
@@ -267,23 +268,29 @@ def main() -> None:
         unit_dir=module.params["unit_dir"],
         drain_timeout_seconds=module.params["drain_timeout_seconds"],
     )
-    token = module.params["registration_token"] or ""
+    means = Means(
+        token=module.params["registration_token"] or "",
+        jit={one["name"]: (one["id"], one["config"]) for one in module.params["jit_configs"]},
+    )
+    troubles: dict[str, str] = {}
     try:
-        items = converge.survey(pool_of(module.params), host)
-        waits_for_token = converge.needs_token(items) and not token
-        if not module.check_mode and not waits_for_token:
-            converge.converge(items, token=token)
+        pool = pool_of(module.params)
+        items = converge.survey(pool, host)
+        if not module.check_mode:
+            troubles = converge.converge(items, means, prepared=module.params["prepared"])
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
     except OSError as error:
         module.fail_json(msg=f"The runners of this host failed at '{error.filename}': {error.strerror}.")
+    troubles.update({item.options["name"]: item.refusal for item in items if item.refusal})
     result: dict[str, Any] = {
         "changed": any(item.plan.steps for item in items),
-        "runners": [item.answer for item in items],
-        "needs_registration_token": waits_for_token,
+        "runners": [item.answer(pool.machine, troubles.get(item.options["name"], "")) for item in items],
     }
     if module._diff:
         result["diff"] = converge.diff(items)
+    if troubles:
+        module.fail_json(msg=" ".join(troubles.values()), failed_instances=sorted(troubles), **result)
     module.exit_json(**result)
 
 

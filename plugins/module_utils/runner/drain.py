@@ -16,7 +16,7 @@ _POLL_SECONDS = 2.0
 
 
 class Drained(NamedTuple):
-    """Whether the instance is stopped, and how long its job was waited for. One that is not runs as before."""
+    """Whether the instance is stopped, and how long its job was waited for; if not, it runs as before."""
 
     stopped: bool
     waited_seconds: float
