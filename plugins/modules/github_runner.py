@@ -19,8 +19,11 @@ description:
     stops the units.
   - Labels change through the REST API, with no restart. A new registration is made only when the URL, group,
     work directory, O(instances[].ephemeral) or O(instances[].default_labels) changes, or when it was lost.
-  - A running job is never ended. What needs a restart waits for the instance's C(Runner.Worker) process to
-    end. What GitHub says about C(busy) and C(status) is not taken as evidence.
+  - A running job is never ended. Before a restart, stop or removal the custom labels are taken off, so that
+    nothing new comes, and the instance's C(Runner.Worker) process is waited for; then, or when that lasts too
+    long, the labels are put back. What GitHub says about C(busy) and C(status) is not taken as evidence.
+  - Instances that work are changed one at a time. One that does not come online with a new version gets the
+    former one back, and the others keep it.
 extends_documentation_fragment:
   - coldvox.ci.attributes
   - coldvox.ci.attributes.actiongroup_github
@@ -74,7 +77,14 @@ options:
         default: _work
       ephemeral:
         description:
-          - Whether the runner takes one job only; it is registered again by the next run of this module.
+          - Whether the runner takes one job only; the next run of this module registers it again, and first
+            wipes its work directory and home.
+        type: bool
+        default: false
+      jit:
+        description:
+          - Whether the runner is ephemeral and registered by the API for one start. The configuration reaches
+            the host as a file of root's, which systemd reads and removes at that start.
         type: bool
         default: false
       environment:
@@ -105,6 +115,12 @@ options:
     description: Where the unit files of the role lie; a change of them restarts an idle instance.
     type: path
     default: /etc/systemd/system
+  max_age_days:
+    description:
+      - Age of the runner in days, by the time its program was built, above which a run warns. GitHub gives a
+        version no more jobs 30 days after a newer one. 0 for no warning.
+    type: int
+    default: 30
   replace:
     description: Which registration of the same name, made by somebody else, may be taken over.
     type: str
@@ -134,6 +150,31 @@ options:
     type: list
     elements: dict
     default: []
+  prepared:
+    description:
+      - Whether the controller has done its part. Filled in by the action plugin; what is given here is
+        overwritten.
+    type: bool
+    default: false
+  jit_configs:
+    description:
+      - Registrations for one job. Filled in by the action plugin; what is given here is overwritten.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the runner.
+        type: str
+        required: true
+      id:
+        description: Its id at GitHub.
+        type: int
+        required: true
+      config:
+        description: What C(run.sh) takes as C(--jitconfig).
+        type: str
+        required: true
   registration_token:
     description: Token for C(config.sh). Filled in by the action plugin; what is given here is overwritten.
     type: str
@@ -193,10 +234,10 @@ runners:
       description:
         - What was done, or would be in check mode. V(unchanged), V(registered), V(replaced) (registered anew
           in place of a registration), V(updated) (files, environment or unit renewed, or started),
-          V(relabelled), V(drained), V(removed).
+          V(relabelled), V(drained), V(removed), V(failed).
       type: str
     reason:
-      description: Why; empty when nothing was done.
+      description: Why, or what went wrong; empty when nothing was done.
       type: str
     steps:
       description: What it took, in order.
@@ -222,7 +263,7 @@ runners:
       user: ci-laptop-extra
 failed_instances:
   description: Names of the instances that could not be brought to their state; all others were.
-  returned: failure on the host
+  returned: failure of an instance
   type: list
   elements: str
 """
@@ -234,7 +275,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.process import run
-from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge
+from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, release
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.instance import Means
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
@@ -257,6 +298,12 @@ def pool_of(params: dict[str, Any]) -> converge.Pool:
         },
         machine=platform.machine(),
     )
+
+
+def age_warning(pool: converge.Pool, limit_days: int) -> str:
+    """Return what has to be said about the age of the pool's runner, or an empty text."""
+    age = release.age_days(pool.archive, time.time()) if pool.archive else None
+    return release.age_warning(age, limit_days)
 
 
 def main() -> None:
@@ -287,6 +334,9 @@ def main() -> None:
         "changed": any(item.plan.steps for item in items),
         "runners": [item.answer(pool.machine, troubles.get(item.options["name"], "")) for item in items],
     }
+    warning = age_warning(pool, module.params["max_age_days"])
+    if warning and not module.params["prepared"]:
+        module.warn(warning)
     if module._diff:
         result["diff"] = converge.diff(items)
     if troubles:

@@ -126,7 +126,8 @@ class Rollout:
     def _end_jit(self, instance: Instance, answer: Answer) -> bool:
         """Stop a runner whose name GitHub has to free for another registration; return whether it rests."""
         name = answer["name"]
-        self._round([{**instance, "state": "drained"}], [answer])
+        quiet = {**answer, "steps": [Step.WITHDRAW_LABELS.value, Step.STOP.value]}
+        self._round([{**instance, "state": "drained"}], [quiet])
         return name not in self.troubles
 
     def _hear(self, answer: Mapping[str, Any]) -> None:

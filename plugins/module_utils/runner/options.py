@@ -35,6 +35,7 @@ RUNNER_SPEC: dict[str, Any] = {
     "archive": {"type": "path"},
     "base_dir": {"type": "path", "default": "/var/lib/actions-runner"},
     "unit_dir": {"type": "path", "default": "/etc/systemd/system"},
+    "max_age_days": {"type": "int", "default": 30},
     "replace": {"type": "str", "choices": ["never", "offline", "always"], "default": "offline"},
     "drain_timeout_seconds": {"type": "int", "default": 1800},
     "online_timeout_seconds": {"type": "int", "default": 60},

@@ -202,7 +202,7 @@ def _plan_drained(local: Local, remote: Optional[Remote]) -> Plan:
     """Labels first, so that nothing new comes; the default labels cannot be taken off, the stop ends those
     too.
     """
-    rest = (Step.STOP,) if local.active else ()
-    rest += (Step.DISABLE,) if local.enabled else ()
-    steps = _withdrawal(local, remote) + rest
+    stop = (Step.STOP,) if local.active else ()
+    disable = (Step.DISABLE,) if local.enabled else ()
+    steps = (*_withdrawal(local, remote), *stop, *disable)
     return Plan("drained", steps, "the instance is to rest") if steps else UNCHANGED
