@@ -20,11 +20,15 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import CREDENTIAL_OPTIONS, connect
+from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_orphans import (
+    judge_orphans,
+    remove_orphans,
+)
 from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_rollout import Instance, Rollout
 from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_settlement import Settlement
 
 MODULE = "coldvox.ci.github_runner"
-_ACTION_ONLY = CREDENTIAL_OPTIONS | {"registered", "prepared", "registration_token", "jit_configs"}
+_ACTION_ONLY = CREDENTIAL_OPTIONS | {"registered", "prepared", "orphans", "registration_token", "jit_configs"}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
@@ -65,6 +69,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         rollout = Rollout(on_host, runners, settlement, check=bool(self._task.check_mode))
         answer = rollout.perform(instances)
         answer["runners"] = rollout.completed()
+        answer["orphans"] = judge_orphans(runners, answer.pop("unlisted", []))
+        if answer["orphans"]:
+            answer["changed"] = True
+            if not self._task.check_mode:
+                remove_orphans(runners, answer["orphans"])
+                on_host([], prepared=True, orphans=answer["orphans"])
         answer.pop("failed_instances", None)
         if rollout.troubles:
             answer.update(

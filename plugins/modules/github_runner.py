@@ -22,6 +22,9 @@ description:
   - A running job is never ended. Before a restart, stop or removal the custom labels are taken off, so that
     nothing new comes, and the instance's C(Runner.Worker) process is waited for; then, or when that lasts too
     long, the labels are put back. What GitHub says about C(busy) and C(status) is not taken as evidence.
+  - A registration that this host made for an instance which is not listed any more is removed in two passes.
+    A run that sees it offline, with its unit at rest, notes it; the next one that sees the same removes it.
+    Its files stay.
   - Instances that work are changed one at a time. One that does not come online with a new version gets the
     former one back, and the others keep it.
 extends_documentation_fragment:
@@ -40,7 +43,7 @@ attributes:
 options:
   instances:
     description:
-      - The runners of this host. One that is not listed is left alone; remove it by
+      - The runners of this host. One that is not listed is left alone while it works; remove it by
         O(instances[].state=absent).
     type: list
     elements: dict
@@ -156,6 +159,26 @@ options:
         overwritten.
     type: bool
     default: false
+  orphans:
+    description:
+      - What becomes of registrations that no instance has any more. Filled in by the action plugin; what is
+        given here is overwritten.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the runner.
+        type: str
+        required: true
+      id:
+        description: Its id at GitHub.
+        type: int
+        required: true
+      verdict:
+        description: What becomes of it.
+        type: str
+        required: true
   jit_configs:
     description:
       - Registrations for one job. Filled in by the action plugin; what is given here is overwritten.
@@ -261,6 +284,23 @@ runners:
       steps: []
       unit: coldvox-runner@laptop-extra.service
       user: ci-laptop-extra
+orphans:
+  description: Registrations of instances that are not listed any more, where something is done about them.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the runner.
+      type: str
+    id:
+      description: Its id at GitHub.
+      type: int
+    verdict:
+      description:
+        - V(note) (seen offline, goes next time), V(remove), V(clear) (online again), V(forget) (GitHub does
+          not have it any more).
+      type: str
 failed_instances:
   description: Names of the instances that could not be brought to their state; all others were.
   returned: failure of an instance
@@ -275,7 +315,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.process import run
-from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, release
+from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, orphans, release
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.instance import Means
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
@@ -324,6 +364,7 @@ def main() -> None:
         pool = pool_of(module.params)
         items = converge.survey(pool, host)
         if not module.check_mode:
+            orphans.settle(pool.base_dir, orphans.verdicts_of(module.params["orphans"]))
             troubles = converge.converge(items, means, prepared=module.params["prepared"])
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
@@ -334,9 +375,12 @@ def main() -> None:
         "changed": any(item.plan.steps for item in items),
         "runners": [item.answer(pool.machine, troubles.get(item.options["name"], "")) for item in items],
     }
-    warning = age_warning(pool, module.params["max_age_days"])
-    if warning and not module.params["prepared"]:
-        module.warn(warning)
+    if not module.params["prepared"]:
+        names = [one["name"] for one in pool.instances]
+        result["unlisted"] = [one._asdict() for one in orphans.unlisted(host, pool.base_dir, pool.url, names)]
+        warning = age_warning(pool, module.params["max_age_days"])
+        if warning:
+            module.warn(warning)
     if module._diff:
         result["diff"] = converge.diff(items)
     if troubles:

@@ -44,6 +44,16 @@ RUNNER_SPEC: dict[str, Any] = {
     "registered": {"type": "list", "elements": "dict", "default": []},
     "prepared": {"type": "bool", "default": False},
     "registration_token": {"type": "str", "no_log": True},
+    "orphans": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "id": {"type": "int", "required": True},
+            "verdict": {"type": "str", "required": True},
+        },
+    },
     "jit_configs": {
         "type": "list",
         "elements": "dict",

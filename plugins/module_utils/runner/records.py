@@ -14,6 +14,7 @@ REGISTRATION = "registration.json"
 TREE = "tree.json"
 APPLIED = "applied.json"
 JIT = "jit.env"
+ORPHAN = "orphan.json"
 
 
 def read_record(layout: Layout, name: str) -> dict[str, Any]:

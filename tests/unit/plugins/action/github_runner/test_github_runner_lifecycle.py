@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -167,3 +168,20 @@ def test_a_killed_listener_or_controller_leaves_one_registration(
     assert outcomes(mended) == {"one": "updated", "two": "replaced"}, mended["msg"]
     listed = admin.health()
     assert listed["violations"] == 0
+
+
+def test_an_orphan_goes_in_two_passes(host: RunnerHost, admin: AdminClient) -> None:
+    number = host.converge(ONE, TWO)["runners"][0]["id"]
+    assert host.converge(TWO)["orphans"] == [], "it works"
+    subprocess.run([str(host.root / "bin/systemctl"), "stop", "coldvox-runner@one.service"], check=True)
+    orphan = {"name": "one", "id": number}
+    assert host.converge(TWO, check=True)["orphans"] == [{**orphan, "verdict": "note"}]
+    assert host.converge(TWO)["orphans"] == [{**orphan, "verdict": "note"}]
+    admin.lie("one", status="online")
+    assert host.converge(TWO)["orphans"] == [{**orphan, "verdict": "clear"}]
+    admin.lie("one")
+    assert host.converge(TWO)["orphans"] == [{**orphan, "verdict": "note"}]
+    assert host.converge(TWO)["orphans"] == [{**orphan, "verdict": "remove"}]
+    again = host.converge(TWO)
+    assert (again["orphans"], again["changed"]) == ([], False)
+    assert outcomes(host.converge(ONE, TWO)) == {"one": "registered", "two": "unchanged"}
