@@ -317,9 +317,9 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, orphans, release
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.instance import Means
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Remote
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.target import Means
 
 
 def pool_of(params: dict[str, Any]) -> converge.Pool:

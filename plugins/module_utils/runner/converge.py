@@ -10,11 +10,12 @@ from .. import systemd
 from ..errors import CiError
 from .account import has_account
 from .host import Host
-from .instance import Instance, Means, Target, target_of
+from .instance import Instance
 from .labels import check_architecture, system_labels
 from .layout import instance_layout
 from .naming import instance_unit
 from .plan import UNCHANGED, Local, Plan, Remote, Wanted, plan
+from .target import Means, Target, target_of
 from .tree import tree_identity
 
 

@@ -7,8 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from dataclasses import replace as replaced
 from typing import Callable, Optional
 
@@ -16,14 +15,11 @@ from .. import systemd
 from ..errors import CiError
 from ..file_state import Entry, as_wanted, look
 from ..flock import Flock, describe_holder
-from ..process import Run
-from .account import SAFE_PATH, account_of, as_account, clean_environment, has_account
+from .account import account_of, as_account, clean_environment, has_account, remove_account
 from .configure import configure, forget_configuration, read_agent
 from .drain import drain
-from .environment import env_text, path_text
 from .host import Host
-from .layout import Layout, instance_directories
-from .naming import instance_unit
+from .layout import instance_directories
 from .plan import Local, Step
 from .records import (
     APPLIED,
@@ -36,73 +32,10 @@ from .records import (
     write,
     write_record,
 )
-from .registration import Registration
+from .target import Means, Target
 from .tree import is_linked, link_tree
 
 _START_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Target:
-    """One instance as it is wanted, in full. ``tree`` is the runner's tree in the store, ``tree_id`` names
-    its contents.
-    """
-
-    registration: Registration
-    layout: Layout
-    user: str
-    labels: tuple[str, ...]
-    environment: str
-    path: str
-    tree: str
-    tree_id: str
-
-    @property
-    def unit(self) -> str:
-        return instance_unit(self.registration.name)
-
-    @property
-    def files(self) -> tuple[Entry, Entry]:
-        """``.env`` and ``.path`` as they must be."""
-        return root_file(self.layout.file(".env"), self.environment), root_file(
-            self.layout.file(".path"), self.path
-        )
-
-
-@dataclass(frozen=True)
-class Means:
-    """What the controller gives for registrations: a token, and per name the id and configuration of a
-    runner for one job. All of it is secret.
-    """
-
-    token: str = ""
-    jit: Mapping[str, tuple[int, str]] = field(default_factory=dict)
-
-
-def target_of(options: dict[str, object], *, url: str, layout: Layout, tree: str, tree_id: str) -> Target:
-    """Return the target for one entry of the module's ``instances``; raises CiError for what the runner
-    would not take.
-    """
-    data: dict[str, object] = dict(options)
-    registration = Registration(
-        url=url,
-        name=str(data["name"]),
-        group=str(data.get("group") or ""),
-        work_dir=str(data["work_dir"]),
-        ephemeral=bool(data["ephemeral"]),
-        default_labels=bool(data["default_labels"]),
-    )
-    labels, environment, path = data.get("labels"), data.get("environment"), data.get("path")
-    return Target(
-        registration=registration,
-        layout=layout,
-        user=str(data["user"]),
-        labels=tuple(labels) if isinstance(labels, (list, tuple)) else (),
-        environment=env_text(environment if isinstance(environment, dict) else {}),
-        path=path_text(path) if isinstance(path, list) and path else SAFE_PATH,
-        tree=tree,
-        tree_id=tree_id,
-    )
 
 
 class Instance:
@@ -368,20 +301,6 @@ class Instance:
         if os.path.isdir(layout.root):
             shutil.rmtree(layout.root)
         remove_account(run, self._target.user, layout.home)
-
-
-def remove_account(run: Run, name: str, home: str) -> None:
-    """Remove the account ``name`` if ``home`` is its home; one made by somebody else stays."""
-    listed = run(["getent", "passwd", name])
-    fields = listed.stdout.strip().split(":")
-    if listed.status != 0 or len(fields) < 7 or fields[5] != home:
-        return
-    result = run(["userdel", name])
-    if result.status != 0:
-        raise CiError(
-            f"Account '{name}' could not be removed ({' '.join(result.stderr.split())[-200:]}); end its "
-            "processes and run again."
-        )
 
 
 def _keep(entry: Entry) -> None:
