@@ -51,13 +51,21 @@ for unit in units:
     elif verb == "start" and not pid(unit):
         if (home / "broken").exists():
             sys.exit("Job for %s failed." % unit)
+        jit, extra = root / ".coldvox" / "jit.env", {{}}
+        if jit.exists():
+            extra = dict([jit.read_text().strip().split("=", 1)])
+            jit.unlink()
+        if not (extra or (root / ".runner").exists()):
+            continue
         user = {user!r}
         become = ["setpriv", "--reuid=" + user, "--regid={gid}", "--init-groups", "--"]
         become = become if os.geteuid() == 0 else []
         started = subprocess.Popen(
             [*become, str(root / "run.sh")], cwd=root, start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=open(home / (unit + ".out"), "a"), stderr=subprocess.STDOUT,
-            env={{"PATH": "/usr/bin:/bin", "HOME": str(root / "_home"), "RUNNER_MANUALLY_TRAP_SIG": "1"}},
+            env={{
+                "PATH": "/usr/bin:/bin", "HOME": str(root / "_home"), "RUNNER_MANUALLY_TRAP_SIG": "1", **extra
+            }},
         )
         (home / (unit + ".pid")).write_text(str(started.pid))
     elif verb == "stop" and pid(unit):
