@@ -3,8 +3,8 @@
     python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
 
 The benchmarks are ``converge`` (whose world must be up; ``make bench`` sees to that), ``cold``, ``warm``,
-``link``, ``hooks``, ``locks`` and ``verify``. Each figure is the median of its repetitions, which alternate
-between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
+``link``, ``hooks``, ``locks``, ``metrics`` and ``verify``. Each figure is the median of its repetitions, which
+alternate between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import cold, converge, hooks, link, locks, verify, warm
+from tests.bench import cold, converge, hooks, link, locks, metrics, verify, warm
 from tests.bench.common import PLACE, Options
 
 BENCHMARKS = {
@@ -27,6 +27,7 @@ BENCHMARKS = {
     "link": link.measure,
     "hooks": hooks.measure,
     "locks": locks.measure,
+    "metrics": metrics.measure,
     "verify": verify.measure,
 }
 MIB = 2**20
