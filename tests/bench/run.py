@@ -3,8 +3,8 @@
     python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
 
 The benchmarks are ``converge`` (whose world must be up; ``make bench`` sees to that), ``cold``, ``warm``,
-``link``, ``hooks``, ``locks``, ``metrics`` and ``verify``. Each figure is the median of its repetitions, which
-alternate between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
+``link``, ``hooks``, ``locks``, ``metrics`` and ``verify``. Each figure is the median of its repetitions,
+which alternate between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
 """
 
 from __future__ import annotations
