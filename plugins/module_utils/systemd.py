@@ -76,14 +76,24 @@ def disable(run: Run, unit: str) -> None:
     _call(run, ["disable", "--quiet", unit], f"disable {unit}")
 
 
-def start(run: Run, unit: str, *, wait: bool = True) -> None:
-    """Start ``unit`` and, unless told otherwise, wait until systemd calls it started."""
-    _call(run, ["start", *([] if wait else ["--no-block"]), unit], f"start {unit}")
+def start(run: Run, unit: str) -> None:
+    """Start ``unit`` and wait until systemd calls it started."""
+    _call(run, ["start", unit], f"start {unit}")
 
 
-def stop(run: Run, unit: str, *, wait: bool = True) -> None:
-    """Stop ``unit`` and, unless told otherwise, wait until nothing of it runs."""
-    _call(run, ["stop", *([] if wait else ["--no-block"]), unit], f"stop {unit}")
+def begin_start(run: Run, unit: str) -> None:
+    """Let systemd begin to start ``unit``."""
+    _call(run, ["start", "--no-block", unit], f"start {unit}")
+
+
+def stop(run: Run, unit: str) -> None:
+    """Stop ``unit`` and wait until nothing of it runs."""
+    _call(run, ["stop", unit], f"stop {unit}")
+
+
+def begin_stop(run: Run, unit: str) -> None:
+    """Let systemd begin to stop ``unit``; from now on it does not start it again by itself."""
+    _call(run, ["stop", "--no-block", unit], f"stop {unit}")
 
 
 def _call(run: Run, arguments: Sequence[str], intent: str) -> None:

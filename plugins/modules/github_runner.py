@@ -19,8 +19,14 @@ description:
     stops the units.
   - Labels change through the REST API, with no restart. A new registration is made only when the URL, group,
     work directory, O(instances[].ephemeral) or O(instances[].default_labels) changes, or when it was lost.
-  - A running job is never ended. What needs a restart waits for the instance's C(Runner.Worker) process to
-    end. What GitHub says about C(busy) and C(status) is not taken as evidence.
+  - A running job is never ended. Before a restart, stop or removal the custom labels are taken off, so that
+    nothing new comes, and the instance's C(Runner.Worker) process is waited for; then, or when that lasts too
+    long, the labels are put back. What GitHub says about C(busy) and C(status) is not taken as evidence.
+  - A registration that this host made for an instance which is not listed any more is removed in two passes.
+    A run that sees it offline, with its unit at rest, notes it; the next one that sees the same removes it.
+    Its files stay.
+  - Instances that work are changed one at a time. One that does not come online with a new version gets the
+    former one back, and the others keep it.
 extends_documentation_fragment:
   - coldvox.ci.attributes
   - coldvox.ci.attributes.actiongroup_github
@@ -37,7 +43,7 @@ attributes:
 options:
   instances:
     description:
-      - The runners of this host. One that is not listed is left alone; remove it by
+      - The runners of this host. One that is not listed is left alone while it works; remove it by
         O(instances[].state=absent).
     type: list
     elements: dict
@@ -74,7 +80,14 @@ options:
         default: _work
       ephemeral:
         description:
-          - Whether the runner takes one job only; it is registered again by the next run of this module.
+          - Whether the runner takes one job only; the next run of this module registers it again, and first
+            wipes its work directory and home.
+        type: bool
+        default: false
+      jit:
+        description:
+          - Whether the runner is ephemeral and registered by the API for one start. The configuration reaches
+            the host as a file of root's, which systemd reads and removes at that start.
         type: bool
         default: false
       environment:
@@ -105,6 +118,12 @@ options:
     description: Where the unit files of the role lie; a change of them restarts an idle instance.
     type: path
     default: /etc/systemd/system
+  max_age_days:
+    description:
+      - Age of the runner in days, by the time its program was built, above which a run warns. GitHub gives a
+        version no more jobs 30 days after a newer one. 0 for no warning.
+    type: int
+    default: 30
   replace:
     description: Which registration of the same name, made by somebody else, may be taken over.
     type: str
@@ -134,6 +153,51 @@ options:
     type: list
     elements: dict
     default: []
+  prepared:
+    description:
+      - Whether the controller has done its part. Filled in by the action plugin; what is given here is
+        overwritten.
+    type: bool
+    default: false
+  orphans:
+    description:
+      - What becomes of registrations that no instance has any more. Filled in by the action plugin; what is
+        given here is overwritten.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the runner.
+        type: str
+        required: true
+      id:
+        description: Its id at GitHub.
+        type: int
+        required: true
+      verdict:
+        description: What becomes of it.
+        type: str
+        required: true
+  jit_configs:
+    description:
+      - Registrations for one job. Filled in by the action plugin; what is given here is overwritten.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the runner.
+        type: str
+        required: true
+      id:
+        description: Its id at GitHub.
+        type: int
+        required: true
+      config:
+        description: What C(run.sh) takes as C(--jitconfig).
+        type: str
+        required: true
   registration_token:
     description: Token for C(config.sh). Filled in by the action plugin; what is given here is overwritten.
     type: str
@@ -193,10 +257,10 @@ runners:
       description:
         - What was done, or would be in check mode. V(unchanged), V(registered), V(replaced) (registered anew
           in place of a registration), V(updated) (files, environment or unit renewed, or started),
-          V(relabelled), V(drained), V(removed).
+          V(relabelled), V(drained), V(removed), V(failed).
       type: str
     reason:
-      description: Why; empty when nothing was done.
+      description: Why, or what went wrong; empty when nothing was done.
       type: str
     steps:
       description: What it took, in order.
@@ -220,9 +284,26 @@ runners:
       steps: []
       unit: coldvox-runner@laptop-extra.service
       user: ci-laptop-extra
+orphans:
+  description: Registrations of instances that are not listed any more, where something is done about them.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the runner.
+      type: str
+    id:
+      description: Its id at GitHub.
+      type: int
+    verdict:
+      description:
+        - V(note) (seen offline, goes next time), V(remove), V(clear) (online again), V(forget) (GitHub does
+          not have it any more).
+      type: str
 failed_instances:
   description: Names of the instances that could not be brought to their state; all others were.
-  returned: failure on the host
+  returned: failure of an instance
   type: list
   elements: str
 """
@@ -234,10 +315,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.process import run
-from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.instance import Host
+from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, orphans, release
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Remote
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.target import Means
 
 
 def pool_of(params: dict[str, Any]) -> converge.Pool:
@@ -258,6 +340,12 @@ def pool_of(params: dict[str, Any]) -> converge.Pool:
     )
 
 
+def age_warning(pool: converge.Pool, limit_days: int) -> str:
+    """Return what has to be said about the age of the pool's runner, or an empty text."""
+    age = release.age_days(pool.archive, time.time()) if pool.archive else None
+    return release.age_warning(age, limit_days)
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=RUNNER_SPEC, supports_check_mode=True)
     host = Host(
@@ -267,23 +355,36 @@ def main() -> None:
         unit_dir=module.params["unit_dir"],
         drain_timeout_seconds=module.params["drain_timeout_seconds"],
     )
-    token = module.params["registration_token"] or ""
+    means = Means(
+        token=module.params["registration_token"] or "",
+        jit={one["name"]: (one["id"], one["config"]) for one in module.params["jit_configs"]},
+    )
+    troubles: dict[str, str] = {}
     try:
-        items = converge.survey(pool_of(module.params), host)
-        waits_for_token = converge.needs_token(items) and not token
-        if not module.check_mode and not waits_for_token:
-            converge.converge(items, token=token)
+        pool = pool_of(module.params)
+        items = converge.survey(pool, host)
+        if not module.check_mode:
+            orphans.settle(pool.base_dir, orphans.verdicts_of(module.params["orphans"]))
+            troubles = converge.converge(items, means, prepared=module.params["prepared"])
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
     except OSError as error:
         module.fail_json(msg=f"The runners of this host failed at '{error.filename}': {error.strerror}.")
+    troubles.update({item.options["name"]: item.refusal for item in items if item.refusal})
     result: dict[str, Any] = {
         "changed": any(item.plan.steps for item in items),
-        "runners": [item.answer for item in items],
-        "needs_registration_token": waits_for_token,
+        "runners": [item.answer(pool.machine, troubles.get(item.options["name"], "")) for item in items],
     }
+    if not module.params["prepared"]:
+        names = [one["name"] for one in pool.instances]
+        result["unlisted"] = [one._asdict() for one in orphans.unlisted(host, pool.base_dir, pool.url, names)]
+        warning = age_warning(pool, module.params["max_age_days"])
+        if warning:
+            module.warn(warning)
     if module._diff:
         result["diff"] = converge.diff(items)
+    if troubles:
+        module.fail_json(msg=" ".join(troubles.values()), failed_instances=sorted(troubles), **result)
     module.exit_json(**result)
 
 

@@ -1,3 +1,6 @@
+# Copyright (c) 2026, the coldvox.ci contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
 """What the controller does about a pool before and after the host's part: labels, removals, and waiting for
 online.
 """
@@ -5,87 +8,132 @@ online.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
 
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import RegisteredRunner, Runners
+from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
+from ansible_collections.coldvox.ci.plugins.module_utils.github.views import JitRunner, RegisteredRunner
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.labels import same_labels
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Step
 
-Found = Mapping[str, RegisteredRunner]
+#: One instance as the host's module describes it.
+Answer = Mapping[str, Any]
 # A runner needs a second or two; after that, asking more often would only cost requests.
 _FIRST_POLL_SECONDS = 0.5
 _POLL_SECONDS = 4.0
 
 
 class Settlement:
-    """Brings GitHub's side to what the host's side is; ``now`` is a monotonic clock."""
+    """Brings GitHub's side to what the host's side is; ``current`` is its view, by lower-case name.
+
+    ``now`` is a monotonic clock.
+    """
 
     def __init__(
         self,
         runners: Runners,
+        found: Mapping[str, RegisteredRunner],
         online_timeout_seconds: float,
         sleep: Callable[[float], None],
         now: Callable[[], float],
     ) -> None:
+        self.current = dict(found)
         self._runners = runners
         self._timeout_seconds = online_timeout_seconds
         self._sleep = sleep
         self._now = now
+        self._withdrawn: dict[str, Sequence[str]] = {}
 
-    def withdraw_labels(self, instances: Sequence[Mapping[str, Any]], found: Found) -> Found:
-        """Take the custom labels off instances that are to rest, before the host waits for their jobs.
-
-        Returns GitHub's view afterwards.
-        """
-        current = dict(found)
-        for instance in instances:
-            key = instance["name"].lower()
-            if instance["state"] == "drained" and key in current:
-                current[key] = self._relabelled(current[key], [])
-        return current
-
-    def settle(self, answers: Sequence[Mapping[str, Any]], found: Found) -> Found:
-        """Delete, relabel and wait as the host's ``answers`` ask for; return GitHub's view afterwards.
-
-        Raises CiError when a runner that was started is not online in time.
-        """
-        current = dict(found)
+    def withdraw_labels(self, answers: Iterable[Answer]) -> None:
+        """Take the custom labels off, so that nothing new comes while the host waits for the running job."""
         for answer in answers:
             key = answer["name"].lower()
-            if Step.DELETE_REGISTRATION.value in answer["steps"] and key in current:
-                self._runners.delete(current.pop(key))
-        started = [answer["name"] for answer in answers if Step.START.value in answer["steps"]]
-        if started:
-            current.update(self._wait_online(started))
+            if Step.WITHDRAW_LABELS.value in answer["steps"] and key in self.current:
+                self._withdrawn[key] = self.current[key].custom_labels
+                self._relabel(key, [])
+
+    def put_labels_back(self) -> None:
+        """Give the labels back to all that are still without, because it did not come to what they were
+        taken off for.
+        """
+        while self._withdrawn:
+            key, labels = self._withdrawn.popitem()
+            if key in self.current:
+                self._relabel(key, labels)
+
+    def make_jit(self, answer: Answer, group: str, work_dir: str) -> JitRunner:
+        """Register a runner for one job in place of the one that had its name."""
+        name, key = answer["name"], answer["name"].lower()
+        if key in self.current:
+            self._runners.delete(self.current.pop(key))
+        labels = answer["controller"]["jit_labels"]
+        return self._runners.generate_jitconfig(name, self._group_id(group), labels, work_dir)
+
+    def settle(self, answers: Sequence[Answer]) -> dict[str, str]:
+        """Delete, wait and relabel as the host's ``answers`` ask for; return the trouble by name of a runner
+        that was started and is not online in time.
+        """
         for answer in answers:
             key = answer["name"].lower()
-            if answer["state"] != "absent" and answer["steps"] and key in current:
-                wanted = answer["wanted_labels"] if answer["state"] == "present" else []
-                current[key] = self._relabelled(current[key], wanted)
-        return current
+            if Step.DELETE_REGISTRATION.value in answer["steps"] and key in self.current:
+                self._runners.delete(self.current.pop(key))
+        troubles = self._wait_online([one for one in answers if Step.START.value in one["steps"]])
+        for answer in answers:
+            key = answer["name"].lower()
+            if answer["name"] in troubles or not answer["steps"]:
+                continue
+            self._withdrawn.pop(key, None)
+            if answer["state"] != "absent" and key in self.current:
+                wanted = answer["controller"]["wanted_labels"] if answer["state"] == "present" else []
+                self._relabel(key, wanted)
+        return troubles
 
-    def _relabelled(self, runner: RegisteredRunner, wanted: Sequence[str]) -> RegisteredRunner:
-        if same_labels(wanted, runner.custom_labels):
-            return runner
-        labels = self._runners.set_labels(runner, wanted)
-        return dataclasses.replace(runner, labels=labels, custom_labels=tuple(wanted))
+    def _relabel(self, key: str, wanted: Sequence[str]) -> None:
+        runner = self.current[key]
+        if not same_labels(wanted, runner.custom_labels):
+            labels = self._runners.set_labels(runner, wanted)
+            self.current[key] = dataclasses.replace(runner, labels=labels, custom_labels=tuple(wanted))
 
-    def _wait_online(self, names: Sequence[str]) -> Found:
+    def _group_id(self, group: str) -> int:
+        known = self._runners.groups()
+        for one in known:
+            if one.name.lower() == group.lower() or (not group and one.default):
+                return one.id
+        names = ", ".join(one.name for one in known)
+        raise CiError(f"Runner group '{group}' is not known to GitHub; it has: {names}.")
+
+    def _wait_online(self, started: Sequence[Answer]) -> dict[str, str]:
         deadline, pause = self._now() + self._timeout_seconds, _FIRST_POLL_SECONDS
-        while True:
-            found = self._runners.find(names)
-            late = [
-                name for name in names if name.lower() not in found or found[name.lower()].status != "online"
-            ]
-            if not late:
-                return found
-            if self._now() >= deadline:
-                raise CiError(
-                    f"Runner '{late[0]}' was started but is not online at GitHub after "
-                    f"{self._timeout_seconds:g} s; see 'journalctl -u coldvox-runner@{late[0]}' on the host.",
-                    failed_instances=late,
-                )
-            self._sleep(pause)
-            pause = min(2 * pause, _POLL_SECONDS)
+        late = list(started)
+        while late:
+            found = self._runners.find([one["name"] for one in late])
+            for one in late:
+                self.current.pop(one["name"].lower(), None)
+            self.current.update(found)
+            late = [one for one in late if not _at_work(one, found.get(one["name"].lower()))]
+            if late and self._now() >= deadline:
+                break
+            if late:
+                self._sleep(pause)
+                pause = min(2 * pause, _POLL_SECONDS)
+        return {one["name"]: self._late(one) for one in late}
+
+    def _late(self, answer: Answer) -> str:
+        version = answer["controller"]["program_version"]
+        swapped = Step.LINK_TREE.value in answer["steps"] and version
+        as_what = f" with version {version}" if swapped else ""
+        return (
+            f"Runner '{answer['name']}' was started but is not online at GitHub{as_what} after "
+            f"{self._timeout_seconds:g} s; see 'journalctl -u {answer['unit']}' on the host."
+        )
+
+
+def _at_work(answer: Answer, runner: RegisteredRunner | None) -> bool:
+    """Return whether a started runner is there, in the version that was put there; or has come and gone."""
+    if runner is None:
+        # GitHub forgets a runner for one job when that is done, which can be before the first look.
+        return bool(answer["controller"]["ephemeral"])
+    version = answer["controller"]["program_version"]
+    swapped = Step.LINK_TREE.value in answer["steps"] and version and runner.version
+    return runner.status == "online" and (not swapped or runner.version == version)

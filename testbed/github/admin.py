@@ -148,6 +148,11 @@ def _limit(visit: Visit) -> Answer:
     return Answer(204)
 
 
+def _issued_tokens(visit: Visit) -> Answer:
+    """Name every registration and remove token that was given out, for tests that look for one."""
+    return Answer(200, list(visit.emulator.world.runner_tokens))
+
+
 def _health(visit: Visit) -> Answer:
     online = sum(1 for runner in visit.emulator.world.runners.values() if runner.session)
     violations = sum(1 for entry in visit.emulator.audit if entry["violation"])
@@ -159,6 +164,7 @@ _ROUTES: dict[tuple[str, str], Callable[[Visit], Answer]] = {
     ("GET", "/audit"): _audit,
     ("GET", "/jobs"): _jobs,
     ("POST", "/jobs"): _queue,
+    ("GET", "/issued_tokens"): _issued_tokens,
     ("POST", "/reset"): _reset,
     ("POST", "/faults"): _faults,
     ("POST", "/credentials"): _credential,

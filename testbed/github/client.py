@@ -71,6 +71,10 @@ class AdminClient:
         """Return the recorded requests whose path starts with ``prefix``, oldest first."""
         return list(self.call("GET", f"/audit?prefix={prefix}"))
 
+    def issued_tokens(self) -> list[str]:
+        """Return every registration and remove token that was given out."""
+        return list(self.call("GET", "/issued_tokens"))
+
     def reset(self) -> None:
         self.call("POST", "/reset")
 

@@ -1,4 +1,8 @@
-"""GitHub's own OpenAPI description: fetched from npm, checked, cut to the operations answered here."""
+"""GitHub's own OpenAPI description: fetched from npm, checked, cut to the operations answered here.
+
+It is the one for Enterprise Cloud: of repositories and organizations it says what github.com's says, and it
+has the enterprises besides.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ PACKAGE = "@octokit/openapi"
 VERSION = "23.0.2"
 SHA256 = "71a18407dd5e8464f4e0525daf03deabbe65abd9287d6adc7b5d98f516cd0d0c"
 ARCHIVE = f"octokit-openapi-{VERSION}.tgz"
-MEMBER = "package/generated/api.github.com.json"
+MEMBER = "package/generated/ghec.json"
 # Names what a cut was made from and for, so that a stale one is cut again.
 MARK = "x-coldvox-cut"
 
@@ -47,7 +51,7 @@ def prepare(cache: Path, operations: Operations) -> Path:
 
 def cut_mark(operations: Operations) -> str:
     """Return a digest over the package version and the operations cut from it."""
-    return hashlib.sha256(json.dumps([SHA256, sorted(operations)]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([SHA256, MEMBER, sorted(operations)]).encode()).hexdigest()
 
 
 def cut(document: Mapping[str, Any], operations: Operations) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from .clock import Moment
 from .exchange import RefusedError, not_found
-from .state import SYSTEM_LABELS, Runner, RunnerToken, Scope, World, secret
+from .state import SYSTEM_LABELS, Group, Runner, RunnerToken, Scope, World, secret
 
 TOKEN_LIFETIME = timedelta(hours=1)
 
@@ -37,6 +37,8 @@ def scope_of_url(world: World, url: str) -> Optional[Scope]:
     parts = [part for part in url.split("://", 1)[-1].split("/")[1:] if part]
     if len(parts) == 1:
         return world.scope("orgs", parts[0])
+    if parts[:1] == ["enterprises"] and len(parts) == 2:
+        return world.scope("enterprises", parts[1])
     return world.scope("repos", "/".join(parts)) if len(parts) == 2 else None
 
 
@@ -119,19 +121,21 @@ def new_key() -> tuple[str, dict[str, str]]:
     return xml, parameters
 
 
-def jit_configuration(runner: Runner, base_url: str, work_folder: str, key: dict[str, str]) -> str:
+def jit_configuration(
+    runner: Runner, group: Group, base_url: str, work_folder: str, key: dict[str, str]
+) -> str:
     """Return the value of ``--jitconfig``: three files in base64, in a JSON object in base64."""
     where = authorization(runner, base_url)
     settings = {
         "AgentId": str(runner.id),
         "AgentName": runner.name,
         "PoolId": str(runner.group_id),
-        "PoolName": "Default",
+        "PoolName": group.name,
         "DisableUpdate": "True",
         "Ephemeral": "True",
         "ServerUrl": f"{base_url}/_services/",
         "ServerUrlV2": where["server_url"],
-        "GitHubUrl": f"{base_url}/{runner.scope.name}",
+        "GitHubUrl": f"{base_url}{runner.scope.page}",
         "WorkFolder": work_folder,
         "UseV2Flow": "True",
     }

@@ -15,10 +15,12 @@ class Seed:
 
     repositories: tuple[str, ...] = ("Coldaine/ColdVox",)
     organizations: tuple[str, ...] = ("Coldaine",)
+    enterprises: tuple[str, ...] = ("Coldaine-Works",)
 
     def world(self) -> World:
         return World(
             repositories=set(self.repositories),
             organizations=set(self.organizations),
+            enterprises=set(self.enterprises),
             credentials={ADMIN_TOKEN: Credential()},
         )

@@ -8,13 +8,13 @@ from datetime import datetime
 from itertools import count
 from typing import Any, Iterator, Literal, Optional
 
-ScopeKind = Literal["repos", "orgs"]
+ScopeKind = Literal["repos", "orgs", "enterprises"]
 SYSTEM_LABELS = ("self-hosted", "linux", "windows", "macos", "x64", "arm64", "arm", "x86")
 
 
 @dataclass(frozen=True)
 class Scope:
-    """Where a runner or a variable belongs: a repository (``owner/name``) or an organization."""
+    """Where a runner or a variable belongs: a repository (``owner/name``), an organization, an enterprise."""
 
     kind: ScopeKind
     name: str
@@ -24,11 +24,18 @@ class Scope:
         return f"/{self.kind}/{self.name}"
 
     @property
+    def page(self) -> str:
+        """The path of its page for people, which config.sh takes as ``--url``."""
+        return self.path if self.kind == "enterprises" else f"/{self.name}"
+
+    @property
     def owner(self) -> str:
         return self.name.split("/", 1)[0]
 
     def covers(self, repository: str) -> bool:
         """Whether a runner of this scope may take jobs of ``repository``."""
+        if self.kind == "enterprises":
+            return True  # one enterprise owns every organization here
         mine = self.name if self.kind == "repos" else self.owner
         theirs = repository if self.kind == "repos" else repository.split("/", 1)[0]
         return mine.lower() == theirs.lower()
@@ -76,7 +83,7 @@ class Runner:
 
 @dataclass
 class Group:
-    """A runner group of an organization; a repository only has the default one."""
+    """A runner group of an organization or enterprise; a repository only has the default one."""
 
     id: int
     name: str
@@ -169,6 +176,7 @@ class World:
 
     repositories: set[str]
     organizations: set[str]
+    enterprises: set[str]
     credentials: dict[str, Credential]
     apps: dict[int, App] = field(default_factory=dict)
     runners: dict[int, Runner] = field(default_factory=dict)
@@ -201,7 +209,9 @@ class World:
 
     def scope(self, kind: ScopeKind, name: str) -> Optional[Scope]:
         """Return the scope of that name, compared without letter case as GitHub does, or None if unknown."""
-        known = self.repositories if kind == "repos" else self.organizations
+        known = {"repos": self.repositories, "orgs": self.organizations, "enterprises": self.enterprises}[
+            kind
+        ]
         return next((Scope(kind, each) for each in known if each.lower() == name.lower()), None)
 
 

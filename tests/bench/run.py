@@ -2,13 +2,9 @@
 
     python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
 
-The benchmarks are those of ``BENCHMARKS``; the world of ``converge`` and ``warm`` must be up (``make bench`` sees
-to that). Each figure is the median of its repetitions, which alternate between the candidates. All data is below
-``.testbed/bench`` and gone afterwards.
-=======
-``hooks``, ``locks``, ``metrics``, ``status``, ``verify`` and ``history``. Each figure is the median of its
-repetitions, which alternate between the candidates. All data is below ``.testbed/bench`` and gone afterwards.
->>>>>>> wt-status
+The benchmarks are those of ``BENCHMARKS``; the world of ``converge`` and ``warm`` must be up (``make bench``
+sees to that). Each figure is the median of its repetitions, which alternate between the candidates. All data
+is below ``.testbed/bench`` and gone afterwards.
 """
 
 from __future__ import annotations

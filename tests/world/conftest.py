@@ -5,12 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from testbed.github.client import AdminClient
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 INVENTORIES = ("inventories/production", "inventories/sandbox", "molecule/inventory")
@@ -51,6 +55,7 @@ def play() -> Play:
         cwd: Path = CHECKOUT,
         environment: Mapping[str, str] | None = None,
         interrupt_at: str = "",
+        kill_after_seconds: float = 0,
     ) -> Outcome:
         sources = [part for path in INVENTORIES for part in ("-i", str(CHECKOUT / path))]
         child = subprocess.Popen(
@@ -66,8 +71,31 @@ def play() -> Play:
         for line in child.stdout or ():
             output += line
             if interrupt_at and interrupt_at in line:
-                # As a terminal does it on Ctrl-C: to the whole group.
-                os.killpg(child.pid, signal.SIGINT)
+                # As a terminal does it on Ctrl-C: to the whole group. Or, later, as a dying machine does it.
+                time.sleep(kill_after_seconds)
+                os.killpg(child.pid, signal.SIGKILL if kill_after_seconds else signal.SIGINT)
         return Outcome(child.wait(), output)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def github() -> AdminClient:
+    """The test world's GitHub, by its side door."""
+    return AdminClient("http://10.213.58.1:8080")
+
+
+@pytest.fixture(scope="session")
+def shell() -> Callable[..., str]:
+    """Return a function that runs a script on the laptop as root and returns what it printed."""
+
+    def run(script: str) -> str:
+        config = str(CHECKOUT / ".testbed/worlds/test/ssh_config")
+        command = f"sudo sh -c {shlex.quote(script)}"
+        done = subprocess.run(
+            ["ssh", "-F", config, "laptop-extra", command], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{script!r} gave {done.returncode}: {done.stdout}{done.stderr}"
+        return done.stdout
 
     return run

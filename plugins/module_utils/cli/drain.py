@@ -94,7 +94,7 @@ def claim(one: Subject, purpose: str) -> Flock:
 def drain(options: argparse.Namespace) -> int:
     """Let the instance finish, then stop and disable it."""
     from ..runner.drain import drain as perform
-    from ..runner.instance import Host
+    from ..runner.host import Host
 
     one = subject(options)
     lock = claim(one, f"draining the runner {one.name}")

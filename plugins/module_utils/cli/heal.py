@@ -54,7 +54,7 @@ def _carried_out(options: argparse.Namespace, decision: Decision) -> Decision:
     from ..heal import act
     from ..heal.rules import Done
     from ..process import run
-    from ..runner.instance import Host
+    from ..runner.host import Host
     from ..store.clock import timestamp
 
     host = Host(run, time.sleep, time.monotonic)

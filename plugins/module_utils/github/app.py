@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional
 from ..errors import CiError
 from .client import Client, Patience
 from .http import Transport
+from .refusal import APP
 from .scope import Scope
 
 Sign = Callable[[bytes], bytes]
@@ -66,9 +67,16 @@ class AppCredential:
     def _buy(self) -> str:
         found = self._installation_id or str(self._installation()["id"])
         path = f"/app/installations/{found}/access_tokens"
-        return str(self._app_client.call("POST", path, "give the App a token for", body={})["token"])
+        answer = self._app_client.call(
+            "POST", path, "give the App a token for", body={}, expected=("token",), area=APP
+        )
+        return str(answer["token"])
 
     def _installation(self) -> Any:
         return self._app_client.call(
-            "GET", f"{self._scope.path}/installation", "find the App's installation on"
+            "GET",
+            f"{self._scope.path}/installation",
+            "find the App's installation on",
+            expected=("id",),
+            area=APP,
         )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 from urllib.parse import urlencode
 
 from ..errors import CiError
 from .http import Answer, Transport, UnreachableError, retry_delay_seconds
-from .refusal import refusal
+from .refusal import RUNNERS, need, refusal
 from .scope import Scope
 
 API_VERSION = "2022-11-28"
@@ -46,10 +46,13 @@ class Client:
         query: Optional[Mapping[str, object]] = None,
         body: Optional[Mapping[str, Any]] = None,
         accepted: tuple[int, ...] = (),
+        expected: Sequence[str] = (),
+        area: str = RUNNERS,
     ) -> Any:
         """Send the request and return the decoded JSON (None for an empty answer).
 
-        ``intent`` completes "refused to … <scope>"; a status in ``accepted`` gives None instead of CiError.
+        ``intent`` completes "refused to … <scope>"; a status in ``accepted`` gives None instead of CiError;
+        ``expected`` are members that the answer must have; ``area`` says which permission it takes.
         """
         url = self.scope.api_url + path + (f"?{urlencode(query)}" if query else "")
         answer, attempts = self._persist(
@@ -58,8 +61,36 @@ class Client:
         if answer.status in accepted:
             return None
         if not 200 <= answer.status < 300:
-            raise CiError(refusal(self.scope, intent, answer, attempts), status=answer.status)
-        return self._decode(answer, intent)
+            level = "read" if method == "GET" else "write"
+            raise CiError(
+                refusal(self.scope, intent, answer, need(area, self.scope, level), attempts),
+                status=answer.status,
+            )
+        data = self._decode(answer, intent)
+        if expected and not (isinstance(data, dict) and data.keys() >= set(expected)):
+            raise self._foreign(intent, f"has no '{expected[0]}'")
+        return data
+
+    def items(
+        self,
+        path: str,
+        key: str,
+        intent: str,
+        *,
+        page_size: int,
+        query: Optional[Mapping[str, object]] = None,
+        area: str = RUNNERS,
+    ) -> Iterator[Any]:
+        """Yield what is listed under ``key`` on all pages; the next page is asked when it is needed."""
+        page, seen = 0, 0
+        while True:
+            page += 1
+            paging = {**(query or {}), "per_page": page_size, "page": page}
+            answer = self.call("GET", path, intent, query=paging, expected=(key, "total_count"), area=area)
+            yield from answer[key]
+            seen += len(answer[key])
+            if not answer[key] or seen >= int(answer["total_count"]):
+                return
 
     def _decode(self, answer: Answer, intent: str) -> Any:
         if not answer.body.strip():
@@ -67,11 +98,13 @@ class Client:
         try:
             return json.loads(answer.body)
         except ValueError as error:
-            raise CiError(
-                f"The answer of {self.scope.api_url} to the attempt to {intent} {self.scope.label} is not "
-                "JSON; check that api_url is the root of a GitHub REST API and that no proxy answers in its "
-                "place."
-            ) from error
+            raise self._foreign(intent, "is not JSON") from error
+
+    def _foreign(self, intent: str, fault: str) -> CiError:
+        return CiError(
+            f"The answer of {self.scope.api_url} to the attempt to {intent} {self.scope.label} {fault}; "
+            "check that api_url is the root of a GitHub REST API and that no proxy answers in its place."
+        )
 
     def _persist(self, method: str, url: str, intent: str, body: Optional[bytes]) -> tuple[Answer, int]:
         """Return the first answer that is worth returning, and the number of attempts it took."""

@@ -7,31 +7,50 @@ import json
 from .http import Answer, is_rate_limited
 from .scope import Scope
 
-# docs.github.com/rest/actions/self-hosted-runners: the permission per endpoint, by scope.
-RUNNER_PERMISSIONS = {
-    "repository": "'Administration: write' (GitHub App or fine-grained token) or the classic scope 'repo'",
-    "organization": "'Self-hosted runners: write' (GitHub App or fine-grained token) or the classic scope "
-    "'admin:org'",
-    "enterprise": "the classic scope 'manage_runners:enterprise', which no App or fine-grained token can "
-    "have",
+#: What a call is about, which decides the permission that it takes.
+RUNNERS, VARIABLES, JOBS, APP = "runners", "variables", "jobs", "app"
+
+# docs.github.com/rest/authentication/permissions-required-for-fine-grained-personal-access-tokens, and the
+# classic scopes as each endpoint's page names them.
+_FINE = {
+    (RUNNERS, "repository"): ("Administration", "repo"),
+    (RUNNERS, "organization"): ("Self-hosted runners", "admin:org"),
+    (VARIABLES, "repository"): ("Variables", "repo"),
+    (VARIABLES, "organization"): ("Variables (organization)", "admin:org"),
+    (JOBS, "repository"): ("Actions", "repo"),
+}
+_CLASSIC = {
+    (RUNNERS, "enterprise"): "the classic scope 'manage_runners:enterprise', which no App or fine-grained "
+    "token can have",
 }
 _MESSAGE_LIMIT = 200
 
 
-def refusal(scope: Scope, intent: str, answer: Answer, attempts: int = 1) -> str:
+def need(area: str, scope: Scope, level: str) -> str:
+    """Return what a credential needs for calls of ``area`` to ``scope``; ``level`` is read or write."""
+    if area == APP:
+        return "the App installed there, and app_id and app_key of the same App"
+    if (area, scope.kind) in _CLASSIC:
+        return _CLASSIC[area, scope.kind]
+    permission, classic = _FINE[area, scope.kind]
+    return f"'{permission}: {level}' (GitHub App or fine-grained token) or the classic scope '{classic}'"
+
+
+def refusal(scope: Scope, intent: str, answer: Answer, needed: str, attempts: int = 1) -> str:
     """Return the sentence for ``answer`` to the attempt to ``intent`` ("list the runners of") on
-    ``scope``.
+    ``scope``, which takes what ``needed`` says.
     """
     head = f"GitHub at {scope.api_url} refused to {intent} {scope.label} (HTTP {answer.status})"
-    return f"{head}: {_reason(scope, answer, attempts)}."
+    return f"{head}: {_reason(answer, f'it needs {needed}', attempts)}."
 
 
-def _reason(scope: Scope, answer: Answer, attempts: int) -> str:
-    needs = f"it needs {RUNNER_PERMISSIONS[scope.kind]}"
+def _reason(answer: Answer, needs: str, attempts: int) -> str:
     if is_rate_limited(answer):
         return "the rate limit is used up; run again later or use a GitHub App, which has a limit of its own"
     if answer.status == 401:
-        return f"the credential is wrong, expired or revoked; give a valid one, {needs}"
+        return f"the credential is wrong, expired or revoked{_said(answer)}; give a valid one, {needs}"
+    if answer.status == 403 and answer.headers.get("x-github-sso", "").startswith("required"):
+        return "the organization asks for single sign-on; authorize the token for it on its page at GitHub"
     if answer.status == 403:
         return f"the credential lacks the permission{_said(answer)}; {needs}"
     if answer.status == 404:

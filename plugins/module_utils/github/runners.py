@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Optional
 
 from .client import Client
+from .views import JitRunner, RegisteredRunner, RunnerGroup, RunnerPackage
 
 PAGE_SIZE = 100  # the most that GitHub gives
-
-
-@dataclass(frozen=True)
-class RegisteredRunner:
-    """GitHub's public view of a runner. ``status`` and ``busy`` are hints: they are wrong after a sleep."""
-
-    id: int
-    name: str
-    status: str
-    busy: bool
-    labels: tuple[str, ...]
-    custom_labels: tuple[str, ...]
-    version: str
-
-    @classmethod
-    def of(cls, data: dict[str, Any]) -> RegisteredRunner:
-        """Return the runner that the API describes by ``data``."""
-        labels = data.get("labels", [])
-        return cls(
-            id=int(data["id"]),
-            name=str(data["name"]),
-            status=str(data.get("status", "offline")),
-            busy=bool(data.get("busy", False)),
-            labels=tuple(str(label["name"]) for label in labels),
-            custom_labels=tuple(str(label["name"]) for label in labels if label.get("type") != "read-only"),
-            version=str(data.get("version") or ""),
-        )
+#: The one group that a repository has, of which the API says nothing.
+REPOSITORY_GROUP = RunnerGroup(1, "Default", default=True)
 
 
 class Runners:
@@ -45,10 +20,15 @@ class Runners:
         self._client = client
         self._root = f"{client.scope.path}/actions/runners"
 
+    def all(self) -> list[RegisteredRunner]:
+        """Return every registered runner."""
+        pages = self._client.items(self._root, "runners", "list the runners of", page_size=PAGE_SIZE)
+        return [RegisteredRunner.of(data) for data in pages]
+
     def find(self, names: Iterable[str]) -> dict[str, RegisteredRunner]:
         """Return the registered ones among ``names``, by lower-case name (GitHub compares without case).
 
-        Takes the cheaper way after the first page: further pages, or one question per name still missing.
+        The first page is asked in any case: it tells how many there are, and finds names in another case.
         """
         missing = {name.lower(): name for name in names}
         found: dict[str, RegisteredRunner] = {}
@@ -60,7 +40,7 @@ class Runners:
             pages_left = -(-int(listing["total_count"]) // PAGE_SIZE) - page
             if pages_left <= 0 or not listing["runners"]:
                 break
-            if pages_left > len(missing):
+            if cheaper_by_name(len(missing), pages_left):
                 for name in list(missing.values()):
                     _sort_in(self._list(name=name)["runners"], missing, found)
                 break
@@ -70,14 +50,63 @@ class Runners:
         query: dict[str, object] = {"per_page": PAGE_SIZE, "page": page}
         if name is not None:
             query["name"] = name
-        return self._client.call("GET", self._root, "list the runners of", query=query)
+        return self._client.call(
+            "GET", self._root, "list the runners of", query=query, expected=("runners", "total_count")
+        )
 
     def registration_token(self) -> str:
         """Mint and return a token that registers runners for one hour."""
         answer = self._client.call(
-            "POST", f"{self._root}/registration-token", "give a registration token for"
+            "POST",
+            f"{self._root}/registration-token",
+            "give a registration token for",
+            expected=("token",),
         )
         return str(answer["token"])
+
+    def generate_jitconfig(
+        self, name: str, group_id: int, labels: Sequence[str], work_folder: str = "_work"
+    ) -> JitRunner:
+        """Register a runner for one job and return it with its configuration.
+
+        ``labels`` are all its labels: none comes by itself. Raises CiError with ``status`` 409 when the name
+        is taken, which may be by an earlier attempt whose answer was lost, and 404 for an unusable group.
+        """
+        answer = self._client.call(
+            "POST",
+            f"{self._root}/generate-jitconfig",
+            f"make a one-job runner '{name}' in",
+            body={
+                "name": name,
+                "runner_group_id": group_id,
+                "labels": list(labels),
+                "work_folder": work_folder,
+            },
+            expected=("runner", "encoded_jit_config"),
+        )
+        return JitRunner(RegisteredRunner.of(answer["runner"]), str(answer["encoded_jit_config"]))
+
+    def downloads(self) -> list[RunnerPackage]:
+        """Return the runner packages that GitHub means for this scope; it rolls releases out by scope."""
+        answer = self._client.call("GET", f"{self._root}/downloads", "name the runner packages for")
+        return [
+            RunnerPackage(
+                os=str(data["os"]),
+                architecture=str(data["architecture"]),
+                download_url=str(data["download_url"]),
+                filename=str(data["filename"]),
+                sha256=str(data["sha256_checksum"]).lower() if data.get("sha256_checksum") else None,
+            )
+            for data in answer
+        ]
+
+    def groups(self) -> list[RunnerGroup]:
+        """Return the runner groups; a repository has one, for which nothing is asked."""
+        if self._client.scope.kind == "repository":
+            return [REPOSITORY_GROUP]
+        path = f"{self._client.scope.path}/actions/runner-groups"
+        listed = self._client.items(path, "runner_groups", "list the runner groups of", page_size=PAGE_SIZE)
+        return [RunnerGroup(int(one["id"]), str(one["name"]), bool(one["default"])) for one in listed]
 
     def set_labels(self, runner: RegisteredRunner, labels: Sequence[str]) -> tuple[str, ...]:
         """Replace the runner's custom labels, with effect at once and no restart; return all its labels."""
@@ -86,6 +115,7 @@ class Runners:
             f"{self._root}/{runner.id}/labels",
             f"set the labels of runner '{runner.name}' in",
             body={"labels": list(labels)},
+            expected=("labels",),
         )
         return tuple(str(label["name"]) for label in answer["labels"])
 
@@ -94,6 +124,11 @@ class Runners:
         self._client.call(
             "DELETE", f"{self._root}/{runner.id}", f"remove runner '{runner.name}' from", accepted=(404,)
         )
+
+
+def cheaper_by_name(names: int, pages_left: int) -> bool:
+    """Return whether one question per name takes fewer requests than the pages that are left."""
+    return names < pages_left
 
 
 def _sort_in(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+
 from .. import systemd
 from ..errors import CiError
 from ..flock import Flock, describe_holder
 from ..process import Run
-from ..runner.drain import drain, listeners, thaw
-from ..runner.instance import Host
+from ..runner.drain import drain
+from ..runner.host import Host
 from ..runner.layout import Layout, instance_layout
 from ..runner.naming import instance_unit
-from ..runner.worker import has_worker
+from ..runner.worker import has_worker, listeners
 from .look import watcher_unit
 from .rules import RESTART, THAW, Action
 
@@ -37,7 +40,9 @@ def _perform(host: Host, layout: Layout, unit: str, action: str) -> str:
     if has_worker(layout.root, unit, host.proc):
         return "left alone, because a job has begun"
     if action == THAW:
-        thaw(listeners(layout, unit, host.proc))
+        for pid in listeners(layout.root, unit, host.proc):
+            with contextlib.suppress(ProcessLookupError):
+                host.kill(pid, signal.SIGCONT)
         return DONE
     if action == RESTART and not drain(host, unit, layout, timeout_seconds=0).stopped:
         return "left alone, because a job has begun"
@@ -51,7 +56,7 @@ def _perform(host: Host, layout: Layout, unit: str, action: str) -> str:
 def start_watcher(run: Run, name: str) -> str:
     """Let somebody stay by the job of the instance ``name``; return why that cannot be, or an empty text."""
     try:
-        systemd.start(run, watcher_unit(name), wait=False)
+        systemd.begin_start(run, watcher_unit(name))
     except CiError as error:
         return str(error)
     return ""

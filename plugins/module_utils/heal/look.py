@@ -11,12 +11,11 @@ from typing import NamedTuple, Optional
 
 from .. import systemd
 from ..hooks.spool import spool_directory
-from ..metrics.instances import describe
 from ..process import Run
 from ..runner.layout import Layout, instance_layout
 from ..runner.naming import instance_unit
 from ..runner.records import REGISTRATION
-from ..runner.worker import WORKER, Process, find, processes
+from ..runner.worker import LISTENER, Process, is_program, is_worker, processes
 from ..store.clock import boot_id, boottime
 from .rules import (
     AT_REST,
@@ -89,10 +88,7 @@ def gather(place: Place, known: Mapping[str, Known]) -> list[Evidence]:
     wanted = [unit for name in names for unit in (instance_unit(name), watcher_unit(name))]
     units = systemd.show(place.run, wanted, _PROPERTIES)
     seen = list(processes(place.proc)) if names else []
-    programs = {one["name"]: one for one in describe(names, place.base_dir, seen, {}, {})}
-    return [
-        _evidence(place, name, units, seen, programs[name]["listener_pid"], known.get(name)) for name in names
-    ]
+    return [_evidence(place, name, units, seen, known.get(name)) for name in names]
 
 
 def _evidence(
@@ -100,10 +96,11 @@ def _evidence(
     name: str,
     units: Mapping[str, systemd.Unit],
     seen: Sequence[Process],
-    listener: Optional[int],
     past: Optional[Known],
 ) -> Evidence:
     layout, unit = instance_layout(place.base_dir, name), units[instance_unit(name)]
+    root, service = os.path.realpath(layout.root), instance_unit(name)
+    listener = next((one.pid for one in seen if is_program(one, LISTENER, root, service)), None)
     restarts = unit.get("NRestarts", "")
     found = Evidence(
         name=name,
@@ -113,7 +110,7 @@ def _evidence(
         restarts=int(restarts) if restarts.isdigit() else 0,
         pending=bool(unit.get("Job")),
         registered=any(os.path.exists(layout.file(file)) for file in (".runner", ".runner_migrated")),
-        worker=bool(find(layout.root, instance_unit(name), WORKER, seen)),
+        worker=any(is_worker(one, root, service) for one in seen),
         listener=listener is not None,
         frozen=listener is not None and _state(place.proc, listener) == "T",
         connections=None if listener is None else connections(place.proc, listener),

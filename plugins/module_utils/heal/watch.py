@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple, Optional
 
 from ..hooks import spool, sweep
+from ..process import run
 from ..runner.account import account_of
-from ..runner.drain import frozen, listeners
+from ..runner.drain import frozen
+from ..runner.host import Host
 from ..runner.layout import Layout, instance_layout
 from ..runner.naming import instance_unit, instance_user
-from ..runner.worker import WORKER, find, has_worker, processes
+from ..runner.worker import has_worker, listeners, workers
 from ..store.durable import replace_file
 
 Say = Callable[[str], None]
@@ -45,7 +47,7 @@ def watch(base_dir: str, run_dir: str, name: str, say: Say) -> Optional[Cleaned]
     """
     layout, unit = instance_layout(base_dir, name), instance_unit(name)
     account = account_of(instance_user(name))
-    for pid in find(layout.root, unit, WORKER, processes()):
+    for pid in workers(layout.root, unit):
         with contextlib.suppress(ProcessLookupError), _held(pid) as worker:
             why = f"{_job_name(run_dir, name)} on {name}"
             with _awake(why, run_dir, say):
@@ -68,7 +70,7 @@ def clean(layout: Layout, unit: str, owner: int) -> Optional[Cleaned]:
         opened.callback(os.close, work)
         if os.fstat(work).st_uid != owner:
             return None  # a job can say in .runner that anything is its work directory
-        with frozen(listeners(layout, unit)):
+        with frozen(Host(run, time.sleep, time.monotonic), listeners(layout.root, unit)):
             if has_worker(layout.root, unit):
                 return None
             trash = sweep.open_trash(work, owner)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..errors import CiError
+from ..process import Run
 
 # What config.sh freezes into .path, so it is not the caller's.
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -65,3 +66,17 @@ def private_umask() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def remove_account(run: Run, name: str, home: str) -> None:
+    """Remove the account ``name`` if ``home`` is its home; one made by somebody else stays."""
+    listed = run(["getent", "passwd", name])
+    fields = listed.stdout.strip().split(":")
+    if listed.status != 0 or len(fields) < 7 or fields[5] != home:
+        return
+    result = run(["userdel", name])
+    if result.status != 0:
+        raise CiError(
+            f"Account '{name}' could not be removed ({' '.join(result.stderr.split())[-200:]}); end its "
+            "processes and run again."
+        )

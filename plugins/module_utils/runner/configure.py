@@ -120,6 +120,12 @@ def configure(
     return agent_id
 
 
+def forget_configuration(layout: Layout) -> None:
+    """Remove what ``config.sh`` or an earlier job left, so that nothing of it is taken for a new one."""
+    for name in _MADE_BY_CONFIG:
+        _remove(layout.file(name))
+
+
 @contextlib.contextmanager
 def _former_aside(layout: Layout) -> Iterator[None]:
     """Move the former configuration out of the way, and back if the body fails."""
@@ -129,8 +135,7 @@ def _former_aside(layout: Layout) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        for name in _MADE_BY_CONFIG:
-            _remove(layout.file(name))
+        forget_configuration(layout)
         _move(aside, layout.root)
         raise
     for name in _MADE_BY_CONFIG:

@@ -9,11 +9,13 @@ from typing import Any, Optional
 from .. import systemd
 from ..errors import CiError
 from .account import has_account
-from .instance import Host, Instance, Target, target_of
-from .labels import check_architecture
+from .host import Host
+from .instance import Instance
+from .labels import check_architecture, system_labels
 from .layout import instance_layout
 from .naming import instance_unit
-from .plan import Local, Plan, Remote, Step, Wanted, plan
+from .plan import UNCHANGED, Local, Plan, Remote, Wanted, plan
+from .target import Means, Target, target_of
 from .tree import tree_identity
 
 
@@ -32,7 +34,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Item:
-    """One instance with all that was found out about it."""
+    """One instance with all that was found out about it; ``refusal`` says why it cannot be what is wanted."""
 
     options: Mapping[str, Any]
     target: Target
@@ -40,26 +42,36 @@ class Item:
     local: Local
     remote: Optional[Remote]
     plan: Plan
+    refusal: str = ""
 
-    @property
-    def answer(self) -> dict[str, Any]:
-        """What the controller and the user get to know."""
+    def answer(self, machine: str, trouble: str = "") -> dict[str, Any]:
+        """What the controller and the user get to know; ``trouble`` is what became of it instead."""
+        trouble = trouble or self.refusal
         return {
             "name": self.options["name"],
             "state": self.options["state"],
-            "outcome": self.plan.outcome,
+            "outcome": "failed" if trouble else self.plan.outcome,
             "steps": [step.value for step in self.plan.steps],
-            "reason": self.plan.reason,
+            "reason": trouble or self.plan.reason,
             "unit": self.target.unit,
             "user": self.target.user,
-            "wanted_labels": list(self.target.labels),
+            "controller": {
+                "deferred": self.plan.deferred,
+                "ephemeral": self.target.registration.ephemeral,
+                "wanted_labels": list(self.target.labels),
+                "jit_labels": self._jit_labels(machine),
+                **self.instance.tree_facts(self.local),
+            },
         }
+
+    def _jit_labels(self, machine: str) -> list[str]:
+        """Return all labels: none comes by itself to a runner that the API makes."""
+        own = system_labels(machine) if self.options["default_labels"] else ()
+        return [*own, *self.target.labels]
 
 
 def survey(pool: Pool, host: Host) -> list[Item]:
-    """Find out and decide, without changing anything; raises CiError when one instance cannot be what is
-    wanted.
-    """
+    """Find out and decide, without changing anything; raises CiError when nothing can be said at all."""
     if not pool.archive and any(options["state"] == "present" for options in pool.instances):
         raise CiError(
             "archive is missing; give the path of the unpacked runner, as coldvox.ci.artifact returns it."
@@ -69,34 +81,25 @@ def survey(pool: Pool, host: Host) -> list[Item]:
     return [_item(pool, host, options, tree_id, units) for options in pool.instances]
 
 
-def needs_token(items: Sequence[Item]) -> bool:
-    """Return whether a registration token is necessary."""
-    return any(Step.CONFIGURE in item.plan.steps for item in items)
+def converge(items: Sequence[Item], means: Means, *, prepared: bool) -> dict[str, str]:
+    """Do the plans, those in which the controller has a part only when that is ``prepared``.
 
-
-def converge(items: Sequence[Item], *, token: str) -> None:
-    """Do all plans. One instance that fails does not stop the others; raises CiError with every reason at
-    the end.
+    One instance that fails does not stop the others; returns what went wrong by name.
     """
-    failures: dict[str, str] = {}
+    troubles: dict[str, str] = {}
     for item in items:
-        trouble = _apply(item, token)
+        trouble = item.refusal
+        if item.plan.steps and (prepared or not item.plan.deferred):
+            trouble = _apply(item, means)
         if trouble:
-            failures[item.options["name"]] = trouble
-    if failures:
-        raise CiError(
-            " ".join(failures.values()),
-            failed_instances=sorted(failures),
-            runners=[item.answer for item in items],
-        )
+            troubles[item.options["name"]] = trouble
+    return troubles
 
 
-def _apply(item: Item, token: str) -> str:
+def _apply(item: Item, means: Means) -> str:
     """Do one plan and return what went wrong, or an empty text."""
-    if not item.plan.steps:
-        return ""
     try:
-        item.instance.apply(item.plan.steps, item.local, token=token, replace=item.remote is not None)
+        item.instance.apply(item.plan.steps, item.local, means, replace=item.remote is not None)
     except CiError as error:
         return str(error)
     except OSError as error:
@@ -129,12 +132,6 @@ def _item(
     target = target_of(dict(options), url=pool.url, layout=layout, tree=pool.archive, tree_id=tree_id)
     instance = Instance(host, target)
     local = instance.read(units[target.unit])
-    if options["state"] == "present" and local.agent_id is not None and not has_account(target.user):
-        # systemd would try for ever to start it as somebody who is not there.
-        raise CiError(
-            f"Account '{target.user}' of runner '{options['name']}' was deleted on this host, so its files "
-            "belong to nobody; converge once with state=absent for this instance, then again with it present."
-        )
     remote = pool.registered.get(options["name"].lower())
     wanted = Wanted(
         name=options["name"],
@@ -144,8 +141,23 @@ def _item(
         start_digest=instance.start_digest,
         labels=target.labels,
         replace=pool.replace,
+        ephemeral=options["ephemeral"],
+        jit=options["jit"],
     )
-    return Item(options, target, instance, local, remote, plan(wanted, local, remote))
+    try:
+        _check_account(options, target, local)
+        return Item(options, target, instance, local, remote, plan(wanted, local, remote))
+    except CiError as error:
+        return Item(options, target, instance, local, remote, UNCHANGED, refusal=str(error))
+
+
+def _check_account(options: Mapping[str, Any], target: Target, local: Local) -> None:
+    """Raise CiError for an account that is gone; systemd would try for ever to start it as nobody."""
+    if options["state"] == "present" and local.agent_id is not None and not has_account(target.user):
+        raise CiError(
+            f"Account '{target.user}' of runner '{options['name']}' was deleted on this host, so its files "
+            "belong to nobody; converge once with state=absent for this instance, then again with it present."
+        )
 
 
 def _shown(item: Item, *, after: bool) -> str:

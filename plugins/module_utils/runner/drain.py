@@ -1,25 +1,22 @@
-"""Stopping an instance without ever ending a job: not even one that was accepted a moment ago."""
+"""Stopping an instance without ending a job, not even one that comes in at that very moment."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 from .. import systemd
+from .host import Host
 from .layout import Layout
-from .worker import LISTENER, find, has_worker, processes
-
-if TYPE_CHECKING:
-    from .instance import Host
+from .worker import has_worker, listeners
 
 _POLL_SECONDS = 2.0
 
 
 class Drained(NamedTuple):
-    """``stopped`` is False when a job lasted longer than the patience; then everything runs as before."""
+    """Whether the instance is stopped, and how long its job was waited for; if not, it runs as before."""
 
     stopped: bool
     waited_seconds: float
@@ -33,64 +30,50 @@ def drain(
     timeout_seconds: float,
     waiting: Optional[Callable[[float], None]] = None,
 ) -> Drained:
-    """Wait until the instance has no job, then stop ``unit``. ``waiting`` hears how long it has taken so far.
+    """Wait until no job of the instance runs, then stop ``unit``; after ``timeout_seconds`` leave it running.
+    ``waiting`` hears before each pause how many seconds it has taken.
 
-    Between a look for the worker and the stop, the listener could accept a job. So it is frozen first, and
-    the stop goes on only when there is still no worker then. Raises CiError when systemd refuses.
+    Between a look and a stop the listener could accept a job, which the stop would cancel. So the listener is
+    frozen, looked at again, and told to end before it goes on. Raises CiError when systemd refuses.
     """
-    begun = host.now()
+    begin = host.now()
     while True:
-        waited = host.now() - begun
-        if not has_worker(layout.root, unit, host.proc) and _stop_frozen(host, unit, layout):
-            return Drained(True, waited)
-        if waited >= timeout_seconds:
-            return Drained(False, waited)
+        if not has_worker(layout.root, unit, host.proc) and _stop_if_idle(host, unit, layout):
+            return Drained(True, host.now() - begin)
+        if host.now() - begin >= timeout_seconds:
+            return Drained(False, host.now() - begin)
         if waiting:
-            waiting(waited)
-        host.sleep(min(_POLL_SECONDS, timeout_seconds - waited))
+            waiting(host.now() - begin)
+        host.sleep(_POLL_SECONDS)
 
 
-def _stop_frozen(host: Host, unit: str, layout: Layout) -> bool:
-    """Stop ``unit`` while its listener can accept nothing; return False when it has a job after all."""
-    with frozen(listeners(layout, unit, host.proc)) as held:
-        if has_worker(layout.root, unit, host.proc):
+def _stop_if_idle(host: Host, unit: str, layout: Layout) -> bool:
+    """Stop ``unit`` and return True, or return False when a job came in meanwhile."""
+    pids = listeners(layout.root, unit, host.proc)
+    with frozen(host, pids):
+        # A worker that has been forked and not yet become its program still looks like a second listener.
+        unknown = set(listeners(layout.root, unit, host.proc)) - set(pids)
+        if unknown or has_worker(layout.root, unit, host.proc):
             return False
-        systemd.stop(host.run, unit, wait=False)
-        # Waits for the listener until it runs again; then it is the first that it hears.
-        for process in held:
-            _signal(process, signal.SIGINT)
+        # Only asked for, because the frozen listener could not follow; its own end waits for it, so that
+        # systemd, which already stops the unit, does not start it again.
+        systemd.begin_stop(host.run, unit)
+        _signal(host, pids, signal.SIGINT)
     systemd.stop(host.run, unit)
     return True
 
 
-def listeners(layout: Layout, unit: str, proc: str = "/proc") -> list[int]:
-    """Return the process ids of the instance's listener; there is more than one only by mistake."""
-    return find(layout.root, unit, LISTENER, processes(proc))
-
-
 @contextlib.contextmanager
-def frozen(pids: Sequence[int]) -> Iterator[list[int]]:
-    """Stop the processes ``pids`` for a moment; yields descriptors of them that no later process can get."""
-    held: list[int] = []
+def frozen(host: Host, pids: Sequence[int]) -> Iterator[None]:
+    """Let the processes ``pids`` stand still meanwhile."""
+    _signal(host, pids, signal.SIGSTOP)
     try:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                held.append(os.pidfd_open(pid))
-        for process in held:
-            _signal(process, signal.SIGSTOP)
-        yield held
+        yield
     finally:
-        for process in held:
-            _signal(process, signal.SIGCONT)
-            os.close(process)
+        _signal(host, pids, signal.SIGCONT)
 
 
-def thaw(pids: Sequence[int]) -> None:
-    """Let processes run on that somebody froze and left so."""
-    with frozen(pids):
-        return
-
-
-def _signal(process: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        signal.pidfd_send_signal(process, number)
+def _signal(host: Host, pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            host.kill(pid, number)

@@ -37,6 +37,10 @@ _KNOWN = frozenset(
     ]
 )
 _CLOSED_FAMILIES = ("ACTIONS_RUNNER_", "GITHUB_ACTIONS_RUNNER_", "GITHUB_ACTIONS_SERVICE_")
+# What a name ends in that holds a secret; every job could read it, those of a fork's pull request too.
+_SECRET = re.compile(
+    r"(?:^|_)(?:TOKEN|PAT|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE)_?KEY)$"
+)
 _HOOKS = frozenset(["ACTIONS_RUNNER_HOOK_JOB_STARTED", "ACTIONS_RUNNER_HOOK_JOB_COMPLETED"])
 
 
@@ -73,6 +77,8 @@ def _key_trouble(key: str) -> str:
         return "it would be taken as an option of every later configuration; use the options of the instance"
     if upper == "PATH":
         return "the search path has an option of its own; use 'path'"
+    if _SECRET.search(upper):
+        return "by its name it is a secret, and every job could read it; use the secrets of GitHub Actions"
     if upper.startswith(_CLOSED_FAMILIES) and upper not in _KNOWN:
         return "actions/runner reads no variable of that name; check the spelling or remove it"
     return ""

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from dataclasses import replace as replaced
 from typing import Callable, Optional
 
@@ -16,87 +15,27 @@ from .. import systemd
 from ..errors import CiError
 from ..file_state import Entry, as_wanted, look
 from ..flock import Flock, describe_holder
-from ..process import Run
-from .account import SAFE_PATH, account_of, as_account, clean_environment, has_account
-from .configure import configure, read_agent
-from .environment import env_text, path_text
-from .layout import Layout, instance_directories
-from .naming import instance_unit
+from .account import account_of, as_account, clean_environment, has_account, remove_account
+from .configure import configure, forget_configuration, read_agent
+from .drain import drain
+from .host import Host
+from .layout import instance_directories
 from .plan import Local, Step
-from .records import APPLIED, REGISTRATION, TREE, forget_record, read_record, root_file, write, write_record
-from .registration import Registration
+from .records import (
+    APPLIED,
+    JIT,
+    REGISTRATION,
+    TREE,
+    forget_record,
+    read_record,
+    root_file,
+    write,
+    write_record,
+)
+from .target import Means, Target
 from .tree import is_linked, link_tree
-from .worker import has_worker
 
-_WORKER_POLL_SECONDS = 2.0
 _START_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Host:
-    """What an instance needs of the machine; all of it can be another in a test. ``now`` is a monotonic
-    clock.
-    """
-
-    run: Run
-    sleep: Callable[[float], None]
-    now: Callable[[], float]
-    unit_dir: str = "/etc/systemd/system"
-    proc: str = "/proc"
-    drain_timeout_seconds: float = 1800.0
-
-
-@dataclass(frozen=True)
-class Target:
-    """One instance as it is wanted, in full. ``tree`` is the runner's tree in the store, ``tree_id`` names
-    its contents.
-    """
-
-    registration: Registration
-    layout: Layout
-    user: str
-    labels: tuple[str, ...]
-    environment: str
-    path: str
-    tree: str
-    tree_id: str
-
-    @property
-    def unit(self) -> str:
-        return instance_unit(self.registration.name)
-
-    @property
-    def files(self) -> tuple[Entry, Entry]:
-        """``.env`` and ``.path`` as they must be."""
-        return root_file(self.layout.file(".env"), self.environment), root_file(
-            self.layout.file(".path"), self.path
-        )
-
-
-def target_of(options: dict[str, object], *, url: str, layout: Layout, tree: str, tree_id: str) -> Target:
-    """Return the target for one entry of the module's ``instances``; raises CiError for what the runner
-    would not take.
-    """
-    data: dict[str, object] = dict(options)
-    registration = Registration(
-        url=url,
-        name=str(data["name"]),
-        group=str(data.get("group") or ""),
-        work_dir=str(data["work_dir"]),
-        ephemeral=bool(data["ephemeral"]),
-        default_labels=bool(data["default_labels"]),
-    )
-    labels, environment, path = data.get("labels"), data.get("environment"), data.get("path")
-    return Target(
-        registration=registration,
-        layout=layout,
-        user=str(data["user"]),
-        labels=tuple(labels) if isinstance(labels, (list, tuple)) else (),
-        environment=env_text(environment if isinstance(environment, dict) else {}),
-        path=path_text(path) if isinstance(path, list) and path else SAFE_PATH,
-        tree=tree,
-        tree_id=tree_id,
-    )
 
 
 class Instance:
@@ -141,7 +80,17 @@ class Instance:
             enabled=unit.enabled,
         )
 
-    def apply(self, steps: Sequence[Step], seen: Local, *, token: str, replace: bool) -> None:
+    def tree_facts(self, seen: Local) -> dict[str, str]:
+        """Return the version that lies in the instance, and where the tree is that it had when ``seen``.
+
+        The latter only when it has another one now, and can go back to it.
+        """
+        record = read_record(self._layout, TREE)
+        former = os.path.join(os.path.dirname(os.path.normpath(self._target.tree)), seen.tree)
+        back = bool(seen.tree) and record.get("tree") != seen.tree and os.path.isdir(former)
+        return {"program_version": str(record.get("version", "")), "former_archive": former if back else ""}
+
+    def apply(self, steps: Sequence[Step], seen: Local, means: Means, *, replace: bool) -> None:
         """Do ``steps`` in order; when one fails, an instance that was stopped for it runs again.
 
         Raises CiError, with nothing done, when the instance is not as ``seen`` any more, or another run has
@@ -150,13 +99,15 @@ class Instance:
         actions: dict[Step, Callable[[], None]] = {
             Step.STOP: self._stop,
             Step.LINK_TREE: self._link_tree,
-            Step.CONFIGURE: lambda: self._configure(token, replace=replace),
+            Step.WIPE: self._wipe,
+            Step.CONFIGURE: lambda: self._configure(means.token, replace=replace),
+            Step.ENROL_JIT: lambda: self._enrol(means),
             Step.WRITE_FILES: self._write_files,
             Step.START: self._start,
             Step.DISABLE: lambda: systemd.disable(self._host.run, self._target.unit),
             Step.REMOVE_FILES: self._remove_files,
         }
-        if {Step.LINK_TREE, Step.CONFIGURE, Step.WRITE_FILES} & set(steps):
+        if Step.WRITE_FILES in steps:
             self._make_directories()
         stopped = False
         with self._alone(seen):
@@ -169,6 +120,9 @@ class Instance:
                 if stopped and Step.START in steps:
                     self._start_again()
                 raise
+            finally:
+                if Step.ENROL_JIT in steps:
+                    forget_record(self._layout, JIT)
 
     @contextlib.contextmanager
     def _alone(self, seen: Local) -> Iterator[None]:
@@ -230,17 +184,14 @@ class Instance:
         """Wait for the running job, then stop the unit. Raises CiError, with everything still running, when
         it lasts.
         """
-        unit, host = self._target.unit, self._host
-        deadline = host.now() + host.drain_timeout_seconds
-        while has_worker(self._layout.root, unit, host.proc):
-            if host.now() >= deadline:
-                raise CiError(
-                    f"Runner '{self._target.registration.name}' still runs a job after "
-                    f"{host.drain_timeout_seconds:g} s; nothing was stopped, run again when the job is done "
-                    "or raise drain_timeout_seconds."
-                )
-            host.sleep(_WORKER_POLL_SECONDS)
-        systemd.stop(host.run, unit)
+        host = self._host
+        drained = drain(host, self._target.unit, self._layout, timeout_seconds=host.drain_timeout_seconds)
+        if not drained.stopped:
+            raise CiError(
+                f"Runner '{self._target.registration.name}' still runs a job after "
+                f"{host.drain_timeout_seconds:g} s; nothing was stopped, run again when the job is done "
+                "or raise drain_timeout_seconds."
+            )
 
     def _link_tree(self) -> None:
         forget_record(self._layout, TREE)
@@ -263,8 +214,18 @@ class Instance:
             )
         return result.stdout.strip().splitlines()[-1].strip()
 
+    def _wipe(self) -> None:
+        """Take away what the last job left: its work and its home, both made anew."""
+        work_dir = os.path.join(self._layout.root, self._target.registration.work_dir)
+        for place in (work_dir, self._layout.home):
+            if os.path.lexists(place):
+                shutil.rmtree(place)
+        self._make_directories()
+
     def _configure(self, token: str, *, replace: bool) -> None:
         target = self._target
+        if not token:
+            raise self._changed_meanwhile()
         forget_record(self._layout, REGISTRATION)
         agent_id = configure(
             self._host.run,
@@ -275,12 +236,27 @@ class Instance:
             token=token,
             replace=replace,
         )
-        record = {
-            "fingerprint": target.registration.fingerprint,
-            "agent_id": agent_id,
-            "url": target.registration.url,
-        }
+        self._note_registration(agent_id)
+
+    def _enrol(self, means: Means) -> None:
+        """Lay down a configuration for one start; systemd reads it as root and removes it at the start."""
+        name = self._target.registration.name
+        if name not in means.jit:
+            raise self._changed_meanwhile()
+        agent_id, config = means.jit[name]
+        forget_configuration(self._layout)
+        self._note_registration(agent_id)
+        text = f"ACTIONS_RUNNER_INPUT_JITCONFIG={config}\n"
+        write(root_file(self._layout.record(JIT), text, mode=0o600))
+
+    def _note_registration(self, agent_id: int) -> None:
+        registration = self._target.registration
+        record = {"fingerprint": registration.fingerprint, "agent_id": agent_id, "url": registration.url}
         write_record(self._layout, REGISTRATION, record)
+
+    def _changed_meanwhile(self) -> CiError:
+        name = self._target.registration.name
+        return CiError(f"Runner '{name}' lost its registration while it was worked on; run again.")
 
     def _write_files(self) -> None:
         for entry in self._target.files:
@@ -294,11 +270,15 @@ class Instance:
             systemd.enable(run, unit)
         systemd.start(run, unit)
         deadline = self._host.now() + _START_SECONDS
-        while not self._unit_state().running:
+        while not (self._unit_state().running or self._had_its_job()):
             if self._host.now() >= deadline:
                 raise CiError(f"{unit} does not stay up; see 'journalctl -u {unit}' on the host.")
             self._host.sleep(1.0)
         write_record(self._layout, APPLIED, {"start_digest": self.start_digest})
+
+    def _had_its_job(self) -> bool:
+        """Whether a runner for one job is through with it: it then takes its registration away."""
+        return self._target.registration.ephemeral and read_agent(self._layout)[0] is None
 
     def _start_again(self) -> None:
         """Let the former state work on after a failure; the failure itself is what the user has to hear
@@ -321,20 +301,6 @@ class Instance:
         if os.path.isdir(layout.root):
             shutil.rmtree(layout.root)
         remove_account(run, self._target.user, layout.home)
-
-
-def remove_account(run: Run, name: str, home: str) -> None:
-    """Remove the account ``name`` if ``home`` is its home; one made by somebody else stays."""
-    listed = run(["getent", "passwd", name])
-    fields = listed.stdout.strip().split(":")
-    if listed.status != 0 or len(fields) < 7 or fields[5] != home:
-        return
-    result = run(["userdel", name])
-    if result.status != 0:
-        raise CiError(
-            f"Account '{name}' could not be removed ({' '.join(result.stderr.split())[-200:]}); end its "
-            "processes and run again."
-        )
 
 
 def _keep(entry: Entry) -> None:

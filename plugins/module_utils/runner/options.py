@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..github.options import CONNECTION_SPEC
 from .environment import env_text, path_text
 from .labels import custom_labels
 from .layout import check_base_dir
@@ -23,19 +24,10 @@ INSTANCE_SPEC: dict[str, Any] = {
     "group": {"type": "str", "default": ""},
     "work_dir": {"type": "str", "default": "_work"},
     "ephemeral": {"type": "bool", "default": False},
+    "jit": {"type": "bool", "default": False},
     "environment": {"type": "dict", "default": {}},
     "path": {"type": "list", "elements": "str", "default": []},
     "state": {"type": "str", "choices": _STATES},
-}
-CONNECTION_SPEC: dict[str, Any] = {
-    "url": {"type": "str"},
-    "api_url": {"type": "str"},
-    "token": {"type": "str", "no_log": True},
-    "app_id": {"type": "str"},
-    "app_key": {"type": "str", "no_log": True},
-    "installation_id": {"type": "str"},
-    "ca_path": {"type": "path"},
-    "request_timeout_seconds": {"type": "int", "default": 20},
 }
 RUNNER_SPEC: dict[str, Any] = {
     **CONNECTION_SPEC,
@@ -43,13 +35,35 @@ RUNNER_SPEC: dict[str, Any] = {
     "archive": {"type": "path"},
     "base_dir": {"type": "path", "default": "/var/lib/actions-runner"},
     "unit_dir": {"type": "path", "default": "/etc/systemd/system"},
+    "max_age_days": {"type": "int", "default": 30},
     "replace": {"type": "str", "choices": ["never", "offline", "always"], "default": "offline"},
     "drain_timeout_seconds": {"type": "int", "default": 1800},
     "online_timeout_seconds": {"type": "int", "default": 60},
     "state": {"type": "str", "choices": _STATES, "default": "present"},
     # From the action plugin to the module only.
     "registered": {"type": "list", "elements": "dict", "default": []},
+    "prepared": {"type": "bool", "default": False},
     "registration_token": {"type": "str", "no_log": True},
+    "orphans": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "id": {"type": "int", "required": True},
+            "verdict": {"type": "str", "required": True},
+        },
+    },
+    "jit_configs": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "id": {"type": "int", "required": True},
+            "config": {"type": "str", "required": True, "no_log": True},
+        },
+    },
 }
 
 
@@ -72,6 +86,7 @@ def _normal(given: Mapping[str, Any], pool_state: str) -> dict[str, Any]:
     env_text(instance["environment"])
     path_text(instance["path"])
     instance["user"] = instance.get("user") or instance_user(name)
+    instance["ephemeral"] = instance["ephemeral"] or instance["jit"]
     instance["labels"] = list(custom_labels(instance["labels"], default_labels=instance["default_labels"]))
     own_state = instance.get("state") or "present"
     instance["state"] = own_state if pool_state == "present" or own_state == "absent" else pool_state

@@ -13,13 +13,17 @@ from .labels import same_labels
 
 
 class Step(str, enum.Enum):
-    """One thing to do. The last two are done by the controller, all others on the host, in the order of the
-    plan.
+    """One thing to do, in the order of the plan.
+
+    What is about labels and the deletion of a registration is the controller's part, all else the host's.
     """
 
+    WITHDRAW_LABELS = "withdraw_labels"  # before the wait for a job, so that no other one follows it
     STOP = "stop"  # waits for a running job first, always
     LINK_TREE = "link_tree"
+    WIPE = "wipe"
     CONFIGURE = "configure"
+    ENROL_JIT = "enrol_jit"
     WRITE_FILES = "write_files"
     START = "start"
     DISABLE = "disable"
@@ -34,7 +38,8 @@ class Wanted:
 
     ``fingerprint`` is that of the registration, ``tree`` identifies the runner's files, ``start_digest`` is
     the digest of all that a listener reads at its start; ``replace`` says which foreign registration of the
-    same name may be taken over: ``never``, ``offline`` or ``always``.
+    same name may be taken over: ``never``, ``offline`` or ``always``. An ``ephemeral`` one takes one job, by
+    a registration that the API makes if it is ``jit``.
     """
 
     name: str
@@ -44,6 +49,12 @@ class Wanted:
     start_digest: str
     labels: tuple[str, ...]
     replace: str = "offline"
+    ephemeral: bool = False
+    jit: bool = False
+
+
+# What the controller has to prepare, or to see through one instance at a time.
+_DEFERRED = frozenset([Step.WITHDRAW_LABELS, Step.STOP, Step.LINK_TREE, Step.CONFIGURE, Step.ENROL_JIT])
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,11 @@ class Plan:
     steps: tuple[Step, ...] = ()
     reason: str = ""
 
+    @property
+    def deferred(self) -> bool:
+        """Whether the controller has a part in it before the host's."""
+        return not _DEFERRED.isdisjoint(self.steps)
+
 
 UNCHANGED = Plan("unchanged")
 
@@ -101,14 +117,19 @@ def plan(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:
 def _plan_present(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:
     reason = _registration_reason(wanted, local, remote)
     tree = (Step.LINK_TREE,) if local.tree != wanted.tree else ()
+    stop = _stop(local, remote)
     if reason:
         _check_takeover(wanted, local, remote)
-        steps = (*_stop(local), *tree, Step.CONFIGURE, Step.WRITE_FILES, Step.START)
+        wipe = (Step.WIPE,) if wanted.ephemeral and local.fingerprint else ()
+        register = Step.ENROL_JIT if wanted.jit else Step.CONFIGURE
+        steps = (*stop, *tree, *wipe, register, Step.WRITE_FILES, Step.START)
         return Plan("registered" if remote is None else "replaced", steps, reason)
-    labels = () if remote is None or same_labels(wanted.labels, remote.labels) else (Step.SET_LABELS,)
+    as_asked = remote is None or same_labels(wanted.labels, remote.labels)
+    labels = () if as_asked else (Step.SET_LABELS,)
     restart_reason = _restart_reason(wanted, local)
     if restart_reason:
-        return Plan("updated", (*_stop(local), *tree, Step.WRITE_FILES, Step.START, *labels), restart_reason)
+        back = (Step.SET_LABELS,) if Step.WITHDRAW_LABELS in stop else labels
+        return Plan("updated", (*stop, *tree, Step.WRITE_FILES, Step.START, *back), restart_reason)
     if not local.active or not local.enabled:
         return Plan("updated", (Step.START, *labels), "the unit is not running or not enabled")
     return Plan("relabelled", labels, "the labels differ") if labels else UNCHANGED
@@ -138,8 +159,13 @@ def _restart_reason(wanted: Wanted, local: Local) -> str:
     return ""
 
 
-def _stop(local: Local) -> tuple[Step, ...]:
-    return (Step.STOP,) if local.active else ()
+def _stop(local: Local, remote: Optional[Remote]) -> tuple[Step, ...]:
+    return (*_withdrawal(local, remote), Step.STOP) if local.active else ()
+
+
+def _withdrawal(local: Local, remote: Optional[Remote]) -> tuple[Step, ...]:
+    labelled = remote is not None and bool(remote.labels) and _is_ours(local, remote)
+    return (Step.WITHDRAW_LABELS,) if labelled else ()
 
 
 def _check_takeover(wanted: Wanted, local: Local, remote: Optional[Remote]) -> None:
@@ -164,7 +190,7 @@ def _may_replace(wanted: Wanted, remote: Remote) -> bool:
 
 
 def _plan_absent(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:
-    here = (*_stop(local), Step.REMOVE_FILES) if local.exists or local.active or local.enabled else ()
+    here = (*_stop(local, remote), Step.REMOVE_FILES) if local.exists or local.active or local.enabled else ()
     ours = remote is not None and (_is_ours(local, remote) or _may_replace(wanted, remote))
     there = (Step.DELETE_REGISTRATION,) if ours else ()
     if not here and not there:
@@ -176,6 +202,7 @@ def _plan_drained(local: Local, remote: Optional[Remote]) -> Plan:
     """Labels first, so that nothing new comes; the default labels cannot be taken off, the stop ends those
     too.
     """
-    labels = (Step.SET_LABELS,) if remote is not None and remote.labels else ()
-    stop = _stop(local) + ((Step.DISABLE,) if local.enabled else ())
-    return Plan("drained", labels + stop, "the instance is to rest") if labels or stop else UNCHANGED
+    stop = (Step.STOP,) if local.active else ()
+    disable = (Step.DISABLE,) if local.enabled else ()
+    steps = (*_withdrawal(local, remote), *stop, *disable)
+    return Plan("drained", steps, "the instance is to rest") if steps else UNCHANGED

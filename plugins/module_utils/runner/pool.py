@@ -15,6 +15,7 @@ from .environment import env_text, path_text
 from .labels import custom_labels
 from .layout import Layout, check_base_dir, instance_directories, instance_layout
 from .naming import check_distinct, check_name, instance_unit, instance_user
+from .records import JIT
 from .registration import check_work_dir
 from .resources import SLICE, ResourceClass, resource_class
 
@@ -59,6 +60,10 @@ class PoolInstance:
         lines += [f"{key}={value}" for key, value in limits.items()]
         if os.path.isabs(self.options["work_dir"]):
             lines.append(f"ReadWritePaths={self.options['work_dir']}")
+        if self.options["jit"]:
+            config = self.layout.record(JIT)
+            # Read by systemd as root, before the account of the instance has any part in it; for one start.
+            lines += [f"EnvironmentFile=-{config}", f"ExecStartPost=+-/bin/rm -f {config}"]
         return _HEADER + "[Service]\n" + "\n".join(lines) + "\n"
 
 
@@ -126,7 +131,8 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
         "default_labels": default_labels,
         "group": str(given.get("group") or ""),
         "work_dir": check_work_dir(str(given.get("work_dir") or "_work")),
-        "ephemeral": bool(given.get("ephemeral", False)),
+        "ephemeral": bool(given.get("ephemeral", False)) or bool(given.get("jit", False)),
+        "jit": bool(given.get("jit", False)),
         "state": _state(given, defaults),
         "environment": environment,
         "path": path,

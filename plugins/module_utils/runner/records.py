@@ -13,6 +13,8 @@ from .layout import Layout
 REGISTRATION = "registration.json"
 TREE = "tree.json"
 APPLIED = "applied.json"
+JIT = "jit.env"
+ORPHAN = "orphan.json"
 
 
 def read_record(layout: Layout, name: str) -> dict[str, Any]:
@@ -35,9 +37,9 @@ def forget_record(layout: Layout, name: str) -> None:
     apply(Change(layout.record(name), look(layout.record(name)), None))
 
 
-def root_file(path: str, text: str) -> Entry:
-    """Return a file that jobs may read and cannot write."""
-    return Entry(path, "file", 0o644, str(os.geteuid()), str(os.getegid()), content=text.encode())
+def root_file(path: str, text: str, *, mode: int = 0o644) -> Entry:
+    """Return a file that jobs cannot write, and may read unless ``mode`` says otherwise."""
+    return Entry(path, "file", mode, str(os.geteuid()), str(os.getegid()), content=text.encode())
 
 
 def write(entry: Entry) -> None:

@@ -5,7 +5,7 @@ asked.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 WORKER = "Runner.Worker"
@@ -23,11 +23,11 @@ class Process(NamedTuple):
 
 def is_worker(process: Process, root: str, unit: str) -> bool:
     """Return whether ``process`` runs a job of the instance that lies in ``root`` and runs as ``unit``."""
-    return is_program(process, root, unit, WORKER)
+    return is_program(process, WORKER, root, unit)
 
 
-def is_program(process: Process, root: str, unit: str, name: str) -> bool:
-    """Return whether ``process`` is the instance's ``name``, WORKER or LISTENER.
+def is_program(process: Process, name: str, root: str, unit: str) -> bool:
+    """Return whether ``process`` is the program ``name`` of the instance in ``root`` that runs as ``unit``.
 
     The program may be the executable itself or a script's interpreter's argument; it belongs to the instance
     when it lies in its directory, or when systemd has it in the unit's control group.
@@ -45,15 +45,24 @@ def is_program(process: Process, root: str, unit: str, name: str) -> bool:
 
 def has_worker(root: str, unit: str, proc: str = "/proc") -> bool:
     """Return whether a job of the instance runs now."""
-    return bool(find(root, unit, WORKER, processes(proc)))
+    return any(True for _pid in _running(WORKER, root, unit, proc))
 
 
-def find(root: str, unit: str, name: str, seen: Iterable[Process]) -> list[int]:
-    """Return the process ids of the instance's ``name``, WORKER or LISTENER, among the processes ``seen``."""
-    places = (root, os.path.realpath(root))
-    return [
-        process.pid for process in seen if any(is_program(process, place, unit, name) for place in places)
-    ]
+def workers(root: str, unit: str, proc: str = "/proc") -> list[int]:
+    """Return the process ids of the instance's worker."""
+    return list(_running(WORKER, root, unit, proc))
+
+
+def listeners(root: str, unit: str, proc: str = "/proc") -> list[int]:
+    """Return the process ids of the instance's listener; more than one only while it is being replaced."""
+    return list(_running(LISTENER, root, unit, proc))
+
+
+def _running(name: str, root: str, unit: str, proc: str) -> Iterator[int]:
+    places = {root, os.path.realpath(root)}
+    for process in processes(proc):
+        if any(is_program(process, name, place, unit) for place in places):
+            yield process.pid
 
 
 def processes(proc: str = "/proc") -> Iterator[Process]:

@@ -25,6 +25,8 @@ class Download:
     url: str
     filename: str
     sha256: Optional[str] = None
+    os: str = "linux"
+    architecture: str = "x64"
 
 
 # GitHub rolls releases out scope by scope, so that the offer may differ.
@@ -59,8 +61,10 @@ class Call:
 
     @property
     def scope(self) -> Scope:
-        """The repository or organization in the path; raises RefusedError 404 when there is none."""
-        if "org" in self.parameters:
+        """The place that the path names; raises RefusedError 404 when there is none."""
+        if "enterprise" in self.parameters:
+            scope = self.world.scope("enterprises", self.parameters["enterprise"])
+        elif "org" in self.parameters:
             scope = self.world.scope("orgs", self.parameters["org"])
         else:
             scope = self.world.scope("repos", f"{self.parameters['owner']}/{self.parameters['repo']}")

@@ -1,4 +1,4 @@
-"""Runner groups of an organization."""
+"""Runner groups of organizations and enterprises."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any
 from ..exchange import Answer, RefusedError, not_found
 from ..state import Group
 from .call import Call, Operation
-
-_GROUPS = "/orgs/{org}/actions/runner-groups"
-_PERMISSION = "organization_self_hosted_runners"
+from .runners import SCOPES
 
 
 def _render(call: Call, group: Group) -> dict[str, Any]:
@@ -61,9 +59,19 @@ def _delete_group(call: Call) -> Answer:
     return Answer(204)
 
 
+def _of_scope(base: str, permission: str) -> list[Operation]:
+    groups = f"{base}/actions/runner-groups"
+    return [
+        Operation("GET", groups, _list_groups, permission, runner_token="registration"),
+        Operation("POST", groups, _create_group, permission),
+        Operation("GET", f"{groups}/{{runner_group_id}}", _get_group, permission),
+        Operation("DELETE", f"{groups}/{{runner_group_id}}", _delete_group, permission),
+    ]
+
+
 OPERATIONS = [
-    Operation("GET", _GROUPS, _list_groups, _PERMISSION, runner_token="registration"),
-    Operation("POST", _GROUPS, _create_group, _PERMISSION),
-    Operation("GET", f"{_GROUPS}/{{runner_group_id}}", _get_group, _PERMISSION),
-    Operation("DELETE", f"{_GROUPS}/{{runner_group_id}}", _delete_group, _PERMISSION),
+    operation
+    for base, permission in SCOPES.items()
+    if not base.startswith("/repos/")
+    for operation in _of_scope(base, permission)
 ]

@@ -21,6 +21,8 @@ from .call import Call, Operation
 SCOPES = {
     "/repos/{owner}/{repo}": "administration",
     "/orgs/{org}": "organization_self_hosted_runners",
+    # Only a classic token can have this one.
+    "/enterprises/{enterprise}": "manage_runners:enterprise",
 }
 
 
@@ -95,7 +97,8 @@ def _generate_jitconfig(call: Call) -> Answer:
     }
     runner = register(call.world, scope, description)
     work_folder = data.get("work_folder", "_work")
-    encoded = jit_configuration(runner, call.request.base_url, work_folder, key)
+    group = call.world.groups_of(scope)[runner.group_id]
+    encoded = jit_configuration(runner, group, call.request.base_url, work_folder, key)
     return Answer(201, {"runner": _render_runner(runner), "encoded_jit_config": encoded})
 
 
@@ -103,8 +106,8 @@ def _list_downloads(call: Call) -> Answer:
     offers = []
     for download in call.downloads(call.scope):
         offer = {
-            "os": "linux",
-            "architecture": "x64",
+            "os": download.os,
+            "architecture": download.architecture,
             "download_url": download.url,
             "filename": download.filename,
         }

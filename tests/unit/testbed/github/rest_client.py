@@ -12,6 +12,7 @@ from testbed.github.server import Running
 
 REPOSITORY = "/repos/Coldaine/ColdVox"
 ORGANIZATION = "/orgs/Coldaine"
+ENTERPRISE = "/enterprises/Coldaine-Works"
 
 
 class Reply(NamedTuple):

@@ -12,7 +12,7 @@ from testbed.github.rest import runners
 from testbed.github.rest.call import Router
 from testbed.github.server import Running, emulator
 from testbed.github.state import Runner
-from tests.unit.testbed.github.rest_client import ORGANIZATION, REPOSITORY, Rest
+from tests.unit.testbed.github.rest_client import ENTERPRISE, ORGANIZATION, REPOSITORY, Rest
 
 JIT = {"name": "a", "runner_group_id": 1, "labels": ["self-hosted", "fast"]}
 VARIABLE = {"name": "COLOUR", "value": "blue"}
@@ -48,18 +48,26 @@ def _variable_calls(scope: str, body: dict[str, str]) -> list[tuple[str, str, An
     ]
 
 
-GROUPS = f"{ORGANIZATION}/actions/runner-groups"
+def _group_calls(scope: str) -> list[tuple[str, str, Any, int]]:
+    base = f"{scope}/actions/runner-groups"
+    return [
+        ("POST", base, {"name": "builders"}, 201),
+        ("GET", base, None, 200),
+        ("GET", f"{base}/{{group}}", None, 200),
+        ("DELETE", f"{base}/{{group}}", None, 204),
+    ]
+
+
 CALLS = [
     ("GET", REPOSITORY, None, 200),
     ("GET", "/rate_limit", None, 200),
     *_runner_calls(REPOSITORY),
     *_runner_calls(ORGANIZATION),
+    *_runner_calls(ENTERPRISE),
     *_variable_calls(REPOSITORY, VARIABLE),
     *_variable_calls(ORGANIZATION, SHARED),
-    ("POST", GROUPS, {"name": "builders"}, 201),
-    ("GET", GROUPS, None, 200),
-    ("GET", f"{GROUPS}/{{group}}", None, 200),
-    ("DELETE", f"{GROUPS}/{{group}}", None, 204),
+    *_group_calls(ORGANIZATION),
+    *_group_calls(ENTERPRISE),
     ("GET", f"{REPOSITORY}/actions/runs", None, 200),
     ("GET", f"{REPOSITORY}/actions/runs/{{run}}", None, 200),
     ("GET", f"{REPOSITORY}/actions/runs/{{run}}/jobs", None, 200),
@@ -79,7 +87,7 @@ def test_every_operation_answers_as_github_describes_it(rest: Rest) -> None:
         assert reply.status == status, (method, path, reply)
         if template.endswith("jitconfig"):
             numbers["id"] = reply.body["runner"]["id"]
-        if method == "POST" and template == GROUPS:
+        if method == "POST" and template.endswith("/runner-groups"):
             numbers["group"] = reply.body["id"]
         found = router.find(method, path)
         assert found is not None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,3 +45,25 @@ def host(github: Running) -> Iterator[RunnerHost]:
         yield host
     finally:
         host.close()
+
+
+@pytest.fixture
+def job(host: RunnerHost) -> Any:
+    """A process that looks like the instance's running job."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(instance: str) -> subprocess.Popen[bytes]:
+        program = host.file(instance, "bin/Runner.Worker")
+        code = "import time; print(flush=True); time.sleep(300)"
+        process = subprocess.Popen(
+            [str(program), "-c", code], executable=sys.executable, stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()

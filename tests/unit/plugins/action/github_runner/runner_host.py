@@ -24,9 +24,9 @@ SYSTEMCTL = """#!{python}
 import os, pathlib, signal, subprocess, sys, time
 home = pathlib.Path({home!r})
 words = [word for word in sys.argv[1:] if not word.startswith("-")]
-verb, units = words[0], words[1:]
+verb, units, waits = words[0], words[1:], "--no-block" not in sys.argv
 with open(home / "log", "a") as log:
-    log.write(" ".join(words) + "\\n") if verb != "show" else None
+    log.write(" ".join(words) + "\\n") if verb != "show" and waits else None
 def pid(unit):
     try:
         found = int((home / (unit + ".pid")).read_text())
@@ -51,23 +51,31 @@ for unit in units:
     elif verb == "start" and not pid(unit):
         if (home / "broken").exists():
             sys.exit("Job for %s failed." % unit)
+        jit, extra = root / ".coldvox" / "jit.env", {{}}
+        if jit.exists():
+            extra = dict([jit.read_text().strip().split("=", 1)])
+            jit.unlink()
+        if not (extra or (root / ".runner").exists()):
+            continue
         user = {user!r}
         become = ["setpriv", "--reuid=" + user, "--regid={gid}", "--init-groups", "--"]
         become = become if os.geteuid() == 0 else []
         started = subprocess.Popen(
             [*become, str(root / "run.sh")], cwd=root, start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=open(home / (unit + ".out"), "a"), stderr=subprocess.STDOUT,
-            env={{"PATH": "/usr/bin:/bin", "HOME": str(root / "_home"), "RUNNER_MANUALLY_TRAP_SIG": "1"}},
+            env={{
+                "PATH": "/usr/bin:/bin", "HOME": str(root / "_home"), "RUNNER_MANUALLY_TRAP_SIG": "1", **extra
+            }},
         )
         (home / (unit + ".pid")).write_text(str(started.pid))
     elif verb == "stop" and pid(unit):
         os.kill(pid(unit), signal.SIGTERM)
-        for _ in range(100):
+        for _ in range(100 if waits else 0):
             if not pid(unit):
                 break
             time.sleep(0.1)
         else:
-            os.killpg(pid(unit), signal.SIGKILL)
+            os.killpg(pid(unit), signal.SIGKILL) if waits else None
 """
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import stat
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
@@ -99,28 +98,6 @@ def test_labels_change_without_a_restart(host: RunnerHost, admin: AdminClient) -
     assert host.log() == []
     assert minted(admin) == 1
     assert outcomes(host.converge({**ONE, "labels": ["NEW"]})) == {"one": "unchanged"}
-
-
-@pytest.fixture
-def job(host: RunnerHost) -> Any:
-    """A process that looks like the instance's running job."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(instance: str) -> subprocess.Popen[bytes]:
-        program = host.file(instance, "bin/Runner.Worker")
-        code = "import time; print(flush=True); time.sleep(300)"
-        process = subprocess.Popen(
-            [str(program), "-c", code], executable=sys.executable, stdout=subprocess.PIPE
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 def test_a_change_waits_for_the_job(host: RunnerHost, job: Any) -> None:

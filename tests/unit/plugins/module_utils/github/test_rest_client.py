@@ -163,9 +163,9 @@ def test_a_server_that_is_away_is_named() -> None:
 @pytest.mark.parametrize(
     ("url", "status", "words"),
     [
-        ("https://github.com/o/r", 401, ["repository o/r", "401", "expired", "Administration: write"]),
+        ("https://github.com/o/r", 401, ["repository o/r", "401", "expired", "Administration: read"]),
         ("https://github.com/o/r", 403, ["403", "lacks the permission", "no access here"]),
-        ("https://github.com/o", 403, ["organization o", "Self-hosted runners: write", "admin:org"]),
+        ("https://github.com/o", 403, ["organization o", "Self-hosted runners: read", "admin:org"]),
         ("https://github.com/o/r", 404, ["404", "does not exist", "check the url"]),
         ("https://github.com/enterprises/e", 403, ["enterprise e", "manage_runners:enterprise"]),
         ("https://github.com/o/r", 422, ["422", "not accepted", "no access here"]),

@@ -27,6 +27,9 @@ def test_entries_are_sorted_lines() -> None:
         ("A-B", "1", "letters, digits"),
         ("1A", "1", "letters, digits"),
         ("PATH", "/bin", "use 'path'"),
+        ("CARGO_REGISTRY_TOKEN", "x", "by its name it is a secret"),
+        ("AWS_SECRET_ACCESS_KEY", "x", "by its name it is a secret"),
+        ("github_pat", "x", "by its name it is a secret"),
         ("A", '"x"', "quotes"),
         ("A", "'x'", "quotes"),
         ("A", "x # why", "no comments"),
@@ -43,6 +46,7 @@ def test_entries_that_would_not_do_what_they_say(key: str, value: str, reason: s
 
 def test_known_names_of_the_runner_are_fine() -> None:
     assert env_text({"ACTIONS_RUNNER_HOOK_JOB_STARTED": "/etc/x/hook.sh", "RUNNER_TOOL_CACHE": "/opt/t"})
+    assert env_text({"PATTERN": "x", "TOKENIZER": "x", "SSH_AUTH_SOCK": "/run/x", "SECRET_FREE": "yes"})
 
 
 def test_the_search_path() -> None:

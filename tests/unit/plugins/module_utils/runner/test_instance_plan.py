@@ -21,6 +21,8 @@ LOCAL = Local(
     enabled=True,
 )
 REMOTE = Remote(7, online=True, labels=("y", "X"))
+STOP = (Step.WITHDRAW_LABELS, Step.STOP)
+RESTART = (Step.WRITE_FILES, Step.START, Step.SET_LABELS)
 FRESH = (Step.LINK_TREE, Step.CONFIGURE, Step.WRITE_FILES, Step.START)
 
 
@@ -44,11 +46,12 @@ def test_offline_at_github_is_no_reason() -> None:
         (Local(), Remote(3, online=False), "replaced", FRESH),
         (LOCAL, None, "registered", (Step.STOP, *FRESH[1:])),
         (LOCAL, Remote(8, online=False), "replaced", (Step.STOP, *FRESH[1:])),
-        (changed(fingerprint="g"), REMOTE, "replaced", (Step.STOP, *FRESH[1:])),
+        (changed(fingerprint="g"), REMOTE, "replaced", (*STOP, *FRESH[1:])),
         (changed(fingerprint="", active=False), REMOTE, "replaced", FRESH[1:]),
-        (changed(tree=""), REMOTE, "updated", (Step.STOP, Step.LINK_TREE, Step.WRITE_FILES, Step.START)),
-        (changed(files_current=False), REMOTE, "updated", (Step.STOP, Step.WRITE_FILES, Step.START)),
-        (changed(start_digest="r"), REMOTE, "updated", (Step.STOP, Step.WRITE_FILES, Step.START)),
+        (changed(tree=""), REMOTE, "updated", (*STOP, Step.LINK_TREE, *RESTART)),
+        (changed(files_current=False), REMOTE, "updated", (*STOP, *RESTART)),
+        (changed(files_current=False), Remote(7, online=True), "updated", (Step.STOP, *RESTART)),
+        (changed(start_digest="r"), REMOTE, "updated", (*STOP, *RESTART)),
         (changed(start_digest="r", active=False), REMOTE, "updated", (Step.WRITE_FILES, Step.START)),
         (changed(active=False), REMOTE, "updated", (Step.START,)),
         (changed(enabled=False), REMOTE, "updated", (Step.START,)),
@@ -90,7 +93,8 @@ def test_our_own_registration_is_replaced_whatever_the_policy() -> None:
 @pytest.mark.parametrize(
     ("local", "remote", "steps"),
     [
-        (LOCAL, REMOTE, (Step.STOP, Step.REMOVE_FILES, Step.DELETE_REGISTRATION)),
+        (LOCAL, REMOTE, (*STOP, Step.REMOVE_FILES, Step.DELETE_REGISTRATION)),
+        (LOCAL, Remote(8, online=True, labels=("x",)), (Step.STOP, Step.REMOVE_FILES)),
         (LOCAL, None, (Step.STOP, Step.REMOVE_FILES)),
         (changed(active=False), REMOTE, (Step.REMOVE_FILES, Step.DELETE_REGISTRATION)),
         (Local(), Remote(7, online=False), (Step.DELETE_REGISTRATION,)),
@@ -121,7 +125,8 @@ def test_a_registration_that_must_not_be_replaced_is_not_removed_either() -> Non
 @pytest.mark.parametrize(
     ("local", "remote", "steps"),
     [
-        (LOCAL, REMOTE, (Step.SET_LABELS, Step.STOP, Step.DISABLE)),
+        (LOCAL, REMOTE, (*STOP, Step.DISABLE)),
+        (LOCAL, Remote(8, online=True, labels=("x",)), (Step.STOP, Step.DISABLE)),
         (LOCAL, Remote(7, online=True), (Step.STOP, Step.DISABLE)),
         (changed(active=False, enabled=False), Remote(7, online=False), ()),
         (Local(), None, ()),
@@ -131,3 +136,28 @@ def test_drained(local: Local, remote: Optional[Remote], steps: tuple[Step, ...]
     found = plan(dataclasses.replace(WANTED, state="drained"), local, remote)
     assert found.steps == steps
     assert found.outcome == ("drained" if steps else "unchanged")
+
+
+@pytest.mark.parametrize(("jit", "register"), [(False, Step.CONFIGURE), (True, Step.ENROL_JIT)])
+def test_a_runner_for_one_job_starts_clean(jit: bool, register: Step) -> None:
+    wanted = dataclasses.replace(WANTED, ephemeral=True, jit=jit)
+    first = plan(wanted, Local(exists=True), None)
+    assert first.steps == (Step.LINK_TREE, register, Step.WRITE_FILES, Step.START)
+    after_its_job = changed(agent_id=None, recorded_id=7, active=False)
+    again = plan(wanted, after_its_job, None)
+    assert again.steps == (Step.WIPE, register, Step.WRITE_FILES, Step.START)
+    assert plan(wanted, LOCAL, REMOTE).steps == ()
+
+
+@pytest.mark.parametrize(
+    ("local", "deferred"),
+    [
+        (LOCAL, False),
+        (changed(active=False), False),
+        (changed(files_current=False), True),
+        (changed(tree="", active=False), True),
+        (changed(agent_id=None, recorded_id=7, active=False), True),
+    ],
+)
+def test_what_the_controller_has_a_part_in(local: Local, deferred: bool) -> None:
+    assert plan(WANTED, local, REMOTE).deferred is deferred

@@ -30,6 +30,7 @@ def test_a_short_entry_becomes_complete() -> None:
             "group": "",
             "work_dir": "_work",
             "ephemeral": False,
+            "jit": False,
             "state": "present",
             "environment": {
                 "CARGO_HOME": "/srv/r/one/_home/.cargo",

@@ -1,0 +1,24 @@
+"""What becomes of a registration that the inventory does not name any more, as a table."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.orphans import Unlisted, Verdict, judge
+
+
+@pytest.mark.parametrize(
+    ("noted", "registered_id", "online", "verdict"),
+    [
+        (False, 7, False, Verdict.NOTE),
+        (True, 7, False, Verdict.REMOVE),
+        (False, 7, True, Verdict.KEEP),
+        (True, 7, True, Verdict.CLEAR),
+        (True, None, False, Verdict.FORGET),
+        (True, 8, False, Verdict.FORGET),
+        (False, 8, True, Verdict.FORGET),
+    ],
+)
+def test_two_passes(noted: bool, registered_id: Optional[int], online: bool, verdict: Verdict) -> None:
+    assert judge(Unlisted("one", 7, noted), registered_id, online=online) is verdict

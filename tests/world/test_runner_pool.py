@@ -1,0 +1,244 @@
+"""The pool of the laptop under changes and accidents: no job dies, no registration is lost or made twice."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from testbed.github.client import AdminClient
+
+from .conftest import Play
+
+HOST, NAME = "laptop-extra", "laptop-extra-lint"
+UNIT = f"coldvox-runner@{NAME}.service"
+LABELS = ["fedora", "nobara", "fast-lint"]
+TOKEN = "sandbox-admin-token"
+POOL = {HOST, f"{HOST}-test", NAME}
+Shell = Callable[..., str]
+
+
+def converge(play: Play, *arguments: str, **variables: Any) -> dict[str, int]:
+    """Run the role on the laptop and return what it changed."""
+    more = ("-e", json.dumps(variables)) if variables else ()
+    outcome = play("-l", HOST, "--tags", "github_runner", *more, *arguments)
+    assert outcome.status == 0, outcome.output[-4000:]
+    return outcome.changed
+
+
+def minted(github: AdminClient) -> int:
+    return sum(entry["path"].endswith("registration-token") for entry in github.audit())
+
+
+def started_at(shell: Shell, unit: str = UNIT) -> str:
+    return shell(f"systemctl show -p ExecMainStartTimestampMonotonic {unit}")
+
+
+def ask(github: AdminClient, path: str, method: str = "GET") -> Any:
+    """Call the REST API of the laptop's repository."""
+    request = urllib.request.Request(
+        f"{github.url}/api/v3/repos/Coldaine/ColdVox/actions/{path}",
+        headers={"Authorization": f"Bearer {TOKEN}"},
+        method=method,
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.loads(answer.read() or "null")
+
+
+def registered(github: AdminClient) -> dict[str, dict[str, Any]]:
+    """Return the laptop's runners by name; a name that is there twice is an error."""
+    listed = ask(github, "runners?per_page=100")["runners"]
+    listed = [one for one in listed if one["name"].startswith(HOST)]
+    assert len({one["name"] for one in listed}) == len(listed)
+    return {one["name"]: one for one in listed}
+
+
+def online(github: AdminClient) -> set[str]:
+    return {name for name, one in registered(github).items() if one["status"] == "online"}
+
+
+@pytest.fixture
+def restored(play: Play) -> Iterator[None]:
+    """Bring the pool back to what the inventory says after a test with other variables."""
+    yield
+    converge(play)
+
+
+def power_cycle(shell: Shell) -> None:
+    """Cut the laptop's power and start it again."""
+    container = f"coldvox-test-{HOST}"
+    for command in ("kill", "start"):
+        subprocess.run(["docker", command, container], check=True, capture_output=True)
+    deadline = time.monotonic() + 90
+    while not is_up(shell):
+        assert time.monotonic() < deadline, "the host does not come up again"
+        time.sleep(1)
+
+
+def is_up(shell: Shell) -> bool:
+    try:
+        shell("systemctl is-system-running --wait >/dev/null || true")
+    except AssertionError:
+        return False
+    return True
+
+
+def test_three_times_nothing(play: Play, github: AdminClient) -> None:
+    before = minted(github)
+    for _ in range(3):
+        assert converge(play) == {HOST: 0}
+    assert minted(github) == before
+
+
+@pytest.mark.usefixtures("restored")
+def test_labels_change_while_the_unit_runs_on(play: Play, shell: Shell, github: AdminClient) -> None:
+    before = started_at(shell)
+    assert converge(play, github_runner_labels=["fedora", "nobara", "new"]) == {HOST: 1}
+    assert "new" in {label["name"] for label in registered(github)[NAME]["labels"]}
+    assert started_at(shell) == before
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_changed_environment_waits_for_the_job(play: Play, shell: Shell, github: AdminClient) -> None:
+    before = started_at(shell)
+    job = github.queue_job(LABELS, "sleep 15; echo went on to the end")
+    github.wait_for_job(job, status="in_progress")
+    assert converge(play, github_runner_environment={"CHANGED": "1"}) == {HOST: 1}
+    done = github.job(job)
+    assert (done["status"], done["conclusion"]) == ("completed", "success"), done
+    assert "went on to the end" in done["log"]
+    assert started_at(shell) != before
+    assert online(github) == POOL
+    assert "CHANGED=1" in shell(f"cat /var/lib/actions-runner/{NAME}/.env")
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_job_that_lasts_too_long_lives(play: Play, github: AdminClient) -> None:
+    job = github.queue_job(LABELS, "sleep 40; echo went on to the end")
+    github.wait_for_job(job, status="in_progress")
+    variables = {"github_runner_environment": {"CHANGED": "2"}, "github_runner_drain_timeout_seconds": 2}
+    outcome = play("-l", HOST, "--tags", "github_runner_pool", "-e", json.dumps(variables))
+    assert outcome.status != 0
+    assert f"'{NAME}' still runs a job after 2 s" in outcome.sentence
+    labels = {label["name"] for label in registered(github)[NAME]["labels"]}
+    assert set(LABELS) <= labels, "they are back"
+    done = github.wait_for_job(job)
+    assert done["conclusion"] == "success", done
+
+
+def test_a_killed_listener_comes_back_by_itself(play: Play, shell: Shell, github: AdminClient) -> None:
+    before = minted(github)
+    shell(f"systemctl kill -s KILL {UNIT}")
+    assert set(converge(play)) == {HOST}
+    assert online(github) == POOL
+    assert minted(github) == before
+
+
+def test_a_killed_controller_leaves_one_registration_each(play: Play, github: AdminClient) -> None:
+    converge(play, github_runner_state="absent")
+    assert registered(github) == {}
+    cut = play("-l", HOST, "--tags", "github_runner", interrupt_at="pool | Register", kill_after_seconds=5)
+    assert "PLAY RECAP" not in cut.output
+    converge(play)
+    assert set(registered(github)) == POOL
+    assert converge(play) == {HOST: 0}
+
+
+def test_a_host_that_lost_power_comes_back(play: Play, shell: Shell, github: AdminClient) -> None:
+    before, numbers = minted(github), {one["id"] for one in registered(github).values()}
+    power_cycle(shell)
+    converge(play)
+    deadline = time.monotonic() + 60
+    while online(github) != POOL and time.monotonic() < deadline:
+        time.sleep(1)
+    assert online(github) == POOL
+    assert {one["id"] for one in registered(github).values()} == numbers
+    assert minted(github) == before
+
+
+def test_a_runner_deleted_on_the_server_is_registered_again(play: Play, github: AdminClient) -> None:
+    ask(github, f"runners/{registered(github)[NAME]['id']}", method="DELETE")
+    assert converge(play) == {HOST: 1}
+    assert online(github) == POOL
+
+
+def test_github_away_changes_nothing(play: Play, shell: Shell, github: AdminClient) -> None:
+    before = started_at(shell)
+    github.set_faults({"path_regex": "/actions/runners", "status": 503, "times": None})
+    try:
+        outcome = play("-l", HOST, "--tags", "github_runner_pool")
+    finally:
+        github.set_faults()
+    assert outcome.status != 0
+    assert "HTTP 503" in outcome.sentence
+    assert "Traceback" not in outcome.output
+    assert started_at(shell) == before
+
+
+def test_a_name_of_another_host_is_refused(play: Play) -> None:
+    stolen = [{"name": "debian-builder"}]
+    outcome = play(
+        "-l", HOST, "--tags", "github_runner_pool", "-e", json.dumps({"github_runner_instances": stolen})
+    )
+    assert outcome.status != 0
+    assert "'debian-builder' is taken by another registration" in outcome.sentence or re.search(
+        r"debian-builder.*is a runner of", outcome.sentence
+    )
+
+
+def test_no_secret_is_left_anywhere(play: Play, shell: Shell, github: AdminClient) -> None:
+    converge(play, github_runner_state="absent")
+    outcome = play("-l", HOST, "--tags", "github_runner", "-vvv")
+    assert outcome.status == 0, outcome.output[-4000:]
+    spent = github.issued_tokens()
+    assert spent, "a registration token was minted for this"
+    secrets = [TOKEN, *spent]
+    assert [one for one in secrets if one in outcome.output] == []
+    # Patterns that do not match themselves: sudo logs the command that looks for them.
+    pattern = "|".join(f"[{one[0]}]{re.escape(one[1:])}" for one in secrets)
+    places = "/etc /var/lib /opt /run /root /home /tmp /var/log"
+    assert shell(f"grep -rlE '{pattern}' {places} 2>/dev/null || true") == ""
+    assert shell(f"journalctl --no-pager -q | grep -E '{pattern}' || true") == ""
+    assert shell(f"cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -E '{pattern}' || true") == ""
+
+
+def test_drain_and_return(play: Play, github: AdminClient) -> None:
+    job = github.queue_job(LABELS, "sleep 10; echo went on to the end")
+    github.wait_for_job(job, status="in_progress")
+    drained = play("-l", HOST, playbook="drain.yml")
+    assert drained.status == 0, drained.output[-4000:]
+    assert github.job(job)["conclusion"] == "success"
+    assert online(github) == set()
+    assert set(registered(github)) == POOL
+    assert play("-l", HOST, playbook="drain.yml").changed == {HOST: 0}
+    converge(play)
+    assert online(github) == POOL
+
+
+def test_nobody_removes_by_accident(play: Play, github: AdminClient) -> None:
+    for arguments in ((), ("-e", "coldvox_remove=debian-builder")):
+        refused = play("-l", HOST, *arguments, playbook="remove.yml")
+        assert refused.status != 0
+        assert f"-e coldvox_remove={HOST}" in refused.sentence
+    assert online(github) == POOL
+
+
+def test_removal_takes_everything_and_site_brings_it_back(
+    play: Play, shell: Shell, github: AdminClient
+) -> None:
+    removed = play("-l", HOST, "-e", f"coldvox_remove={HOST}", playbook="remove.yml")
+    assert removed.status == 0, removed.output[-4000:]
+    assert registered(github) == {}
+    places = "/etc/systemd/system/coldvox* /etc/sysusers.d/coldvox* /etc/tmpfiles.d/coldvox* /opt/coldvox-ci"
+    assert shell(f"ls -d {places} 2>/dev/null || true") == ""
+    assert shell("ls -A /var/lib/actions-runner 2>/dev/null || true") == ""
+    assert shell("getent passwd | grep -c '^ci-' || true").strip() == "0"
+    outcome = play("-l", HOST)
+    assert outcome.status == 0, outcome.output[-4000:]
+    assert online(github) == POOL
