@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 from urllib.parse import urlencode
 
 from ..errors import CiError
-from .http import Answer, Transport, UnreachableError, retry_delay_seconds
+from .http import Answer, Transport, UnreachableError, is_rate_limited, retry_delay_seconds
 from .refusal import RUNNERS, need, refusal
 from .scope import Scope
 
@@ -58,7 +58,7 @@ class Client:
         answer, attempts = self._persist(
             method, url, intent, None if body is None else json.dumps(body).encode()
         )
-        if answer.status in accepted:
+        if answer.status in accepted and not is_rate_limited(answer):
             return None
         if not 200 <= answer.status < 300:
             level = "read" if method == "GET" else "write"
@@ -80,13 +80,27 @@ class Client:
         page_size: int,
         query: Optional[Mapping[str, object]] = None,
         area: str = RUNNERS,
+        accepted: tuple[int, ...] = (),
     ) -> Iterator[Any]:
-        """Yield what is listed under ``key`` on all pages; the next page is asked when it is needed."""
+        """Yield what is listed under ``key`` on all pages; the next page is asked when it is needed.
+
+        A status in ``accepted`` ends the list.
+        """
         page, seen = 0, 0
         while True:
             page += 1
             paging = {**(query or {}), "per_page": page_size, "page": page}
-            answer = self.call("GET", path, intent, query=paging, expected=(key, "total_count"), area=area)
+            answer = self.call(
+                "GET",
+                path,
+                intent,
+                query=paging,
+                expected=(key, "total_count"),
+                area=area,
+                accepted=accepted,
+            )
+            if answer is None:
+                return
             yield from answer[key]
             seen += len(answer[key])
             if not answer[key] or seen >= int(answer["total_count"]):
