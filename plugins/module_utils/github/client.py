@@ -129,6 +129,8 @@ class Client:
             answer, trouble = self._attempt(method, url, headers, body)
             delay = retry_delay_seconds(answer, attempt, self._patience.now())
             attempt += 1
+            if trouble and trouble.lasting:
+                break
             spent = (
                 attempt >= self._patience.attempts or waited + (delay or 0.0) > self._patience.total_seconds
             )
@@ -137,20 +139,21 @@ class Client:
             self._patience.sleep(delay)
             waited += delay
         if answer is None:
+            counted = "1 attempt" if attempt == 1 else f"{attempt} attempts"
             raise CiError(
                 f"GitHub at {self.scope.api_url} could not be reached to {intent} {self.scope.label} "
-                f"({trouble}; {attempt} attempts); check the network, the proxy and api_url on the "
+                f"({trouble}; {counted}); check the network, the proxy, api_url and ca_path of the "
                 "controller."
             )
         return answer, attempt
 
     def _attempt(
         self, method: str, url: str, headers: Mapping[str, str], body: Optional[bytes]
-    ) -> tuple[Optional[Answer], str]:
+    ) -> tuple[Optional[Answer], Optional[UnreachableError]]:
         try:
-            return self._transport(method, url, headers, body), ""
+            return self._transport(method, url, headers, body), None
         except UnreachableError as error:
-            return None, str(error)
+            return None, error
 
     def _headers(self, body: Optional[bytes]) -> dict[str, str]:
         headers = {
