@@ -87,7 +87,7 @@ def connect(options: Mapping[str, Any]) -> Client:
     """Return a client for the scope and credential in ``options`` (the ``github`` doc fragment)."""
     if not options.get("url"):
         raise CiError(
-            "url is missing; give the page of the repository or organization that the runners serve."
+            "url is missing; give the page of the repository, organization or enterprise at GitHub."
         )
     scope = scope_of(str(options["url"]), str(options.get("api_url") or ""))
     ca_path = options.get("ca_path")

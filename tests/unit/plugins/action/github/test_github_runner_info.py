@@ -44,7 +44,7 @@ def test_the_whole_pool_is_told_with_its_versions(run: Controller) -> None:
     assert (first["name"], first["outdated"], first["releases_behind"]) == ("A", False, 0)
     assert (third["version"], third["outdated"], third["releases_behind"]) == ("", None, None)
     assert run.requests() == ["GET runners", "GET downloads", "GET 2.334.1"]
-    assert ADMIN_TOKEN not in told["_output"].replace(f'"token": "{ADMIN_TOKEN}"', "")
+    assert ADMIN_TOKEN not in told["_output"]
 
 
 @pytest.mark.parametrize(("instances", "requests"), [(1, 3), (40, 4)])

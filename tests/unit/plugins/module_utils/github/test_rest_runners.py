@@ -93,6 +93,14 @@ def test_requests_for_a_pool_are_a_constant_and_paging(
     assert len(github.admin.audit()) == requests
 
 
+@pytest.mark.parametrize("size", [1, 250])
+def test_a_name_of_150_characters_is_found(github: Running, size: int) -> None:
+    fleet(github, size)
+    name = "Läufer & Co " + "x" * 138
+    github.emulator.world.runners[5000] = Runner(5000, Scope("repos", PAGES[0]), name, 1, [])
+    assert runners_of(github).find([name])[name.lower()].id == 5000
+
+
 def test_the_whole_fleet_is_listed_page_by_page(github: Running) -> None:
     fleet(github, 250)
     assert [one.id for one in runners_of(github).all()] == list(range(1000, 1250))
