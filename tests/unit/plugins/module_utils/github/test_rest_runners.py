@@ -44,20 +44,21 @@ def test_a_one_job_runner_is_made_with_its_configuration(github: Running, page: 
 
 
 @pytest.mark.parametrize(
-    ("group", "labels", "status", "told"),
+    ("name", "group", "labels", "status", "told"),
     [
-        (1, ["x"], 409, "already exists"),
-        (77, ["x"], 404, "does not exist"),
-        (1, [], 422, "properties/labels"),
+        ("taken", 1, ["x"], 409, "already exists"),
+        ("new", 77, ["x"], 404, "does not exist"),
+        ("new", 1, [], 422, "properties/labels"),
+        ("x" * 150, 1, ["x"], 422, "between 1 and 64 characters"),
     ],
 )
 def test_a_one_job_runner_is_refused(
-    github: Running, group: int, labels: list[str], status: int, told: str
+    github: Running, name: str, group: int, labels: list[str], status: int, told: str
 ) -> None:
     runners = runners_of(github)
     runners.generate_jitconfig("taken", 1, ["x"])
     with pytest.raises(CiError, match=told) as refused:
-        runners.generate_jitconfig("taken" if status == 409 else "new", group, labels)
+        runners.generate_jitconfig(name, group, labels)
     assert refused.value.details == {"status": status}
 
 
