@@ -1,4 +1,8 @@
-"""How far a runner is behind the release that GitHub means for its scope. Pure."""
+"""How far a runner is behind the release that GitHub means for its scope. Pure.
+
+A runner that does not update itself must take each release within 30 days, or it gets no more jobs; GitHub's API
+dates no release, so that distance is counted in releases.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,6 @@ from typing import NamedTuple, Optional
 
 from .views import RunnerPackage
 
-#: A runner that does not update itself must take each release within so many days, or it gets no jobs
-#: (docs.github.com/actions/reference/runners/self-hosted-runners, "Runner software updates").
-DAYS_TO_UPDATE = 30
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
