@@ -1,7 +1,7 @@
 """How far a runner is behind the release that GitHub means for its scope. Pure.
 
-A runner that does not update itself must take each release within 30 days, or it gets no more jobs; GitHub's API
-dates no release, so that distance is counted in releases.
+A runner that does not update itself must take each release within 30 days, or it gets no more jobs; GitHub's
+API dates no release, so that distance is counted in releases.
 """
 
 from __future__ import annotations
