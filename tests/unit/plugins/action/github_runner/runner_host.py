@@ -137,6 +137,11 @@ class RunnerHost:
             "online_timeout_seconds": 20,
             **options,
         }
+        flags = [*(["--check", "--diff"] if check else []), *(["-vvv"] if verbose else [])]
+        return self.call("coldvox.ci.github_runner", arguments, *flags)
+
+    def call(self, module: str, arguments: dict[str, Any], *flags: str) -> dict[str, Any]:
+        """Run any module by ansible on this machine; return as ``converge`` does."""
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE", "COLDVOX"))},
             "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
@@ -153,9 +158,8 @@ class RunnerHost:
             str(Path(sys.executable).parent / "ansible"),
             "localhost",
             "-m",
-            "coldvox.ci.github_runner",
+            module,
         ]
-        flags = [*(["--check", "--diff"] if check else []), *(["-vvv"] if verbose else [])]
         interpreter = ["-e", f"ansible_python_interpreter={sys.executable}"]
         done = subprocess.run(
             [*command, *flags, *interpreter, "-a", json.dumps(arguments)],
