@@ -35,9 +35,10 @@ seealso:
 EXAMPLES = r"""
 - name: Refuse a label that no runner has
   ansible.builtin.assert:
-    that: ['self-hosted', 'ARM64'] | coldvox.ci.matching_runners(runners) | length > 0
+    that: wanted | coldvox.ci.matching_runners(runners) | length > 0
     fail_msg: No runner has the labels self-hosted and ARM64, so the job would wait for ever.
   vars:
+    wanted: [self-hosted, ARM64]
     runners:
       - name: laptop-extra
         labels: [self-hosted, Linux, X64, fedora, nobara]
