@@ -13,7 +13,8 @@ author: coldvox.ci contributors (@Coldaine)
 description:
   - Takes one sample, or several, of load, memory, disk, pressure, traffic, caches and runner instances.
   - What cannot be read is null in the sample and named in its V(unavailable); it never makes the module fail.
-  - Reads the kernel's files and asks systemd once per sample; nothing has to be installed on the host.
+  - Reads the kernel's files, also for the runners' control groups; systemd is only asked on a host with the old
+    hierarchy of control groups. Nothing has to be installed on the host.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:
