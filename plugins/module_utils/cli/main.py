@@ -29,7 +29,9 @@ _GROUPS = {
     "lock": "kernel locks by name, for commands of jobs",
     "metrics": "what the machine does, and did",
     "package": "this program itself (the role agent calls it)",
+    "report": "the last weeks as one page, against the goals",
     "resume": "let a drained instance work again (as root)",
+    "status": "one screen: is this machine all right, what does it do",
 }
 
 
