@@ -13,7 +13,8 @@ author: coldvox.ci contributors (@Coldaine)
 description:
   - Takes one sample, or several, of load, memory, disk, pressure, traffic, caches and runner instances.
   - What cannot be read is null in the sample and named in its V(unavailable); it never makes the module fail.
-  - Reads the kernel's files and asks systemd once per sample; nothing has to be installed on the host.
+  - Reads the kernel's files, also for the runners' control groups; systemd is only asked on a host with the
+    old hierarchy of control groups. Nothing has to be installed on the host.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:
@@ -157,7 +158,7 @@ metrics:
       description: Bytes written to the disks since boot.
       type: int
     store_bytes:
-      description: Bytes that the artifact store takes on the disk.
+      description: Bytes of everything in the artifact store, as its own records say.
       type: int
     models_bytes:
       description: Bytes of the models in it.
