@@ -14,8 +14,7 @@ options:
   url:
     description:
       - Page of the repository (C(https://github.com/owner/repository)), organization
-        (C(https://github.com/name)) or enterprise (C(https://github.com/enterprises/name)) that the runners
-        belong to. Required.
+        (C(https://github.com/name)) or enterprise (C(https://github.com/enterprises/name)). Required.
     type: str
   api_url:
     description:
@@ -24,13 +23,16 @@ options:
     type: str
   token:
     description:
-      - Token with the permission C(Administration) (repository) or C(Self-hosted runners) (organization) to
-        write.
+      - Token with the permission C(Administration) (repository) or C(Self-hosted runners) (organization) for
+        runners, C(Variables) for variables, or C(Actions) for runs and jobs; to read for a module that only
+        lists, to write for one that changes. For an enterprise GitHub takes a classic token only, with the
+        scope C(manage_runners:enterprise).
       - Falls back to the environment variable E(COLDVOX_GITHUB_TOKEN) of the controller. It never reaches
         the host.
     type: str
   app_id:
-    description: Id of a GitHub App that asks instead of a token, together with O(app_key).
+    description:
+      - Id of a GitHub App that asks instead of a token, together with O(app_key). Not for enterprises.
     type: str
   app_key:
     description: Text of the App's private key (PEM). It never reaches the host.
@@ -46,4 +48,7 @@ options:
     description: How long one request to GitHub may take.
     type: int
     default: 20
+notes:
+  - Requests go out from the controller, by the proxy that its environment names (E(HTTPS_PROXY),
+    E(NO_PROXY)).
 """

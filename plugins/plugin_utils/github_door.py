@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from collections.abc import Mapping
 from http.client import HTTPException
@@ -49,7 +50,8 @@ def ansible_transport(ca_path: Optional[str], timeout_seconds: float) -> Transpo
         except HTTPError as error:
             return Answer(error.code, _lowered(error.headers), error.read())
         except URLError as error:
-            raise UnreachableError(str(error.reason)) from error
+            untrusted = isinstance(error.reason, ssl.SSLCertVerificationError)
+            raise UnreachableError(str(error.reason), lasting=untrusted) from error
         except (OSError, HTTPException, OpenerError) as error:
             raise UnreachableError(str(error) or type(error).__name__) from error
 
@@ -85,10 +87,15 @@ def connect(options: Mapping[str, Any]) -> Client:
     """Return a client for the scope and credential in ``options`` (the ``github`` doc fragment)."""
     if not options.get("url"):
         raise CiError(
-            "url is missing; give the page of the repository or organization that the runners serve."
+            "url is missing; give the page of the repository, organization or enterprise at GitHub."
         )
     scope = scope_of(str(options["url"]), str(options.get("api_url") or ""))
-    transport = ansible_transport(options.get("ca_path"), float(options.get("request_timeout_seconds") or 20))
+    ca_path = options.get("ca_path")
+    if ca_path and not os.path.isfile(ca_path):
+        raise CiError(
+            f"ca_path '{ca_path}' is not a file on the controller; give a file of PEM certificates there."
+        )
+    transport = ansible_transport(ca_path, float(options.get("request_timeout_seconds") or 20))
     patience = Patience(sleep=time.sleep, now=time.time)
     return Client(transport, scope, _authorization(options, transport, scope, patience), patience)
 

@@ -143,6 +143,12 @@ def _advance(visit: Visit) -> Answer:
     return Answer(204)
 
 
+def _support(visit: Visit) -> Answer:
+    """Tell when the support of runner versions ends."""
+    visit.emulator.world.support_ends = dict(visit.data["versions"])
+    return Answer(204)
+
+
 def _limit(visit: Visit) -> Answer:
     visit.emulator.world.requests_limit = int(visit.data["limit"])
     return Answer(204)
@@ -172,4 +178,5 @@ _ROUTES: dict[tuple[str, str], Callable[[Visit], Answer]] = {
     ("POST", "/lies"): _lie,
     ("POST", "/clock"): _advance,
     ("POST", "/rate_limit"): _limit,
+    ("POST", "/support"): _support,
 }

@@ -40,13 +40,20 @@ class Request:
 
 @dataclass
 class Answer:
-    """What goes out; ``body`` None is an empty answer."""
+    """What goes out; ``body`` None is an empty answer.
+
+    ``text`` is sent in place of a body, as a proxy's page. The connection ends after ``cut_bytes``, if given.
+    """
 
     status: int
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
+    text: Optional[str] = None
+    cut_bytes: Optional[int] = None
 
     def encoded(self) -> bytes:
+        if self.text is not None:
+            return self.text.encode()
         return b"" if self.body is None else json.dumps(self.body).encode()
 
 

@@ -8,12 +8,14 @@ from typing import Any, Optional
 
 from .exchange import Answer, RefusedError, Request
 
-_KEYS = {"path_regex", "method", "status", "times", "delay_seconds", "body", "headers"}
+_KEYS = {"path_regex", "method", "status", "times", "delay_seconds", "body", "headers", "text", "cut_bytes"}
 
 
 @dataclass
 class Fault:
-    """``status`` None only delays. ``times`` counts down; None is for ever."""
+    """``status`` None only delays. ``times`` counts down; None is for ever. ``text`` is a page instead of
+    JSON; ``cut_bytes`` ends the connection in the middle of the answer.
+    """
 
     path: re.Pattern[str]
     method: Optional[str] = None
@@ -22,6 +24,8 @@ class Fault:
     delay_seconds: float = 0.0
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
+    text: Optional[str] = None
+    cut_bytes: Optional[int] = None
 
     @classmethod
     def parse(cls, data: dict[str, Any]) -> Fault:
@@ -45,4 +49,5 @@ class Fault:
         if self.status is None:
             return None
         default = {"message": f"Fault injected: {self.status}", "status": str(self.status)}
-        return Answer(self.status, default if self.body is None else self.body, dict(self.headers))
+        body = default if self.body is None else self.body
+        return Answer(self.status, body, dict(self.headers), self.text, self.cut_bytes)

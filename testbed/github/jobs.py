@@ -16,11 +16,13 @@ LEASE_SECONDS = 60.0
 
 
 def queue(world: World, job: dict[str, Any], moment: Moment) -> Job:
-    """Queue one job described by ``repository``, ``name``, ``runs_on`` and ``script``."""
+    """Queue one job described by ``repository``, ``name``, ``runs_on`` and ``script``, in a run of its own or
+    in the one of ``run_id``.
+    """
     number = world.next_id()
     queued = Job(
         id=number,
-        run_id=world.next_id(),
+        run_id=int(job.get("run_id") or world.next_id()),
         repository=job["repository"],
         name=job["name"],
         runs_on=list(job["runs_on"]),

@@ -15,6 +15,7 @@ from .exchange import RefusedError, not_found
 from .state import SYSTEM_LABELS, Group, Runner, RunnerToken, Scope, World, secret
 
 TOKEN_LIFETIME = timedelta(hours=1)
+MOST_NAME_CHARACTERS = 64
 
 
 def issue_token(world: World, kind: str, scope: Scope, moment: Moment) -> tuple[str, RunnerToken]:
@@ -49,6 +50,8 @@ def find_by_name(world: World, scope: Scope, name: str) -> Optional[Runner]:
 
 def register(world: World, scope: Scope, data: dict[str, Any], *, replace_id: Optional[int] = None) -> Runner:
     """Add the runner that config.sh describes, or give the runner ``replace_id`` new keys and labels."""
+    if not 1 <= len(data["name"]) <= MOST_NAME_CHARACTERS:
+        raise RefusedError(422, f"Runner name must be between 1 and {MOST_NAME_CHARACTERS} characters.")
     existing = find_by_name(world, scope, data["name"])
     if existing is not None and existing.id != replace_id:
         raise already_exists(data["name"])

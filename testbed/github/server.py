@@ -93,10 +93,12 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.send_header("X-GitHub-Request-Id", secrets.token_hex(8).upper())
             if answer.status != 204:
-                self.send_header("Content-Type", "application/json; charset=utf-8")
+                kind = "application/json" if answer.text is None else "text/html"
+                self.send_header("Content-Type", f"{kind}; charset=utf-8")
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[: answer.cut_bytes])
+            self.close_connection = self.close_connection or answer.cut_bytes is not None
 
     def _connected(self) -> bool:
         """Whether the caller still waits: a closed connection reads as an empty string."""

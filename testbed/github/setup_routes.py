@@ -79,8 +79,6 @@ def _register(world: World, request: Request, moment: Moment) -> Answer:
     _required(data, "url", "group_id", "name", "labels", "public_key")
     if scope != scope_of_url(world, data["url"]):
         raise not_found()
-    if not 1 <= len(data["name"]) <= 64:
-        raise RefusedError(422, "Runner name must be between 1 and 64 characters.")
     replaced = data.get("runner_id") if data.get("replace") else None
     runner = register(world, scope, data, replace_id=replaced)
     where = authorization(runner, request.base_url)

@@ -138,7 +138,7 @@ class Step:
 
 @dataclass
 class Job:
-    """One job, which is also the whole of its workflow run."""
+    """One job; those with one ``run_id`` are one workflow run."""
 
     id: int
     run_id: int
@@ -188,6 +188,8 @@ class World:
     label_ids: dict[str, int] = field(default_factory=dict)
     requests_used: dict[str, int] = field(default_factory=dict)
     requests_limit: int = 5000
+    # Runner version to the time its support ends, as far as GitHub tells.
+    support_ends: dict[str, str] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(21))
 
     def next_id(self) -> int:

@@ -52,7 +52,7 @@ class Description:
     """The cut description, and questions about it. ``prefix`` is put before each of its paths."""
 
     def __init__(self, document: Mapping[str, Any], prefix: str) -> None:
-        self._document = _with_null_in_enums(document)
+        self._document = _as_meant(document)
         served = {**self._document, "servers": [{"url": _SERVER}]}
         self._openapi = OpenAPI.from_dict(served, config=Config(spec_validator_cls=None))
         self._prefix = prefix
@@ -102,17 +102,20 @@ def _loaded(path: Path, _changed_at: int, prefix: str) -> Description:
     return Description(json.loads(path.read_bytes()), prefix)
 
 
-def _with_null_in_enums(node: Any) -> Any:
-    """Return ``node`` with null among the values of every nullable enumeration.
+def _as_meant(node: Any) -> Any:
+    """Return ``node`` where GitHub's letter says less than its text.
 
     By the letter of OpenAPI 3.0 ``nullable`` adds nothing to ``enum``; GitHub means it to: the conclusion
-    of a queued job is null.
+    of a queued job is null. A query's ``created`` is a date-time by the letter; its text asks for a range in
+    search syntax, such as ``>=2026-01-01``.
     """
     if isinstance(node, list):
-        return [_with_null_in_enums(value) for value in node]
+        return [_as_meant(value) for value in node]
     if not isinstance(node, Mapping):
         return node
-    copied = {key: _with_null_in_enums(value) for key, value in node.items()}
+    copied = {key: _as_meant(value) for key, value in node.items()}
+    if copied.get("name") == "created" and copied.get("in") == "query":
+        copied["schema"].pop("format", None)
     if copied.get("nullable") is True and isinstance(copied.get("enum"), list) and None not in copied["enum"]:
         copied["enum"].append(None)
     return copied

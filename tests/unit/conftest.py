@@ -1,10 +1,15 @@
-"""Makes the checkout importable as ``ansible_collections.coldvox.ci`` and ``testbed``, wherever it lies."""
+"""Makes the checkout importable as ``ansible_collections.coldvox.ci`` and ``testbed``, wherever it lies.
+
+And has GitHub's description, by which many tests judge.
+"""
 
 from __future__ import annotations
 
 import sys
 import tempfile
 from pathlib import Path
+
+import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -20,3 +25,17 @@ def _link_collection() -> Path:
 
 # In front, so that an installed copy of the collection never hides the code under test.
 sys.path[:0] = [str(_link_collection()), str(CHECKOUT)]
+
+
+@pytest.fixture(scope="session")
+def description() -> Path:
+    """Return GitHub's own description of its API, cut to what the emulator answers."""
+    from testbed.errors import TestbedError
+    from testbed.github import description
+    from testbed.github.api import operations
+    from testbed.paths import testbed_paths
+
+    try:
+        return description.prepare(testbed_paths().cache, operations())
+    except TestbedError as error:
+        pytest.fail(f"The emulator cannot be judged without GitHub's own description. {error}")

@@ -17,6 +17,9 @@ Sign = Callable[[bytes], bytes]
 # (docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token…).
 _BACKDATED_SECONDS = 60
 _LIFE_SECONDS = 540
+# An installation token lives one hour; its successor is bought so early that no call, with all its retries,
+# outlives the old one. Counted from the purchase, so that the controller's clock may be wrong.
+_RENEWED_AFTER_SECONDS = 3000
 
 
 def _encoded(data: bytes) -> bytes:
@@ -33,8 +36,8 @@ def app_jwt(app_id: str, sign: Sign, now: float) -> str:
 
 
 class AppCredential:
-    """Gives the header value of an App's installation token, bought at the first use and kept in memory
-    only.
+    """Gives the header value of an App's installation token, bought at the first use, renewed before its end,
+    and kept in memory only.
     """
 
     def __init__(
@@ -55,18 +58,21 @@ class AppCredential:
         self._scope = scope
         self._installation_id = installation_id
         self._token = ""
+        self._renew_at = 0.0
+        self._now = patience.now
         self._app_client = Client(
             transport, scope, lambda: "Bearer " + app_jwt(app_id, sign, patience.now()), patience
         )
 
     def __call__(self) -> str:
-        if not self._token:
-            self._token = self._buy()
+        now = self._now()
+        if not self._token or now >= self._renew_at:
+            self._token, self._renew_at = self._buy(), now + _RENEWED_AFTER_SECONDS
         return f"Bearer {self._token}"
 
     def _buy(self) -> str:
-        found = self._installation_id or str(self._installation()["id"])
-        path = f"/app/installations/{found}/access_tokens"
+        self._installation_id = self._installation_id or str(self._installation()["id"])
+        path = f"/app/installations/{self._installation_id}/access_tokens"
         answer = self._app_client.call(
             "POST", path, "give the App a token for", body={}, expected=("token",), area=APP
         )

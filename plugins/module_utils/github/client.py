@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 from urllib.parse import urlencode
 
 from ..errors import CiError
-from .http import Answer, Transport, UnreachableError, retry_delay_seconds
+from .http import Answer, Transport, UnreachableError, is_rate_limited, retry_delay_seconds
 from .refusal import RUNNERS, need, refusal
 from .scope import Scope
 
@@ -58,7 +58,7 @@ class Client:
         answer, attempts = self._persist(
             method, url, intent, None if body is None else json.dumps(body).encode()
         )
-        if answer.status in accepted:
+        if answer.status in accepted and not is_rate_limited(answer):
             return None
         if not 200 <= answer.status < 300:
             level = "read" if method == "GET" else "write"
@@ -80,13 +80,27 @@ class Client:
         page_size: int,
         query: Optional[Mapping[str, object]] = None,
         area: str = RUNNERS,
+        accepted: tuple[int, ...] = (),
     ) -> Iterator[Any]:
-        """Yield what is listed under ``key`` on all pages; the next page is asked when it is needed."""
+        """Yield what is listed under ``key`` on all pages; the next page is asked when it is needed.
+
+        A status in ``accepted`` ends the list.
+        """
         page, seen = 0, 0
         while True:
             page += 1
             paging = {**(query or {}), "per_page": page_size, "page": page}
-            answer = self.call("GET", path, intent, query=paging, expected=(key, "total_count"), area=area)
+            answer = self.call(
+                "GET",
+                path,
+                intent,
+                query=paging,
+                expected=(key, "total_count"),
+                area=area,
+                accepted=accepted,
+            )
+            if answer is None:
+                return
             yield from answer[key]
             seen += len(answer[key])
             if not answer[key] or seen >= int(answer["total_count"]):
@@ -115,6 +129,8 @@ class Client:
             answer, trouble = self._attempt(method, url, headers, body)
             delay = retry_delay_seconds(answer, attempt, self._patience.now())
             attempt += 1
+            if trouble and trouble.lasting:
+                break
             spent = (
                 attempt >= self._patience.attempts or waited + (delay or 0.0) > self._patience.total_seconds
             )
@@ -123,20 +139,21 @@ class Client:
             self._patience.sleep(delay)
             waited += delay
         if answer is None:
+            counted = "1 attempt" if attempt == 1 else f"{attempt} attempts"
             raise CiError(
                 f"GitHub at {self.scope.api_url} could not be reached to {intent} {self.scope.label} "
-                f"({trouble}; {attempt} attempts); check the network, the proxy and api_url on the "
+                f"({trouble}; {counted}); check the network, the proxy, api_url and ca_path of the "
                 "controller."
             )
         return answer, attempt
 
     def _attempt(
         self, method: str, url: str, headers: Mapping[str, str], body: Optional[bytes]
-    ) -> tuple[Optional[Answer], str]:
+    ) -> tuple[Optional[Answer], Optional[UnreachableError]]:
         try:
-            return self._transport(method, url, headers, body), ""
+            return self._transport(method, url, headers, body), None
         except UnreachableError as error:
-            return None, str(error)
+            return None, error
 
     def _headers(self, body: Optional[bytes]) -> dict[str, str]:
         headers = {

@@ -14,8 +14,19 @@ class Answer(NamedTuple):
     body: bytes
 
 
+_REASON_LIMIT = 200
+
+
 class UnreachableError(Exception):
-    """No answer came: the reason as the network gave it, free of secrets."""
+    """No answer came: the reason as the network gave it, free of secrets.
+
+    ``lasting`` is a reason that another attempt cannot remove, such as a certificate that is not trusted.
+    """
+
+    def __init__(self, reason: str, *, lasting: bool = False) -> None:
+        # Some reasons quote what the peer said, in several lines and of any length.
+        super().__init__(" ".join(reason.split())[:_REASON_LIMIT])
+        self.lasting = lasting
 
 
 class Transport(Protocol):
@@ -33,11 +44,14 @@ _SERVER_TROUBLE = (500, 502, 503, 504)
 
 
 def is_rate_limited(answer: Answer) -> bool:
-    """Return whether the refusal only says "later": GitHub uses both 403 and 429 for that."""
+    """Return whether the refusal only says "later": GitHub uses both 403 and 429 for that, and tells some
+    secondary limits in its message alone.
+    """
     if answer.status == 429:
         return True
     headers = answer.headers
-    return answer.status == 403 and (headers.get("x-ratelimit-remaining") == "0" or "retry-after" in headers)
+    told = headers.get("x-ratelimit-remaining") == "0" or "retry-after" in headers
+    return answer.status == 403 and (told or b"secondary rate limit" in answer.body.lower())
 
 
 def retry_delay_seconds(answer: Optional[Answer], attempt: int, now: float) -> Optional[float]:

@@ -29,7 +29,7 @@ _MESSAGE_LIMIT = 200
 def need(area: str, scope: Scope, level: str) -> str:
     """Return what a credential needs for calls of ``area`` to ``scope``; ``level`` is read or write."""
     if area == APP:
-        return "the App installed there, and app_id and app_key of the same App"
+        return "the App installed there, app_id and app_key of the same App, and a right clock"
     if (area, scope.kind) in _CLASSIC:
         return _CLASSIC[area, scope.kind]
     permission, classic = _FINE[area, scope.kind]
@@ -54,7 +54,7 @@ def _reason(answer: Answer, needs: str, attempts: int) -> str:
     if answer.status == 403:
         return f"the credential lacks the permission{_said(answer)}; {needs}"
     if answer.status == 404:
-        return f"it does not exist or the credential cannot see it; check the url, and that {needs}"
+        return f"it does not exist or the credential cannot see it; check the url; {needs}"
     if answer.status >= 500:
         return f"the server is in trouble, {attempts} attempts were made; see githubstatus.com and run again"
     return f"the request was not accepted{_said(answer)}"

@@ -28,10 +28,13 @@ class Runners:
     def find(self, names: Iterable[str]) -> dict[str, RegisteredRunner]:
         """Return the registered ones among ``names``, by lower-case name (GitHub compares without case).
 
-        The first page is asked in any case: it tells how many there are, and finds names in another case.
+        The first page tells how many there are. What it does not have is asked by name where that takes fewer
+        requests than the other pages. A name that GitHub does not find so is looked for on them all the same:
+        whether its filter minds the letter case is not documented.
         """
         missing = {name.lower(): name for name in names}
         found: dict[str, RegisteredRunner] = {}
+        asked_by_name = False
         page = 0
         while missing:
             page += 1
@@ -40,10 +43,10 @@ class Runners:
             pages_left = -(-int(listing["total_count"]) // PAGE_SIZE) - page
             if pages_left <= 0 or not listing["runners"]:
                 break
-            if cheaper_by_name(len(missing), pages_left):
+            if not asked_by_name and cheaper_by_name(len(missing), pages_left):
+                asked_by_name = True
                 for name in list(missing.values()):
                     _sort_in(self._list(name=name)["runners"], missing, found)
-                break
         return found
 
     def _list(self, *, page: int = 1, name: Optional[str] = None) -> Any:
@@ -99,6 +102,19 @@ class Runners:
             )
             for data in answer
         ]
+
+    def support_ends_at(self, version: str) -> str:
+        """Return when runners of ``version`` get no more jobs (UTC time stamp).
+
+        Empty where no end is set, or the server does not tell: only Enterprise Cloud does.
+        """
+        answer = self._client.call(
+            "GET",
+            f"{self._root}/deprecations/{version}",
+            f"name the end of support of runner {version} for",
+            accepted=(403, 404),
+        )
+        return str((answer or {}).get("runtime_deprecates_at") or "")
 
     def groups(self) -> list[RunnerGroup]:
         """Return the runner groups; a repository has one, for which nothing is asked."""

@@ -117,6 +117,14 @@ def _list_downloads(call: Call) -> Answer:
     return Answer(200, offers)
 
 
+def _get_deprecation(call: Call) -> Answer:
+    version = call.parameters["version"]
+    ends = call.world.support_ends.get(version)
+    if ends is None:
+        raise not_found()
+    return Answer(200, {"runner_version": version, "runtime_deprecates_at": ends})
+
+
 def _labels_answer(runner: Runner) -> Answer:
     labels = [_render_label(label) for label in runner.labels]
     return Answer(200, {"total_count": len(labels), "labels": labels})
@@ -165,6 +173,7 @@ def _of_scope(base: str, permission: str) -> list[Operation]:
     return [
         Operation("GET", runners, _list_runners, permission, runner_token="registration"),
         Operation("GET", f"{runners}/downloads", _list_downloads, permission),
+        Operation("GET", f"{runners}/deprecations/{{version}}", _get_deprecation, permission),
         Operation("POST", f"{runners}/registration-token", _registration_token, permission),
         Operation("POST", f"{runners}/remove-token", _remove_token, permission),
         Operation("POST", f"{runners}/generate-jitconfig", _generate_jitconfig, permission),

@@ -1,7 +1,8 @@
-"""Workflow runs and their jobs, for a queue in which every job is a run of its own."""
+"""Workflow runs and their jobs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Optional
 
 from ..clock import timestamp
@@ -13,22 +14,34 @@ _RUNS = "/repos/{owner}/{repo}/actions/runs"
 _JOBS = "/repos/{owner}/{repo}/actions/jobs"
 
 
-def _render_run(call: Call, job: Job) -> dict[str, Any]:
+def _render_run(call: Call, jobs: list[Job]) -> dict[str, Any]:
+    job = jobs[0]
+    status, conclusion = _outcome(jobs)
+    ended = max(one.completed_at or one.started_at or one.created_at for one in jobs)
     api = f"{call.api_url}{call.scope.path}/actions/runs/{job.run_id}"
     return {
         **call.description.example("GET", f"{_RUNS}/{{run_id}}"),
         "id": job.run_id,
         "name": job.name,
         "display_title": job.name,
-        "status": job.status,
-        "conclusion": job.conclusion,
+        "status": status,
+        "conclusion": conclusion,
+        "run_attempt": 1,
         "url": api,
         "jobs_url": f"{api}/jobs",
         "html_url": f"{call.request.base_url}/{call.scope.name}/actions/runs/{job.run_id}",
         "created_at": timestamp(job.created_at),
         "run_started_at": timestamp(job.created_at),
-        "updated_at": timestamp(job.completed_at or job.started_at or job.created_at),
+        "updated_at": timestamp(ended),
     }
+
+
+def _outcome(jobs: list[Job]) -> tuple[str, Optional[str]]:
+    """Return status and conclusion of a run: it has ended with its last job, and is as good as its worst."""
+    if any(job.status != "completed" for job in jobs):
+        waiting = all(job.status == "queued" for job in jobs)
+        return ("queued" if waiting else "in_progress"), None
+    return "completed", next((job.conclusion for job in jobs if job.conclusion != "success"), "success")
 
 
 def _render_job(call: Call, job: Job) -> dict[str, Any]:
@@ -37,6 +50,7 @@ def _render_job(call: Call, job: Job) -> dict[str, Any]:
         **call.description.example("GET", f"{_JOBS}/{{job_id}}"),
         "id": job.id,
         "run_id": job.run_id,
+        "run_attempt": 1,
         "run_url": f"{call.api_url}{scope.path}/actions/runs/{job.run_id}",
         "url": f"{call.api_url}{scope.path}/actions/jobs/{job.id}",
         "html_url": f"{base}/{scope.name}/actions/runs/{job.run_id}/job/{job.id}",
@@ -77,38 +91,53 @@ def _jobs(call: Call) -> list[Job]:
     return [job for job in reversed(call.world.jobs.values()) if job.repository.lower() == name.lower()]
 
 
-def _found(jobs: list[Job]) -> Job:
-    if not jobs:
+def _runs(call: Call) -> list[list[Job]]:
+    """Return the runs of the repository as their jobs, both newest first."""
+    runs: dict[int, list[Job]] = {}
+    for job in _jobs(call):
+        runs.setdefault(job.run_id, []).append(job)
+    return list(runs.values())
+
+
+def _run(call: Call) -> list[Job]:
+    number = call.number("run_id")
+    found = [job for job in _jobs(call) if job.run_id == number]
+    if not found:
         raise not_found()
-    return jobs[0]
+    return found
 
 
-def _has_status(job: Job, wanted: Optional[str]) -> bool:
-    """Whether ``wanted`` is the status or the conclusion: GitHub's filter takes either."""
-    return wanted is None or wanted in (job.status, job.conclusion)
+def _wanted(run: list[Job], query: Mapping[str, str]) -> bool:
+    """Whether ``run`` passes the filters: GitHub takes status and conclusion by the same name, and a time
+    like ``>=2026-01-01T00:00:00Z`` as ``created``.
+    """
+    status, created = query.get("status"), query.get("created", "")
+    since = created.removeprefix(">=") if created.startswith(">=") else ""
+    return (status is None or status in _outcome(run)) and timestamp(run[0].created_at) >= since
 
 
 def _list_runs(call: Call) -> Answer:
-    wanted = call.request.query.get("status")
-    page = call.page(job for job in _jobs(call) if _has_status(job, wanted))
-    runs = [_render_run(call, job) for job in page.items]
+    page = call.page(run for run in _runs(call) if _wanted(run, call.request.query))
+    runs = [_render_run(call, run) for run in page.items]
     return Answer(200, {"total_count": page.total, "workflow_runs": runs}, page.headers)
 
 
 def _get_run(call: Call) -> Answer:
-    number = call.number("run_id")
-    return Answer(200, _render_run(call, _found([job for job in _jobs(call) if job.run_id == number])))
+    return Answer(200, _render_run(call, _run(call)))
 
 
 def _list_run_jobs(call: Call) -> Answer:
-    number = call.number("run_id")
-    job = _found([each for each in _jobs(call) if each.run_id == number])
-    return Answer(200, {"total_count": 1, "jobs": [_render_job(call, job)]})
+    page = call.page(_run(call))
+    jobs = [_render_job(call, job) for job in page.items]
+    return Answer(200, {"total_count": page.total, "jobs": jobs}, page.headers)
 
 
 def _get_job(call: Call) -> Answer:
     number = call.number("job_id")
-    return Answer(200, _render_job(call, _found([job for job in _jobs(call) if job.id == number])))
+    found = next((job for job in _jobs(call) if job.id == number), None)
+    if found is None:
+        raise not_found()
+    return Answer(200, _render_job(call, found))
 
 
 OPERATIONS = [

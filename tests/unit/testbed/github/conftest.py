@@ -7,20 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from testbed.errors import TestbedError
-from testbed.github.api import operations
-from testbed.github.description import prepare
 from testbed.github.server import Running, emulator
-from testbed.paths import testbed_paths
 from tests.unit.testbed.github.rest_client import Rest
-
-
-@pytest.fixture(scope="session")
-def description() -> Path:
-    try:
-        return prepare(testbed_paths().cache, operations())
-    except TestbedError as error:
-        pytest.fail(f"The emulator cannot be judged without GitHub's own description. {error}")
 
 
 @pytest.fixture

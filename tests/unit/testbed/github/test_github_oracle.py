@@ -27,6 +27,7 @@ def _runner_calls(scope: str) -> list[tuple[str, str, Any, int]]:
         ("POST", f"{base}/generate-jitconfig", JIT, 201),
         ("GET", base, None, 200),
         ("GET", f"{base}/downloads", None, 200),
+        ("GET", f"{base}/deprecations/2.300.0", None, 200),
         ("GET", f"{base}/{{id}}", None, 200),
         ("GET", f"{base}/{{id}}/labels", None, 200),
         ("POST", f"{base}/{{id}}/labels", {"labels": ["x"]}, 200),
@@ -78,6 +79,7 @@ APP_OPERATIONS = {operation.path for operation in OPERATIONS if operation.access
 
 
 def test_every_operation_answers_as_github_describes_it(rest: Rest) -> None:
+    rest.server.emulator.world.support_ends["2.300.0"] = "2026-09-01T00:00:00Z"
     job = rest.server.admin.queue_job(["fast"], "true")
     numbers = {"job": job, "run": rest.server.admin.job(job)["run_id"]}
     router, covered = Router(OPERATIONS), set()

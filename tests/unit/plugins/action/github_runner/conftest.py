@@ -10,21 +10,9 @@ from typing import Any
 
 import pytest
 
-from testbed.errors import TestbedError
-from testbed.github.api import operations
 from testbed.github.client import AdminClient
-from testbed.github.description import prepare
 from testbed.github.server import Running, emulator
-from testbed.paths import testbed_paths
 from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
-
-
-@pytest.fixture(scope="session")
-def description() -> Path:
-    try:
-        return prepare(testbed_paths().cache, operations())
-    except TestbedError as error:
-        pytest.fail(f"The emulator cannot be judged without GitHub's own description. {error}")
 
 
 @pytest.fixture

@@ -7,25 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from testbed.errors import TestbedError
-from testbed.github.api import operations
-from testbed.github.description import prepare
 from testbed.github.rest.call import Download
 from testbed.github.server import Running, emulator
-from testbed.paths import testbed_paths
 
 OFFERED = [
     Download("https://mirror.invalid/x64", "actions-runner-linux-x64-2.336.0.tar.gz", "AB" * 32),
     Download("https://mirror.invalid/arm", "actions-runner-linux-arm64-2.336.0.tar.gz", architecture="arm64"),
 ]
-
-
-@pytest.fixture(scope="session")
-def description() -> Path:
-    try:
-        return prepare(testbed_paths().cache, operations())
-    except TestbedError as error:
-        pytest.fail(f"The emulator cannot be judged without GitHub's own description. {error}")
 
 
 @pytest.fixture

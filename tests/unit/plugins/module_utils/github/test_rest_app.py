@@ -60,8 +60,8 @@ class Server:
         return Answer(200, {}, json.dumps({"id": 77, "token": "installation-token"}).encode())
 
 
-def credential(server: Server, url: str, **extra: Any) -> AppCredential:
-    patience = Patience(sleep=lambda _seconds: None, now=lambda: NOW)
+def credential(server: Server, url: str, now: float = NOW, **extra: Any) -> AppCredential:
+    patience = Patience(sleep=lambda _seconds: None, now=lambda: now)
     return AppCredential(server, scope_of(url), patience, app_id="42", sign=lambda _m: b"signed", **extra)
 
 

@@ -83,12 +83,24 @@ def test_pages_are_turned_until_all_are_found() -> None:
 
 def test_a_large_fleet_is_asked_by_name_after_the_first_page() -> None:
     first = page([runner(f"x{i}", i) for i in range(100)], 5000)
-    server = Server(first, page([runner("b", 7), runner("bb", 8)], 2), page([], 0))
+    server = Server(first, page([runner("b", 7), runner("bb", 8)], 2), page([runner("c", 9)], 1))
     found = Runners(server.client()).find(["x3", "b", "c"])
-    assert {key: one.id for key, one in found.items()} == {"x3": 3, "b": 7}
+    assert {key: one.id for key, one in found.items()} == {"x3": 3, "b": 7, "c": 9}
     assert [request[1].rpartition("?")[2] for request in server.requests[1:]] == [
         "per_page=100&page=1&name=b",
         "per_page=100&page=1&name=c",
+    ]
+
+
+def test_a_name_in_another_case_is_found_on_the_pages() -> None:
+    first = page([runner(f"x{i}", i) for i in range(100)], 350)
+    server = Server(first, page([], 0), page([runner("y", 5)], 350), page([runner("C", 9)], 350))
+    assert Runners(server.client()).find(["c"])["c"].id == 9
+    assert [request[1].rpartition("?")[2] for request in server.requests] == [
+        "per_page=100&page=1",
+        "per_page=100&page=1&name=c",
+        "per_page=100&page=2",
+        "per_page=100&page=3",
     ]
 
 

@@ -44,20 +44,21 @@ def test_a_one_job_runner_is_made_with_its_configuration(github: Running, page: 
 
 
 @pytest.mark.parametrize(
-    ("group", "labels", "status", "told"),
+    ("name", "group", "labels", "status", "told"),
     [
-        (1, ["x"], 409, "already exists"),
-        (77, ["x"], 404, "does not exist"),
-        (1, [], 422, "properties/labels"),
+        ("taken", 1, ["x"], 409, "already exists"),
+        ("new", 77, ["x"], 404, "does not exist"),
+        ("new", 1, [], 422, "properties/labels"),
+        ("x" * 150, 1, ["x"], 422, "between 1 and 64 characters"),
     ],
 )
 def test_a_one_job_runner_is_refused(
-    github: Running, group: int, labels: list[str], status: int, told: str
+    github: Running, name: str, group: int, labels: list[str], status: int, told: str
 ) -> None:
     runners = runners_of(github)
     runners.generate_jitconfig("taken", 1, ["x"])
     with pytest.raises(CiError, match=told) as refused:
-        runners.generate_jitconfig("taken" if status == 409 else "new", group, labels)
+        runners.generate_jitconfig(name, group, labels)
     assert refused.value.details == {"status": status}
 
 
@@ -91,6 +92,14 @@ def test_requests_for_a_pool_are_a_constant_and_paging(
     fleet(github, size)
     runners_of(github).find([f"r{1000 + size - 1 - number}" for number in range(wanted)])
     assert len(github.admin.audit()) == requests
+
+
+@pytest.mark.parametrize("size", [1, 250])
+def test_a_name_of_150_characters_is_found(github: Running, size: int) -> None:
+    fleet(github, size)
+    name = "Läufer & Co " + "x" * 138
+    github.emulator.world.runners[5000] = Runner(5000, Scope("repos", PAGES[0]), name, 1, [])
+    assert runners_of(github).find([name])[name.lower()].id == 5000
 
 
 def test_the_whole_fleet_is_listed_page_by_page(github: Running) -> None:

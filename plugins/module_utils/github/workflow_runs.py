@@ -1,0 +1,149 @@
+"""Workflow runs and jobs of a repository, with the times that matter: how long queued, how long at work."""
+
+from __future__ import annotations
+
+import calendar
+import itertools
+import re
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional
+
+from ..errors import CiError
+from .client import Client
+from .refusal import JOBS
+
+PAGE_SIZE = 100
+MOST_RUNS = 1000  # GitHub gives no more to a filtered question
+_WHEN = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
+# GitHub's own machines; docs.github.com/actions, larger runners: the name of their default group.
+_HOSTED_GROUPS = ("GitHub Actions", "Default Larger Runners")
+
+
+def check_since(text: str) -> str:
+    """Return ``text``, a UTC date or time as GitHub writes it; raises CiError for anything else."""
+    form = "%Y-%m-%dT%H:%M:%SZ" if "T" in text else "%Y-%m-%d"
+    try:
+        if not _WHEN.fullmatch(text):
+            raise ValueError(text)
+        time.strptime(text, form)
+    except ValueError as error:
+        raise CiError(
+            f"since '{text}' is no time; write 2026-11-21 or 2026-11-21T12:00:00Z (UTC)."
+        ) from error
+    return text
+
+
+def seconds_of(stamp: Optional[str]) -> Optional[float]:
+    """Return the Unix time of GitHub's time ``stamp`` (ISO 8601, UTC with Z); None for none or another."""
+    try:
+        return float(calendar.timegm(time.strptime(stamp or "", "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError:
+        return None
+
+
+def is_hosted(job: Mapping[str, Any]) -> bool:
+    """Return whether GitHub's own machine has, or would have, the job; by its group, else by its labels."""
+    if job.get("runner_group_name"):
+        return job["runner_group_name"] in _HOSTED_GROUPS
+    return "self-hosted" not in {str(label).lower() for label in job.get("labels") or ()}
+
+
+def job_view(job: Mapping[str, Any], run: Mapping[str, Any], repository: str) -> dict[str, Any]:
+    """Return what is worth knowing of one job; ``duration_seconds`` is that of a job that has ended.
+
+    GitHub gives a start to a job that nothing has taken, and to one that was skipped: only a runner makes it
+    true. ``result`` is empty while it runs.
+    """
+    began = job.get("started_at") if job.get("runner_name") and job["status"] != "queued" else None
+    created, started, ended = (
+        seconds_of(job.get("created_at")),
+        seconds_of(began),
+        seconds_of(job.get("completed_at")),
+    )
+    return {
+        "id": int(job["id"]),
+        "run_id": int(job["run_id"]),
+        "run_attempt": int(job.get("run_attempt") or 1),
+        "repository": repository,
+        "workflow": str(job.get("workflow_name") or run.get("name") or ""),
+        "name": str(job["name"]),
+        "event": str(run.get("event") or ""),
+        "branch": str(job.get("head_branch") or ""),
+        "status": str(job["status"]),
+        "result": str(job.get("conclusion") or ""),
+        "labels": [str(label) for label in job.get("labels") or ()],
+        "hosted": is_hosted(job),
+        "runner_name": str(job.get("runner_name") or ""),
+        "runner_group": str(job.get("runner_group_name") or ""),
+        "created_at": str(job.get("created_at") or ""),
+        "started_at": began or "",
+        "completed_at": str(job.get("completed_at") or ""),
+        "queued_seconds": _between(created, started),
+        "duration_seconds": _between(started, ended),
+        "url": str(job.get("html_url") or ""),
+    }
+
+
+def run_view(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is worth knowing of one run."""
+    return {
+        "id": int(run["id"]),
+        "run_attempt": int(run.get("run_attempt") or 1),
+        "workflow": str(run.get("name") or ""),
+        "event": str(run.get("event") or ""),
+        "branch": str(run.get("head_branch") or ""),
+        "status": str(run.get("status") or ""),
+        "result": str(run.get("conclusion") or ""),
+        "created_at": str(run.get("created_at") or ""),
+        "url": str(run.get("html_url") or ""),
+    }
+
+
+def _between(first: Optional[float], then: Optional[float]) -> Optional[float]:
+    """Return the seconds from ``first`` to ``then``, never less than none: GitHub's clocks differ."""
+    return None if first is None or then is None else max(0.0, then - first)
+
+
+class WorkflowRuns:
+    """The runs of the client's repository; raises CiError for another scope, which has none of its own."""
+
+    def __init__(self, client: Client) -> None:
+        if client.scope.kind != "repository":
+            raise CiError(
+                f"GitHub lists runs and jobs by repository, and this is {client.scope.label}; give the url "
+                "of a repository."
+            )
+        self._client = client
+        self._root = f"{client.scope.path}/actions/runs"
+
+    def latest(self, *, since: str = "", limit: int) -> list[dict[str, Any]]:
+        """Return up to ``limit`` runs as the API gives them, newest first, made at ``since`` or later."""
+        query = {"created": f">={since}"} if since else {}
+        listed = self._client.items(
+            self._root,
+            "workflow_runs",
+            "list the runs of",
+            page_size=min(PAGE_SIZE, limit),
+            query=query,
+            area=JOBS,
+        )
+        # A run that begins while pages are turned moves the others on, so that one may come twice.
+        return list(_distinct(itertools.islice(listed, limit)))
+
+    def jobs(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the jobs of ``run`` in all its attempts; none when the run is deleted meanwhile."""
+        listed = self._client.items(
+            f"{self._root}/{run['id']}/jobs",
+            "jobs",
+            f"list the jobs of run {run['id']} of",
+            page_size=PAGE_SIZE,
+            query={"filter": "all"},
+            area=JOBS,
+            accepted=(404,),
+        )
+        return [job_view(job, run, self._client.scope.name) for job in listed]
+
+
+def _distinct(runs: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:
+    return {int(run["id"]): run for run in runs}.values()

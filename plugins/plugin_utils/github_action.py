@@ -1,0 +1,37 @@
+"""What the modules for GitHub have in common that run on the controller alone; the host is not contacted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Optional
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.github.client import Client
+from ansible_collections.coldvox.ci.plugins.module_utils.github.options import CONNECTION_SPEC
+from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import connect
+
+
+class GithubAction(ActionBase):  # type: ignore[misc]  # Ansible ships no types
+    """Checks the options, connects, and makes one sentence of every trouble."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_async = False
+    #: The module's options beside those of the connection.
+    SPEC: ClassVar[Mapping[str, Any]] = {}
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        """Return what ``perform`` does."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        options = self.validate_argument_spec(argument_spec={**CONNECTION_SPEC, **self.SPEC})[1]
+        try:
+            result.update(self.perform(connect(options), options))
+        except CiError as error:
+            result.update(error.details)
+            result.update(failed=True, msg=str(error))
+        return result
+
+    def perform(self, client: Client, options: dict[str, Any]) -> dict[str, Any]:
+        """Do the module's work and return its result; raises CiError."""
+        raise NotImplementedError

@@ -1,0 +1,25 @@
+"""GitHub within this process, and a controller beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.github.rest.call import Download
+from testbed.github.server import Running, emulator
+from tests.unit.plugins.action.github.controller import Controller
+
+OFFERED = [Download("https://mirror.invalid/x64", "actions-runner-linux-x64-2.336.0.tar.gz")]
+
+
+@pytest.fixture
+def github(description: Path) -> Iterator[Running]:
+    with emulator(description, downloads=lambda _scope: OFFERED) as running:
+        yield running
+
+
+@pytest.fixture
+def run(github: Running, tmp_path: Path) -> Controller:
+    return Controller(github, tmp_path)
