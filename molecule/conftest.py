@@ -95,12 +95,21 @@ class GitHub:
 
     def run_job(self, runs_on: list[str], script: str, timeout_seconds: float = 120) -> dict[str, Any]:
         """Queue a job, wait until it is over, and return it with its log."""
+        return self.wait_for_job(self.queue_job(runs_on, script), timeout_seconds)
+
+    def queue_job(self, runs_on: list[str], script: str) -> int:
+        """Queue a job and return its number."""
         job = {"repository": "Coldaine/ColdVox", "name": "test", "runs_on": runs_on, "script": script}
-        number = self.ask(f"{self.origin}/_testbed/jobs", job)["id"]
+        return int(self.ask(f"{self.origin}/_testbed/jobs", job)["id"])
+
+    def wait_for_job(
+        self, number: int, timeout_seconds: float = 120, status: str = "completed"
+    ) -> dict[str, Any]:
+        """Wait until a job has the status, and return it with its log."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             state: dict[str, Any] = self.ask(f"{self.origin}/_testbed/jobs/{number}")
-            if state["status"] == "completed" or time.monotonic() > deadline:
+            if state["status"] == status or time.monotonic() > deadline:
                 return state
             time.sleep(0.5)
 

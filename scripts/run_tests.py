@@ -33,6 +33,7 @@ SCENARIOS = (
     "libvosk",
     "vosk_models",
     "agent",
+    "maintenance",
     "github_runner",
     "playbook_site",
 )
@@ -116,9 +117,10 @@ def sanity() -> list[Check]:
 
 
 def unit() -> list[Check]:
-    """Return the unit tests, on both supported ends of ansible-core."""
+    """Return the unit tests, on both supported ends of ansible-core, and those of the page in a browser."""
     return [
         pytest("unit", *BOTH_CORES, "tests/unit", "tests/quality"),
+        pytest("browser", "tests/browser"),
         pytest("unit on the oldest core", *BOTH_CORES, "tests/unit/plugins", python=OLDEST),
     ]
 

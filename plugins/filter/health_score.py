@@ -24,10 +24,12 @@ options:
     description:
       - What differs from the built-in policy. A signal under V(penalties) replaces the steps of that signal
         only, an empty list switches it off; V(verdicts) and V(fallback_allowed) replace the built-in ones.
-      - A step is V(above) with a number or V(equals) with a truth value, and V(points) to subtract. Any key
-        of the sample can be a signal.
+      - A step is V(above) or V(below) with a number or V(equals) with a truth value, and V(points) to
+        subtract. P(coldvox.ci.health_policy#filter) tells the signals and what else a policy may have.
     type: dict
 seealso:
+  - plugin: coldvox.ci.health_policy
+    plugin_type: filter
   - plugin: coldvox.ci.runner_metrics
     plugin_type: module
 """

@@ -1,4 +1,4 @@
-"""The health score: a pure judgement of one sample, by a policy that is data."""
+"""The health score and the health check: pure judgements of one sample, by a policy that is data."""
 
 from __future__ import annotations
 
@@ -6,46 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 from .errors import CiError
+from .health_policy import SEVERITIES, holding, merged_policy, scaled, threshold
 
 FULL_SCORE = 100
-
-# Source: the score table and the decisions of ColdVox's own health monitor. Comparisons are strict, and of
-# the steps of one signal only the worst that applies counts. ``above`` compares a number, ``equals`` a truth.
-DEFAULT_POLICY: Mapping[str, Any] = {
-    "penalties": {
-        "load_1m": [{"above": 8.0, "points": 40}, {"above": 4.0, "points": 20}],
-        "memory_used_percent": [{"above": 85.0, "points": 30}, {"above": 70.0, "points": 15}],
-        "disk_used_percent": [{"above": 90, "points": 20}, {"above": 80, "points": 10}],
-        "active_jobs": [{"above": 3, "points": 25}, {"above": 1, "points": 10}],
-        "model_cache_available": [{"equals": False, "points": 15}],
-        "network_reachable": [{"equals": False, "points": 20}],
-    },
-    # The first whose score is reached holds.
-    "verdicts": [
-        {
-            "at_least": 75,
-            "verdict": "healthy",
-            "recommendation": "use-self-hosted",
-            "strategy": "self-hosted-primary",
-        },
-        {
-            "at_least": 50,
-            "verdict": "degraded",
-            "recommendation": "use-self-hosted-with-caution",
-            "strategy": "self-hosted-monitored",
-        },
-        {
-            "at_least": 0,
-            "verdict": "unhealthy",
-            "recommendation": "use-fallback",
-            "strategy": "cloud-fallback",
-            "strategy_without_fallback": "force-self-hosted",
-        },
-    ],
-    "fallback_allowed": True,
-}
-
-_VERDICT_KEYS = ("at_least", "verdict", "recommendation", "strategy")
+# Source: ColdVox's own health check. By the least number of findings, the worst first.
+_LEVELS = ((3, "CRITICAL", 2), (1, "CONCERNING", 1), (0, "EXCELLENT", 0))
 
 
 def health_score(metrics: Mapping[str, Any], policy: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
@@ -57,46 +22,60 @@ def health_score(metrics: Mapping[str, Any], policy: Optional[Mapping[str, Any]]
     or missing, which cost nothing. Raises CiError for a policy or a value that makes no sense.
     """
     effective = merged_policy(policy or {})
-    known = {name: metrics[name] for name in effective["penalties"] if metrics.get(name) is not None}
+    table = scaled(effective, metrics, "penalties")
+    known = _known(metrics, table)
     penalties = [
-        penalty
+        {"signal": signal, "value": value, "threshold": threshold(step), "points": step["points"]}
         for signal, value in known.items()
-        for penalty in _penalty(signal, value, effective["penalties"][signal])
+        for step in _worst(signal, value, table[signal])
     ]
     score = max(0, FULL_SCORE - sum(penalty["points"] for penalty in penalties))
     return {
         "score": score,
-        **_judge(score, effective["verdicts"], effective["fallback_allowed"]),
+        **judged(score, effective["verdicts"], effective["fallback_allowed"]),
         "penalties": penalties,
-        "unknown": [name for name in effective["penalties"] if name not in known],
+        "unknown": [name for name in table if name not in known],
     }
 
 
-def _penalty(signal: str, value: Any, steps: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what ``value`` costs as a list of one, or nothing."""
-    costs = [
-        {
-            "signal": signal,
-            "value": value,
-            "threshold": step.get("above", step.get("equals")),
-            "points": step["points"],
-        }
-        for step in steps
-        if _applies(signal, value, step)
+def health_check(metrics: Mapping[str, Any], policy: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
+    """Return how ``metrics`` look to a person: ``level``, ``exit_code``, ``findings`` and ``unknown``.
+
+    Each signal of the policy's ``check`` that passes a threshold is one finding, with ``signal``, ``value``,
+    ``threshold`` and ``severity``. None is EXCELLENT (exit code 0), one or two CONCERNING (1), more CRITICAL
+    (2). What is null or missing finds nothing and is named. Raises CiError as ``health_score`` does.
+    """
+    table = scaled(merged_policy(policy or {}), metrics, "check")
+    known = _known(metrics, table)
+    findings = [
+        {"signal": signal, "value": value, "threshold": threshold(step), "severity": step["severity"]}
+        for signal, value in known.items()
+        for step in _worst(signal, value, table[signal])
     ]
-    return sorted(costs, key=lambda cost: int(cost["points"]))[-1:]
+    level, code = next((level, code) for least, level, code in _LEVELS if len(findings) >= least)
+    return {
+        "level": level,
+        "exit_code": code,
+        "findings": findings,
+        "unknown": [name for name in table if name not in known],
+    }
 
 
-def _applies(signal: str, value: Any, step: Mapping[str, Any]) -> bool:
-    if "equals" in step and isinstance(value, bool):
-        return bool(value == step["equals"])
-    if "above" in step and _is_number(value):
-        return bool(value > step["above"])
-    wanted = "true or false" if "equals" in step else "a number"
-    raise CiError(f"The metric '{signal}' is {value!r}, but its policy compares {wanted}; give {wanted}.")
+def _known(metrics: Mapping[str, Any], table: Iterable[str]) -> dict[str, Any]:
+    return {name: metrics[name] for name in table if metrics.get(name) is not None}
 
 
-def _judge(score: int, verdicts: Iterable[Mapping[str, Any]], fallback_allowed: bool) -> dict[str, str]:
+def _worst(signal: str, value: Any, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the worst step that ``value`` passes as a list of one, or nothing."""
+
+    def badness(step: Mapping[str, Any]) -> int:
+        return int(step["points"]) if "points" in step else SEVERITIES.index(step["severity"])
+
+    return sorted(holding(signal, value, steps), key=badness)[-1:]
+
+
+def judged(score: int, verdicts: Iterable[Mapping[str, Any]], fallback_allowed: bool) -> dict[str, str]:
+    """Return verdict, recommendation and strategy of the first of ``verdicts`` that ``score`` reaches."""
     for step in verdicts:
         if score >= step["at_least"]:
             strategy = step["strategy"]
@@ -108,38 +87,3 @@ def _judge(score: int, verdicts: Iterable[Mapping[str, Any]], fallback_allowed: 
                 "strategy": strategy,
             }
     raise CiError(f"The policy has no verdict for the score {score}; let its last verdict be at_least 0.")
-
-
-def merged_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
-    """Return DEFAULT_POLICY with ``policy`` over it; raises CiError when the outcome is not a policy."""
-    unknown = sorted(set(policy) - set(DEFAULT_POLICY))
-    if unknown:
-        known = ", ".join(DEFAULT_POLICY)
-        raise CiError(f"The health policy has the unknown key '{unknown[0]}'; its keys are {known}.")
-    penalties = policy.get("penalties", {})
-    if not isinstance(penalties, Mapping):
-        raise CiError("The health policy has no 'penalties' as a dictionary; give signals with their steps.")
-    merged = {**DEFAULT_POLICY, **policy, "penalties": {**DEFAULT_POLICY["penalties"], **penalties}}
-    for signal, steps in merged["penalties"].items():
-        if not isinstance(steps, (list, tuple)) or not all(map(_is_step, steps)):
-            raise CiError(
-                f"The health policy for '{signal}' is {steps!r}; give a list of steps, each 'above' with a "
-                "number or 'equals' with true or false, and 'points' as a whole number of 0 or more."
-            )
-    for verdict in merged["verdicts"]:
-        missing = [key for key in _VERDICT_KEYS if key not in verdict]
-        if missing:
-            raise CiError(f"A verdict of the health policy has no '{missing[0]}': {verdict!r}; add it.")
-    return merged
-
-
-def _is_step(step: Any) -> bool:
-    if not isinstance(step, Mapping) or not isinstance(step.get("points"), int) or step["points"] < 0:
-        return False
-    if set(step) == {"equals", "points"}:
-        return isinstance(step["equals"], bool)
-    return set(step) == {"above", "points"} and _is_number(step["above"])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

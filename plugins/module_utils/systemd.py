@@ -40,9 +40,15 @@ def show(run: Run, units: Sequence[str], properties: str = _PROPERTIES) -> dict[
     """Return ``properties`` of all ``units`` by one call; a unit that is not known is neither active nor
     enabled.
     """
-    if not units:
-        return {}
-    result = run(["systemctl", "show", "--no-pager", f"--property={properties}", *units])
+    found = show_loaded(run, units, properties) if units else {}
+    return {name: found.get(name, Unit()) for name in units}
+
+
+def show_loaded(run: Run, patterns: Sequence[str], properties: str = _PROPERTIES) -> dict[str, Unit]:
+    """Return ``properties`` (Id among them) of the units that systemd has for ``patterns``, by one call; a
+    pattern without ``*`` is a unit's name.
+    """
+    result = run(["systemctl", "show", "--no-pager", f"--property={properties}", *patterns])
     if result.status != 0:
         raise CiError(
             f"systemctl cannot say how the units are ({_said(result.stderr)}); is systemd running on this "
@@ -52,7 +58,7 @@ def show(run: Run, units: Sequence[str], properties: str = _PROPERTIES) -> dict[
     for block in result.stdout.strip().split("\n\n"):
         unit = Unit(line.partition("=")[::2] for line in block.splitlines())
         found[unit.get("Id", "")] = unit
-    return {name: found.get(name, Unit()) for name in units}
+    return found
 
 
 def daemon_reload(run: Run) -> None:
@@ -73,6 +79,11 @@ def disable(run: Run, unit: str) -> None:
 def start(run: Run, unit: str) -> None:
     """Start ``unit`` and wait until systemd calls it started."""
     _call(run, ["start", unit], f"start {unit}")
+
+
+def begin_start(run: Run, unit: str) -> None:
+    """Let systemd begin to start ``unit``."""
+    _call(run, ["start", "--no-block", unit], f"start {unit}")
 
 
 def stop(run: Run, unit: str) -> None:

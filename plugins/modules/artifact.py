@@ -65,7 +65,8 @@ options:
         type: str
       format:
         description:
-          - What the download is. V(tar) takes any compression that Python on the host can read.
+          - What the download is. V(tar) takes any compression that Python on the host can
+            read, and zstd also by the program C(zstd) where that is installed.
           - V(auto) decides by the end of the first URL, V(.zip), V(.tar.gz) and the like; everything else
             is a single V(file).
           - A single file is named as at the end of the first URL, or like the artifact when that is no
@@ -123,6 +124,8 @@ options:
   timeout_seconds:
     description:
       - How long no byte may come before a download is continued, or tried at the next URL.
+      - It is also the time over which a server must send 1 KiB per second on average. One that drips bytes
+        more slowly three times in a row is left for the next URL.
     type: int
     default: 60
   verify:
@@ -249,8 +252,14 @@ bytes_downloaded:
   description: What was transferred in this call.
   returned: always
   type: int
+msg:
+  description: All of it in one line for people.
+  returned: always
+  type: str
+  sample: 2 fetched (1.8 GB in 12 s, 150 MB/s), 18 hit
 """
 
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -264,6 +273,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import (
 from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Report, Settings, Store
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE
 from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
+from ansible_collections.coldvox.ci.plugins.module_utils.store.summary import summary
 
 ARTIFACT_OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
@@ -313,6 +323,7 @@ def work(module: AnsibleModule) -> Report:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    began = time.monotonic()
     try:
         report = work(module)
     except CiError as error:
@@ -326,6 +337,7 @@ def main() -> None:
         "hits": sum(outcome in ("hit", "linked") for outcome in outcomes),
         "misses": sum(outcome in ("fetched", "repaired") for outcome in outcomes),
         "bytes_downloaded": sum(result.bytes_downloaded for result in report.results),
+        "msg": summary(report.results, time.monotonic() - began, module.check_mode),
     }
     if module._diff:
         answer["diff"] = {"before": report.before, "after": report.after}

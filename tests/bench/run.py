@@ -2,9 +2,9 @@
 
     python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
 
-The benchmarks are ``converge`` (whose world must be up; ``make bench`` sees to that), ``cold``, ``warm``,
-``locks`` and ``verify``. Each figure is the median of its repetitions, which alternate between the
-candidates. All data is below ``.testbed/bench`` and gone afterwards.
+The benchmarks are those of ``BENCHMARKS``; the world of ``converge`` and ``warm`` must be up (``make bench``
+sees to that). Each figure is the median of its repetitions, which alternate between the candidates. All data
+is below ``.testbed/bench`` and gone afterwards.
 """
 
 from __future__ import annotations
@@ -17,15 +17,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import cold, converge, locks, verify, warm
+from tests.bench import cold, converge, history, hooks, link, locks, metrics, status, verify, warm
 from tests.bench.common import PLACE, Options
 
 BENCHMARKS = {
     "converge": converge.measure,
     "cold": cold.measure,
     "warm": warm.measure,
+    "link": link.measure,
+    "hooks": hooks.measure,
     "locks": locks.measure,
+    "metrics": metrics.measure,
+    "status": status.measure,
     "verify": verify.measure,
+    "history": history.measure,
 }
 MIB = 2**20
 FULL_MIB = 1717  # 1.8 GB, as the large English model

@@ -64,7 +64,10 @@ def start(root: Path, **what: Any) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
-    output, errors = process.communicate(timeout=120)
+    assert process.stdout is not None
+    # Not by communicate() alone: an answer that came together with "ready" waits in this buffer.
+    output = process.stdout.read()
+    errors = process.communicate(timeout=120)[1]
     assert "Traceback" not in errors, errors
     answer: dict[str, Any] = json.loads(output.splitlines()[-1])
     return answer

@@ -43,6 +43,7 @@ CASES = {
     "22 stall": Case({"faults": ["stall:0"] * 50}, "no byte came for 0.3 s"),
     "22 stall again and again, with bytes between": Case({"faults": ["stall:100000"] * 50}),
     "22 stall and then well": Case({"faults": ["stall:100000"]}),
+    "22 drip": Case({"rate": 200}, "less than 1 KiB/s is given up"),
     "23 reset": Case({"faults": ["reset:100000", "reset:50000", "break:0", "reset:1"]}),
     "23 broken at every step": Case({"faults": [f"break:{size}" for size in range(1000, 20000, 1000)]}),
     "24 ignores Range": Case({"faults": ["break:100000"], "ranges": False}),

@@ -146,7 +146,12 @@ def _told(one: Flight) -> str:
         text += f" of {size(one.bytes_total)} ({one.bytes_done * 100 // one.bytes_total} %)"
     if one.bytes_per_second:
         text += f", {size(one.bytes_per_second)}/s"
-    return text if one.remaining_seconds is None else f"{text}, {one.remaining_seconds:.0f} s to go"
+    if one.remaining_seconds is not None:
+        text += f", {one.remaining_seconds:.0f} s to go"
+    if one.next:
+        more = one.next_count - len(one.next)
+        text += f"; next {', '.join(one.next)}" + (f" and {more} more" if more > 0 else "")
+    return text
 
 
 def link(options: argparse.Namespace) -> int:

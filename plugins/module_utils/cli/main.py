@@ -18,9 +18,20 @@ from .output import CRITICAL, IMPOSSIBLE, put_json, say
 
 # By name, with what the help says; each is the module of that name beside this one.
 _GROUPS = {
+    "advice": "whether this host should take one more job now",
     "cache": "what is in the store, and models for jobs",
+    "decide": "whether the next run of a job should be here",
+    "drain": "let an instance finish its job, then rest (as root)",
+    "heal": "look after the instances once, as the timer does (as root)",
+    "health": "how fit this host is, and why",
+    "history": "what ran here, how long it took, and how it ended",
+    "job": "what the runner's job hooks call",
     "lock": "kernel locks by name, for commands of jobs",
+    "metrics": "what the machine does, and did",
     "package": "this program itself (the role agent calls it)",
+    "report": "the last weeks as one page, against the goals",
+    "resume": "let a drained instance work again (as root)",
+    "status": "one screen: is this machine all right, what does it do",
 }
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from ..sizes import size as size  # the commands take all their output from here
+
 OK, ATTENTION, CRITICAL, IMPOSSIBLE = 0, 1, 2, 3
 
 
@@ -39,12 +41,3 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in everything) for column in range(len(heads))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in everything]
     return "\n".join(line.rstrip() for line in lines)
-
-
-def size(count: float) -> str:
-    """Return ``count`` bytes as people say it, in powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

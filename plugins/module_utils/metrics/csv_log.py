@@ -6,8 +6,8 @@ import csv
 import fcntl
 import io
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any, Optional
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Optional
 
 from ..errors import CiError
 from .system import SECTOR_BYTES, percent
@@ -45,6 +45,34 @@ _JOB_COLUMNS = (
 )
 
 
+# A name that begins so is a formula to a spreadsheet (OWASP, CSV injection).
+_FORMULA = ("=", "+", "-", "@")
+_LONGEST_NAME = 200
+
+
+class Rotation(NamedTuple):
+    """When a CSV has grown enough for a new one to begin, and how many of the old ones are kept."""
+
+    bytes: int = 4 * MIB
+    kept: int = 7
+
+
+def job_columns(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the last four columns by name, as the job whose ``environment`` it is has them.
+
+    A job names itself: what a spreadsheet would calculate, or a reader take for a second line, is disarmed.
+    """
+    return {
+        column: _disarmed(environment.get(name) or default)
+        for column, (name, default) in zip(COLUMNS[-len(_JOB_COLUMNS) :], _JOB_COLUMNS)
+    }
+
+
+def _disarmed(text: str) -> str:
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)[:_LONGEST_NAME]
+    return f"'{plain}" if plain.lstrip().startswith(_FORMULA) else plain
+
+
 def row(sample: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
     """Return ``sample`` as the values of COLUMNS; ``environment`` is that of the job, where there is one.
 
@@ -68,7 +96,7 @@ def row(sample: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
         _mib(sample["models_bytes"]),
         _mib(sample["rust_cache_bytes"]),
         sample["active_jobs"] or 0,
-        *(environment.get(name) or default for name, default in _JOB_COLUMNS),
+        *job_columns(environment).values(),
     ]
     return [str(value) for value in values]
 
@@ -81,27 +109,96 @@ def _sum(sample: Mapping[str, Any], key: str) -> float:
     return sum(instance[key] or 0 for instance in sample["instances"] or ())
 
 
-def append(path: str, rows: Iterable[list[str]]) -> None:
+def append(path: str, rows: Iterable[list[str]], rotation: Optional[Rotation] = None) -> None:
     """Append ``rows`` to the CSV at ``path``, with the header when the file is new.
 
-    A link at ``path`` is not followed, since the directory may be one that others write to. Raises CiError
-    when the file cannot be written.
+    With ``rotation`` a file that is large enough becomes ``path.1`` before, and so on to the oldest, which
+    goes. A link at ``path`` is not followed, since the directory may be one that others write to. Raises
+    CiError when the file cannot be written; then no part of the rows is in it.
     """
     try:
-        with open(path, "a", encoding="utf-8", newline="", opener=_open_no_link) as file:
-            # Two samplers that start together must not both write the header.
-            fcntl.flock(file, fcntl.LOCK_EX)
-            text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
-            if os.fstat(file.fileno()).st_size == 0:
-                writer.writerow(COLUMNS)
-            writer.writerows(rows)
-            file.write(text.getvalue())
+        with _locked(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if rotation and size >= rotation.bytes:
+                _rotate(path, rotation.kept)
+                with _locked(path) as fresh:
+                    _write(fresh, rows)
+            else:
+                _write(file, rows)
     except OSError as error:
         raise CiError(
             f"The samples could not be appended to '{path}' ({error.strerror}); "
             "give csv_path as a file in a directory that exists and is writable."
         ) from error
+
+
+def _locked(path: str) -> io.FileIO:
+    """Open ``path`` to append, as the only one: two samplers that start together write one header."""
+    while True:
+        file = io.FileIO(path, "a", opener=_open_no_link)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Meanwhile somebody else may have moved it away.
+            if os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
+                return file
+        except FileNotFoundError:
+            pass
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _write(file: io.FileIO, rows: Iterable[list[str]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    size = os.fstat(file.fileno()).st_size
+    if size == 0:
+        writer.writerow(COLUMNS)
+    writer.writerows(rows)
+    data = text.getvalue().encode("utf-8", "replace")
+    written = 0
+    try:
+        while written < len(data):
+            written += file.write(data[written:]) or 0
+    except OSError:
+        # A full disk takes half a line; the next one would be glued to it.
+        os.ftruncate(file.fileno(), size)
+        raise
+
+
+def _rotate(path: str, kept: int) -> None:
+    for number in range(kept - 1, -1, -1):
+        older = f"{path}.{number}" if number else path
+        try:
+            os.replace(older, f"{path}.{number + 1}")
+        except FileNotFoundError:
+            continue
+
+
+def read(path: str, since: str = "") -> Iterator[dict[str, str]]:
+    """Yield the rows of the CSV at ``path`` and of its rotated ones, the oldest first, by column.
+
+    ``since`` leaves out what has an earlier timestamp. Lines that are no samples are passed over. Raises
+    CiError when there is no file at all or one cannot be read.
+    """
+    number = 1
+    while os.path.exists(f"{path}.{number}"):
+        number += 1
+    for older in range(number - 1, -1, -1):
+        name = f"{path}.{older}" if older else path
+        try:
+            with open(name, encoding="utf-8", errors="replace", newline="") as file:
+                for line in csv.reader(file):
+                    if len(line) == len(COLUMNS) and line[0][:1].isdigit() and line[0] >= since:
+                        yield dict(zip(COLUMNS, line))
+        except FileNotFoundError as error:
+            if number == 1:
+                raise CiError(
+                    f"There are no samples at '{path}'; start the sampler, or name another file with --csv."
+                ) from error
+        except (OSError, csv.Error) as error:
+            raise CiError(f"The samples at '{name}' cannot be read ({error}); remove the file.") from error
 
 
 def _open_no_link(path: str, flags: int) -> int:

@@ -7,13 +7,14 @@ What it is there, listener or worker, is told by the program of the instance's o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from .. import systemd
-from ..process import Run
 from ..runner.naming import instance_unit
 from ..runner.worker import WORKER, Process
 from .system import percent
+
+if TYPE_CHECKING:
+    from ..process import Run
 
 LISTENER = "Runner.Listener"
 
@@ -25,15 +26,19 @@ UNIT_KEYS = ("unit_active", "cpu_percent", "memory_bytes")
 
 
 class Unit(NamedTuple):
-    """What systemd accounts to one unit; None where it does not account."""
+    """What is accounted to one unit since it started, and what runs in it; None where nobody tells."""
 
     active: bool
-    cpu_nanoseconds: Optional[int]
-    memory_bytes: Optional[int]
+    cpu_nanoseconds: Optional[int] = None
+    memory_bytes: Optional[int] = None
+    pids: Optional[tuple[int, ...]] = None
+    oom_kills: Optional[int] = None
 
 
 def read_units(run: Run, names: Sequence[str]) -> dict[str, Unit]:
     """Return what systemd accounts to the instances ``names``, by unit; raises CiError when it is silent."""
+    from .. import systemd  # only where the kernel's own files do not tell
+
     shown = systemd.show(run, [instance_unit(name) for name in names], _PROPERTIES)
     return {
         unit: Unit(

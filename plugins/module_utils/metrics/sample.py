@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
@@ -19,12 +18,12 @@ Sample = dict[str, Any]
 FIRST_WINDOW_SECONDS = 0.25
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What to look at; paths are absolute and have no slash at the end.
 
     ``instances`` names the runners; None stands for those that are unpacked in ``base_dir``. The model cache
-    is available when each of ``models`` is in ``models_dir``, or any model where none is named.
+    is available when each of ``models`` is in ``models_dir``, or any model where none is named. The disk that
+    counts is that of ``work_dir``, or of ``base_dir`` where it is empty.
     """
 
     base_dir: str
@@ -34,6 +33,7 @@ class Target:
     github_url: str
     instances: Optional[Sequence[str]] = None
     models: Sequence[str] = ()
+    work_dir: str = ""
 
 
 class Counters(NamedTuple):
@@ -41,14 +41,14 @@ class Counters(NamedTuple):
 
     at: float
     cpu: Optional[system.CpuTime]
-    units: Optional[dict[str, runners.Unit]]
+    units: Optional[Mapping[str, runners.Unit]]
 
 
-@dataclass
 class Gaps:
     """Remembers which keys of a sample could not be read."""
 
-    keys: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.keys: list[str] = []
 
     def read(self, source: Callable[[], T], *keys: str) -> Optional[T]:
         """Return what ``source`` gives; None, and remember ``keys``, when it cannot be read or understood."""
@@ -62,28 +62,50 @@ class Gaps:
 def take_samples(target: Target, sources: Sources, count: int, interval_seconds: float) -> Iterator[Sample]:
     """Yield ``count`` samples, the first after a moment over which its CPU shares are measured.
 
-    The sizes of caches change slowly and cost a walk over many files: once for all samples is enough.
+    The size of the Rust caches changes slowly and costs a walk over many files: once for all is enough.
     """
-    size_gaps = Gaps()
-    sizes = _sizes(target, sources, size_gaps)
-    before = _counters(target, sources)
+    series = Series(target, sources._replace(tree_bytes=_once(sources.tree_bytes)))
     for index in range(count):
         sources.sleep(interval_seconds if index else FIRST_WINDOW_SECONDS)
-        after = _counters(target, sources)
-        gaps = Gaps(list(size_gaps.keys))
-        yield {
+        yield series.take()
+
+
+def _once(tree_bytes: Callable[[Sequence[str]], int]) -> Callable[[Sequence[str]], int]:
+    known: list[int] = []
+
+    def remembered(roots: Sequence[str]) -> int:
+        if not known:
+            known.append(tree_bytes(roots))
+        return known[0]
+
+    return remembered
+
+
+class Series:
+    """Samples of one machine; shares of the CPU are those since the sample before."""
+
+    def __init__(self, target: Target, sources: Sources) -> None:
+        self._target = target
+        self._sources = sources
+        self._before = _counters(target, sources)
+
+    def take(self) -> Sample:
+        """Return a sample of this moment."""
+        target, sources, before = self._target, self._sources, self._before
+        self._before = after = _counters(target, sources)
+        gaps = Gaps()
+        return {
             "timestamp": sources.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
             **_processor(sources, gaps, before, after),
             **_memory(sources, gaps),
             **_disk(target, sources, gaps),
             **_pressure(sources, gaps),
             **_traffic(sources, gaps),
-            **sizes,
+            **_sizes(target, sources, gaps),
             **_runners(target, sources, gaps, before, after),
             **_reach(target, sources, gaps),
             "unavailable": gaps.keys,
         }
-        before = after
 
 
 def _counters(target: Target, sources: Sources) -> Counters:
@@ -91,7 +113,7 @@ def _counters(target: Target, sources: Sources) -> Counters:
     return Counters(
         at=sources.monotonic(),
         cpu=unread.read(lambda: system.cpu_time(sources.text("/proc/stat"))),
-        units=unread.read(lambda: runners.read_units(sources.run, _instance_names(target, sources))),
+        units=unread.read(lambda: sources.units(_instance_names(target, sources))),
     )
 
 
@@ -99,8 +121,14 @@ def _instance_names(target: Target, sources: Sources) -> list[str]:
     if target.instances is not None:
         return list(target.instances)
     # A runner is unpacked where a bin is, whether it is registered or not.
-    names = _names(target.base_dir, sources)
-    return [name for name in names if "bin" in _names(f"{target.base_dir}/{name}", sources)]
+    return [name for name in _names(target.base_dir, sources) if _is_instance(target, name, sources)]
+
+
+def _is_instance(target: Target, name: str, sources: Sources) -> bool:
+    try:
+        return "bin" in _names(f"{target.base_dir}/{name}", sources)
+    except PermissionError:
+        return True  # only an instance's own account and root may look into it
 
 
 def _names(directory: str, sources: Sources) -> list[str]:
@@ -113,8 +141,8 @@ def _names(directory: str, sources: Sources) -> list[str]:
 
 def _processor(sources: Sources, gaps: Gaps, before: Counters, after: Counters) -> Sample:
     def share() -> float:
-        if before.cpu is None or after.cpu is None:
-            raise LookupError("/proc/stat")
+        if before.cpu is None or after.cpu is None or before.cpu.total == after.cpu.total:
+            raise LookupError("no share without two readings and time between them")
         return system.cpu_percent(before.cpu, after.cpu)
 
     return {
@@ -133,7 +161,7 @@ def _memory(sources: Sources, gaps: Gaps) -> Sample:
 
 def _disk(target: Target, sources: Sources, gaps: Gaps) -> Sample:
     keys = ("disk_total_bytes", "disk_used_percent", "disk_free_bytes")
-    space = gaps.read(lambda: sources.disk_space(target.base_dir), *keys)
+    space = gaps.read(lambda: sources.disk_space(target.work_dir or target.base_dir), *keys)
     if space is None:
         return dict.fromkeys(keys)
     # What is kept for root is neither used nor free, as in df(1).
@@ -165,14 +193,10 @@ def _traffic(sources: Sources, gaps: Gaps) -> Sample:
 
 
 def _sizes(target: Target, sources: Sources, gaps: Gaps) -> Sample:
-    def models() -> int:
-        return sources.tree_bytes(
-            [f"{target.models_dir}/{name}" for name in sources.names(target.models_dir)]
-        )
-
+    keys = ("store_bytes", "models_bytes")
+    found = gaps.read(lambda: sources.store_sizes(target.store_dir), *keys)
     return {
-        "store_bytes": gaps.read(lambda: sources.tree_bytes([target.store_dir]), "store_bytes"),
-        "models_bytes": gaps.read(models, "models_bytes"),
+        **dict(zip(keys, found or (None, None))),
         "rust_cache_bytes": gaps.read(lambda: sources.tree_bytes(target.rust_dirs), "rust_cache_bytes"),
     }
 
@@ -182,8 +206,8 @@ def _runners(target: Target, sources: Sources, gaps: Gaps, before: Counters, aft
 
     def found() -> list[Sample]:
         names = _instance_names(target, sources)
-        processes = sources.processes() if names else []
         units = after.units or {}
+        processes = sources.processes(units) if names else []
         shares = runners.busy_shares(before.units or {}, units, after.at - before.at, sources.cpu_count())
         return runners.describe(names, target.base_dir, processes, units, shares)
 

@@ -1,25 +1,28 @@
 """Where a sample comes from: the only part of the metrics that touches the machine.
 
-Everything is a field with a callable, so that a test can put another one in its place.
+Everything is a field with a callable, so that a test can put another one in its place. A program that goes on
+keeps what may be kept between two samples, by ``resident``.
 """
 
 from __future__ import annotations
 
 import os
-import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Callable, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from ..process import Run
+from ..runner.naming import instance_unit
 from ..runner.worker import Process, processes
+from . import cgroups
+from .instances import Unit, read_units
+from .kept import KeptFiles
+from .probe import reachable
+from .sizes import InBackground, StoreBooks, StoreSizes
 
-CONNECT_TIMEOUT_SECONDS = 5.0
-_PORTS = {"http": 80, "https": 443}
+if TYPE_CHECKING:
+    from ..process import Run
 
 
 class DiskSpace(NamedTuple):
@@ -30,16 +33,16 @@ class DiskSpace(NamedTuple):
     free: int
 
 
-@dataclass(frozen=True)
-class Sources:
+class Sources(NamedTuple):
     """How to read the machine. Each raises ``OSError`` for what cannot be read."""
 
-    run: Run
+    units: Callable[[Sequence[str]], Mapping[str, Unit]]
     text: Callable[[str], str]
     names: Callable[[str], list[str]]
     hardware: Callable[[str], frozenset[str]]
-    processes: Callable[[], list[Process]]
+    processes: Callable[[Mapping[str, Unit]], list[Process]]
     disk_space: Callable[[str], DiskSpace]
+    store_sizes: Callable[[str], StoreSizes]
     tree_bytes: Callable[[Sequence[str]], int]
     reachable: Callable[[str], bool]
     cpu_count: Callable[[], int] = lambda: os.cpu_count() or 1
@@ -49,17 +52,56 @@ class Sources:
 
 
 def machine(run: Run) -> Sources:
-    """Return the sources that read this machine; ``run`` starts systemctl."""
+    """Return the sources that read this machine once; ``run`` starts systemctl where the kernel is silent."""
     return Sources(
-        run=run,
+        units=unit_reader(run, read_text),
         text=read_text,
         names=os.listdir,
         hardware=hardware,
-        processes=lambda: list(processes()),
+        processes=runner_processes,
         disk_space=disk_space,
+        store_sizes=StoreBooks().sizes,
         tree_bytes=tree_bytes,
         reachable=reachable,
     )
+
+
+def resident(run: Run, reachable: Callable[[str], bool]) -> Sources:
+    """Return the sources of a program that goes on: files stay open, and nobody waits for a size."""
+    kept = KeptFiles().text
+    return machine(run)._replace(
+        units=unit_reader(run, kept),
+        text=kept,
+        tree_bytes=InBackground(tree_bytes),
+        reachable=reachable,
+    )
+
+
+def unit_reader(run: Run, text: Callable[[str], str]) -> Callable[[Sequence[str]], Mapping[str, Unit]]:
+    """Return what reads the units of instances: their control groups, with the old hierarchy systemd."""
+    try:
+        group = cgroups.init_group(text("/proc/1/cgroup"))
+    except OSError:
+        group = None
+    if group is None or not os.path.exists(f"{cgroups.ROOT}/cgroup.procs"):
+        return lambda names: read_units(run, names)
+    groups = cgroups.Groups(text, init_group=group)
+    return lambda names: groups.units([instance_unit(name) for name in names])
+
+
+def runner_processes(units: Mapping[str, Unit]) -> list[Process]:
+    """Return the processes of ``units``, by name; all of the machine where it is not known which they are."""
+    if not units or any(unit.pids is None for unit in units.values()):
+        return list(processes())
+    return list(_members(units))
+
+
+def _members(units: Mapping[str, Unit]) -> Iterable[Process]:
+    for name, unit in units.items():
+        for pid in unit.pids or ():
+            with suppress(OSError):
+                arguments = tuple(read_text(f"/proc/{pid}/cmdline").split("\0"))
+                yield Process(pid, arguments[0], arguments, f"0::/{name}")
 
 
 def read_text(path: str) -> str:
@@ -113,14 +155,3 @@ def _new_bytes(status: os.stat_result, seen: set[tuple[int, int]]) -> int:
     seen.add(inode)
     # st_blocks counts in 512 bytes whatever the file system's block is: stat(2).
     return status.st_blocks * 512
-
-
-def reachable(url: str) -> bool:
-    """Return whether the server of ``url`` accepts a connection; no request is sent."""
-    parts = urlsplit(url)
-    address = (parts.hostname or "", parts.port or _PORTS[parts.scheme])
-    try:
-        socket.create_connection(address, timeout=CONNECT_TIMEOUT_SECONDS).close()
-    except OSError:
-        return False
-    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 from .. import systemd
 from .host import Host
@@ -22,8 +22,16 @@ class Drained(NamedTuple):
     waited_seconds: float
 
 
-def drain(host: Host, unit: str, layout: Layout, *, timeout_seconds: float) -> Drained:
+def drain(
+    host: Host,
+    unit: str,
+    layout: Layout,
+    *,
+    timeout_seconds: float,
+    waiting: Optional[Callable[[float], None]] = None,
+) -> Drained:
     """Wait until no job of the instance runs, then stop ``unit``; after ``timeout_seconds`` leave it running.
+    ``waiting`` hears before each pause how many seconds it has taken.
 
     Between a look and a stop the listener could accept a job, which the stop would cancel. So the listener is
     frozen, looked at again, and told to end before it goes on. Raises CiError when systemd refuses.
@@ -34,13 +42,15 @@ def drain(host: Host, unit: str, layout: Layout, *, timeout_seconds: float) -> D
             return Drained(True, host.now() - begin)
         if host.now() - begin >= timeout_seconds:
             return Drained(False, host.now() - begin)
+        if waiting:
+            waiting(host.now() - begin)
         host.sleep(_POLL_SECONDS)
 
 
 def _stop_if_idle(host: Host, unit: str, layout: Layout) -> bool:
     """Stop ``unit`` and return True, or return False when a job came in meanwhile."""
     pids = listeners(layout.root, unit, host.proc)
-    with _frozen(host, pids):
+    with frozen(host, pids):
         # A worker that has been forked and not yet become its program still looks like a second listener.
         unknown = set(listeners(layout.root, unit, host.proc)) - set(pids)
         if unknown or has_worker(layout.root, unit, host.proc):
@@ -54,7 +64,8 @@ def _stop_if_idle(host: Host, unit: str, layout: Layout) -> bool:
 
 
 @contextlib.contextmanager
-def _frozen(host: Host, pids: Sequence[int]) -> Iterator[None]:
+def frozen(host: Host, pids: Sequence[int]) -> Iterator[None]:
+    """Let the processes ``pids`` stand still meanwhile."""
     _signal(host, pids, signal.SIGSTOP)
     try:
         yield

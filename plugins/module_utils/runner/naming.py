@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from ..errors import CiError
@@ -36,6 +35,8 @@ def instance_user(name: str) -> str:
     """
     if re.fullmatch(r"[a-z0-9-]+", name) and len(_ACCOUNT_PREFIX + name) <= _ACCOUNT_LIMIT:
         return _ACCOUNT_PREFIX + name
+    import hashlib  # takes milliseconds, which every job's hooks would pay
+
     digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST_LENGTH]
     room = _ACCOUNT_LIMIT - len(_ACCOUNT_PREFIX) - len(digest) - 1
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:room].rstrip("-")

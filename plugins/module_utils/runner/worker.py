@@ -48,6 +48,11 @@ def has_worker(root: str, unit: str, proc: str = "/proc") -> bool:
     return any(True for _pid in _running(WORKER, root, unit, proc))
 
 
+def workers(root: str, unit: str, proc: str = "/proc") -> list[int]:
+    """Return the process ids of the instance's worker."""
+    return list(_running(WORKER, root, unit, proc))
+
+
 def listeners(root: str, unit: str, proc: str = "/proc") -> list[int]:
     """Return the process ids of the instance's listener; more than one only while it is being replaced."""
     return list(_running(LISTENER, root, unit, proc))

@@ -16,11 +16,13 @@ from .partial import Origin, Partial
 from .transport import FetchError, Opened, network_error, open_url
 
 _READ_BYTES = 256 * 1024
-# Tries without a single new byte before the next url gets its turn.
+# Tries without a new byte, or with mere drops, before the next url gets its turn.
 _FRUITLESS_TRIES = 3
 # However much each try brings, a server that breaks this often is not worth waiting for.
 _TRIES_PER_URL = 40
 _LONGEST_WAIT_SECONDS = 30.0
+# A server slower than this drips: no download of use ends at that speed.
+_FLOOR_BYTES_PER_SECOND = 1024
 # Left free on the file system beside what is downloaded, so that logs and databases live on.
 _SPARE_BYTES = 64 * 1024 * 1024
 
@@ -111,7 +113,7 @@ class Download:
             except FetchError as error:
                 if not error.retry:
                     raise
-                fruitless = 0 if self._received > before else fruitless + 1
+                fruitless = 0 if self._received > before and not error.slow else fruitless + 1
                 if fruitless >= _FRUITLESS_TRIES:
                     raise
                 resumed = resumed or self._partial.size > 0
@@ -151,12 +153,11 @@ class Download:
             raise FetchError(f"it has {total} bytes, more than the allowed {self._max_bytes}", retry=False)
         self._note(opened.origin)
         missing = (total or 0) - self._partial.size
-        free = _free_bytes(self._partial.path)
-        if missing + _SPARE_BYTES > free and missing > 0:
+        free = room(self._partial.path)
+        if missing > free and missing > 0:
             raise StorageError(
-                f"no space for the download: {missing} bytes are needed and {max(0, free - _SPARE_BYTES)} "
-                f"are free at {os.path.dirname(self._partial.path)}; free space there, or put the store "
-                "elsewhere."
+                f"no space for the download: {missing} bytes are needed and {max(0, free)} are free at "
+                f"{os.path.dirname(self._partial.path)}; free space there, or put the store elsewhere."
             )
 
     def _note(self, origin: Origin) -> None:
@@ -167,6 +168,7 @@ class Download:
 
     def _read(self, opened: Opened) -> None:
         partial = self._partial
+        floor = Floor(self._timeout_seconds, time.monotonic())
         while True:
             try:
                 chunk = opened.stream.read1(_READ_BYTES)
@@ -182,6 +184,38 @@ class Download:
             if partial.size > self._max_bytes:
                 raise FetchError(f"it sends more than the allowed {self._max_bytes} bytes", retry=False)
             self._report(partial.size, opened.total)
+            floor.count(len(chunk), time.monotonic())
+
+
+class Floor:
+    """Notices a server that sends a byte now and then and never ends: each window of ``window_seconds`` must
+    bring 1 KiB per second on average. Times are those of one steady clock.
+    """
+
+    def __init__(self, window_seconds: float, now: float) -> None:
+        self._window_seconds = window_seconds
+        self._began = now
+        self._bytes = 0
+
+    def count(self, size: int, now: float) -> None:
+        """Take note of ``size`` bytes that came by ``now``. Raises FetchError after a window of drops."""
+        self._bytes += size
+        elapsed = now - self._began
+        if elapsed < self._window_seconds:
+            return
+        # Against the window and not the time that passed: whoever was stopped meanwhile got fewer bytes.
+        if self._bytes < _FLOOR_BYTES_PER_SECOND * self._window_seconds:
+            raise FetchError(
+                f"only {self._bytes} bytes came in {elapsed:.3g} s, and less than 1 KiB/s is given up",
+                retry=True,
+                slow=True,
+            )
+        self._began, self._bytes = now, 0
+
+
+def room(path: str) -> int:
+    """Return how many bytes may still be written beside ``path``; below 0 when others need what is left."""
+    return _free_bytes(path) - _SPARE_BYTES
 
 
 def _free_bytes(path: str) -> int:

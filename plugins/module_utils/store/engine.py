@@ -76,6 +76,7 @@ class Store:
         self._records = Records(self._layout, self._boot_id)
         self._locks: Optional[Locks] = None
         self._after: dict[str, Any] = {}
+        self._waiting: list[str] = []
         self._warnings: list[str] = []
 
     # -- the two things to do
@@ -162,7 +163,10 @@ class Store:
     ) -> Iterator[list[Result] | CiError]:
         from concurrent.futures import ThreadPoolExecutor  # its import costs more than 20 hits
 
+        self._waiting = [group[0].name for group in groups]
+
         def settle(group: list[Artifact]) -> list[Result] | CiError:
+            self._waiting.remove(group[0].name)
             try:
                 return self._settle(group, names, may_fetch=True) or []
             except CiError as error:
@@ -239,6 +243,7 @@ class Store:
                 workers=max(1, min(settings.concurrency, 2 * (os.cpu_count() or 1))),
                 shared_partials=self._locks is not None and self._locks.shared_partials(),
                 pause_seconds=settings.pause_seconds,
+                waiting=lambda: tuple(self._waiting),
             )
             fetched = fetcher.fetch(artifact)
             return fetched, Condition(fetched.receipt, now.damage)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
+from .ahead import Ahead
 from .artifact import Artifact
 from .download import Download, Downloaded
 from .durable import StorageError, storage_error, sync_path
@@ -37,6 +39,7 @@ class Fetched(NamedTuple):
 class Fetcher:
     """Fetches artifacts into the store ``layout``; the caller holds the digest's download lock.
 
+    ``waiting`` names what the caller will fetch afterwards, for the progress file.
     ``shared_partials`` is false where locks do not exclude: then every process downloads for itself.
     """
 
@@ -51,6 +54,7 @@ class Fetcher:
         workers: int,
         shared_partials: bool,
         pause_seconds: float = 0.5,
+        waiting: Callable[[], Sequence[str]],
     ) -> None:
         self._layout = layout
         self._records = records
@@ -60,13 +64,14 @@ class Fetcher:
         self._workers = workers
         self._shared_partials = shared_partials
         self._pause_seconds = pause_seconds
+        self._waiting = waiting
 
     def fetch(self, artifact: Artifact) -> Fetched:
         """Download, verify, unpack and publish ``artifact``. Raises CiError with one sentence, nothing
         published.
         """
         sha256 = artifact.sha256
-        progress = Progress(self._layout.progress(sha256), artifact.name, artifact.urls[0])
+        progress = Progress(self._layout.progress(sha256), artifact.name, artifact.urls[0], self._waiting)
         path = (
             self._layout.partial(sha256) if self._shared_partials else self._layout.fresh("partial", sha256)
         )
@@ -74,10 +79,12 @@ class Fetcher:
             partial = Partial(path)
         except OSError as error:
             raise self._failed(artifact, storage_error("opening the download", error)) from error
+        ahead = Ahead(partial, self._layout.fresh("staging", sha256), self._limits)
         keep_partial = False
         try:
-            downloaded = self._download(artifact, partial, progress)
-            receipt = self._unpack_and_publish(artifact, partial, downloaded, progress)
+            downloaded = self._download(artifact, partial, progress, ahead)
+            ahead.end()
+            receipt = self._unpack_and_publish(artifact, partial, downloaded, progress, ahead)
             return Fetched(receipt, downloaded.url, downloaded.received)
         except StorageError as error:
             raise self._failed(artifact, error) from error
@@ -88,19 +95,25 @@ class Fetcher:
             keep_partial = self._shared_partials and partial.size > 0 and partial.sha256 != sha256
             raise
         finally:
+            ahead.close()
             partial.close() if keep_partial else partial.discard()
             progress.close()
 
     def _failed(self, artifact: Artifact, error: CiError) -> CiError:
         return CiError(f"artifact {artifact.name}: {error}", artifact=artifact.name)
 
-    def _download(self, artifact: Artifact, partial: Partial, progress: Progress) -> Downloaded:
+    def _download(self, artifact: Artifact, partial: Partial, progress: Progress, ahead: Ahead) -> Downloaded:
+        def report(done: int, total: Optional[int]) -> None:
+            if artifact.shape.format == "zip":
+                ahead.arrived(total)
+            progress.report("download", done, total)
+
         download = Download(
             partial,
             artifact.sha256,
             timeout_seconds=self._timeout_seconds,
             max_bytes=self._limits.max_unpacked_bytes,
-            report=lambda done, total: progress.report("download", done, total),
+            report=report,
             pause_seconds=self._pause_seconds,
         )
         try:
@@ -115,11 +128,11 @@ class Fetcher:
             ) from error
 
     def _unpack_and_publish(
-        self, artifact: Artifact, partial: Partial, downloaded: Downloaded, progress: Progress
+        self, artifact: Artifact, partial: Partial, downloaded: Downloaded, progress: Progress, ahead: Ahead
     ) -> Receipt:
         staged = self._layout.fresh("staging", artifact.sha256)
         try:
-            tree = self._stage(artifact, partial, staged, progress)
+            tree = self._stage(artifact, partial, staged, progress, ahead)
             missing = tree.make_executable(artifact.shape.executable)
             if missing:
                 raise CiError(
@@ -138,7 +151,9 @@ class Fetcher:
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
-    def _stage(self, artifact: Artifact, partial: Partial, staged: str, progress: Progress) -> Staging:
+    def _stage(
+        self, artifact: Artifact, partial: Partial, staged: str, progress: Progress, ahead: Ahead
+    ) -> Staging:
         shape = artifact.shape
         if shape.format == "file":
             partial.close()
@@ -149,7 +164,7 @@ class Fetcher:
 
         def report(done: int, total: Optional[int]) -> None:
             if done == 0 and total is not None:
-                self._require_space(artifact, int(total * _UNPACK_MARGIN))
+                self._require_space(artifact, int(total * _UNPACK_MARGIN), ahead)
             progress.report("unpack", done, total)
 
         try:
@@ -161,6 +176,7 @@ class Fetcher:
                 self._limits,
                 self._workers,
                 report,
+                ahead.take,
             )
         except StorageError:
             raise
@@ -171,14 +187,20 @@ class Fetcher:
                 artifact=artifact.name,
             ) from error
 
-    def _require_space(self, artifact: Artifact, needed: int) -> None:
-        status = os.statvfs(self._layout.root)
-        free = status.f_bavail * status.f_frsize
+    def _require_space(self, artifact: Artifact, needed: int, ahead: Ahead) -> None:
+        free = self._free_bytes()
+        if needed > free:
+            ahead.close()  # what it has unpacked already is part of what is needed
+            free = self._free_bytes()
         if needed > free:
             raise StorageError(
                 f"no space to unpack {artifact.name}: {needed} bytes are needed and {free} are free at "
                 f"{self._layout.root}; free space there, or put the store elsewhere."
             )
+
+    def _free_bytes(self) -> int:
+        status = os.statvfs(self._layout.root)
+        return status.f_bavail * status.f_frsize
 
     def _publish(self, staged: str, receipt: Receipt) -> Receipt:
         """Move the finished tree to its place; of several publishers without locks the first one wins."""

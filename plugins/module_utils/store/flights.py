@@ -12,7 +12,8 @@ from .layout import Layout
 class Flight(NamedTuple):
     """A download or unpacking. ``alive`` is false when its process has ended without a word.
 
-    ``bytes_total`` and ``bytes_per_second`` are None while unknown, and so is ``remaining_seconds``.
+    ``bytes_total`` and ``bytes_per_second`` are None while unknown, and so is ``remaining_seconds``. ``next``
+    are the first names of the ``next_count`` that the same call will fetch afterwards.
     """
 
     name: str
@@ -23,6 +24,8 @@ class Flight(NamedTuple):
     remaining_seconds: Optional[float]
     pid: int
     alive: bool
+    next: tuple[str, ...] = ()
+    next_count: int = 0
 
 
 def in_flight(layout: Layout) -> list[Flight]:
@@ -50,7 +53,18 @@ def flight(noted: dict[str, Any]) -> Flight:
     done, total, speed = int(noted["bytes_done"]), noted["bytes_total"], noted["bytes_per_second"]
     remaining = (total - done) / speed if total is not None and speed else None
     pid = int(noted["pid"])
-    return Flight(str(noted["name"]), str(noted["phase"]), done, total, speed, remaining, pid, _is_alive(pid))
+    return Flight(
+        name=str(noted["name"]),
+        phase=str(noted["phase"]),
+        bytes_done=done,
+        bytes_total=total,
+        bytes_per_second=speed,
+        remaining_seconds=remaining,
+        pid=pid,
+        alive=_is_alive(pid),
+        next=tuple(str(name) for name in noted["next"]),
+        next_count=int(noted["next_count"]),
+    )
 
 
 def _is_alive(pid: int) -> bool:

@@ -44,6 +44,8 @@ class Partial:
         self._hashing = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
         self.size = 0
+        # How often all bytes were forgotten: those below ``size`` are never altered otherwise.
+        self.restarts = 0
         self.origin = self._read_origin()
         if self.origin.url:
             self._rehash()
@@ -83,6 +85,7 @@ class Partial:
     def restart(self) -> None:
         """Forget all bytes."""
         self._hash_down_to(0)
+        self.restarts += 1
         os.ftruncate(self._fd, 0)
         os.lseek(self._fd, 0, os.SEEK_SET)
         self._hasher = hashlib.sha256()

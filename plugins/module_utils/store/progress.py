@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable, Sequence
 from typing import Optional
 
 from .artifact import public_url
@@ -13,16 +14,20 @@ from .clock import timestamp
 from .durable import replace_file
 
 _WRITE_EVERY_SECONDS = 0.5
+# Enough for a person; a call may have thousands.
+_NEXT_SHOWN = 5
 
 
 class Progress:
     """Keeps the file ``path`` up to date; safe to call from several threads, and cheap between two writings.
 
-    A disk without room for this file is no reason to stop, so its errors are ignored.
+    ``waiting`` names what the same call will fetch when this is done; the file has the first ones and how
+    many there are. A disk without room for this file is no reason to stop, so its errors are ignored.
     """
 
-    def __init__(self, path: str, name: str, url: str) -> None:
+    def __init__(self, path: str, name: str, url: str, waiting: Callable[[], Sequence[str]] = tuple) -> None:
         self._path = path
+        self._waiting = waiting
         self._fixed = {
             "name": name,
             "url": public_url(url),
@@ -46,7 +51,17 @@ class Progress:
             self._next_write = now + _WRITE_EVERY_SECONDS
             elapsed = now - self._began
             speed = round((done - self._first) / elapsed) if elapsed > 0 else None
-            self._write({"phase": phase, "bytes_done": done, "bytes_total": total, "bytes_per_second": speed})
+            waiting = self._waiting()
+            self._write(
+                {
+                    "phase": phase,
+                    "bytes_done": done,
+                    "bytes_total": total,
+                    "bytes_per_second": speed,
+                    "next": list(waiting[:_NEXT_SHOWN]),
+                    "next_count": len(waiting),
+                }
+            )
 
     def _write(self, varying: dict[str, object]) -> None:
         whole = {**self._fixed, **varying, "updated_at": timestamp(time.time())}

@@ -86,20 +86,24 @@ class Staging:
             os.close(fd)
         return self._note(Entry(path, stat.S_IFREG | mode, size, mtime, digest.hexdigest()))
 
-    def adopt(self, path: str, source: str, sha256: str, *, executable: bool) -> Entry:
-        """Take the finished download ``source`` as the file ``path``: by rename, so without copying."""
+    def adopt(
+        self, path: str, source: str, sha256: str, *, executable: bool, mtime: int = DEFAULT_MTIME
+    ) -> Entry:
+        """Take the finished file ``source`` as the file ``path``: by rename, so without copying."""
+        self.directory(parent_of(path))
         target = os.path.join(self.root, path)
         os.rename(source, target)
         mode = _EXECUTABLE if executable else 0o644
         fd = os.open(target, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             os.fchmod(fd, mode)
-            os.utime(fd, (DEFAULT_MTIME, DEFAULT_MTIME))
-            self._synced = sync_descriptor(fd) and self._synced
+            os.utime(fd, (mtime, mtime))
+            if self._sync_each and not sync_descriptor(fd):
+                self._synced = False
             size = os.fstat(fd).st_size
         finally:
             os.close(fd)
-        return self._note(Entry(path, stat.S_IFREG | mode, size, DEFAULT_MTIME, sha256))
+        return self._note(Entry(path, stat.S_IFREG | mode, size, mtime, sha256))
 
     def symlink(self, path: str, target: str) -> None:
         self.directory(parent_of(path))

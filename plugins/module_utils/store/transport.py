@@ -25,14 +25,24 @@ class FetchError(Exception):
     """One try failed, for the reason in its text.
 
     ``retry`` tells whether the same url may work in a moment, ``wait_seconds`` how long the server wants to
-    be left alone, ``changed`` that the bytes already here belong to something else.
+    be left alone, ``changed`` that the bytes already here belong to something else, ``slow`` that what came
+    is too little to count as progress.
     """
 
-    def __init__(self, reason: str, *, retry: bool, wait_seconds: float = 0.0, changed: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retry: bool,
+        wait_seconds: float = 0.0,
+        changed: bool = False,
+        slow: bool = False,
+    ) -> None:
         super().__init__(reason)
         self.retry = retry
         self.wait_seconds = wait_seconds
         self.changed = changed
+        self.slow = slow
 
 
 class _Readable(Protocol):

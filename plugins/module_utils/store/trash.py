@@ -55,6 +55,8 @@ def sweep(layout: Layout, locking: bool) -> None:
     for area in (layout.staging, layout.partials, layout.progresses):
         for name in _names(area):
             sha256 = name.partition(".")[0]
+            if not sha256:
+                continue  # somebody is about to rename it into place; what a crash left the collector finds
             if area == layout.staging or os.path.lexists(layout.tree(sha256)):
                 _clear(layout, os.path.join(area, name), sha256, locking)
 

@@ -11,14 +11,20 @@ import zlib
 from calendar import timegm
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any, NamedTuple, Optional
+from typing import IO, TYPE_CHECKING, NamedTuple, Optional
 
 from ..errors import CiError
-from .inflate import member_pieces
+from .inflate import check_header, member_pieces
 from .paths import DIRECTORY, FILE, HARDLINK, SYMLINK, Limits, Outline, member_path
 from .staging import Staging, plain_mtime
+from .tar_source import open_tar
 from .tree import CHUNK_BYTES
 
+if TYPE_CHECKING:
+    from .ahead import Unpacked
+
+# Gives what was unpacked of a zip's member while it arrived, if anything was.
+Take = Callable[[zipfile.ZipInfo], "Optional[Unpacked]"]
 # Told the bytes unpacked so far and, where the archive says it, all there will be; may raise to refuse them.
 Report = Callable[[int, Optional[int]], None]
 
@@ -52,6 +58,7 @@ def unpack(
     limits: Limits,
     workers: int,
     report: Report,
+    take: Take = lambda _info: None,
 ) -> Staging:
     """Unpack the ``form`` (zip or tar) file ``archive`` and return the tree, complete but not yet durable.
 
@@ -60,7 +67,7 @@ def unpack(
     """
     try:
         if form == "zip":
-            return _unpack_zip(archive, staging, strip, limits, workers, report)
+            return _unpack_zip(archive, staging, strip, limits, workers, report, take)
         return _unpack_tar(archive, staging, strip, limits, report)
     except _BROKEN as error:
         told = str(error) or type(error).__name__
@@ -93,6 +100,7 @@ def _unpack_zip(
     limits: Limits,
     workers: int,
     report: Report,
+    take: Take,
 ) -> Staging:
     with open(archive, "rb") as stream, zipfile.ZipFile(stream) as source:
         outline = Outline(limits, os.path.getsize(archive))
@@ -104,7 +112,7 @@ def _unpack_zip(
             if member.kind == DIRECTORY:
                 tree.directory(member.path)
         count = _Counter(report, outline.unpacked_bytes)
-        _write_zip_files(source, stream.fileno(), files, tree, workers, count)
+        _write_zip_files(source, stream.fileno(), files, tree, workers, count, take)
         for member in members:
             if member.kind == SYMLINK:
                 tree.symlink(member.path, member.target)
@@ -177,14 +185,18 @@ def _write_zip_files(
     tree: Staging,
     workers: int,
     count: _Counter,
+    take: Take,
 ) -> None:
     def write(member: _Member) -> None:
-        written = tree.file(
-            member.path,
-            _counted(member_pieces(source, fd, member.info), count),
-            executable=bool(member.info.external_attr >> 16 & 0o111),
-            mtime=_zip_mtime(member.info),
-        )
+        executable, mtime = bool(member.info.external_attr >> 16 & 0o111), _zip_mtime(member.info)
+        done = take(member.info)
+        if done is not None:
+            check_header(source, member.info)
+            written = tree.adopt(member.path, done.path, done.sha256, executable=executable, mtime=mtime)
+            count(written.size)
+        else:
+            pieces = _counted(member_pieces(source, fd, member.info), count)
+            written = tree.file(member.path, pieces, executable=executable, mtime=mtime)
         if written.size != member.info.file_size:
             raise CiError(
                 f"'{member.path}' has {written.size} bytes where {member.info.file_size} are declared"
@@ -204,20 +216,6 @@ def _write_zip_files(
             raise
 
 
-_COMPRESSIONS = ((b"\x1f\x8b", "gz"), (b"\xfd7zXZ\x00", "xz"), (b"BZh", "bz2"), (b"\x28\xb5\x2f\xfd", "zst"))
-
-
-def _open_tar(archive: str) -> tarfile.TarFile:
-    with open(archive, "rb") as stream:
-        head = stream.read(8)
-    compression = next((name for magic, name in _COMPRESSIONS if head.startswith(magic)), "")
-    if compression and compression not in tarfile.TarFile.OPEN_METH:
-        raise CiError(f"it is compressed with {compression}, which this host's Python cannot read")
-    mode: Any = f"r:{compression}"  # typeshed lists the modes of one Python version as literals
-    opened: tarfile.TarFile = tarfile.open(archive, mode)  # noqa: SIM115  # the caller closes it
-    return opened
-
-
 def _unpack_tar(
     archive: str, staging: Callable[[int], Staging], strip: int, limits: Limits, report: Report
 ) -> Staging:
@@ -225,7 +223,7 @@ def _unpack_tar(
     # How many files will come is not known before the end, so the one sync at the end is the safe choice.
     tree = staging(limits.max_entries)
     count = _Counter(report, None)
-    with _open_tar(archive) as source:
+    with open_tar(archive) as source:
         for info in source:
             _add_tar_member(source, info, strip, outline, tree, count)
     outline.finish()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.sizes import size
 from ansible_collections.coldvox.ci.plugins.modules import artifact
 
 from tests.faults.support import FaultServer, fault_server, model_zip, sha256
@@ -40,9 +41,12 @@ def test_present_then_hit_then_absent(run_module: Any, options: dict[str, Any], 
     assert (predicted["changed"], predicted["artifacts"][0]["outcome"]) == (True, "fetched")
     assert (first["hits"], first["misses"], first["bytes_downloaded"]) == (0, 1, len(MODEL))
     assert first["artifacts"][0]["path"] == str(tmp_path / "store" / "trees" / sha256(MODEL))
+    assert predicted["msg"] == "would be: 1 fetched"
+    assert first["msg"].startswith(f"1 fetched ({size(len(MODEL))} in ")
     assert (tmp_path / "link" / "README").exists()
     again = run_module(artifact.main, **options)
     assert (again["changed"], again["hits"], again["misses"]) == (False, 1, 0)
+    assert again["msg"] == "1 hit"
     gone = run_module(
         artifact.main, store=options["store"], state="absent", artifacts=[{"name": "m"}], _ansible_diff=True
     )

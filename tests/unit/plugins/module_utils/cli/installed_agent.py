@@ -46,7 +46,8 @@ class Agent:
         self.locks.mkdir()
         self.locks.chmod(0o1777)
 
-    def _identity(self, user: int | None) -> dict[str, Any]:
+    def identity(self, user: int | None) -> dict[str, Any]:
+        """Return what makes a subprocess one of ``user``; None stays who runs the tests."""
         return {} if user is None else {"user": user, "group": user, "extra_groups": []}
 
     def run(
@@ -61,7 +62,7 @@ class Agent:
             timeout=60,
             check=False,
             cwd=cwd or self.root,
-            **self._identity(user),
+            **self.identity(user),
         )
         assert done.returncode == status, f"{words} gave {done.returncode}: {done.stdout}{done.stderr}"
         return done
@@ -80,7 +81,7 @@ class Agent:
             text=True,
             cwd=self.root,
             preexec_fn=heed_the_keyboard,
-            **self._identity(user),
+            **self.identity(user),
         )
 
 

@@ -208,12 +208,15 @@ def test_the_list_is_for_people_and_programs(stocked: Agent, user: int | None) -
 
 def test_a_running_download_is_shown_and_a_dead_one_needs_attention(stocked: Agent, user: int | None) -> None:
     path = stocked.store / "progress" / f"{'0' * 64}.json"
-    Progress(str(path), "big", "https://example.org/big.zip").report("download", 450_000_000, 1_800_000_000)
+    later = [f"later-{number}" for number in range(7)]
+    progress = Progress(str(path), "big", "https://example.org/big.zip", lambda: later)
+    progress.report("download", 450_000_000, 1_800_000_000)
     last = stocked.run("cache", "list", user=user).stdout.splitlines()[-1]
     assert last.startswith("big: download 450 MB of 1.8 GB (25 %)")
     noted = json.loads(path.read_text())
     path.write_text(json.dumps({**noted, "bytes_per_second": 50_000_000}))
-    assert stocked.run("cache", "list").stdout.endswith(", 50.0 MB/s, 27 s to go\n")
+    told = ", 50.0 MB/s, 27 s to go; next later-0, later-1, later-2, later-3, later-4 and 2 more\n"
+    assert stocked.run("cache", "list").stdout.endswith(told)
     with subprocess.Popen(["true"]) as ended:
         ended.wait()
     path.write_text(json.dumps({**noted, "pid": ended.pid}))

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
+import threading
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics import csv_log
+from hypothesis import given
+from hypothesis import strategies as st
 
 HEADER = (
     "timestamp,load_avg,memory_mb,memory_available_mb,disk_pct,runner_cpu,runner_mem,network_rx,network_tx,"
@@ -81,3 +87,118 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_a_missing_directory_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(CiError, match=r"No such file or directory.*give csv_path"):
         csv_log.append(str(tmp_path / "missing" / "samples.csv"), [["x"]])
+
+
+HOSTILE = [
+    ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+    ("+1", "'+1"),
+    ("-1", "'-1"),
+    ("@SUM(A1)", "'@SUM(A1)"),
+    ("  =1", "'  =1"),
+    ("\t=1", "' =1"),
+    ("a\nb\rc\0d\x1b[2Je", "a b c d [2Je"),
+    ("a\u2028b", "a b"),
+    ("x" * 500, "x" * 200),
+    ("build (ubuntu, 1.75.0)", "build (ubuntu, 1.75.0)"),
+]
+
+
+@pytest.mark.parametrize(("name", "disarmed"), HOSTILE)
+def test_a_job_cannot_put_a_formula_or_a_second_line_into_the_csv(
+    tmp_path: Path, name: str, disarmed: str
+) -> None:
+    path = tmp_path / "samples.csv"
+    csv_log.append(str(path), [csv_log.row(SAMPLE, {"GITHUB_JOB": name})])
+    _header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
+    assert [row[16] for row in rows] == [disarmed]
+
+
+@given(st.text())
+def test_whatever_a_job_calls_itself_stays_in_one_cell_of_one_line(name: str) -> None:
+    cell = csv_log.job_columns({"GITHUB_JOB": name})["job_name"]
+    assert len(cell.splitlines()) <= 1
+    assert cell.lstrip()[:1] not in ("=", "+", "-", "@")
+    assert len(cell) <= 201
+
+
+def stamped(number: int) -> list[str]:
+    """Return the row of a sample every five seconds, for a day and more."""
+    at = datetime(2026, 3, 1, tzinfo=timezone.utc) + timedelta(seconds=5 * number)
+    return csv_log.row({**SAMPLE, "timestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ")}, {})
+
+
+def test_a_day_of_samples_is_rotated_and_read_in_order(tmp_path: Path) -> None:
+    path = str(tmp_path / "samples.csv")
+    rotation = csv_log.Rotation(bytes=500_000, kept=7)
+    for first in range(0, 17280, 60):
+        csv_log.append(path, (stamped(number) for number in range(first, first + 60)), rotation)
+    sizes = [file.stat().st_size for file in tmp_path.iterdir()]
+    assert 2 <= len(sizes) <= 8
+    assert max(sizes) < 500_000 + 60 * 200
+    rows = list(csv_log.read(path))
+    assert len(rows) == 17280
+    assert [row["timestamp"] for row in rows] == sorted(row["timestamp"] for row in rows)
+    assert len(list(csv_log.read(path, "2026-03-01 23:00:00"))) == 720
+
+
+def test_the_oldest_files_go(tmp_path: Path) -> None:
+    path = str(tmp_path / "samples.csv")
+    for number in range(50):
+        csv_log.append(path, [stamped(number)], csv_log.Rotation(bytes=1, kept=3))
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "samples.csv",
+        *(f"samples.csv.{number}" for number in (1, 2, 3)),
+    ]
+    assert [row["timestamp"][-5:] for row in csv_log.read(path)] == ["03:50", "03:55", "04:00", "04:05"]
+
+
+def test_samplers_that_write_at_once_lose_no_line_and_write_one_header_a_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "samples.csv")
+
+    def write(number: int) -> None:
+        for _ in range(50):
+            csv_log.append(path, [stamped(number)], csv_log.Rotation(bytes=4000, kept=100))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(list(csv_log.read(path))) == 200
+    for file in tmp_path.iterdir():
+        assert file.read_text(encoding="utf-8").count("timestamp") == 1
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    path = tmp_path / "samples.csv"
+    csv_log.append(str(path), [stamped(0)])
+    before = path.read_bytes()
+    script = (
+        "import resource, signal, sys\n"
+        "from ansible_collections.coldvox.ci.plugins.module_utils.metrics import csv_log\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 10},) * 2)\n"
+        f"csv_log.append({str(path)!r}, [['2026-03-01 00:00:05'] + ['1'] * 18])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert "could not be appended" in done.stderr
+    assert path.read_bytes() == before
+
+
+def test_lines_that_are_no_samples_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "samples.csv"
+    csv_log.append(str(path), [stamped(0)])
+    with path.open("ab") as file:
+        file.write(b"half a li\n\xff\xfe\n\n")
+    assert len(list(csv_log.read(str(path)))) == 1
+
+
+def test_no_samples_at_all_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CiError, match=r"There are no samples at .*start the sampler"):
+        list(csv_log.read(str(tmp_path / "samples.csv")))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Target, take_samples
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import read_units
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Series, Target, take_samples
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sizes import StoreSizes
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sources import DiskSpace, Sources
 from ansible_collections.coldvox.ci.plugins.module_utils.process import Result
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.naming import instance_unit
@@ -32,7 +33,7 @@ DIRECTORIES = {
     "/store/models/small": ["am"],
     "/store/models/large": ["am"],
 }
-SIZES = {"/store": 5000, "/store/models/small": 40, "/store/models/large": 400, "/rustup": 7, "/cargo": 8}
+SIZES = {"/rustup": 7, "/cargo": 8}
 ALL_KEYS = {
     *("timestamp", "load_1m", "cpu_count", "cpu_percent"),
     *("memory_total_bytes", "memory_used_bytes", "memory_available_bytes", "memory_used_percent"),
@@ -58,20 +59,21 @@ class Machine:
 
     def sources(self) -> Sources:
         return Sources(
-            run=lambda *_, **__: self.systemctl(),
+            units=lambda names: read_units(lambda *_, **__: self.systemctl(), names),
             text=self.text,
             names=self.names,
             hardware=lambda _: frozenset({"eth0", "sda"}),
-            processes=lambda: [
+            processes=lambda _units: [
                 process(7, "/runners/one/bin/Runner.Listener", f"0::/s/{instance_unit('one')}\n"),
                 process(8, "/runners/one/bin/Runner.Worker", f"0::/s/{instance_unit('one')}\n"),
                 process(9, "/runners/two/bin/Runner.Listener", f"0::/s/{instance_unit('two')}\n"),
             ],
             disk_space=lambda path: self.if_readable(path, DiskSpace(1000, 750, 150)),
+            store_sizes=lambda path: self.if_readable(path, StoreSizes(5000, 440)),
             tree_bytes=lambda paths: sum(self.if_readable(path, SIZES[path]) for path in paths),
             reachable=lambda url: self.if_readable(url, url == TARGET.github_url),
             cpu_count=lambda: 4,
-            now=lambda: datetime(2026, 3, 1, 9, 30, int(self.elapsed), tzinfo=timezone.utc),
+            now=lambda: datetime(2026, 3, 1, 9, 30, tzinfo=timezone.utc) + timedelta(seconds=self.elapsed),
             monotonic=lambda: self.elapsed,
             sleep=self.sleep,
         )
@@ -116,7 +118,7 @@ class Machine:
 
 
 def sample(machine: Machine, **changes: Any) -> dict[str, Any]:
-    (taken,) = take_samples(dataclasses.replace(TARGET, **changes), machine.sources(), 1, 5)
+    (taken,) = take_samples(TARGET._replace(**changes), machine.sources(), 1, 5)
     return taken
 
 
@@ -188,8 +190,8 @@ def test_a_host_without_runners_has_none_and_that_is_known() -> None:
         ("/proc/pressure/io", {"psi_io_some_avg60"}),
         ("/proc/net/dev", {"network_rx_bytes", "network_tx_bytes"}),
         ("/proc/diskstats", {"disk_read_bytes", "disk_written_bytes"}),
-        ("/store", {"store_bytes"}),
-        ("/store/models", {"models_bytes", "model_cache_available"}),
+        ("/store", {"store_bytes", "models_bytes"}),
+        ("/store/models", {"model_cache_available"}),
         ("/cargo", {"rust_cache_bytes"}),
         ("https://github.com", {"network_reachable"}),
     ],
@@ -201,6 +203,24 @@ def test_a_source_that_cannot_be_read_is_null_and_named(broken: str, keys: set[s
     assert set(taken) == ALL_KEYS
     assert {key for key, value in taken.items() if value is None} == keys
     assert set(taken["unavailable"]) == keys
+
+
+def test_an_instance_that_only_root_may_look_into_counts() -> None:
+    machine = Machine()
+    machine.broken.add("/runners/two")
+    assert [each["name"] for each in sample(machine)["instances"]] == ["one", "two"]
+
+
+def test_without_time_between_two_readings_no_share_is_known() -> None:
+    taken = Series(TARGET, Machine().sources()).take()
+    assert taken["cpu_percent"] is None
+    assert taken["unavailable"] == ["cpu_percent"]
+
+
+def test_the_disk_is_that_of_the_work_directory_where_there_is_one() -> None:
+    machine = Machine()
+    machine.broken.add("/elsewhere")
+    assert sample(machine, work_dir="/elsewhere")["disk_used_percent"] is None
 
 
 def test_an_unreadable_runner_directory_is_not_the_same_as_no_runners() -> None:
@@ -255,9 +275,9 @@ def test_samples_keep_their_interval_and_measure_sizes_once() -> None:
         return count
 
     sources = machine.sources()
-    sources = dataclasses.replace(sources, tree_bytes=counting(sources.tree_bytes))
+    sources = sources._replace(tree_bytes=counting(sources.tree_bytes))
     taken = list(take_samples(TARGET, sources, 3, 5))
     assert [each["timestamp"][-3:-1] for each in taken] == ["00", "05", "10"]
     assert machine.slept == [0.25, 5, 5]
-    assert len(walked) == 3  # store, models and Rust, each once
+    assert walked == [TARGET.rust_dirs]
     assert all(each["cpu_percent"] == 50.0 for each in taken)

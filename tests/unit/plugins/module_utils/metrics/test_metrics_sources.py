@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from pathlib import Path
 
@@ -72,14 +71,3 @@ def test_hardware_is_what_a_device_stands_behind(tmp_path: Path) -> None:
     (tmp_path / "eth0" / "device").mkdir(parents=True)
     (tmp_path / "docker0").mkdir()
     assert sources.hardware(str(tmp_path)) == {"eth0"}
-
-
-def test_a_server_is_reachable_while_it_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        url = f"http://127.0.0.1:{server.getsockname()[1]}/owner/repository"
-        assert sources.reachable(url) is True
-    assert sources.reachable(url) is False
-
-
-def test_a_name_that_does_not_resolve_is_not_reachable() -> None:
-    assert sources.reachable("https://nowhere.invalid") is False

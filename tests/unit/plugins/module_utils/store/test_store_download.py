@@ -3,14 +3,16 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.store.download import Download, Downloaded
+from ansible_collections.coldvox.ci.plugins.module_utils.store.download import Download, Downloaded, Floor
 from ansible_collections.coldvox.ci.plugins.module_utils.store.durable import StorageError
 from ansible_collections.coldvox.ci.plugins.module_utils.store.partial import Partial
+from ansible_collections.coldvox.ci.plugins.module_utils.store.transport import FetchError
 
 from tests.faults.support import FaultServer, noise, sha256
 
@@ -194,6 +196,34 @@ def test_a_length_that_is_too_long_shows(server: FaultServer, client: Client) ->
 def test_a_silent_server_is_left_for_the_next(server: FaultServer, client: Client) -> None:
     silent = server.serve("/silent", BODY, faults=["stall:0"] * 3)
     assert client.fetch(silent, server.serve("/x", BODY), timeout_seconds=0.1).url.endswith("/x")
+
+
+def test_a_dripping_server_is_left_for_the_next(server: FaultServer, client: Client) -> None:
+    drip = server.serve("/drip", BODY, rate=200)
+    done = client.fetch(drip, server.serve("/x", BODY), timeout_seconds=0.3)
+    assert done.url.endswith("/x")
+    assert client.bytes == BODY
+    assert server.count("/drip") >= 3
+
+
+@pytest.mark.parametrize(
+    ("pieces", "given_up"),
+    [
+        ([(100, 59.0), (100, 61.0)], True),
+        ([(61_439, 60.0)], True),
+        ([(61_440, 60.0)], False),
+        ([(61_440, 60.0), (61_440, 120.0), (1, 121.0)], False),
+        ([(10**9, 1.0), (0, 60.0), (1, 120.0)], True),
+        ([(61_440, 86_400.0)], False),
+    ],
+)
+def test_the_lowest_speed_is_an_average_over_each_window(
+    pieces: list[tuple[int, float]], given_up: bool
+) -> None:
+    floor = Floor(60.0, 0.0)
+    with pytest.raises(FetchError, match="less than 1 KiB/s") if given_up else nullcontext():
+        for size, now in pieces:
+            floor.count(size, now)
 
 
 def test_too_many_bytes_are_not_taken(server: FaultServer, client: Client) -> None:

@@ -5,6 +5,8 @@ import os
 import stat
 import subprocess
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
 from ansible_collections.coldvox.ci.plugins.module_utils.store import locking, receipt
 from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Report, Store
+from ansible_collections.coldvox.ci.plugins.module_utils.store.flights import Flight, in_flight
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 
 from tests.faults.support import FaultServer, install, model_zip, noise, settings, sha256, tar_of, wanted
@@ -368,3 +371,30 @@ def test_generated_files_are_brought_back_in_step(server: FaultServer, root: Pat
     assert install(root, model(server)).changed
     assert consistent(root)
     assert not install(root, model(server)).changed
+
+
+def test_the_progress_tells_what_is_next_and_is_gone_afterwards(server: FaultServer, root: Path) -> None:
+    bodies = {name: noise(300_000, name) for name in ("a", "b", "c")}
+    files = [
+        wanted(name, server.serve(f"/{name}", body, rate=400_000), body) for name, body in bodies.items()
+    ]
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(install, root, *files, concurrency=1)
+        seen: dict[str, Flight] = {}
+        while not running.done():
+            seen.update({flight.name: flight for flight in in_flight(Layout(str(root)))})
+            time.sleep(0.02)
+    assert {name: flight.next for name, flight in seen.items()} == {"a": ("b", "c"), "b": ("c",), "c": ()}
+    assert seen["a"].next_count == 2
+    assert in_flight(Layout(str(root))) == []
+
+
+@pytest.mark.parametrize("area", ["partial", "progress"])
+def test_a_file_that_another_process_is_about_to_rename_is_left_alone(
+    server: FaultServer, root: Path, area: str
+) -> None:
+    install(root, model(server))
+    temporary = root / area / f".{'0' * 64}.part.json.0123456789ab"
+    temporary.write_text("half")
+    install(root, model(server))
+    assert temporary.exists()

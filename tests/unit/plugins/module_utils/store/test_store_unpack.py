@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import stat
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.store import inflate
 from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
 from ansible_collections.coldvox.ci.plugins.module_utils.store.staging import Staging
 from ansible_collections.coldvox.ci.plugins.module_utils.store.tree import file_sha256, scan
@@ -168,6 +171,22 @@ def test_bad_bytes_inside_a_zip_are_found(tmp_path: Path) -> None:
         unpacked(tmp_path, bytes(data), "zip")
 
 
+@pytest.mark.parametrize("module", ["zlib", "isal.isal_zlib", "zlib_ng.zlib_ng"])
+def test_whatever_inflates_the_result_and_the_refusal_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setattr(inflate, "INFLATE", pytest.importorskip(module))
+    (tmp_path / "sound").mkdir()
+    tree = unpacked(tmp_path / "sound", zip_of(FILES), "zip")
+    assert {e.path: e.sha256 for e in tree.entries() if e.is_file} == {
+        name: sha256(content) for name, content in FILES.items()
+    }
+    data = bytearray(zip_of({"text": b"hello\n" * 50_000}))
+    data[60:100] = bytes(40)
+    with pytest.raises(CiError, match="corrupt"):
+        unpacked(tmp_path, bytes(data), "zip")
+
+
 def test_entries_that_share_bytes_are_refused(tmp_path: Path) -> None:
     data = bytearray(zip_of({"a": noise(5000), "b": noise(5000, "b")}))
     # Let the second central entry point to the first one's data, as a bomb made of overlapping entries does.
@@ -227,3 +246,43 @@ def test_a_name_in_an_odd_encoding_is_kept_byte_by_byte(tmp_path: Path) -> None:
     tree = unpacked(tmp_path, buffer.getvalue(), "tar")
     assert os.listdir(os.fsencode(tree.root)) == [b"mod\xe8le"]
     assert file_sha256(os.path.join(tree.root, tree.entries()[0].path)) == sha256(b"x")
+
+
+def compressed(data: bytes) -> bytes:
+    """Return ``data`` in zstd."""
+    if shutil.which("zstd") is None:
+        pytest.skip("the program zstd is not installed")
+    return subprocess.run(["zstd", "-q"], input=data, capture_output=True, check=True).stdout
+
+
+MEMBERS = {"m/a": noise(300_000), "m/b": b"b\n" * 70_000, "m/hard": tar_special(tarfile.LNKTYPE, "m/b")}
+
+
+def test_a_tar_in_zstd_is_unpacked(tmp_path: Path) -> None:
+    tree = unpacked(tmp_path, compressed(tar_of(MEMBERS, "")), "tar", strip=1)
+    (tmp_path / "plain").mkdir()
+    plain = unpacked(tmp_path / "plain", tar_of(MEMBERS), "tar", strip=1)
+    assert tree.entries() == plain.entries()
+
+
+@pytest.mark.parametrize("keep", [40, 10_000, -5])
+def test_a_truncated_tar_in_zstd_is_refused(tmp_path: Path, keep: int) -> None:
+    with pytest.raises(CiError, match=r"corrupt|truncated"):
+        unpacked(tmp_path, compressed(tar_of(MEMBERS, ""))[:keep], "tar")
+
+
+def test_a_bomb_in_zstd_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CiError, match="max_unpacked_bytes"):
+        unpacked(
+            tmp_path, compressed(tar_of(MEMBERS, "")), "tar", limits=LIMITS._replace(max_unpacked_bytes=1000)
+        )
+
+
+@pytest.mark.skipif("zst" in tarfile.TarFile.OPEN_METH, reason="this Python reads zstd itself")
+def test_without_any_zstd_the_sentence_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = compressed(tar_of(MEMBERS, ""))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CiError, match="install zstd on the host"):
+        unpacked(tmp_path, data, "tar")

@@ -1,0 +1,79 @@
+# Copyright (c) 2026, the coldvox.ci contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: queue_advice
+short_description: Advise whether a host should take one more job
+version_added: 0.1.0
+author: coldvox.ci contributors (@Coldaine)
+description:
+  - Turns one sample of M(coldvox.ci.runner_metrics) into one word for whoever hands out jobs.
+  - V(throttle) when the load of the last minute is above 8.0 and more than one job runs; else V(ready) while
+    fewer jobs run than O(max_concurrent); else V(busy).
+  - A load or a number of jobs that is null counts as 0, as it does for P(coldvox.ci.health_score#filter).
+options:
+  _input:
+    description: The sample, RV(coldvox.ci.runner_metrics#module:metrics) of the module.
+    type: dict
+    required: true
+  max_concurrent:
+    description: How many jobs the host may run at once.
+    type: int
+    default: 3
+seealso:
+  - plugin: coldvox.ci.dispatch_decision
+    plugin_type: filter
+  - plugin: coldvox.ci.runner_metrics
+    plugin_type: module
+"""
+
+EXAMPLES = r"""
+- name: Sample the host
+  coldvox.ci.runner_metrics:
+  register: sampled
+
+- name: Start the nightly build only where there is room
+  ansible.builtin.command: gh workflow run nightly.yml
+  changed_when: true
+  when: sampled.metrics | coldvox.ci.queue_advice(max_concurrent=4) == 'ready'
+"""
+
+RETURN = r"""
+_value:
+  description: V(throttle), V(ready) or V(busy).
+  type: str
+  sample: ready
+"""
+
+from collections.abc import Mapping
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.coldvox.ci.plugins.module_utils import dispatch
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+
+
+def queue_advice(metrics: Any, max_concurrent: int = dispatch.MOST_CONCURRENT) -> str:
+    """Return the advice for ``metrics``; what cannot be judged is an error of the template."""
+    if not isinstance(metrics, Mapping):
+        raise AnsibleFilterError(
+            f"coldvox.ci.queue_advice takes metrics as a dictionary, not as {type(metrics).__name__}."
+        )
+    if not isinstance(max_concurrent, int) or isinstance(max_concurrent, bool) or max_concurrent < 1:
+        raise AnsibleFilterError(
+            f"coldvox.ci.queue_advice takes max_concurrent as a number of 1 or more, not {max_concurrent!r}."
+        )
+    try:
+        return dispatch.queue_advice(metrics, max_concurrent)
+    except CiError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """The filter as Ansible looks for it."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"queue_advice": queue_advice}

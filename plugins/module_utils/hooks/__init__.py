@@ -1,0 +1,1 @@
+"""What runs before and after every job, as the job's own account: record it, link models, clean up."""

@@ -1,0 +1,101 @@
+"""The spool: what the hooks of an instance tell the rest of the host, a file for each event.
+
+``<run>/jobs/<instance>`` belongs to that instance's account, so a job can lie about itself and about nobody
+else. Whoever reads here reads hostile text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ..errors import CiError
+from ..runner.account import account_of
+from ..runner.naming import check_name, instance_user
+from ..store.durable import replace_file
+
+_JOBS = "jobs"
+# Its services take the records in (role agent).
+_READERS = "coldvox-agent"
+_MOST_BYTES = 65536
+# In memory, and of no use to anybody when nobody takes them in.
+_MOST_RECORDS = 1000
+
+
+def spool_directory(run_dir: str, instance: str) -> str:
+    """Return the directory of the records of ``instance``."""
+    return os.path.join(run_dir, _JOBS, instance)
+
+
+def prepare(run_dir: str, instance: str) -> str:
+    """Make the spool of ``instance``, or give it back to its account; return its path. Needs root.
+
+    Raises CiError when the host has no such account.
+    """
+    account = account_of(instance_user(check_name(instance)))
+    path = spool_directory(run_dir, instance)
+    for directory in (os.path.dirname(path), path):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, 0o755)
+    readers = account.gid
+    with contextlib.suppress(KeyError):
+        readers = grp.getgrnam(_READERS).gr_gid
+    opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(opened, account.uid, readers)
+        os.fchmod(opened, 0o770)
+    finally:
+        os.close(opened)
+    return path
+
+
+def put_record(run_dir: str, instance: str, name: str, record: Mapping[str, Any]) -> None:
+    """Write one record at once or not at all; raises CiError when the spool cannot be written."""
+    directory = spool_directory(run_dir, instance)
+    try:
+        replace_file(os.path.join(directory, name), json.dumps(record) + "\n", durable=False)
+    except OSError as error:
+        raise CiError(
+            f"this job is not recorded, because {directory} cannot be written ({error.strerror}); restart "
+            "the runner's unit, which makes it, or converge the host."
+        ) from error
+
+
+def prune(run_dir: str, instance: str, keep: int = _MOST_RECORDS) -> int:
+    """Remove all but the newest ``keep`` records, which nobody took in for long; return how many went."""
+    directory = spool_directory(run_dir, instance)
+    found: list[tuple[int, str]] = []
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        found += [(entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in entries]
+    gone = [name for _at, name in sorted(found)[: max(0, len(found) - keep)]]
+    for name in gone:
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(directory, name))
+    return len(gone)
+
+
+def latest(run_dir: str, instance: str, event: str) -> Optional[dict[str, Any]]:
+    """Return the newest record of ``event``, None when there is none or it is no record."""
+    directory = spool_directory(run_dir, instance)
+    newest, when = "", -1
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(f".{event}.json") and not entry.name.startswith("."):
+                at = entry.stat(follow_symlinks=False).st_mtime_ns
+                newest, when = max((newest, when), (entry.name, at), key=lambda one: one[1])
+    return read_json(os.path.join(directory, newest)) if newest else None
+
+
+def read_json(path: str) -> Optional[dict[str, Any]]:
+    """Return the JSON object in the file ``path``, None for anything else; no link and no pipe is opened."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(opened, "rb") as stream:
+            data = json.loads(stream.read(_MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None

@@ -1,0 +1,164 @@
+"""The sampler service: every few seconds a sample, for people, reports, Prometheus and the health."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any, Callable, NamedTuple, Optional
+
+from ..errors import CiError
+from ..sd_notify import Notifier
+from ..store.durable import replace_file
+from . import csv_log, prometheus
+from .alerts import Episodes
+from .sample import Sample, Series
+
+# Names below the directories of the host.
+SAMPLE = "sample.json"
+HEALTH = "health.json"
+CSV = "metrics/samples.csv"
+PROMETHEUS = "metrics/coldvox_ci.prom"
+_HISTORY_EVERY_SECONDS = 60.0
+# syslog(3) levels as systemd reads them at the beginning of a line: sd-daemon(3).
+WARNING, NOTICE = "<4>", "<5>"
+
+
+class Places(NamedTuple):
+    """Where the sampler reads and writes: what lives until the next boot, and what stays."""
+
+    run: str
+    state: str
+
+    @property
+    def sample(self) -> str:
+        return os.path.join(self.run, SAMPLE)
+
+    @property
+    def health(self) -> str:
+        return os.path.join(self.run, HEALTH)
+
+    @property
+    def csv(self) -> str:
+        return os.path.join(self.state, CSV)
+
+    @property
+    def prometheus(self) -> str:
+        return os.path.join(self.state, PROMETHEUS)
+
+
+class Journal:
+    """Says what goes wrong once, and again when it went well in between: a full disk fills no journal."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._wrong: dict[str, str] = {}
+
+    def say(self, level: str, text: str) -> None:
+        self._write(f"{level}{text}")
+
+    def attempt(self, name: str, work: Callable[[], None]) -> None:
+        """Do ``work``; what it cannot do is said, and nothing else depends on it."""
+        try:
+            work()
+        except (CiError, OSError) as error:
+            if self._wrong.get(name) != str(error):
+                self._wrong[name] = str(error)
+                self.say(WARNING, f"{name}: {error}")
+        else:
+            if self._wrong.pop(name, None):
+                self.say(NOTICE, f"{name}: works again")
+
+
+class Sampler:
+    """Takes samples and gives them to everybody who reads them."""
+
+    def __init__(
+        self,
+        series: Series,
+        places: Places,
+        journal: Journal,
+        ingest: Optional[Callable[[], None]] = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._series = series
+        self._places = places
+        self._journal = journal
+        self._ingest = ingest
+        self._clock = clock
+        self._next_ingest = clock()
+        self._episodes = Episodes()
+
+    def tick(self) -> Sample:
+        """Take one sample and publish it."""
+        sample = self._series.take()
+        attempt, places = self._journal.attempt, self._places
+        attempt("sample.json", lambda: _put(places.sample, json.dumps(sample) + "\n"))
+        rows = [csv_log.row(sample, {})]
+        attempt("samples.csv", lambda: csv_log.append(places.csv, rows, csv_log.Rotation()))
+        attempt(
+            "Prometheus",
+            lambda: _put(places.prometheus, prometheus.text(sample, read_json(places.health))),
+        )
+        for message in self._episodes.step(sample):
+            self._journal.say(WARNING if message.begins else NOTICE, message.text)
+        if self._ingest and self._clock() >= self._next_ingest:
+            self._next_ingest = self._clock() + _HISTORY_EVERY_SECONDS
+            attempt("history", self._ingest)
+        return sample
+
+
+def serve(
+    sampler: Sampler,
+    interval_seconds: float,
+    notifier: Notifier,
+    wait: Callable[[float], bool],
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Sample until ``wait`` (seconds) returns true; at a fixed rate, and after a sleep not all at once."""
+    due = clock()
+    ready = False
+    while True:
+        sample = sampler.tick()
+        notifier.send(*(() if ready else ("READY=1",)), "WATCHDOG=1", f"STATUS={status_line(sample)}")
+        ready = True
+        due = max(due + interval_seconds, clock())
+        if wait(due - clock()):
+            notifier.send("STOPPING=1")
+            return
+
+
+def status_line(sample: Mapping[str, Any]) -> str:
+    """Return what ``systemctl status`` shows of the last sample."""
+    load, memory = sample["load_1m"], sample["memory_used_percent"]
+    return f"load {load}, memory {memory} %, {sample['active_jobs']} jobs at {sample['timestamp']}"
+
+
+def read_json(path: str) -> dict[str, Any]:
+    """Return the dictionary in the file ``path``, an empty one for anything else."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def fresh_sample(run: str, most_seconds: float, now: float) -> Optional[Sample]:
+    """Return the sampler's latest sample unless it is older than ``most_seconds`` at ``now`` (wall clock)."""
+    path = os.path.join(run, SAMPLE)
+    try:
+        age = now - os.stat(path).st_mtime
+    except OSError:
+        return None
+    sample = read_json(path) if 0 <= age <= most_seconds else {}
+    return sample if "timestamp" in sample else None
+
+
+def _put(path: str, text: str) -> None:
+    try:
+        replace_file(path, text, durable=False)
+    except OSError as error:
+        # Without the name of the temporary file, which is another each time.
+        raise CiError(f"'{path}' cannot be written ({error.strerror}).") from error

@@ -1,0 +1,82 @@
+"""The door of the report: the history, the samples and the store of this host, read once."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Optional
+
+from ..agent.config import Config, read_config
+from ..history.database import MOST_JOBS
+from ..history.statistics import DAY_SECONDS
+from ..store.clock import boot_id
+from ..store.layout import Layout
+from ..store.records import Records
+from .curve import Curve
+from .figures import Figures, Period, figures
+from .goals import Policy
+from .sources import DEFAULTS, Sources, read_jobs
+
+# GitHub ends a job of a self-hosted runner after five days, so one that ended in time began at most so early.
+_LONGEST_JOB_SECONDS = 5 * DAY_SECONDS
+
+
+def collect(places: Mapping[str, str], days: int, policy: Policy) -> Figures:
+    """Return the figures of this host for the last ``days``; ``places`` are its directories. Never raises
+    for a source that is missing, damaged or closed to this user.
+    """
+    place = {**DEFAULTS, **places}
+    now = time.time()
+    offset = time.localtime(now).tm_gmtoff
+    # Whole days of the host's calendar, so that no bar of a chart is half a day's.
+    begins_at = (now + offset) // DAY_SECONDS * DAY_SECONDS - offset - (days - 1) * DAY_SECONDS
+    period = Period(begins_at, now, offset)
+    sources = Sources()
+    config = sources.read("settings", lambda: read_config(place["config"])) or Config()
+    since = begins_at - _LONGEST_JOB_SECONDS
+    return figures(
+        config.host or os.uname().nodename,
+        period,
+        sources.read("jobs", lambda: read_jobs(place["state"], since, MOST_JOBS)),
+        sources.read("samples", lambda: _curve(place["state"], period, config)),
+        policy,
+        sources.read("models", lambda: _model_seconds(Layout(place["store"]))),
+        sources.unknown,
+    )
+
+
+def _curve(state_dir: str, period: Period, config: Config) -> Curve:
+    directory = os.path.join(state_dir, "metrics")
+    curve = Curve(
+        period.begins_at, period.ends_at, utc_offset_seconds=period.utc_offset_seconds, policy=config.policy
+    )
+    for path in _samples(directory):
+        # Opened as it is: a job could have no hand in it, and a cut line is left out like any broken one.
+        with open(path, encoding="utf-8", errors="replace", newline="") as stream:
+            curve.add(csv.reader(stream))
+    return curve
+
+
+def _samples(directory: str) -> Iterator[str]:
+    """Yield the sampler's files, those that were set aside as well."""
+    names = sorted(name for name in os.listdir(directory) if name.startswith("samples.csv"))
+    if not names:
+        raise FileNotFoundError(2, "no samples", os.path.join(directory, "samples.csv"))
+    yield from (os.path.join(directory, name) for name in names)
+
+
+def _model_seconds(layout: Layout) -> Optional[float]:
+    """Return how long the check takes that a job waits for before it has its model, for the slowest one.
+
+    None without models. It is done here, now, because it is the same for every job; it changes nothing.
+    """
+    records = Records(layout, boot_id())
+    slowest = None
+    for ref in records.refs().values():
+        if ref.kind == "model":
+            begun = time.perf_counter()
+            records.condition(ref.sha256, full=False)
+            slowest = max(slowest or 0.0, time.perf_counter() - begun)
+    return slowest

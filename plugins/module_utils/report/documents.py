@@ -1,0 +1,81 @@
+"""The notes that the agent's services leave, as facts. Pure; a note that makes no sense is a ValueError."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Optional
+
+from ..health_policy import SIGNALS
+from .facts import Health, Reason, Sample
+
+# What a truth that costs points means; others are told by the policy's own word for them.
+_TRUTHS = {
+    "model_cache_available": "models are missing in the store",
+    "network_reachable": "GitHub cannot be reached",
+    "clock_synchronized": "the clock is not synchronized",
+    "on_battery": "it runs on battery",
+}
+_CRON_FIELD = re.compile(r"[\d*/,-]+")
+_OURS = re.compile(r"\b(coldvox|runnerctl|maintenance\.yml)\b")
+
+
+def seconds(moment: Any) -> float:
+    """Return ``moment``, UTC ISO 8601 with ``Z`` or a number, in seconds since the epoch; ValueError for
+    others.
+    """
+    if isinstance(moment, bool):
+        raise ValueError(f"{moment} is no time")
+    if isinstance(moment, (int, float)):
+        return float(moment)
+    # Python before 3.11 does not know the Z.
+    return datetime.fromisoformat(str(moment).replace("Z", "+00:00")).timestamp()
+
+
+def health(document: Mapping[str, Any], penalties: Iterable[Mapping[str, Any]]) -> Health:
+    """Return health.json as a fact, explained by ``penalties``, those of the last sample."""
+    score = document["score"]
+    if not isinstance(score, int) or isinstance(score, bool):
+        raise ValueError(f"the score {score!r} is no whole number")
+    return Health(
+        score=score,
+        verdict=str(document["verdict"]),
+        recommendation=str(document["recommendation"]),
+        observed_at=seconds(document["observed_at"]),
+        expires_at=seconds(document["expires_at"]),
+        reasons=tuple(reason(one) for one in penalties),
+    )
+
+
+def reason(penalty: Mapping[str, Any]) -> Reason:
+    """Return a penalty of the health score in words."""
+    signal, value, threshold = str(penalty["signal"]), penalty["value"], penalty["threshold"]
+    name = SIGNALS[signal][1] if signal in SIGNALS else signal.replace("_", " ")
+    points = int(penalty["points"])
+    if isinstance(value, bool):
+        return Reason(points, _TRUTHS.get(signal, f"{name}: {'yes' if value else 'no'}"))
+    return Reason(points, f"{name}: {value:g}, {'above' if value > threshold else 'below'} {threshold:g}")
+
+
+def sample(document: Mapping[str, Any]) -> Sample:
+    """Return a sample of runner_metrics as a fact."""
+    models = document.get("model_cache_available")
+    return Sample(
+        at=seconds(document["timestamp"]),
+        load=_number(document.get("load_1m")),
+        memory_percent=_number(document.get("memory_used_percent")),
+        models_available=models if isinstance(models, bool) else None,
+    )
+
+
+def _number(value: Any) -> Optional[float]:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def schedules(crontab: str) -> Iterator[str]:
+    """Yield when the lines of a system's ``crontab`` (crontab(5)) run this collection: ``15 3 * * *``."""
+    for line in crontab.splitlines():
+        fields = line.split(None, 5)
+        if len(fields) == 6 and _CRON_FIELD.fullmatch(fields[0]) and _OURS.search(fields[5]):
+            yield " ".join(fields[:5])

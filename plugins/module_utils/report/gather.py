@@ -1,0 +1,210 @@
+"""The door of the status: asks every source of this host once, and notes why one is silent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Optional
+
+from .. import systemd
+from ..agent.config import Config, read_config
+from ..errors import CiError
+from ..heal.rules import Done
+from ..heal.state import read as read_state
+from ..heal.state import state_path
+from ..history.statistics import DAY_SECONDS, regressions
+from ..metrics.instances import describe
+from ..metrics.system import percent
+from ..process import Result, Run
+from ..process import run as run_process
+from ..runner.naming import UNIT_TEMPLATE, instance_unit
+from ..runner.worker import processes
+from ..store.clock import boot_id, boottime
+from ..store.flights import in_flight
+from ..store.layout import Layout
+from ..store.records import Records
+from . import documents
+from .facts import Cache, Disk, Facts, Healing, Health, Instance, Timer
+from .sources import DEFAULTS, Sources, read_jobs, read_json, read_text
+
+# As far back as a job's usual time is looked for.
+_JOBS_SECONDS = 30 * DAY_SECONDS
+_MOST_JOBS = 2000
+_OWN_UNITS = "coldvox-ci-*"
+_UNIT_PROPERTIES = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime"
+_SYSTEMD_SECONDS = 5.0
+_DONE = "done"  # heal.act.DONE, whose import would cost more than the whole status
+
+
+def gather(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc") -> Facts:
+    """Return what is known of this host now; ``places`` are its directories (see DEFAULTS), ``etc`` has its
+    crontabs. Never raises for a source that is missing, damaged or closed to this user.
+    """
+    place = {**DEFAULTS, **places}
+    now = time.time()
+    sources = Sources()
+    run_dir, base_dir, store = place["run"], place["runners"], Layout(place["store"])
+    config = sources.read("settings", partial(read_config, place["config"])) or Config()
+    units = sources.read("runners", partial(_units, run, base_dir))
+    if units is None:
+        sources.unknown["timers"] = "systemd does not answer; see the runners"
+    jobs = sources.read("jobs", partial(read_jobs, place["state"], now - _JOBS_SECONDS, _MOST_JOBS))
+    healed = sources.read("healed", partial(_healed, run_dir, now - DAY_SECONDS))
+    sample = sources.read("sample", partial(read_json, os.path.join(run_dir, "sample.json")))
+    disks = sources.read("disk", partial(_disks, config.work_dir or base_dir, store.root))
+    return Facts(
+        host=config.host or os.uname().nodename,
+        now=now,
+        midnight=time.mktime((*time.localtime(now)[:3], 0, 0, 0, 0, 0, -1)),
+        instances=None
+        if units is None
+        else sources.read("runners", partial(_instances, units, base_dir, now)),
+        jobs=None if jobs is None else [one for one in jobs if one.running or one.ended > now - DAY_SECONDS],
+        health=sources.read("health", partial(_health, run_dir, sample, config.policy)),
+        sample=None if sample is None else sources.read("sample", partial(documents.sample, sample)),
+        caches=sources.read("caches", partial(_caches, store)),
+        downloads=in_flight(store),
+        disks=disks or (),
+        timers=None if units is None else sources.read("timers", partial(_timers, units, etc)),
+        failed_units=[name for name, unit in (units or {}).items() if _has_failed(unit)],
+        healings=healed and healed[0],
+        left_over=healed[1] if healed else (),
+        slower=[one.text for one in regressions(jobs or (), now) if one.kind == "duration"],
+        unknown=sources.unknown,
+    )
+
+
+def _health(run_dir: str, sample: Optional[Mapping[str, Any]], policy: Mapping[str, Any]) -> Health:
+    from ..health import health_score
+
+    document = read_json(os.path.join(run_dir, "health.json"))
+    return documents.health(document, health_score(sample, policy)["penalties"] if sample else ())
+
+
+def _units(run: Run, base_dir: str) -> dict[str, systemd.Unit]:
+    """Return the collection's own units by name, those of all instances among them."""
+
+    def bounded(argv: Sequence[str], **options: Any) -> Result:
+        # In UTC, so that no time zone's name has to be understood.
+        given = {"timeout_seconds": _SYSTEMD_SECONDS, "environment": {**os.environ, "TZ": "UTC"}}
+        return run(argv, **{**given, **options})
+
+    names = [instance_unit(name) for name in _instance_names(base_dir)]
+    return systemd.show_loaded(bounded, [_OWN_UNITS, *names], _UNIT_PROPERTIES)
+
+
+def _instance_names(base_dir: str) -> list[str]:
+    """Return the directories of instances: a runner is unpacked where a bin is, or where we may not look."""
+    try:
+        names = sorted(os.listdir(base_dir))
+    except FileNotFoundError:
+        return []
+    return [name for name in names if name[0] != "." and _is_instance(os.path.join(base_dir, name))]
+
+
+def _is_instance(directory: str) -> bool:
+    try:
+        return "bin" in os.listdir(directory)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _instances(units: Mapping[str, systemd.Unit], base_dir: str, now: float) -> list[Instance]:
+    names = _instance_names(base_dir)
+    # With hidepid the processes of others cannot be seen, and then their absence says nothing.
+    visible = os.path.exists("/proc/1/cgroup")
+    told = describe(names, base_dir, list(processes()) if visible and names else [], {}, {})
+    found = [(one, units.get(instance_unit(one["name"]), systemd.Unit())) for one in told]
+    return [
+        Instance(
+            name=one["name"],
+            unit=instance_unit(one["name"]),
+            state=unit.get("ActiveState", ""),
+            drained="UnitFileState" in unit and not unit.enabled and not unit.active,
+            listening=one["listener_pid"] is not None if visible else None,
+            busy=one["busy"] if visible else None,
+            busy_since=_started(one["worker_pid"], now),
+        )
+        for one, unit in found
+    ]
+
+
+def _healed(run_dir: str, since: float) -> tuple[list[Healing], Sequence[str]]:
+    """Return what the self-healing did since then, and what it leaves to a person."""
+    os.stat(state_path(run_dir))
+    found = read_state(run_dir)
+    if found is None:
+        raise ValueError("it is damaged, or was not written by this version")
+    done = [(documents.seconds(one.time), one) for one in found.history.done]
+    return [Healing(at, _told(one)) for at, one in done if at >= since], found.needs_person
+
+
+def _told(one: Done) -> str:
+    outcome = "" if one.outcome == _DONE else f" ({one.outcome})"
+    return f"{one.instance}: {one.action}, because {one.reason}{outcome}"
+
+
+def _started(pid: Optional[int], now: float) -> Optional[float]:
+    """Return when process ``pid`` began in seconds since the epoch, None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            ticks = int(stream.read().rpartition(")")[2].split()[19])  # starttime: proc_pid_stat(5)
+    except (OSError, IndexError, ValueError):
+        return None
+    return now - (boottime() - ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def _caches(layout: Layout) -> list[Cache]:
+    if not layout.exists():
+        raise CiError(f"there is no store at {layout.root}; converge the host")
+    refs = Records(layout, boot_id()).refs().values()
+    return [Cache(ref.name, ref.kind, ref.bytes) for ref in refs]
+
+
+def _disks(*paths: str) -> list[Disk]:
+    """Return the file systems of ``paths``, each once, by the nearest directory that exists."""
+    found: dict[int, Disk] = {}
+    for path in map(os.path.abspath, paths):
+        there = path
+        while not os.path.isdir(there):
+            there = os.path.dirname(there)
+        space = shutil.disk_usage(there)
+        # What is kept for root is neither used nor free, as in df(1).
+        used = percent(space.used, space.used + space.free)
+        found.setdefault(os.stat(there).st_dev, Disk(path, space.total, space.free, used))
+    return list(found.values())
+
+
+def _timers(units: Mapping[str, systemd.Unit], etc: str) -> list[Timer]:
+    """Return the timers that run and the cron jobs; systemd's words for a moment are ``Sun 2026-11-22
+    02:00:00 UTC``, none for a timer that counts from another event.
+    """
+    found = []
+    for unit in units.values():
+        name, _dot, kind = unit.get("Id", "").rpartition(".")
+        if kind == "timer" and unit.active:
+            words = unit.get("NextElapseUSecRealtime", "").split()
+            known = len(words) == 4 and words[3] == "UTC"
+            found.append(Timer(name, documents.seconds(f"{words[1]}T{words[2]}Z") if known else None))
+    return [*found, *_cron_jobs(etc)]
+
+
+def _cron_jobs(etc: str) -> Iterator[Timer]:
+    """Yield the lines of the system's crontabs that run this collection, as far as they can be read."""
+    directory = os.path.join(etc, "cron.d")
+    with suppress(OSError):
+        for name in sorted(os.listdir(directory)):
+            with suppress(OSError):
+                text = read_text(os.path.join(directory, name))
+                yield from (Timer(name, None, schedule) for schedule in documents.schedules(text))
+
+
+def _has_failed(unit: systemd.Unit) -> bool:
+    """Tell whether one of the agent's own units failed; instances are told of by themselves."""
+    return unit.get("ActiveState") == "failed" and not unit["Id"].startswith(UNIT_TEMPLATE)

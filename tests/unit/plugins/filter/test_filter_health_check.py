@@ -1,0 +1,52 @@
+"""The filters of check and policy as a template meets them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.coldvox.ci.plugins.filter.health_check import FilterModule as CheckFilters
+from ansible_collections.coldvox.ci.plugins.filter.health_policy import FilterModule as PolicyFilters
+
+health_check = CheckFilters().filters()["health_check"]
+health_policy = PolicyFilters().filters()["health_policy"]
+
+
+def test_the_check_judges_and_takes_a_policy() -> None:
+    metrics = {"load_1m": 11.0}
+    assert health_check(metrics)["level"] == "CONCERNING"
+    assert health_check(metrics, policy={"check": {"load_1m": []}})["level"] == "EXCELLENT"
+    assert health_check(metrics, policy=None)["findings"][0]["severity"] == "critical"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "policy", "message"),
+    [
+        ("load_1m=9", None, "takes metrics as a dictionary, not as str"),
+        ({}, [1], "takes policy as a dictionary, not as list"),
+        ({}, {"check": {"lod": []}}, "unknown signal 'lod'"),
+        ({"load_1m": "high"}, None, "metric 'load_1m' is 'high'"),
+    ],
+)
+def test_what_cannot_be_judged_is_an_error_of_the_template(metrics: Any, policy: Any, message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=message):
+        health_check(metrics, policy)
+
+
+def test_a_policy_is_completed() -> None:
+    whole = health_policy({"also": ["on_battery"]})
+    assert whole["penalties"]["on_battery"] == [{"equals": True, "points": 30}]
+    assert whole["hysteresis"] == {"fall_after": 3, "rise_after": 3}
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (5, "takes a dictionary, not int"),
+        ({"penalties": {"lod": []}}, "unknown signal 'lod' under 'penalties'"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_an_error_of_the_template(policy: Any, message: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=message):
+        health_policy(policy)

@@ -1,0 +1,201 @@
+"""Staying by a job: awake as long as it runs, and clean when it is over."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.heal import watch as watching
+from ansible_collections.coldvox.ci.plugins.module_utils.heal.watch import clean, watch, work_directory
+from ansible_collections.coldvox.ci.plugins.module_utils.hooks import spool
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account
+
+from tests.unit.plugins.module_utils.heal.an_instance import Instance
+
+UNIT = "coldvox-runner@one.service"
+OTHER = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+
+
+@pytest.fixture
+def work(instance: Instance) -> Path:
+    """A work directory with a file of its owner, who is the one that runs the tests."""
+    path = instance.root / "_work"
+    (path / "repository").mkdir(parents=True)
+    (path / "repository" / "own").touch()
+    return path
+
+
+def foreign(path: Path) -> Path:
+    """Make a directory with a file of another user."""
+    path.mkdir()
+    (path / "file").touch()
+    for each in (path, path / "file"):
+        os.chown(each, OTHER, OTHER)
+    return path
+
+
+def names(work: Path) -> set[str]:
+    return {str(path.relative_to(work)) for path in work.rglob("*")}
+
+
+@as_root
+def test_what_is_anothers_goes_and_the_trash_with_it(instance: Instance, work: Path) -> None:
+    foreign(work / "repository" / "container")
+    foreign(work / "_coldvox_trash")
+    done = clean(instance.layout, UNIT, os.geteuid())
+    assert done is not None
+    assert done.foreign == 1
+    assert names(work) == {"_coldvox_trash", "repository", "repository/own"}
+
+
+@as_root
+def test_nothing_goes_while_a_worker_lives(instance: Instance, work: Path) -> None:
+    left = foreign(work / "container")
+    listener = instance.start("Runner.Listener")
+    instance.start("Runner.Worker")
+    assert clean(instance.layout, UNIT, os.geteuid()) is None
+    assert left.exists()
+    assert Path(f"/proc/{listener.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T"
+
+
+@as_root
+@pytest.mark.parametrize("lie", ["..", "../..", "/", "/etc", "/proc", "."])
+def test_a_job_cannot_name_another_directory(instance: Instance, work: Path, lie: str) -> None:
+    """The account owns its work directory, and neither its instance's nor anything above."""
+    for path in (work, work / "repository", work / "repository" / "own"):
+        os.chown(path, OTHER, OTHER)
+    instance.register(workFolder=lie)
+    assert clean(instance.layout, UNIT, OTHER) is None
+    assert (instance.root / ".runner").exists()
+
+
+def test_a_link_is_no_work_directory(instance: Instance, work: Path, tmp_path: Path) -> None:
+    work.rename(tmp_path / "elsewhere")
+    work.symlink_to(tmp_path / "elsewhere")
+    assert clean(instance.layout, UNIT, os.geteuid()) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "{root}/_work"),
+        ({"workFolder": "w"}, "{root}/w"),
+        ({"workFolder": "/srv/w"}, "/srv/w"),
+        ({"workFolder": ""}, "{root}/_work"),
+        ({"workFolder": 7}, "{root}/_work"),
+        ({"workFolder": "a\0b"}, "{root}/_work"),
+    ],
+)
+def test_the_work_directory_is_the_runners_word(
+    instance: Instance, settings: dict[str, Any], expected: str
+) -> None:
+    instance.register(**settings)
+    assert work_directory(instance.layout) == expected.format(root=instance.root)
+
+
+@pytest.mark.parametrize(
+    "plant", [lambda path: path.mkdir(), lambda path: os.mkfifo(path), lambda _path: None]
+)
+def test_a_spoilt_runner_file_means_the_default(instance: Instance, plant: Callable[[Path], object]) -> None:
+    (instance.root / ".runner").unlink()
+    plant(instance.root / ".runner")
+    assert work_directory(instance.layout) == f"{instance.root}/_work"
+
+
+class Logind:
+    """A ``systemd-inhibit`` of the test's own, in front of the machine's."""
+
+    def __init__(self, directory: Path, script: str) -> None:
+        self.lines = directory / "inhibited"
+        program = directory / "systemd-inhibit"
+        program.write_text(f"#!/bin/sh\n{script.format(lines=self.lines)}\n")
+        program.chmod(0o755)
+
+    def said(self) -> str:
+        return self.lines.read_text() if self.lines.exists() else ""
+
+
+HONEST = 'echo "begin $*" >>{lines}; for last; do :; done; "$last"; echo end >>{lines}'
+ABSENT = "echo 'Failed to inhibit: no logind' >&2; exit 1"
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the instance's account be ours, and programs be found in the returned directory first."""
+    account = Account("ci-one", os.geteuid(), os.getegid())
+    monkeypatch.setattr(watching, "account_of", lambda _name: account)
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    (tmp_path / "run" / "jobs" / "one").mkdir(parents=True)
+    spool.put_record(str(tmp_path / "run"), "one", "1-1-b-1.started.json", {"job": "build\x1b it"})
+    return tmp_path
+
+
+def watched(instance: Instance, host: Path) -> tuple[threading.Thread, list[str]]:
+    """Start to watch; returns the watching thread and what it says."""
+    said: list[str] = []
+    thread = threading.Thread(target=watch, args=(str(instance.base), str(host / "run"), "one", said.append))
+    thread.start()
+    return thread, said
+
+
+@pytest.mark.usefixtures("work")
+def test_the_machine_stays_awake_until_the_worker_ends(instance: Instance, host: Path) -> None:
+    logind = Logind(host / "bin", HONEST)
+    worker = instance.start("Runner.Worker")
+    thread, said = watched(instance, host)
+    deadline = time.monotonic() + 30
+    while "begin" not in logind.said() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert "--what=sleep:idle --who=coldvox-ci --why=job build it on one --mode=block cat" in logind.said()
+    assert "end" not in logind.said()
+    worker.kill()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert logind.said().endswith("end\n")
+    assert said == []
+
+
+@pytest.mark.usefixtures("work")
+def test_without_logind_it_says_so_once(instance: Instance, host: Path) -> None:
+    Logind(host / "bin", ABSENT)
+    heard = []
+    for _job in range(2):
+        worker = instance.start("Runner.Worker")
+        thread, said = watched(instance, host)
+        time.sleep(0.1)
+        assert thread.is_alive(), "it stays by the job all the same"
+        worker.kill()
+        worker.wait()
+        thread.join(30)
+        heard += said
+    assert heard == [
+        "jobs do not keep this machine awake, because logind cannot be asked (Failed to inhibit: no logind)."
+    ]
+
+
+def test_without_a_job_it_only_cleans(instance: Instance, work: Path, host: Path) -> None:
+    logind = Logind(host / "bin", HONEST)
+    thread, said = watched(instance, host)
+    thread.join(30)
+    assert (logind.said(), said) == ("", [])
+    assert (work / "_coldvox_trash").is_dir()
+
+
+def test_the_spool_keeps_only_the_newest(tmp_path: Path) -> None:
+    directory = tmp_path / "jobs" / "one"
+    directory.mkdir(parents=True)
+    for number in range(5):
+        path = directory / f"{number}.started.json"
+        path.write_text(f'{{"number": {number}}}')
+        os.utime(path, (number, number))
+    assert spool.prune(str(tmp_path), "one", keep=2) == 3
+    assert sorted(os.listdir(directory)) == ["3.started.json", "4.started.json"]
+    assert spool.latest(str(tmp_path), "one", "started") == {"number": 4}
+    assert spool.latest(str(tmp_path), "one", "completed") is None

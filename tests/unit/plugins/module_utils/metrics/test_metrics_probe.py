@@ -1,0 +1,74 @@
+"""Reachability against real sockets, also those that never answer."""
+
+from __future__ import annotations
+
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics import probe
+
+
+def test_a_server_is_reachable_while_it_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/owner/repository"
+        assert probe.reachable(url) is True
+    assert probe.reachable(url) is False
+
+
+def test_a_resolver_that_never_answers_takes_no_longer_than_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+
+    def resolve(*_: object, **__: object) -> list[object]:
+        answer.wait(300)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    begun = time.monotonic()
+    assert probe.reachable("https://github.com", timeout_seconds=0.2) is False
+    assert time.monotonic() - begun < 60
+    answer.set()
+
+
+@pytest.mark.parametrize("url", ["ftp://github.com", "github.com", "https://", "", "https://h:port"])
+def test_what_is_no_address_is_an_error_that_a_sample_survives(url: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        probe.reachable(url)
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A server that tells a time of 2026, whatever the time is."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response_only(204)
+            if self.path == "/dated":
+                self.send_header("Date", "Thu, 01 Jan 2026 00:00:10 GMT")
+            elif self.path == "/odd":
+                self.send_header("Date", "yesterday")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def test_a_server_tells_the_time(server: str) -> None:
+    assert probe.server_clock(f"{server}/dated", 30) == 1767225610.0
+
+
+@pytest.mark.parametrize("path", ["/undated", "/odd"])
+def test_a_server_that_tells_no_time_is_not_believed(server: str, path: str) -> None:
+    assert probe.server_clock(server + path, 30) is None
+
+
+def test_a_server_that_is_away_tells_nothing() -> None:
+    assert probe.server_clock("http://127.0.0.1:1/", 30) is None
