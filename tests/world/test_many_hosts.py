@@ -1,0 +1,48 @@
+"""Forty runners on ten hosts in one play: all come up, and a second run finds nothing to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from testbed.github.client import AdminClient
+
+from .conftest import CHECKOUT, Play
+
+HOSTS, RUNNERS_PER_HOST = 10, 4
+INVENTORY = ("-i", str(CHECKOUT / "tests/world/many_hosts.yml"), "-l", "runner-*", "--forks", str(HOSTS))
+ROLES = "hardening,system_packages,agent,github_runner"
+
+
+@pytest.fixture(autouse=True)
+def crowd() -> Iterator[None]:
+    """Ten further hosts beside the two of the inventory."""
+    up = [sys.executable, "-m", "testbed", "up", "--world", "test", "--hosts", str(HOSTS)]
+    subprocess.run(up, cwd=CHECKOUT, check=True)
+    yield
+    names = [f"coldvox-test-runner-{number:02d}" for number in range(1, HOSTS + 1)]
+    subprocess.run(["docker", "rm", "--force", "--volumes", *names], check=True, capture_output=True)
+
+
+def controller_calls(github: AdminClient, since: int) -> list[str]:
+    """Return what the collection itself has asked since; the runners have another agent."""
+    entries = github.audit()[since:]
+    return [f"{entry['method']} {entry['path']}" for entry in entries if entry["user_agent"] == "coldvox-ci"]
+
+
+def test_forty_runners_on_ten_hosts(play: Play, github: AdminClient) -> None:
+    first = play(*INVENTORY, "--tags", ROLES)
+    assert first.status == 0, first.output[-4000:]
+    assert len(first.changed) == HOSTS
+    done = len(github.audit())
+
+    second = play(*INVENTORY, "--tags", "github_runner")
+    assert second.status == 0, second.output[-4000:]
+    assert list(second.changed.values()) == [0] * HOSTS
+    calls = controller_calls(github, done)
+    # A host's whole pool is one list call, and nothing else.
+    assert len(calls) == HOSTS
+    assert all(call.startswith("GET") for call in calls)
