@@ -14,6 +14,8 @@ from .conftest import CHECKOUT, Play
 
 HOSTS, RUNNERS_PER_HOST = 10, 4
 INVENTORY = ("-i", str(CHECKOUT / "tests/world/many_hosts.yml"), "-l", "runner-*", "--forks", str(HOSTS))
+# Ten hosts come up and converge on whatever this machine has.
+pytestmark = pytest.mark.timeout(1200)
 ROLES = "hardening,system_packages,agent,github_runner"
 
 
