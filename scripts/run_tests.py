@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -174,6 +175,8 @@ def perform(check: Check, tally: Tally) -> None:
 
 def main(names: list[str]) -> int:
     """Run the named stages, or all, and say what came out."""
+    # What a shell starts in the background ignores SIGINT, and so would everything that the tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(CHECKOUT)
     REPORTS.mkdir(parents=True, exist_ok=True)
     tally = Tally()

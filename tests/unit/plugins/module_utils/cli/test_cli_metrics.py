@@ -142,7 +142,9 @@ def test_the_sampler_takes_the_records_of_jobs_into_the_history(host: Agent) -> 
         time.sleep(0.05)
     process.terminate()
     _out, err = process.communicate(timeout=60)
-    assert (list(spool.iterdir()), err) == ([], "")
+    # The machine that runs this may be a busy one, which the sampler says.
+    trouble = [line for line in err.splitlines() if not line.startswith("<4>load over")]
+    assert (list(spool.iterdir()), trouble) == ([], [])
     assert (host.root / "state/history.db").exists()
 
 
