@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .naming import UNIT_TEMPLATE
+
 WORKER = "Runner.Worker"
 LISTENER = "Runner.Listener"
 
@@ -30,7 +32,8 @@ def is_program(process: Process, name: str, root: str, unit: str) -> bool:
     """Return whether ``process`` is the program ``name`` of the instance in ``root`` that runs as ``unit``.
 
     The program may be the executable itself or a script's interpreter's argument; it belongs to the instance
-    when it lies in its directory, or when systemd has it in the unit's control group.
+    when systemd has it in the unit's control group, or when it lies in its directory and in no other
+    instance's group: a job can call its processes what it likes, but none of them leaves its unit.
     """
     programs = [
         path for path in (process.executable, *process.arguments[:2]) if os.path.basename(path) == name
@@ -40,7 +43,9 @@ def is_program(process: Process, name: str, root: str, unit: str) -> bool:
     in_unit = any(
         line.rpartition("/")[2] == unit or f"/{unit}/" in line for line in process.cgroup.splitlines()
     )
-    return in_unit or any(path.startswith(root + "/") for path in programs)
+    if in_unit or f"/{UNIT_TEMPLATE}" in process.cgroup:
+        return in_unit
+    return any(path.startswith(root + "/") for path in programs)
 
 
 def has_worker(root: str, unit: str, proc: str = "/proc") -> bool:

@@ -23,6 +23,8 @@ ROOT, UNIT = "/srv/r/one", "coldvox-runner@one.service"
         ("/usr/bin/python3", ("python3", "bin/Runner.Worker"), f"0::/a.slice/{UNIT}", True),
         ("/usr/bin/python3", ("python3", "bin/Runner.Worker"), f"0::/a.slice/{UNIT}/sub", True),
         ("/srv/r/one-two/bin/Runner.Worker", ("x",), "0::/coldvox-runner@one-two.service", False),
+        ("/tmp/x", (f"{ROOT}/bin/Runner.Worker",), "0::/a.slice/coldvox-runner@two.service", False),
+        (f"{ROOT}/bin/Runner.Worker", ("x",), "0::/user.slice/session-1.scope", True),
         (f"{ROOT}/bin/Runner.Listener", ("x",), f"0::/a.slice/{UNIT}", False),
         ("/usr/bin/grep", ("grep", "-r", "x", f"{ROOT}/bin/Runner.Worker"), f"0::/{UNIT}", False),
     ],
