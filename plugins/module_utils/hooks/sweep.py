@@ -56,7 +56,8 @@ def open_trash(work: int, owner: Optional[int] = None) -> int:
 def discard(parent: int, name: str, trash: int) -> bool:
     """Move the entry ``name`` of ``parent`` into ``trash``; return whether it went."""
     try:
-        os.rename(name, f"{name[:64]}.{os.urandom(6).hex()}", src_dir_fd=parent, dst_dir_fd=trash)
+        # Not its own name and more: that may be as long as a name can be.
+        os.rename(name, os.urandom(16).hex(), src_dir_fd=parent, dst_dir_fd=trash)
     except OSError:
         return False
     return True

@@ -67,6 +67,17 @@ def test_a_tree_far_deeper_than_the_limit_goes(work: Path, opened: tuple[int, in
     assert os.listdir(work / sweep.TRASH) == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 255, "\N{SNOWMAN}" * 85, "\N{PILE OF POO}" * 63, "\udcff" * 255],
+    ids=["ascii", "three bytes", "four bytes", "no text"],
+)
+def test_names_as_long_as_names_can_be_go(work: Path, opened: tuple[int, int], name: str) -> None:
+    (work / name).touch()
+    assert swept(opened).removed == 1
+    assert os.listdir(work) == [sweep.TRASH]
+
+
 @pytest.mark.parametrize("mode", [0o000, 0o400, 0o500, 0o555])
 def test_directories_that_their_owner_closed_go(work: Path, opened: tuple[int, int], mode: int) -> None:
     (work / "closed").mkdir()
