@@ -12,6 +12,8 @@ from .naming import UNIT_TEMPLATE
 
 WORKER = "Runner.Worker"
 LISTENER = "Runner.Listener"
+# Room for the paths of an interpreter and its script; a job makes command lines of megabytes if it likes.
+_MOST_BYTES = 16384
 
 
 class Process(NamedTuple):
@@ -76,21 +78,29 @@ def processes(proc: str = "/proc") -> Iterator[Process]:
         if not entry.isdigit():
             continue
         place = os.path.join(proc, entry)
-        arguments = _read(os.path.join(place, "cmdline")).split("\0")
-        if arguments == [""]:
+        arguments = first_arguments(int(entry), proc)
+        if not arguments:
             continue  # a kernel thread, or gone
         yield Process(
             int(entry),
             _link(os.path.join(place, "exe")),
-            tuple(arguments),
+            arguments,
             _read(os.path.join(place, "cgroup")),
         )
+
+
+def first_arguments(pid: int, proc: str = "/proc") -> tuple[str, ...]:
+    """Return the beginning of the command line of process ``pid``; empty for a kernel thread, or when it is
+    gone.
+    """
+    text = _read(os.path.join(proc, str(pid), "cmdline"))
+    return tuple(text.split("\0")) if text else ()
 
 
 def _read(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            return file.read().decode(errors="replace")
+            return file.read(_MOST_BYTES).decode(errors="replace")
     except OSError:
         return ""
 

@@ -9,7 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.worker import Process, has_worker, is_worker
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.worker import (
+    Process,
+    has_worker,
+    is_worker,
+    processes,
+)
 
 ROOT, UNIT = "/srv/r/one", "coldvox-runner@one.service"
 
@@ -31,6 +36,15 @@ ROOT, UNIT = "/srv/r/one", "coldvox-runner@one.service"
 )
 def test_whose_job_it_is(executable: str, arguments: tuple[str, ...], cgroup: str, expected: bool) -> None:
     assert is_worker(Process(1, executable, arguments, cgroup), ROOT, UNIT) is expected
+
+
+def test_a_command_line_without_end_is_not_kept(tmp_path: Path) -> None:
+    """A job can give each of its processes one of megabytes, and all are looked at together."""
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "cmdline").write_bytes(b"Runner.Worker\0" + b"x" * 1_000_000)
+    (found,) = processes(str(tmp_path))
+    assert found.arguments[0] == "Runner.Worker"
+    assert len("".join(found.arguments)) < 20_000
 
 
 def test_a_real_process_is_seen_while_it_lives(tmp_path: Path) -> None:
