@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -137,3 +138,26 @@ def test_only_what_is_foreign_goes_with_all_that_is_in_it(
     left = {str(path.relative_to(work)) for path in work.rglob("*")}
     assert left == {sweep.TRASH, "own", "own/mine", "own/sub"}
     assert tmp_path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_what_a_job_mounted_stays_also_from_the_same_file_system(
+    work: Path, opened: tuple[int, int], tmp_path: Path
+) -> None:
+    """As a build of a root file system does, that is given root's rights and dies."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").touch()
+    os.chown(tmp_path / "outside" / "file", NOBODY, NOBODY)
+    (work / "chroot" / "home").mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "--bind", tmp_path / "outside", work / "chroot" / "home"], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no mount here: {mounted.stderr.decode()}")
+    try:
+        assert sweep.discard_foreign(*opened, owner=os.geteuid(), out_of_time=never) == 0
+        assert swept(opened).left == 1
+    finally:
+        (home,) = [*work.glob("chroot/home"), *work.glob(f"{sweep.TRASH}/*/home")]
+        subprocess.run(["umount", home], check=True)
+    assert (tmp_path / "outside" / "file").exists()
