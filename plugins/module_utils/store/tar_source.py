@@ -107,7 +107,7 @@ def members_of(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 @contextlib.contextmanager
 def _output(command: list[str]) -> Iterator[IO[bytes]]:
     """Give what ``command`` writes; it may be left unread. Raises CiError when the command fails."""
-    with subprocess.Popen(
+    with subprocess.Popen(  # pylint: disable=ansible-bad-function
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         if process.stdout is None or process.stderr is None:
@@ -116,9 +116,9 @@ def _output(command: list[str]) -> Iterator[IO[bytes]]:
             yield process.stdout
             process.stdout.close()
             told = process.stderr.read(500).decode(errors="replace").split("\n")[0].strip()
-        except BaseException:
-            process.kill()
-            raise
-        # Padding may follow that nobody reads; then the signal of a closed pipe ends the program.
-        if process.wait() > 0:
+            process.wait()
+        finally:
+            process.kill()  # which does nothing to one that has ended
+        # Padding may follow that nobody reads; then the signal of a closed pipe has ended the program.
+        if process.returncode > 0:
             raise CiError(f"it is corrupt or truncated ({told or 'zstd gives no reason'})")
