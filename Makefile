@@ -7,7 +7,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 # The testbed may install Docker Engine and start it where it runs as root; it asks for nothing else.
 export COLDVOX_TESTBED_INSTALL ?= $(if $(filter 0,$(shell id -u)),1,)
-# A top-level molecule/ is what this project was asked for; molecule would warn about it on every run.
+# The scenarios are at the top of the checkout; without this molecule would warn about that on every run.
 export MOLECULE_GLOB := molecule/*/molecule.yml
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

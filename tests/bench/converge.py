@@ -6,19 +6,21 @@ hits both. The world must be up; ``make bench`` sees to that.
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from tests.bench.common import CHECKOUT, Options
+from tests.bench.common import CHECKOUT, Options, alternating
 
 HOST = "laptop-extra"
 SITE = "site.yml"
 USUAL = "tests/bench/usual_shape.yml"
+POOL = [{"name": f"{HOST}-{number}", "resource_class": "light"} for number in range(4)]
+FOUR = ("-e", json.dumps({"github_runner_instances": POOL}))
 
 
 def play(playbook: str, *arguments: str) -> tuple[float, int, int]:
@@ -42,27 +44,39 @@ def play(playbook: str, *arguments: str) -> tuple[float, int, int]:
 
 
 def measure(options: Options) -> None:
-    """Measure the first converge once and the no-change converge several times, and print the table."""
-    first = {playbook: play(playbook) for playbook in (SITE, USUAL)}
-    executions = {playbook: play(playbook, "-vvv")[2] for playbook in (SITE, USUAL)}
-    again: dict[str, list[float]] = {SITE: [], USUAL: []}
-    for _ in range(options.repetitions):
-        for playbook, seconds in again.items():
-            took, changed, _ = play(playbook)
-            if playbook == SITE and changed:
-                sys.exit(f"bench: {playbook} changed {changed} tasks on a converged host; that is a defect.")
-            seconds.append(took)
-    medians = {playbook: statistics.median(seconds) for playbook, seconds in again.items()}
+    """Measure the whole machine, as the inventory has it."""
+    compare(options, (SITE,), (USUAL,))
 
+
+def measure_pool(options: Options) -> None:
+    """Measure the runners alone, four on one host."""
+    compare(options, (SITE, "--tags", "github_runner", *FOUR), (USUAL, "--tags", "pool", *FOUR))
+
+
+def compare(options: Options, ours: tuple[str, ...], usual: tuple[str, ...]) -> None:
+    """Measure the first converge once and the no-change converge several times, and print the table.
+
+    ``ours`` and ``usual`` are each a playbook with arguments for it.
+    """
+    first = [play(*ours), play(*usual)]
+    executions = [play(*candidate, "-vvv")[2] for candidate in (ours, usual)]
+
+    def again() -> float:
+        took, changed, _ = play(*ours)
+        if changed:
+            sys.exit(f"bench: {ours[0]} changed {changed} tasks on a converged host; that is a defect.")
+        return took
+
+    medians = alternating({"ours": again, "usual": lambda: play(*usual)[0]}, options.repetitions)
     print(f"{'':<40}{'site.yml':>12}{'usual shape':>14}{'ratio':>8}")
     rows = [
-        ("first run, seconds", first[SITE][0], first[USUAL][0]),
-        (f"no change, seconds (median of {options.repetitions})", medians[SITE], medians[USUAL]),
-        ("no change, remote module executions", float(executions[SITE]), float(executions[USUAL])),
+        ("first run, seconds", first[0][0], first[1][0]),
+        (f"no change, seconds (median of {options.repetitions})", medians["ours"], medians["usual"]),
+        ("no change, remote module executions", float(executions[0]), float(executions[1])),
     ]
-    for title, ours, theirs in rows:
-        print(f"{title:<40}{ours:>12.1f}{theirs:>14.1f}{theirs / ours:>8.1f}")
-    if not first[SITE][1]:
+    for title, mine, theirs in rows:
+        print(f"{title:<40}{mine:>12.1f}{theirs:>14.1f}{theirs / mine:>8.1f}")
+    if not first[0][1]:
         print(
             "(the host was converged before, so that the first row is no first converge; "
             "'make clean' makes it one)"

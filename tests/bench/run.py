@@ -2,7 +2,7 @@
 
     python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
 
-The benchmarks are those of ``BENCHMARKS``; the world of ``converge`` and ``warm`` must be up (``make bench``
+The benchmarks are those of ``BENCHMARKS``; ``converge``, ``pool`` and ``warm`` need the world (``make bench``
 sees to that). Each figure is the median of its repetitions, which alternate between the candidates. All data
 is below ``.testbed/bench`` and gone afterwards.
 """
@@ -22,6 +22,7 @@ from tests.bench.common import PLACE, Options
 
 BENCHMARKS = {
     "converge": converge.measure,
+    "pool": converge.measure_pool,
     "cold": cold.measure,
     "warm": warm.measure,
     "link": link.measure,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import struct
@@ -71,6 +72,53 @@ def gzip_bomb() -> bytes:
     return tar_of({"zeros": bytes(80_000_000)})
 
 
+def long_header(kind: bytes, content: bytes) -> bytes:
+    """Return a tar that begins with a header of ``kind`` which brings ``content``."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = kind, len(content)
+    blocks = content.ljust(-(-len(content) // 512) * 512, b"\0")
+    return gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + blocks + gzip.decompress(tar_of({"f": b"x"})))
+
+
+def negative_header() -> bytes:
+    """Return a tar whose long name has -1024 bytes: reading so many means to read all there is."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, -1024
+    return gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
+
+
+def sparse(content: bytes) -> bytes:
+    """Return a tar with one file whose map of holes (GNU sparse format 1.0) is ``content``."""
+    info = tarfile.TarInfo("f")
+    info.size = len(content)
+    info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def nameless(count: int, name: str) -> bytes:
+    """Return a tar of ``count`` headers of the directory ``name``."""
+    info = tarfile.TarInfo(name)
+    info.type = tarfile.DIRTYPE
+    return gzip.compress(info.tobuf() * count + bytes(1024))
+
+
+def globals_between(count: int) -> bytes:
+    """Return a tar with a global header of its own before each of ``count`` directories."""
+    info = tarfile.TarInfo("d")
+    info.type = tarfile.DIRTYPE
+    heads = (tarfile.TarInfo.create_pax_global_header({f"k{n:03}": "v" * 900}) for n in range(count))
+    return gzip.compress(b"".join(head + info.tobuf() for head in heads) + bytes(1024))
+
+
+def spoiled_second_header() -> bytes:
+    """Return a tar whose second header has a wrong checksum; readers that shrug end there."""
+    plain = gzip.decompress(tar_of({"one": b"1", "two": b"2"}))
+    return gzip.compress(patched(plain, 1024, b"TWO"))
+
+
 SOUND: dict[str, bytes] = {
     "32 zip64": zip64(),
     "32 bytes before the archive": b"#!/bin/sh\n" + ZIP,
@@ -128,9 +176,26 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "35 ratio of a tar": (gzip_bomb(), "max_ratio=250"),
     "35 total": (zip_of({"big": bytes(3_000_000)}), "max_unpacked_bytes=2000000"),
     "35 entries": (zip_of({f"f{number}": b"" for number in range(200)}), "max_entries=100"),
+    "32 a spoiled header in a tar": (spoiled_second_header(), "corrupt, truncated"),
+    "32 a map of holes that is none": (sparse(b"no map"), "corrupt, truncated"),
+    "35 a long PAX header": (long_header(tarfile.XHDTYPE, bytes(2_000_000)), "headers of more than"),
+    "32 a header of a negative length": (negative_header(), "corrupt, truncated"),
+    "35 a long global header": (long_header(tarfile.XGLTYPE, bytes(2_000_000)), "headers of more than"),
+    "35 a long name": (long_header(tarfile.GNUTYPE_LONGNAME, b"n" * 2_000_000), "headers of more than"),
+    "35 a long link": (long_header(tarfile.GNUTYPE_LONGLINK, b"n" * 2_000_000), "headers of more than"),
+    "35 a long map of holes": (sparse(b"9999999\n" + b"0\n" * 1_000_000), "headers of more than"),
+    "35 global headers between members": (globals_between(600), "headers of more than"),
+    "35 one directory again and again": (nameless(200, "d"), "max_entries=100"),
+    "35 members without a path": (nameless(200, "."), "max_entries=100"),
     "35 overlapping entries": (overlapping(), "overlaps"),
 }
-LIMITS = {"35 total": Limits(2_000_000, 250, 1000), "35 entries": Limits(2**30, 250, 100)}
+FEW = Limits(2**30, 250, 100)
+LIMITS = {
+    "35 total": Limits(2_000_000, 250, 1000),
+    "35 entries": FEW,
+    "35 one directory again and again": FEW,
+    "35 members without a path": FEW,
+}
 
 
 def form(data: bytes) -> str:

@@ -36,9 +36,10 @@ def tasks(entries: Any) -> Iterator[dict[str, Any]]:
             yield from tasks(entry.get(key))
 
 
-def test_the_six_roles_are_there() -> None:
-    assert {role.name for role in ROLES} >= {
-        *("hardening", "system_packages", "rust_toolchains", "libvosk", "vosk_models", "github_runner")
+def test_the_roles_of_the_playbooks_are_there() -> None:
+    assert {role.name for role in ROLES} == {
+        *("hardening", "system_packages", "rust_toolchains", "libvosk", "vosk_models", "agent"),
+        *("github_runner", "maintenance"),
     }
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Optional
 
 from ..errors import CiError
 from ..flock import Flock
+from ..sizes import size
 from ..store.layout import DEFAULT_STORE, Layout
 from ..until import Process, hold_until, job_process, parent_of
-from .output import ATTENTION, CRITICAL, OK, plain, put, put_json, say, size, table
+from .output import ATTENTION, CRITICAL, OK, plain, put, put_json, say, table
 
 if TYPE_CHECKING:
     from ..store.flights import Flight

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CiError
-from .output import ATTENTION, OK, plain, put, put_json, say, size
+from ..sizes import size
+from .output import ATTENTION, OK, plain, put, put_json, say
 
 if TYPE_CHECKING:
     from ..hooks.job import Job

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..sizes import size as size  # the commands take all their output from here
-
 OK, ATTENTION, CRITICAL, IMPOSSIBLE = 0, 1, 2, 3
 
 

@@ -7,6 +7,7 @@ it, and is recognised when it is read again, so a crash in between neither loses
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pwd
 import stat
@@ -72,12 +73,12 @@ class _Pass:
             stem, ending = _split(name)
             found.setdefault(stem, []).append((ending, record))
             self.taken.append(name)
-        for events in sorted(found.values(), key=lambda one: min(record.at for _, record in one)):
-            self.records += [record for _, record in sorted(events, key=lambda one: one[0])]
+        for events in sorted(found.values(), key=lambda one: min(event[1].at for event in one)):
+            self.records += [event[1] for event in sorted(events, key=lambda one: one[0])]
 
     def _names(self) -> Iterator[str]:
         with os.scandir(self.directory) as entries:
-            for _, entry in zip(range(MOST_FILES), entries):
+            for entry in itertools.islice(entries, MOST_FILES):
                 if not entry.name.startswith(".") and entry.name.endswith(_ENDINGS):
                     yield entry.name
                 elif self._abandoned(entry.name):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..cli.output import size, table
+from ..cli.output import table
+from ..sizes import size
 
 _UNKNOWN = "-"
 

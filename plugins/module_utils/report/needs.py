@@ -57,7 +57,7 @@ def _runners(facts: Facts) -> Iterator[Need]:
             yield Need(
                 ATTENTION,
                 f"runner {one.name}: its unit runs, its listener does not",
-                f"restart it: systemctl restart {one.unit}",
+                "healing restarts it when no job runs; see: sudo runnerctl heal --dry-run",
             )
 
 
@@ -128,7 +128,7 @@ def _disks(facts: Facts) -> Iterator[Need]:
             yield Need(
                 level,
                 f"the disk of {disk.path} is {disk.used_percent:.0f} % full",
-                "make room: runnerctl cache collect --min-free-percent 20",
+                "make room: sudo runnerctl cache collect --min-free-percent 20",
             )
 
 
@@ -145,7 +145,11 @@ def _units(facts: Facts) -> Iterator[Need]:
 
 def _left_over(facts: Facts) -> Iterator[Need]:
     for sentence in facts.left_over:
-        yield Need(ATTENTION, f"runner {sentence}", "the self-healing leaves it to you; see: runnerctl heal")
+        yield Need(
+            ATTENTION,
+            f"runner {sentence}",
+            "the self-healing leaves it to you; see: sudo runnerctl heal --dry-run",
+        )
 
 
 _JUDGES = (_runners, _health, _sampler, _jobs, _disks, _downloads, _units, _left_over)

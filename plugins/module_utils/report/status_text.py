@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..cli.output import size
+from ..sizes import size
 from ..store.flights import Flight
 from . import status_view as states
 from .needs import ATTENTION, CRITICAL, Need

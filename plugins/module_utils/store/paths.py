@@ -95,6 +95,7 @@ class Outline:
     def __init__(self, limits: Limits, archive_bytes: int) -> None:
         self._limits = limits
         self._archive_bytes = max(1, archive_bytes)
+        self._members = 0
         self._kinds: dict[str, str] = {}
         self.links: dict[str, str] = {}
         self.unpacked_bytes = 0
@@ -106,8 +107,7 @@ class Outline:
         if known is not None and not known == kind == DIRECTORY:
             raise CiError(f"'{path}' appears twice")
         self._kinds[path] = kind
-        if len(self._kinds) > self._limits.max_entries:
-            raise CiError(f"it has more than max_entries={self._limits.max_entries} entries")
+        self._require_few(len(self._kinds))
         if kind == SYMLINK:
             self.links[path] = target
         elif kind == HARDLINK and self._kinds.get(target) not in (FILE, HARDLINK):
@@ -115,6 +115,11 @@ class Outline:
                 f"the hard link '{path}' points to '{target}', which is no file before it in the archive"
             )
         self._add_bytes(size)
+
+    def count(self) -> None:
+        """Count a member, also one that brings nothing: a directory without a path, or one that is there."""
+        self._members += 1
+        self._require_few(self._members)
 
     def finish(self) -> None:
         """Check what only the whole can show: where symlinks lead."""
@@ -131,6 +136,10 @@ class Outline:
                 raise CiError(f"'{path}' lies below '{parent}', which is a {known}")
             self._kinds[parent] = DIRECTORY
             parent = parent_of(parent)
+
+    def _require_few(self, entries: int) -> None:
+        if entries > self._limits.max_entries:
+            raise CiError(f"it has more than max_entries={self._limits.max_entries} entries")
 
     def _add_bytes(self, size: int) -> None:
         self.unpacked_bytes += size

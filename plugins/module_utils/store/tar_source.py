@@ -7,11 +7,72 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from ..errors import CiError
 
 _COMPRESSIONS = ((b"\x1f\x8b", "gz"), (b"\xfd7zXZ\x00", "xz"), (b"BZh", "bz2"), (b"\x28\xb5\x2f\xfd", "zst"))
+# tarfile keeps what stands in headers in memory, however much that unpacks to. Names, attributes and a map of
+# holes take a few KiB.
+_MAX_HEADER_BYTES = 256 * 1024
+
+
+class _Reader:
+    """Reads the headers of one member from ``stream``, and no more than the limit."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._left = _MAX_HEADER_BYTES
+
+    def read(self, size: int) -> bytes:
+        self._left -= size
+        if size < 0:  # a length that is nonsense, which would mean all that is left
+            raise ValueError("a negative length")
+        _require(self._left >= 0)
+        return self._stream.read(size)
+
+    def seek(self, offset: int) -> int:
+        return self._stream.seek(offset)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+
+def _require(is_short: bool) -> None:
+    if not is_short:
+        raise CiError(f"it has headers of more than {_MAX_HEADER_BYTES} bytes")
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose headers are short and sound; tarfile takes a broken one for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: Any, errors: str) -> _Member:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if buf.strip(b"\0"):  # neither the end of the file nor the zeros that mark the end
+                raise _broken(error) from error
+            raise
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> _Member:
+        """Read one member. It comes back here for every header that belongs to it."""
+        stream = archive.fileobj
+        archive.fileobj = cast("Any", _Reader(cast("IO[bytes]", stream)))
+        try:
+            return super().fromtarfile(archive)
+        except ValueError as error:
+            raise _broken(error) from error
+        finally:
+            archive.fileobj = stream
+            # Those of global headers stay, and one may stand before each member.
+            kept = sum(len(key) + len(value) for key, value in archive.pax_headers.items())
+            _require(kept <= _MAX_HEADER_BYTES)
+
+
+def _broken(error: Exception) -> tarfile.ReadError:
+    return tarfile.ReadError(f"a header inside is broken: {error}")
 
 
 @contextlib.contextmanager
@@ -24,21 +85,29 @@ def open_tar(archive: str) -> Iterator[tarfile.TarFile]:
     compression = next((name for magic, name in _COMPRESSIONS if head.startswith(magic)), "")
     if not compression or compression in tarfile.TarFile.OPEN_METH:
         mode: Any = f"r:{compression}"  # typeshed lists the modes of one Python version as literals
-        with tarfile.open(archive, mode) as opened:
+        with tarfile.open(archive, mode, tarinfo=_Member) as opened:
             yield opened
         return
     program = shutil.which("zstd") if compression == "zst" else None
     if program is None:
         hint = "; install zstd on the host" if compression == "zst" else ""
         raise CiError(f"it is compressed with {compression}, which this host's Python cannot read{hint}")
-    with _output([program, "-dcq", "--", archive]) as plain, tarfile.open(fileobj=plain, mode="r|") as opened:
+    command = [program, "-dcq", "--", archive]
+    with _output(command) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=_Member) as opened:
         yield opened
+
+
+def members_of(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Give the members in order. tarfile would keep all of them, with all that their headers brought."""
+    while (info := archive.next()) is not None:
+        cast("Any", archive).members.clear()
+        yield info
 
 
 @contextlib.contextmanager
 def _output(command: list[str]) -> Iterator[IO[bytes]]:
     """Give what ``command`` writes; it may be left unread. Raises CiError when the command fails."""
-    with subprocess.Popen(
+    with subprocess.Popen(  # pylint: disable=ansible-bad-function
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         if process.stdout is None or process.stderr is None:
@@ -47,9 +116,9 @@ def _output(command: list[str]) -> Iterator[IO[bytes]]:
             yield process.stdout
             process.stdout.close()
             told = process.stderr.read(500).decode(errors="replace").split("\n")[0].strip()
-        except BaseException:
-            process.kill()
-            raise
-        # Padding may follow that nobody reads; then the signal of a closed pipe ends the program.
-        if process.wait() > 0:
+            process.wait()
+        finally:
+            process.kill()  # which does nothing to one that has ended
+        # Padding may follow that nobody reads; then the signal of a closed pipe has ended the program.
+        if process.returncode > 0:
             raise CiError(f"it is corrupt or truncated ({told or 'zstd gives no reason'})")

@@ -47,17 +47,16 @@ def forget_names(layout: Layout, records: Records, refs: Iterable[Ref]) -> None:
 
 
 def sweep(layout: Layout, locking: bool) -> None:
-    """Delete what is left in trash, in staging what no living process is filling, and the downloads of
-    published trees.
+    """Delete what is left in trash, in staging and of half-written notes where no process is at work, and
+    the downloads of published trees.
     """
     for name in _names(layout.trash):
         shutil.rmtree(os.path.join(layout.trash, name), ignore_errors=True)
     for area in (layout.staging, layout.partials, layout.progresses):
         for name in _names(area):
-            sha256 = name.partition(".")[0]
-            if not sha256:
-                continue  # somebody is about to rename it into place; what a crash left the collector finds
-            if area == layout.staging or os.path.lexists(layout.tree(sha256)):
+            # What replace_file is about to rename into place begins with a dot.
+            sha256, is_temporary = name.lstrip(".").partition(".")[0], name.startswith(".")
+            if area == layout.staging or is_temporary or os.path.lexists(layout.tree(sha256)):
                 _clear(layout, os.path.join(area, name), sha256, locking)
 
 

@@ -17,7 +17,7 @@ from ..errors import CiError
 from .inflate import check_header, member_pieces
 from .paths import DIRECTORY, FILE, HARDLINK, SYMLINK, Limits, Outline, member_path
 from .staging import Staging, plain_mtime
-from .tar_source import open_tar
+from .tar_source import members_of, open_tar
 from .tree import CHUNK_BYTES
 
 if TYPE_CHECKING:
@@ -124,6 +124,7 @@ def _zip_members(source: zipfile.ZipFile, strip: int, outline: Outline) -> list[
     _refuse_overlap(infos)
     members = []
     for info in infos:
+        outline.count()
         kind, target = _zip_kind(source, info)
         path = _placed(info.orig_filename, strip, kind == DIRECTORY)
         if path is not None:
@@ -224,7 +225,8 @@ def _unpack_tar(
     tree = staging(limits.max_entries)
     count = _Counter(report, None)
     with open_tar(archive) as source:
-        for info in source:
+        for info in members_of(source):
+            outline.count()
             _add_tar_member(source, info, strip, outline, tree, count)
     outline.finish()
     for path, target in outline.links.items():

@@ -85,7 +85,7 @@ def test_what_needs_a_person_comes_first_and_whole() -> None:
     lines = render(view(facts), False, 60).splitlines()
     assert lines[0].startswith("laptop-extra: 1 critical")
     assert " ".join(line.strip() for line in lines[2:5]).startswith(
-        "!! the disk of /var/a-rather-long-path-of-a-disk is 99 % full make room: runnerctl cache collect"
+        "!! the disk of /var/a-rather-long-path-of-a-disk is 99 % full make room: sudo runnerctl cache"
     )
 
 

@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store import inflate
 from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
 from ansible_collections.coldvox.ci.plugins.module_utils.store.staging import Staging
+from ansible_collections.coldvox.ci.plugins.module_utils.store.tar_source import members_of, open_tar
 from ansible_collections.coldvox.ci.plugins.module_utils.store.tree import file_sha256, scan
 from ansible_collections.coldvox.ci.plugins.module_utils.store.unpack import unpack
 
@@ -286,3 +288,19 @@ def test_without_any_zstd_the_sentence_says_what_to_do(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CiError, match="install zstd on the host"):
         unpacked(tmp_path, data, "tar")
+
+
+def test_what_headers_bring_is_not_kept_in_memory(tmp_path: Path) -> None:
+    """Each of 1000 members has 20 KB of attributes; tarfile alone would hold 20 MB in the end."""
+    archive = tmp_path / "x.tar"
+    with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as target:
+        for number in range(1000):
+            info = tarfile.TarInfo(f"f{number}")
+            info.pax_headers = {"comment": "x" * 20_000}
+            target.addfile(info)
+    tracemalloc.start()
+    with open_tar(str(archive)) as source:
+        assert sum(1 for _info in members_of(source)) == 1000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
