@@ -189,3 +189,4 @@ def test_the_timer_and_its_services_are_sandboxed(host: Host) -> None:
     host.check_output("systemctl start coldvox-ci-heal.service")
     for unit in ("coldvox-ci-heal.service", "coldvox-ci-job@x.service"):
         host.check_output(f"systemd-analyze verify /etc/systemd/system/{unit.replace('@x', '@')}")
+        assert "infinity" not in host.check_output("systemctl show --property=MemoryMax %s", unit)

@@ -41,7 +41,9 @@ _SOCKET = re.compile(r"socket:\[(\d+)\]")
 _SAYINGS = (
     ("Listening for Jobs", SAID_LISTENING),
     ("Runner reconnected", SAID_LISTENING),
+    # The words around a job's name come first in this table, so that the name says nothing.
     ("Running job: ", SAID_LISTENING),
+    (" completed with result: ", SAID_LISTENING),
     ("A session for this runner already exists", SAID_CONFLICT),
     ("Session Conflict error", SAID_CONFLICT),
     ("registration has been deleted", SAID_DELETED),

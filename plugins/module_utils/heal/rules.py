@@ -242,6 +242,9 @@ def _looped(one: Evidence, past: Known, now: Clocks, limits: Limits) -> Known:
 def _find(one: Evidence, noted: Known, now: Clocks, limits: Limits) -> Finding:
     if one.worker:
         return Finding(BUSY, "a job runs")
+    # Whoever froze it has died meanwhile; whatever else is to become of it, it does not by standing still.
+    if one.frozen:
+        return Finding(FROZEN, "its listener was stopped by a signal", THAW, limits.frozen_seconds)
     if not one.enabled:
         return Finding(AT_REST, "it is disabled: drained, or not wanted at boot")
     explained = _explained(one, limits)
@@ -299,8 +302,6 @@ def _find_in_listener(one: Evidence, noted: Known, now: Clocks, limits: Limits) 
     if not one.listener:
         detail = "its unit runs without a listener"
         return Finding(NO_LISTENER, detail, RESTART, limits.no_listener_seconds)
-    if one.frozen:
-        return Finding(FROZEN, "its listener was stopped by a signal", THAW, limits.frozen_seconds)
     if noted.quiet_since is not None and now.boot - noted.quiet_since >= limits.deaf_seconds:
         minutes = (now.boot - noted.quiet_since) / 60
         return Finding(

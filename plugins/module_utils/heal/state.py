@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from typing import Any, NamedTuple, Optional
 
 from ..store.clock import timestamp
-from ..store.durable import read_text, replace_file
+from ..store.durable import replace_file
 from .rules import GOOD, HOPELESS, Done, History, Known
 
 FILE = "heal.json"
@@ -29,7 +30,7 @@ def state_path(run_dir: str) -> str:
 def read(run_dir: str) -> Optional[State]:
     """Return what the last pass left; None when there was none since the boot, or it left nothing of use."""
     try:
-        data = json.loads(read_text(state_path(run_dir)) or "null")
+        data = json.loads(_text(state_path(run_dir)))
         history = History(
             boot_id=str(data["boot_id"]),
             at=float(data["at"]),
@@ -41,6 +42,19 @@ def read(run_dir: str) -> Optional[State]:
         return State(str(data["checked_at"]), history, needs_person(history))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _text(path: str) -> str:
+    """Return the text of ``path``; raises OSError or ValueError for what neither root nor the caller wrote.
+
+    The agent's account may write to the directory, and root decides by what it finds there.
+    """
+    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(opened, encoding="utf-8") as stream:
+        found = os.fstat(opened)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
+            raise ValueError("it is not what the last pass left")
+        return stream.read()
 
 
 def write(run_dir: str, history: History, checked_at: float) -> None:

@@ -15,15 +15,16 @@ from typing import Any, Callable, NamedTuple, Optional
 from ..hooks import spool, sweep
 from ..process import run
 from ..runner.account import account_of
-from ..runner.drain import frozen
+from ..runner.drain import frozen, job_came_in
 from ..runner.host import Host
 from ..runner.layout import Layout, instance_layout
 from ..runner.naming import instance_unit, instance_user
-from ..runner.worker import has_worker, listeners, workers
+from ..runner.worker import listeners, workers
 from ..store.durable import replace_file
 
 Say = Callable[[str], None]
 
+_HOST = Host(run, time.sleep, time.monotonic)
 _SWEEP_SECONDS = 600.0
 # The listener is frozen meanwhile; its poll at GitHub lasts 50 s.
 _FROZEN_SECONDS = 20.0
@@ -56,7 +57,7 @@ def watch(base_dir: str, run_dir: str, name: str, say: Say) -> Optional[Cleaned]
     return clean(layout, unit, account.uid)
 
 
-def clean(layout: Layout, unit: str, owner: int) -> Optional[Cleaned]:
+def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional[Cleaned]:
     """Remove from the instance's work directory what does not belong to the user id ``owner``, and its trash.
 
     Nothing is removed while a job runs: the listener is frozen for the time in which things are moved into
@@ -65,13 +66,14 @@ def clean(layout: Layout, unit: str, owner: int) -> Optional[Cleaned]:
     with contextlib.ExitStack() as opened:
         try:
             work = sweep.open_directory(work_directory(layout))
-        except OSError:
+        except (OSError, ValueError):  # a name that cannot be encoded
             return None
         opened.callback(os.close, work)
         if os.fstat(work).st_uid != owner:
             return None  # a job can say in .runner that anything is its work directory
-        with frozen(Host(run, time.sleep, time.monotonic), listeners(layout.root, unit)):
-            if has_worker(layout.root, unit):
+        pids = listeners(layout.root, unit, host.proc)
+        with frozen(host, pids):
+            if job_came_in(host, unit, layout, pids):
                 return None
             trash = sweep.open_trash(work, owner)
             opened.callback(os.close, trash)

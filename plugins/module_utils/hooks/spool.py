@@ -10,6 +10,7 @@ import contextlib
 import grp
 import json
 import os
+import stat
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -95,6 +96,8 @@ def read_json(path: str) -> Optional[dict[str, Any]]:
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(opened, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(opened).st_mode):
+                return None  # a pipe that is held open has neither text nor an end
             data = json.loads(stream.read(_MOST_BYTES))
     except (OSError, ValueError, RecursionError):
         return None

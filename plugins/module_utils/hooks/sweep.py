@@ -1,6 +1,6 @@
 """Removing what a job left, however it is nested and whatever it links to.
 
-Everything is done relative to open directories, never through a link and never into another file system, so
+Everything is done relative to open directories, never through a link and never into what is mounted there, so
 that nothing outside can be reached, whoever changes the tree meanwhile. What is to go is first moved into a
 trash directory, by one rename each, and deleted there.
 """
@@ -56,7 +56,8 @@ def open_trash(work: int, owner: Optional[int] = None) -> int:
 def discard(parent: int, name: str, trash: int) -> bool:
     """Move the entry ``name`` of ``parent`` into ``trash``; return whether it went."""
     try:
-        os.rename(name, f"{name[:64]}.{os.urandom(6).hex()}", src_dir_fd=parent, dst_dir_fd=trash)
+        # Not its own name and more: that may be as long as a name can be.
+        os.rename(name, os.urandom(16).hex(), src_dir_fd=parent, dst_dir_fd=trash)
     except OSError:
         return False
     return True
@@ -76,7 +77,7 @@ def discard_foreign(
 
     A foreign directory goes with all that is in it: the owner cannot take anything out of it.
     """
-    device, moved = os.fstat(folder).st_dev, 0
+    mount, moved = _mount(folder), 0
     for entry in _listed(folder):
         if level == 1 and entry.name == TRASH:
             continue
@@ -88,7 +89,7 @@ def discard_foreign(
                 moved += discard(folder, entry.name, trash)
             elif stat.S_ISDIR(status.st_mode) and level < _MOST_LEVELS:
                 with _opened(folder, entry.name) as below:
-                    if os.fstat(below).st_dev == device:
+                    if _mount(below) == mount:
                         moved += discard_foreign(below, trash, owner, out_of_time, level + 1)
         except OSError:
             continue  # gone meanwhile, or no directory any more
@@ -113,7 +114,7 @@ class _Emptying:
     def __init__(self, trash: int, out_of_time: Callable[[], bool]) -> None:
         self._trash = trash
         self._out_of_time = out_of_time
-        self._device = os.fstat(trash).st_dev
+        self._mount = _mount(trash)
 
     def empty(self, folder: int, level: int) -> Swept:
         removed = freed = left = 0
@@ -138,7 +139,7 @@ class _Emptying:
 
     def _remove_directory(self, parent: int, name: str, level: int) -> Swept:
         with _opened(parent, name) as folder:
-            if os.fstat(folder).st_dev != self._device:
+            if _mount(folder) != self._mount:
                 return Swept(left=1)  # something is mounted here, and not ours to empty
             if level >= _MOST_LEVELS:
                 return Swept(left=0 if discard(parent, name, self._trash) else 1)
@@ -152,6 +153,15 @@ class _Emptying:
 def _listed(folder: int) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         return list(entries)
+
+
+def _mount(folder: int) -> str:
+    """Return the number of the mount that the open directory ``folder`` was reached by (proc(5), fdinfo).
+
+    The device is no answer: a bind mount may show another part of the same file system.
+    """
+    with open(f"/proc/self/fdinfo/{folder}", encoding="ascii") as lines:
+        return next(line for line in lines if line.startswith("mnt_id:"))
 
 
 @contextlib.contextmanager

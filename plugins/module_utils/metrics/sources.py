@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ..runner.naming import instance_unit
-from ..runner.worker import Process, processes
+from ..runner.worker import Process, first_arguments, processes
 from . import cgroups
 from .instances import Unit, read_units
 from .kept import KeptFiles
@@ -99,8 +99,8 @@ def runner_processes(units: Mapping[str, Unit]) -> list[Process]:
 def _members(units: Mapping[str, Unit]) -> Iterable[Process]:
     for name, unit in units.items():
         for pid in unit.pids or ():
-            with suppress(OSError):
-                arguments = tuple(read_text(f"/proc/{pid}/cmdline").split("\0"))
+            arguments = first_arguments(pid)
+            if arguments:
                 yield Process(pid, arguments[0], arguments, f"0::/{name}")
 
 

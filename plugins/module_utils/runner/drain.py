@@ -51,9 +51,7 @@ def _stop_if_idle(host: Host, unit: str, layout: Layout) -> bool:
     """Stop ``unit`` and return True, or return False when a job came in meanwhile."""
     pids = listeners(layout.root, unit, host.proc)
     with frozen(host, pids):
-        # A worker that has been forked and not yet become its program still looks like a second listener.
-        unknown = set(listeners(layout.root, unit, host.proc)) - set(pids)
-        if unknown or has_worker(layout.root, unit, host.proc):
+        if job_came_in(host, unit, layout, pids):
             return False
         # Only asked for, because the frozen listener could not follow; its own end waits for it, so that
         # systemd, which already stops the unit, does not start it again.
@@ -61,6 +59,15 @@ def _stop_if_idle(host: Host, unit: str, layout: Layout) -> bool:
         _signal(host, pids, signal.SIGINT)
     systemd.stop(host.run, unit)
     return True
+
+
+def job_came_in(host: Host, unit: str, layout: Layout, pids: Sequence[int]) -> bool:
+    """Return whether a job runs or begins, although the listeners ``pids`` stand still.
+
+    A worker that has been forked and not yet become its program still looks like a second listener.
+    """
+    unknown = set(listeners(layout.root, unit, host.proc)) - set(pids)
+    return bool(unknown) or has_worker(layout.root, unit, host.proc)
 
 
 @contextlib.contextmanager

@@ -8,8 +8,12 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .naming import UNIT_TEMPLATE
+
 WORKER = "Runner.Worker"
 LISTENER = "Runner.Listener"
+# Room for the paths of an interpreter and its script; a job makes command lines of megabytes if it likes.
+_MOST_BYTES = 16384
 
 
 class Process(NamedTuple):
@@ -30,7 +34,8 @@ def is_program(process: Process, name: str, root: str, unit: str) -> bool:
     """Return whether ``process`` is the program ``name`` of the instance in ``root`` that runs as ``unit``.
 
     The program may be the executable itself or a script's interpreter's argument; it belongs to the instance
-    when it lies in its directory, or when systemd has it in the unit's control group.
+    when systemd has it in the unit's control group, or when it lies in its directory and in no other
+    instance's group: a job can call its processes what it likes, but none of them leaves its unit.
     """
     programs = [
         path for path in (process.executable, *process.arguments[:2]) if os.path.basename(path) == name
@@ -40,7 +45,9 @@ def is_program(process: Process, name: str, root: str, unit: str) -> bool:
     in_unit = any(
         line.rpartition("/")[2] == unit or f"/{unit}/" in line for line in process.cgroup.splitlines()
     )
-    return in_unit or any(path.startswith(root + "/") for path in programs)
+    if in_unit or f"/{UNIT_TEMPLATE}" in process.cgroup:
+        return in_unit
+    return any(path.startswith(root + "/") for path in programs)
 
 
 def has_worker(root: str, unit: str, proc: str = "/proc") -> bool:
@@ -71,21 +78,29 @@ def processes(proc: str = "/proc") -> Iterator[Process]:
         if not entry.isdigit():
             continue
         place = os.path.join(proc, entry)
-        arguments = _read(os.path.join(place, "cmdline")).split("\0")
-        if arguments == [""]:
+        arguments = first_arguments(int(entry), proc)
+        if not arguments:
             continue  # a kernel thread, or gone
         yield Process(
             int(entry),
             _link(os.path.join(place, "exe")),
-            tuple(arguments),
+            arguments,
             _read(os.path.join(place, "cgroup")),
         )
+
+
+def first_arguments(pid: int, proc: str = "/proc") -> tuple[str, ...]:
+    """Return the beginning of the command line of process ``pid``; empty for a kernel thread, or when it is
+    gone.
+    """
+    text = _read(os.path.join(proc, str(pid), "cmdline"))
+    return tuple(text.split("\0")) if text else ()
 
 
 def _read(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            return file.read().decode(errors="replace")
+            return file.read(_MOST_BYTES).decode(errors="replace")
     except OSError:
         return ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,4 +104,24 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 def test_a_spoilt_state_counts_as_none(tmp_path: Path, text: str) -> None:
     assert read(str(tmp_path)) is None
     Path(state_path(str(tmp_path))).write_text(text)
+    assert read(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize(
+    "plant", [os.mkfifo, lambda path: path.symlink_to(path.with_name("kept")), Path.mkdir]
+)
+def test_only_a_file_is_what_the_last_pass_left(tmp_path: Path, plant: Callable[[Path], object]) -> None:
+    """The agent's account may put things beside it, and before it."""
+    path = Path(state_path(str(tmp_path)))
+    write(str(tmp_path), History(), 0)
+    path.rename(tmp_path / "kept")
+    plant(path)
+    assert read(str(tmp_path)) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_what_another_user_wrote_is_not_what_the_last_pass_left(tmp_path: Path) -> None:
+    write(str(tmp_path), History(), 0)
+    assert read(str(tmp_path)) is not None
+    os.chown(state_path(str(tmp_path)), 65534, 65534)
     assert read(str(tmp_path)) is None

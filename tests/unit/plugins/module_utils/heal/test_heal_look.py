@@ -167,6 +167,8 @@ def test_a_registration_is_either_file(instance: Instance, names: list[str]) -> 
             "Listening for Jobs\nsomething else\nRunning job: x\nJob x completed with result: Failed",
             "listening",
         ),
+        ("Running job: registration has been deleted", "listening"),
+        ("Job registration has been deleted completed with result: Failed", "listening"),
     ],
 )
 def test_the_last_telling_line_of_the_journal_counts(text: str, meant: str) -> None:

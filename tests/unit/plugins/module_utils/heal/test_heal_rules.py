@@ -90,6 +90,7 @@ DEAF = one(connections=0)
         (one(said="offline", connections=1), rules.HEALTHY, None),
         (one(listener=False, connections=None), rules.NO_LISTENER, None),
         (one(frozen=True), rules.FROZEN, None),
+        (one(enabled=False, frozen=True), rules.FROZEN, None),
         (DEAF, rules.HEALTHY, None),
     ],
 )
@@ -104,6 +105,8 @@ def test_what_one_pass_makes_of_an_instance(
     ("evidence", "action", "passes"),
     [
         (one(frozen=True), "thaw", 2),
+        (one(enabled=False, frozen=True), "thaw", 2),
+        (one(frozen=True, pending=True), "thaw", 2),
         (one(listener=False, connections=None), "restart", 3),
         (one(said="conflict"), "restart", 5),
         (RESTARTING._replace(said="conflict"), "start", 5),
@@ -279,7 +282,7 @@ def test_whatever_is_seen_no_job_is_disturbed(
         assert len(decision.actions) <= 1
         for action in decision.actions:
             assert not by_name[action.instance].worker
-            assert by_name[action.instance].enabled
-            assert by_name[action.instance].registered
+            seen = by_name[action.instance]
+            assert action.action == rules.THAW or (seen.enabled and seen.registered)
         hour = [at for at, _action in machine.acted if machine.boot - at < 3600]
         assert len(hour) <= DEFAULTS.actions_per_hour

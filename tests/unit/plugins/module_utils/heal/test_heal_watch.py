@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,9 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.heal import watch as watching
 from ansible_collections.coldvox.ci.plugins.module_utils.heal.watch import clean, watch, work_directory
 from ansible_collections.coldvox.ci.plugins.module_utils.hooks import spool
+from ansible_collections.coldvox.ci.plugins.module_utils.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
 
 from tests.unit.plugins.module_utils.heal.an_instance import Instance
 
@@ -65,6 +68,25 @@ def test_nothing_goes_while_a_worker_lives(instance: Instance, work: Path) -> No
 
 
 @as_root
+@pytest.mark.parametrize("program", ["Runner.Worker", "Runner.Listener"])
+def test_nothing_goes_when_a_job_comes_in_as_the_listener_is_frozen(
+    instance: Instance, work: Path, program: str
+) -> None:
+    """Right after the fork, its worker is still the listener's program."""
+    left = foreign(work / "container")
+    instance.start("Runner.Listener")
+
+    def kill(pid: int, number: int) -> None:
+        if number == signal.SIGSTOP:
+            instance.start(program)
+        os.kill(pid, number)
+
+    host = Host(run, time.sleep, time.monotonic, kill=kill)
+    assert clean(instance.layout, UNIT, os.geteuid(), host) is None
+    assert left.exists()
+
+
+@as_root
 @pytest.mark.parametrize("lie", ["..", "../..", "/", "/etc", "/proc", "."])
 def test_a_job_cannot_name_another_directory(instance: Instance, work: Path, lie: str) -> None:
     """The account owns its work directory, and neither its instance's nor anything above."""
@@ -99,6 +121,12 @@ def test_the_work_directory_is_the_runners_word(
     assert work_directory(instance.layout) == expected.format(root=instance.root)
 
 
+@pytest.mark.parametrize("name", ["\ud800", "x" * 300, "x/" * 3000], ids=["surrogate", "name", "path"])
+def test_what_no_path_can_be_is_no_work_directory(instance: Instance, name: str) -> None:
+    instance.register(workFolder=name)
+    assert clean(instance.layout, UNIT, os.geteuid()) is None
+
+
 @pytest.mark.parametrize(
     "plant", [lambda path: path.mkdir(), lambda path: os.mkfifo(path), lambda _path: None]
 )
@@ -106,6 +134,17 @@ def test_a_spoilt_runner_file_means_the_default(instance: Instance, plant: Calla
     (instance.root / ".runner").unlink()
     plant(instance.root / ".runner")
     assert work_directory(instance.layout) == f"{instance.root}/_work"
+
+
+def test_a_pipe_that_a_job_holds_open_means_the_default(instance: Instance) -> None:
+    """Nothing is in it, and its end does not come either."""
+    (instance.root / ".runner").unlink()
+    os.mkfifo(instance.root / ".runner")
+    held = os.open(instance.root / ".runner", os.O_RDWR)
+    try:
+        assert work_directory(instance.layout) == f"{instance.root}/_work"
+    finally:
+        os.close(held)
 
 
 class Logind:

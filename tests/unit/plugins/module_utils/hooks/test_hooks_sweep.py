@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def test_a_tree_far_deeper_than_the_limit_goes(work: Path, opened: tuple[int, in
     assert os.listdir(work / sweep.TRASH) == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["x" * 255, "\N{SNOWMAN}" * 85, "\N{PILE OF POO}" * 63, "\udcff" * 255],
+    ids=["ascii", "three bytes", "four bytes", "no text"],
+)
+def test_names_as_long_as_names_can_be_go(work: Path, opened: tuple[int, int], name: str) -> None:
+    (work / name).touch()
+    assert swept(opened).removed == 1
+    assert os.listdir(work) == [sweep.TRASH]
+
+
 @pytest.mark.parametrize("mode", [0o000, 0o400, 0o500, 0o555])
 def test_directories_that_their_owner_closed_go(work: Path, opened: tuple[int, int], mode: int) -> None:
     (work / "closed").mkdir()
@@ -126,3 +138,26 @@ def test_only_what_is_foreign_goes_with_all_that_is_in_it(
     left = {str(path.relative_to(work)) for path in work.rglob("*")}
     assert left == {sweep.TRASH, "own", "own/mine", "own/sub"}
     assert tmp_path.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_what_a_job_mounted_stays_also_from_the_same_file_system(
+    work: Path, opened: tuple[int, int], tmp_path: Path
+) -> None:
+    """As a build of a root file system does, that is given root's rights and dies."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").touch()
+    os.chown(tmp_path / "outside" / "file", NOBODY, NOBODY)
+    (work / "chroot" / "home").mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "--bind", tmp_path / "outside", work / "chroot" / "home"], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no mount here: {mounted.stderr.decode()}")
+    try:
+        assert sweep.discard_foreign(*opened, owner=os.geteuid(), out_of_time=never) == 0
+        assert swept(opened).left == 1
+    finally:
+        (home,) = [*work.glob("chroot/home"), *work.glob(f"{sweep.TRASH}/*/home")]
+        subprocess.run(["umount", home], check=True)
+    assert (tmp_path / "outside" / "file").exists()

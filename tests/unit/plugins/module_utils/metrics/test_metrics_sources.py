@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics import sources, system
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import Unit
+
+
+def test_a_command_line_without_end_is_not_kept() -> None:
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    argv = [sys.executable, "-c", code, *["x" * 100_000] * 10]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (found,) = sources.runner_processes({"one": Unit(True, None, None, (process.pid,))})
+        assert process.stdin is not None
+        process.stdin.close()
+    assert found.arguments[:3] == (sys.executable, "-c", code)
+    assert len("".join(found.arguments)) < 20_000
 
 
 def test_memory_agrees_with_psutil() -> None:

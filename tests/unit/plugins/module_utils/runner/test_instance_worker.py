@@ -9,7 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.worker import Process, has_worker, is_worker
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.worker import (
+    Process,
+    has_worker,
+    is_worker,
+    processes,
+)
 
 ROOT, UNIT = "/srv/r/one", "coldvox-runner@one.service"
 
@@ -23,12 +28,23 @@ ROOT, UNIT = "/srv/r/one", "coldvox-runner@one.service"
         ("/usr/bin/python3", ("python3", "bin/Runner.Worker"), f"0::/a.slice/{UNIT}", True),
         ("/usr/bin/python3", ("python3", "bin/Runner.Worker"), f"0::/a.slice/{UNIT}/sub", True),
         ("/srv/r/one-two/bin/Runner.Worker", ("x",), "0::/coldvox-runner@one-two.service", False),
+        ("/tmp/x", (f"{ROOT}/bin/Runner.Worker",), "0::/a.slice/coldvox-runner@two.service", False),
+        (f"{ROOT}/bin/Runner.Worker", ("x",), "0::/user.slice/session-1.scope", True),
         (f"{ROOT}/bin/Runner.Listener", ("x",), f"0::/a.slice/{UNIT}", False),
         ("/usr/bin/grep", ("grep", "-r", "x", f"{ROOT}/bin/Runner.Worker"), f"0::/{UNIT}", False),
     ],
 )
 def test_whose_job_it_is(executable: str, arguments: tuple[str, ...], cgroup: str, expected: bool) -> None:
     assert is_worker(Process(1, executable, arguments, cgroup), ROOT, UNIT) is expected
+
+
+def test_a_command_line_without_end_is_not_kept(tmp_path: Path) -> None:
+    """A job can give each of its processes one of megabytes, and all are looked at together."""
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "cmdline").write_bytes(b"Runner.Worker\0" + b"x" * 1_000_000)
+    (found,) = processes(str(tmp_path))
+    assert found.arguments[0] == "Runner.Worker"
+    assert len("".join(found.arguments)) < 20_000
 
 
 def test_a_real_process_is_seen_while_it_lives(tmp_path: Path) -> None:
