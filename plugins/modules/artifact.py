@@ -125,7 +125,7 @@ options:
     description:
       - How long no byte may come before a download is continued, or tried at the next URL.
       - It is also the time over which a server must send 1 KiB per second on average. One that drips bytes
-        more slowly three times in a row is left for the next URL.
+        more slowly three times in a row is left for the next URL. Headers may take twice as long.
     type: int
     default: 60
   verify:
@@ -149,7 +149,7 @@ options:
     default: 250
   max_entries:
     description:
-      - The most files and directories that one artifact may have.
+      - The most files and directories that one artifact may have, and the most members of its archive.
     type: int
     default: 500000
 seealso:

@@ -60,8 +60,13 @@ def located(test: str) -> tuple[str, str]:
     return PLACES[place], function
 
 
+def _is_here(test: str) -> bool:
+    return located(test)[0].startswith("tests/faults/")
+
+
 def document() -> str:
     """Return the text of docs/faults.md."""
+    units = [str(number) for number, fault in FAULTS.items() if not any(map(_is_here, fault.tests))]
     lines = [
         "# What the store survives",
         "",
@@ -72,6 +77,11 @@ def document() -> str:
         "lets the faults with random timing be tried 500 times instead of 40, and",
         "`COLDVOX_FAULT_FILES=100000` unpacks as many files. `PYTEST_TIMEOUT=0` belongs to both:",
         "so many tries of one test outlast its limit of five minutes.",
+        "",
+        f"Only unit tests inject {', '.join(units[:-1])} and {units[-1]},",
+        "so `make faults` does not count them. Tests that mount a disk (13, 14, 16, 17, 18) or become",
+        "another user (12) need root, one of 44 needs the second environment; where that is missing, or a",
+        "mount is forbidden, they are skipped and say why.",
         "",
         "| | fault | injected by | what cannot be injected here |",
         "|---|---|---|---|",

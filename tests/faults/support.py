@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import socket
@@ -29,13 +30,20 @@ def noise(size: int, seed: str = "noise") -> bytes:
     return hashlib.shake_256(seed.encode()).digest(size)
 
 
+DRIPS = {
+    "drip-head": b"HTTP/1.1 200 OK\r\nX: ",
+    "drip-frame": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+}
+
+
 @dataclass
 class Page:
     """What the server says for one path, and how it misbehaves while doing so.
 
     ``faults`` are used up one per request: a status to answer with, or ``break:N`` (close after N body
-    bytes), ``stall:N`` (say nothing more after N bytes), ``reset:N`` (TCP reset after N bytes). ``etag`` None
-    sends none; ``ranges`` False ignores Range; ``rate`` is in bytes per second.
+    bytes), ``stall:N`` (say nothing more after N bytes), ``reset:N`` (TCP reset after N bytes), ``drip-head``
+    and ``drip-frame`` (a header, or the length of a chunk, that comes byte by byte and never ends). ``etag``
+    None sends none; ``ranges`` False ignores Range; ``rate`` is in bytes per second.
     """
 
     body: bytes
@@ -100,6 +108,9 @@ class FaultServer:
                 handler.send_header(name, value)
             handler.end_headers()
             return
+        if fault in DRIPS:
+            self._drip(handler, DRIPS[fault])
+            return
         if page.location:
             handler.send_response(302)
             handler.send_header("Location", page.location)
@@ -136,6 +147,13 @@ class FaultServer:
             handler.send_header(name, value)
         handler.end_headers()
         self._write(handler, page, body, fault)
+
+    def _drip(self, handler: BaseHTTPRequestHandler, head: bytes) -> None:
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            handler.wfile.write(head)
+            while not self.stopping.wait(0.05):
+                handler.wfile.write(b"y")
 
     def _write(self, handler: BaseHTTPRequestHandler, page: Page, body: bytes, fault: str) -> None:
         kind, _colon, amount = fault.partition(":")

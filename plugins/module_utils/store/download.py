@@ -13,7 +13,7 @@ from ..errors import CiError
 from .artifact import public_url
 from .durable import StorageError, storage_error
 from .partial import Origin, Partial
-from .transport import FetchError, Opened, network_error, open_url
+from .transport import FetchError, Floor, Opened, network_error, open_url
 
 _READ_BYTES = 256 * 1024
 # Tries without a new byte, or with mere drops, before the next url gets its turn.
@@ -21,8 +21,6 @@ _FRUITLESS_TRIES = 3
 # However much each try brings, a server that breaks this often is not worth waiting for.
 _TRIES_PER_URL = 40
 _LONGEST_WAIT_SECONDS = 30.0
-# A server slower than this drips: no download of use ends at that speed.
-_FLOOR_BYTES_PER_SECOND = 1024
 # Left free on the file system beside what is downloaded, so that logs and databases live on.
 _SPARE_BYTES = 64 * 1024 * 1024
 
@@ -185,32 +183,6 @@ class Download:
                 raise FetchError(f"it sends more than the allowed {self._max_bytes} bytes", retry=False)
             self._report(partial.size, opened.total)
             floor.count(len(chunk), time.monotonic())
-
-
-class Floor:
-    """Notices a server that sends a byte now and then and never ends: each window of ``window_seconds`` must
-    bring 1 KiB per second on average. Times are those of one steady clock.
-    """
-
-    def __init__(self, window_seconds: float, now: float) -> None:
-        self._window_seconds = window_seconds
-        self._began = now
-        self._bytes = 0
-
-    def count(self, size: int, now: float) -> None:
-        """Take note of ``size`` bytes that came by ``now``. Raises FetchError after a window of drops."""
-        self._bytes += size
-        elapsed = now - self._began
-        if elapsed < self._window_seconds:
-            return
-        # Against the window and not the time that passed: whoever was stopped meanwhile got fewer bytes.
-        if self._bytes < _FLOOR_BYTES_PER_SECOND * self._window_seconds:
-            raise FetchError(
-                f"only {self._bytes} bytes came in {elapsed:.3g} s, and less than 1 KiB/s is given up",
-                retry=True,
-                slow=True,
-            )
-        self._began, self._bytes = now, 0
 
 
 def room(path: str) -> int:

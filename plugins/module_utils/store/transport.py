@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import io
 import os
 import re
+import socket
 import ssl
+import time
 import urllib.error
 import urllib.request
 from email.message import Message
-from typing import IO, NamedTuple, Optional, Protocol
+from typing import IO, Any, NamedTuple, Optional, Protocol
 from urllib.parse import unquote, urlsplit
 
 from .artifact import public_url
@@ -19,6 +22,8 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/(\d+)")
 _RETRIED_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 _USER_AGENT = "coldvox.ci artifact store"
+# A server slower than this drips: no download of use ends at that speed.
+_FLOOR_BYTES_PER_SECOND = 1024
 
 
 class FetchError(Exception):
@@ -43,6 +48,89 @@ class FetchError(Exception):
         self.wait_seconds = wait_seconds
         self.changed = changed
         self.slow = slow
+
+
+class Floor:
+    """Notices a server that sends a byte now and then and never ends: each window of ``window_seconds`` must
+    bring 1 KiB per second on average. Times are those of one steady clock.
+    """
+
+    def __init__(self, window_seconds: float, now: float) -> None:
+        self._window_seconds = window_seconds
+        self._began = now
+        self._bytes = 0
+
+    def count(self, size: int, now: float) -> None:
+        """Take note of ``size`` bytes that came by ``now``. Raises FetchError after a window of drops."""
+        self._bytes += size
+        elapsed = now - self._began
+        if elapsed < self._window_seconds:
+            return
+        # Against the window and not the time that passed: whoever was stopped meanwhile got fewer bytes.
+        if self._bytes < _FLOOR_BYTES_PER_SECOND * self._window_seconds:
+            raise FetchError(
+                f"only {self._bytes} bytes came in {elapsed:.3g} s, and less than 1 KiB/s is given up",
+                retry=True,
+                slow=True,
+            )
+        self._began, self._bytes = now, 0
+
+
+class _Counted(io.RawIOBase):
+    """All that ``raw`` receives: a header or the length of a chunk must not drip for ever either."""
+
+    def __init__(self, raw: io.RawIOBase, floor: Floor) -> None:
+        self._raw = raw
+        self._floor = floor
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> Optional[int]:
+        count = self._raw.readinto(buffer)
+        if count:
+            self._floor.count(count, time.monotonic())
+        return count
+
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that is given up when all of it, and not only its body, comes too slowly."""
+
+    def __init__(self, sock: socket.socket, *more: Any, **options: Any) -> None:
+        super().__init__(sock, *more, **options)
+        seconds = sock.gettimeout()
+        if seconds:
+            # As long again as a server may think before its first byte.
+            floor = Floor(2 * seconds, time.monotonic())
+            self.fp = io.BufferedReader(_Counted(self.fp.detach(), floor))
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_answering(http.client.HTTPConnection), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_answering(http.client.HTTPSConnection), req)
+
+
+def _answering(kind: type[http.client.HTTPConnection]) -> Any:
+    """Return what makes a connection of ``kind`` whose answers are counted."""
+
+    def made(*details: Any, **options: Any) -> http.client.HTTPConnection:
+        connection = kind(*details, **options)
+        connection.response_class = _Answer
+        return connection
+
+    return made
 
 
 class _Readable(Protocol):
@@ -114,7 +202,9 @@ def open_url(url: str, offset: int, origin: Origin, timeout_seconds: float) -> O
         if origin.url == url and origin.validator:
             request.add_header("If-Range", origin.validator)
     try:
-        answer = urllib.request.build_opener(_SafeRedirects).open(request, timeout=timeout_seconds)
+        answer = urllib.request.build_opener(_SafeRedirects, _Http, _Https).open(
+            request, timeout=timeout_seconds
+        )
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 416 and offset:

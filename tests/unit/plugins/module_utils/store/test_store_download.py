@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.store.download import Download, Downloaded, Floor
+from ansible_collections.coldvox.ci.plugins.module_utils.store.download import Download, Downloaded
 from ansible_collections.coldvox.ci.plugins.module_utils.store.durable import StorageError
 from ansible_collections.coldvox.ci.plugins.module_utils.store.partial import Partial
-from ansible_collections.coldvox.ci.plugins.module_utils.store.transport import FetchError
+from ansible_collections.coldvox.ci.plugins.module_utils.store.transport import FetchError, Floor
 
-from tests.faults.support import FaultServer, noise, sha256
+from tests.faults.support import DRIPS, FaultServer, noise, sha256
 
 BODY = noise(300_000)
 
@@ -204,6 +204,14 @@ def test_a_dripping_server_is_left_for_the_next(server: FaultServer, client: Cli
     assert done.url.endswith("/x")
     assert client.bytes == BODY
     assert server.count("/drip") >= 3
+
+
+@pytest.mark.parametrize("fault", DRIPS)
+def test_a_drip_beside_the_body_is_given_up(server: FaultServer, client: Client, fault: str) -> None:
+    url = server.serve("/x", BODY, faults=[fault])
+    assert client.fetch(url, timeout_seconds=0.3).url == url
+    assert client.bytes == BODY
+    assert server.count("/x") == 2
 
 
 @pytest.mark.parametrize(
