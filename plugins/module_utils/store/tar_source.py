@@ -56,18 +56,18 @@ class _Member(tarfile.TarInfo):
             raise
 
     @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> _Member:
+    def fromtarfile(cls, tarfile: Any) -> _Member:
         """Read one member. It comes back here for every header that belongs to it."""
-        stream = archive.fileobj
-        archive.fileobj = cast("Any", _Reader(cast("IO[bytes]", stream)))
+        stream = tarfile.fileobj
+        tarfile.fileobj = cast("Any", _Reader(cast("IO[bytes]", stream)))
         try:
-            return super().fromtarfile(archive)
+            return super().fromtarfile(tarfile)
         except ValueError as error:
             raise _broken(error) from error
         finally:
-            archive.fileobj = stream
+            tarfile.fileobj = stream
             # Those of global headers stay, and one may stand before each member.
-            kept = sum(len(key) + len(value) for key, value in archive.pax_headers.items())
+            kept = sum(len(key) + len(value) for key, value in tarfile.pax_headers.items())
             _require(kept <= _MAX_HEADER_BYTES)
 
 
