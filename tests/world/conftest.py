@@ -67,10 +67,12 @@ def play() -> Play:
             text=True,
             start_new_session=True,
         )
-        output = ""
+        output, ending = "", False
         for line in child.stdout or ():
             output += line
-            if interrupt_at and interrupt_at in line:
+            ending = ending or bool(interrupt_at and interrupt_at in line)
+            # Whoever sees it go on presses again: Python drops an interrupt that hits a destructor.
+            if ending and line.startswith("TASK ["):
                 # As a terminal does it on Ctrl-C: to the whole group. Or, later, as a dying machine does it.
                 time.sleep(kill_after_seconds)
                 os.killpg(child.pid, signal.SIGKILL if kill_after_seconds else signal.SIGINT)

@@ -390,15 +390,12 @@ def test_the_progress_tells_what_is_next_and_is_gone_afterwards(server: FaultSer
 
 
 @pytest.mark.parametrize("area", ["partial", "progress"])
-def test_a_file_that_another_process_is_about_to_rename_is_left_to_it_while_it_lives(
-    server: FaultServer, root: Path, area: str
-) -> None:
+def test_a_half_written_note_is_left_to_its_process(server: FaultServer, root: Path, area: str) -> None:
     install(root, model(server))
-    digest = "0" * 64
-    temporary = root / area / f".{digest}.part.json.0123456789ab"
-    temporary.write_text("half")
-    with Flock(Layout(str(root)).download_lock(digest), mode=0o600, purpose="downloading"):
+    note = root / area / f".{'0' * 64}.part.json.0123456789ab"
+    note.write_text("half")
+    with Flock(Layout(str(root)).download_lock("0" * 64), mode=0o600, purpose="downloading"):
         install(root, model(server))
-        assert temporary.exists()
+        assert note.exists()
     install(root, model(server))
-    assert not temporary.exists()
+    assert not note.exists()
