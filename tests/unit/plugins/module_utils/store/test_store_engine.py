@@ -392,8 +392,7 @@ def test_the_progress_tells_what_is_next_and_is_gone_afterwards(server: FaultSer
 @pytest.mark.parametrize("area", ["partial", "progress"])
 def test_a_half_written_note_is_left_to_its_process(server: FaultServer, root: Path, area: str) -> None:
     install(root, model(server))
-    note = root / area / f".{'0' * 64}.part.json.0123456789ab"
-    note.write_text("half")
+    (note := root / area / f".{'0' * 64}.part.json.0123456789ab").write_text("half")
     with Flock(Layout(str(root)).download_lock("0" * 64), mode=0o600, purpose="downloading"):
         install(root, model(server))
         assert note.exists()
