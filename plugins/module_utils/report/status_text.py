@@ -154,12 +154,14 @@ def _today(view: View, width: int) -> list[Line]:
     if today is None:
         return _unknown(view, "jobs", width)
     if today.success_percent is None:
-        return [[Span("no job ended here yet")]]
+        ended = f"{count(today.untold, 'job')} ended, with results that only GitHub knows"
+        return [[Span(ended if today.untold else "no job ended here yet")]]
     style = "good" if today.successes == today.jobs else "warn"
     line = [Span(f"{count(today.jobs, 'job')}, "), Span(f"{today.success_percent:g} % succeeded", style)]
     if today.mean_seconds is not None:
         line.append(Span(f", {lasting(today.mean_seconds)} on average"))
-    return [line]
+    more = [[Span(f"{today.untold} more, with results that only GitHub knows")]] if today.untold else []
+    return [line, *more]
 
 
 def _health(view: View, width: int) -> list[Line]:

@@ -31,12 +31,16 @@ class Runner(NamedTuple):
 
 
 class Today(NamedTuple):
-    """What ended on this machine since midnight; the rate and the mean are None without such jobs."""
+    """What ended on this machine since midnight; the rate and the mean are None without such jobs.
+
+    ``untold`` ended as well, with a result that only GitHub knows so far.
+    """
 
     jobs: int
     successes: int
     success_percent: Optional[float]
     mean_seconds: Optional[float]
+    untold: int = 0
 
 
 class Score(NamedTuple):
@@ -147,9 +151,10 @@ def _running(instance: Instance, jobs: Sequence[Job]) -> Optional[Job]:
 
 
 def _today(jobs: Sequence[Job], midnight: float) -> Today:
-    ended = judged_here(job for job in jobs if job.ended >= midnight)
-    told = statistics.summary(ended)
-    return Today(told.judged, told.successes, tenth(told.success_rate), tenth(told.mean_seconds))
+    ended = [job for job in jobs if job.ended >= midnight]
+    told = statistics.summary(judged_here(ended))
+    untold = sum(job.kind == SELF_HOSTED and job.completed_at is not None and not job.result for job in ended)
+    return Today(told.judged, told.successes, tenth(told.success_rate), tenth(told.mean_seconds), untold)
 
 
 def tenth(value: Optional[float]) -> Optional[float]:

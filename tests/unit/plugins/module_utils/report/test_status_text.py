@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.history.records import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.report.facts import Cache, Disk, Facts
 from ansible_collections.coldvox.ci.plugins.module_utils.report.status_text import render
 from ansible_collections.coldvox.ci.plugins.module_utils.report.status_view import view
@@ -18,7 +19,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.report.words import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.plugins.module_utils.report.some_jobs import HOSTILE, NOW
+from tests.unit.plugins.module_utils.report.some_jobs import A_JOB, HOSTILE, NOW
 from tests.unit.plugins.module_utils.report.test_status_view import (
     DISK,
     FIT,
@@ -30,6 +31,7 @@ from tests.unit.plugins.module_utils.report.test_status_view import (
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 WIDE = "模型-" * 20
+UNTOLD = A_JOB._replace(result="")
 BUSY = HEAVY._replace(name=HOSTILE, busy=True)
 STRANGE = FIT._replace(
     host=WIDE,
@@ -63,6 +65,17 @@ def test_a_fit_host_on_one_screen() -> None:
         "          nightly by cron: 15 3 * * *\n"
         "HEALED    1 h ago: light-1: restart, because it was deaf"
     )
+
+
+@pytest.mark.parametrize(
+    ("jobs", "told"),
+    [
+        ([UNTOLD, UNTOLD], "TODAY     2 jobs ended, with results that only GitHub knows\n"),
+        ([A_JOB, UNTOLD], "on average\n          1 more, with results that only GitHub knows\n"),
+    ],
+)
+def test_jobs_of_unknown_result_are_told(jobs: list[Job], told: str) -> None:
+    assert told in render(view(FIT._replace(jobs=jobs)), False, 80)
 
 
 @pytest.mark.parametrize("width", [80, 40, 120, 1])

@@ -158,7 +158,14 @@ def test_today_begins_at_midnight() -> None:
     yesterday = A_JOB._replace(completed_at=MIDNIGHT - 1, result="failure")
     today = view(FIT._replace(jobs=[A_JOB, A_JOB, FAILED, yesterday, RUNNING])).today
     assert today is not None
-    assert today == (3, 2, 66.7, 600.0)
+    assert today == (3, 2, 66.7, 600.0, 0)
+
+
+def test_jobs_whose_result_nobody_told_are_counted_apart() -> None:
+    """The runner tells its hooks no result; an import from GitHub brings it."""
+    today = view(FIT._replace(jobs=[A_JOB, A_JOB._replace(result=""), RUNNING])).today
+    assert today is not None
+    assert (today.jobs, today.successes, today.untold) == (1, 1, 1)
 
 
 def test_caches_and_coming_are_in_order() -> None:
@@ -194,6 +201,6 @@ def test_the_json_has_the_same_keys_whatever_is_known() -> None:
     assert told["at"] == "2026-11-18T11:06:40Z"
     assert set(told["needs"][0]) == {"level", "what", "todo"}
     assert set(told["runners"][0]) == {"name", "state", "job", "workflow", "repository", "since", "seconds"}
-    assert set(told["today"]) == {"jobs", "successes", "success_percent", "mean_seconds"}
+    assert set(told["today"]) == {"jobs", "successes", "success_percent", "mean_seconds", "untold"}
     assert told["health"]["reasons"] == [{"points": 10, "what": "running jobs: 2, above 1"}]
     assert set(told["disks"][0]) == {"path", "total_bytes", "free_bytes", "used_percent"}
