@@ -98,9 +98,8 @@ _value:
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
-from ansible.errors import AnsibleFilterError
 from ansible_collections.coldvox.ci.plugins.module_utils import dispatch
-from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
 
 
 def dispatch_decision(
@@ -110,15 +109,9 @@ def dispatch_decision(
     policy: Optional[Mapping[str, Any]] = None,
 ) -> dict[str, Any]:
     """Return the decision; what cannot be judged is an error of the template."""
-    for name, value in (("metrics", metrics), ("history", history or {}), ("policy", policy or {})):
-        if not isinstance(value, Mapping):
-            raise AnsibleFilterError(
-                f"coldvox.ci.dispatch_decision takes {name} as a dictionary, not as {type(value).__name__}."
-            )
-    try:
+    require_mappings("dispatch_decision", metrics=metrics, history=history or {}, policy=policy or {})
+    with template_errors():
         return dispatch.dispatch_decision(metrics, history, hour, policy)
-    except CiError as error:
-        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:

@@ -98,22 +98,15 @@ _value:
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
-from ansible.errors import AnsibleFilterError
 from ansible_collections.coldvox.ci.plugins.module_utils import health
-from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
 
 
 def health_score(metrics: Any, policy: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
     """Return the verdict on ``metrics``; what cannot be judged is an error of the template."""
-    for name, value in (("metrics", metrics), ("policy", {} if policy is None else policy)):
-        if not isinstance(value, Mapping):
-            raise AnsibleFilterError(
-                f"coldvox.ci.health_score takes {name} as a dictionary, not as {type(value).__name__}."
-            )
-    try:
+    require_mappings("health_score", metrics=metrics, policy={} if policy is None else policy)
+    with template_errors():
         return health.health_score(metrics, policy)
-    except CiError as error:
-        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:

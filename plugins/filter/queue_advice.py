@@ -48,28 +48,22 @@ _value:
   sample: ready
 """
 
-from collections.abc import Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.coldvox.ci.plugins.module_utils import dispatch
-from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
 
 
 def queue_advice(metrics: Any, max_concurrent: int = dispatch.MOST_CONCURRENT) -> str:
     """Return the advice for ``metrics``; what cannot be judged is an error of the template."""
-    if not isinstance(metrics, Mapping):
-        raise AnsibleFilterError(
-            f"coldvox.ci.queue_advice takes metrics as a dictionary, not as {type(metrics).__name__}."
-        )
+    require_mappings("queue_advice", metrics=metrics)
     if not isinstance(max_concurrent, int) or isinstance(max_concurrent, bool) or max_concurrent < 1:
         raise AnsibleFilterError(
             f"coldvox.ci.queue_advice takes max_concurrent as a number of 1 or more, not {max_concurrent!r}."
         )
-    try:
+    with template_errors():
         return dispatch.queue_advice(metrics, max_concurrent)
-    except CiError as error:
-        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from .. import systemd
-from ..errors import CiError
-from ..flock import Flock, describe_holder
 from ..process import run
-from ..runner.layout import Layout, instance_layout
-from ..runner.naming import check_name, instance_unit
-from .output import ATTENTION, OK, put, put_json, say
+from .one_instance import add_options, claim, subject, tell
+from .output import ATTENTION, say
 
 DEFAULT_TIMEOUT_SECONDS = 1800.0
 _FIRST_WORD_SECONDS = 2.0
 _NEXT_WORD_SECONDS = 60.0
-
-
-class Subject(NamedTuple):
-    """The instance that a command is about."""
-
-    name: str
-    layout: Layout
-
-    @property
-    def unit(self) -> str:
-        return instance_unit(self.name)
-
-    def state(self) -> systemd.Unit:
-        """Return what systemd says of it now."""
-        return systemd.show(run, [self.unit])[self.unit]
 
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
@@ -44,51 +24,8 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         "get a job. 'runnerctl resume', or the next converge, lets it work again. Exit code 1 when a job "
         "lasted longer than the time-out; then nothing has changed."
     )
-    group.add_argument("instance", metavar="INSTANCE")
-    group.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=float,
-        default=DEFAULT_TIMEOUT_SECONDS,
-        help=f"wait so long for a job (default: {DEFAULT_TIMEOUT_SECONDS:.0f})",
-    )
-    add_shared(group, defaults)
+    add_options(group, defaults, "wait so long for a job", DEFAULT_TIMEOUT_SECONDS)
     group.set_defaults(perform=drain)
-
-
-def add_shared(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
-    """Add what drain and resume have in common."""
-    group.add_argument("--json", action="store_true", help="print JSON")
-    group.add_argument(
-        "--runners",
-        default=defaults.get("runners", "/var/lib/actions-runner"),
-        help="directory of the instances",
-    )
-
-
-def subject(options: argparse.Namespace) -> Subject:
-    """Return the instance; raises CiError when there is none, or no right to touch it."""
-    if os.geteuid() != 0:
-        raise CiError("only root can stop and start instances; call it with sudo.")
-    name = check_name(options.instance)
-    layout = instance_layout(options.runners, name)
-    if not os.path.isdir(layout.records):
-        raise CiError(
-            f"there is no instance '{name}' in {options.runners}; 'runnerctl heal --dry-run --json' lists "
-            "them."
-        )
-    return Subject(name, layout)
-
-
-def claim(one: Subject, purpose: str) -> Flock:
-    """Return the lock that keeps converges and healing off the instance; raises CiError when one has it."""
-    path = one.layout.record("lock")
-    lock = Flock(path, mode=0o600, purpose=purpose)
-    if not lock.try_acquire():
-        raise CiError(
-            f"'{one.name}' was left as it is, because {describe_holder(path)} works on it; try again."
-        )
-    return lock
 
 
 def drain(options: argparse.Namespace) -> int:
@@ -119,12 +56,3 @@ def drain(options: argparse.Namespace) -> int:
     finally:
         lock.release()
     return tell(options, one, "drained", f"{one.name} is at rest; 'runnerctl resume {one.name}' ends that")
-
-
-def tell(options: argparse.Namespace, one: Subject, outcome: str, text: str) -> int:
-    """Print what came of it, for a program or a person."""
-    if options.json:
-        put_json({"instance": one.name, "outcome": outcome})
-    else:
-        put(text)
-    return OK

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from .. import systemd
 from ..process import run
-from .drain import add_shared, claim, subject, tell
+from .one_instance import add_options, claim, subject, tell
 from .output import ATTENTION
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
@@ -21,15 +21,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         "Starts INSTANCE, now and at boot. Exit code 1 when it does not listen for jobs in time; it is left "
         "running then, and healing looks after it."
     )
-    group.add_argument("instance", metavar="INSTANCE")
-    group.add_argument(
-        "--timeout",
-        metavar="SECONDS",
-        type=float,
-        default=DEFAULT_TIMEOUT_SECONDS,
-        help=f"wait so long until it listens (default: {DEFAULT_TIMEOUT_SECONDS:.0f})",
-    )
-    add_shared(group, defaults)
+    add_options(group, defaults, "wait so long until it listens", DEFAULT_TIMEOUT_SECONDS)
     group.set_defaults(perform=resume)
 
 
