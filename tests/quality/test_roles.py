@@ -138,3 +138,12 @@ def test_handlers_are_unique_in_the_collection() -> None:
         handler["name"] for path in CHECKOUT.glob("roles/*/handlers/*.yml") for handler in tasks(load(path))
     ]
     assert sorted(names) == sorted(set(names))
+
+
+def test_no_scenario_leans_on_a_step_that_molecule_takes_only_once() -> None:
+    # All scenarios share one state, kept in the home directory by the checkout's name.
+    once = {"create", "prepare", "destroy"}
+    for path in CHECKOUT.glob("molecule/*/molecule.yml"):
+        if path.parent.name != "default":
+            sequence = (load(path) or {}).get("scenario", {}).get("test_sequence", [])
+            assert once.isdisjoint(sequence), path.parent.name
