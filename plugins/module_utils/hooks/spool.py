@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import heapq
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
 from ..errors import CiError
@@ -69,26 +70,31 @@ def put_record(run_dir: str, instance: str, name: str, record: Mapping[str, Any]
 def prune(run_dir: str, instance: str, keep: int = _MOST_RECORDS) -> int:
     """Remove all but the newest ``keep`` records, which nobody took in for long; return how many went."""
     directory = spool_directory(run_dir, instance)
-    found: list[tuple[int, str]] = []
-    with contextlib.suppress(OSError), os.scandir(directory) as entries:
-        found += [(entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in entries]
-    gone = [name for _at, name in sorted(found)[: max(0, len(found) - keep)]]
-    for name in gone:
-        with contextlib.suppress(OSError):
-            os.unlink(os.path.join(directory, name))
-    return len(gone)
+    # Twice one by one: a job may have put more names there than fit into memory.
+    newest = heapq.nlargest(keep, _dated(directory))
+    gone = 0
+    for entry in _dated(directory) if len(newest) == keep else ():
+        if entry < newest[-1]:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(directory, entry[1]))
+                gone += 1
+    return gone
 
 
 def latest(run_dir: str, instance: str, event: str) -> Optional[dict[str, Any]]:
     """Return the newest record of ``event``, None when there is none or it is no record."""
     directory = spool_directory(run_dir, instance)
-    newest, when = "", -1
+    told = (one for one in _dated(directory) if one[1].endswith(f".{event}.json") and one[1][0] != ".")
+    _at, newest = max(told, default=(0, ""))
+    return read_json(os.path.join(directory, newest)) if newest else None
+
+
+def _dated(directory: str) -> Iterator[tuple[int, str]]:
+    """Yield time (nanoseconds) and name of what is in ``directory``, as far as it can be read."""
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.endswith(f".{event}.json") and not entry.name.startswith("."):
-                at = entry.stat(follow_symlinks=False).st_mtime_ns
-                newest, when = max((newest, when), (entry.name, at), key=lambda one: one[1])
-    return read_json(os.path.join(directory, newest)) if newest else None
+            with contextlib.suppress(OSError):
+                yield entry.stat(follow_symlinks=False).st_mtime_ns, entry.name
 
 
 def read_json(path: str) -> Optional[dict[str, Any]]:
