@@ -138,7 +138,8 @@ class Instance:
                 "when that is done."
             )
         try:
-            if replaced(self.read(self._unit_state()), exists=seen.exists) != seen:
+            # A unit ends and restarts by itself, as one does whose registration was deleted.
+            if replaced(self.read(self._unit_state()), exists=seen.exists, active=seen.active) != seen:
                 raise CiError(
                     f"Runner '{name}' was left as it is, because it was changed by somebody else meanwhile; "
                     "run again."
