@@ -188,8 +188,10 @@ def _timers(units: Mapping[str, systemd.Unit], etc: str) -> list[Timer]:
     for unit in units.values():
         name, _dot, kind = unit.get("Id", "").rpartition(".")
         if kind == "timer" and unit.active:
-            moments = (unit.get(f"NextElapseUSec{clock}", "") for clock in ("Realtime", "Monotonic"))
-            found.append(Timer(name, documents.next_run(*moments, booted_at=booted_at)))
+            realtime, monotonic = (
+                unit.get(f"NextElapseUSec{clock}", "") for clock in ("Realtime", "Monotonic")
+            )
+            found.append(Timer(name, documents.next_run(realtime, monotonic, booted_at)))
     return [*found, *_cron_jobs(etc)]
 
 
