@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CiError
+from ..report.words import count
 from .output import ATTENTION, OK, plain, put, put_json, say, table
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _print(jobs: Sequence[Job], whole: Summary, found: Sequence[Regression]) -> 
     put(table(("BEGAN", "JOB", "RUNNER", "RUN", "RESULT", "TOOK"), rows))
     rate = "-" if whole.success_rate is None else f"{whole.success_rate:.0f} %"
     put(
-        f"{whole.total} jobs, {rate} of {whole.judged} succeeded; half took at most "
+        f"{count(whole.total, 'job')}, {rate} of {whole.judged} succeeded; half took at most "
         f"{duration(whole.p50_seconds)}, 90 % at most {duration(whole.p90_seconds)}"
     )
     for one in found:

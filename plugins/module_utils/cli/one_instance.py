@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from .. import systemd
 from ..errors import CiError
-from ..flock import Flock, describe_holder
 from ..process import run
 from ..runner.layout import Layout, instance_layout
 from ..runner.naming import check_name, instance_unit
@@ -63,17 +62,6 @@ def subject(options: argparse.Namespace) -> Subject:
             "them."
         )
     return Subject(name, layout)
-
-
-def claim(one: Subject, purpose: str) -> Flock:
-    """Return the lock that keeps converges and healing off the instance; raises CiError when one has it."""
-    path = one.layout.record("lock")
-    lock = Flock(path, mode=0o600, purpose=purpose)
-    if not lock.try_acquire():
-        raise CiError(
-            f"'{one.name}' was left as it is, because {describe_holder(path)} works on it; try again."
-        )
-    return lock
 
 
 def tell(options: argparse.Namespace, one: Subject, outcome: str, text: str) -> int:

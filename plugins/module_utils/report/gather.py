@@ -35,7 +35,7 @@ from .sources import DEFAULTS, Sources, read_jobs, read_json, read_text
 _JOBS_SECONDS = 30 * DAY_SECONDS
 _MOST_JOBS = 2000
 _OWN_UNITS = "coldvox-ci-*"
-_UNIT_PROPERTIES = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime"
+_UNIT_PROPERTIES = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime,NextElapseUSecMonotonic"
 _SYSTEMD_SECONDS = 5.0
 _DONE = "done"  # heal.act.DONE, whose import would cost more than the whole status
 
@@ -182,16 +182,16 @@ def _disks(*paths: str) -> list[Disk]:
 
 
 def _timers(units: Mapping[str, systemd.Unit], etc: str) -> list[Timer]:
-    """Return the timers that run and the cron jobs; systemd's words for a moment are ``Sun 2026-11-22
-    02:00:00 UTC``, none for a timer that counts from another event.
-    """
+    """Return the timers that run, and the cron jobs."""
+    booted_at = time.time() - time.monotonic()
     found = []
     for unit in units.values():
         name, _dot, kind = unit.get("Id", "").rpartition(".")
         if kind == "timer" and unit.active:
-            words = unit.get("NextElapseUSecRealtime", "").split()
-            known = len(words) == 4 and words[3] == "UTC"
-            found.append(Timer(name, documents.seconds(f"{words[1]}T{words[2]}Z") if known else None))
+            realtime, monotonic = (
+                unit.get(f"NextElapseUSec{clock}", "") for clock in ("Realtime", "Monotonic")
+            )
+            found.append(Timer(name, documents.next_run(realtime, monotonic, booted_at)))
     return [*found, *_cron_jobs(etc)]
 
 

@@ -196,7 +196,7 @@ def test_what_cannot_be_taken_in_is_said_and_the_rest_is_shown(host: Agent) -> N
     spool(host).write_text("")
     done = host.run("history")
     assert "cannot be listed (Not a directory)" in done.stderr
-    assert "1 jobs, 100 % of 1 succeeded" in done.stdout
+    assert "1 job, 100 % of 1 succeeded" in done.stdout
 
 
 def calm_decision(hour: int) -> int:

@@ -33,6 +33,7 @@ ActiveState=inactive
 UnitFileState=disabled
 
 NextElapseUSecRealtime=
+NextElapseUSecMonotonic=
 Id=coldvox-ci-health.timer
 ActiveState=active
 UnitFileState=static
@@ -42,6 +43,7 @@ ActiveState=failed
 UnitFileState=static
 
 NextElapseUSecRealtime=Sun 2026-11-22 02:00:00 UTC
+NextElapseUSecMonotonic=0
 Id=coldvox-ci-nightly.timer
 ActiveState=active
 UnitFileState=static
