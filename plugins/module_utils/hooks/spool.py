@@ -11,16 +11,16 @@ import grp
 import heapq
 import json
 import os
-import stat
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
+from ..agent.paths import Paths
 from ..errors import CiError
+from ..json_file import read_json
 from ..runner.account import account_of
 from ..runner.naming import check_name, instance_user
 from ..store.durable import replace_file
 
-_JOBS = "jobs"
 # Its services take the records in (role agent).
 _READERS = "coldvox-agent"
 _MOST_BYTES = 65536
@@ -30,7 +30,7 @@ _MOST_RECORDS = 1000
 
 def spool_directory(run_dir: str, instance: str) -> str:
     """Return the directory of the records of ``instance``."""
-    return os.path.join(run_dir, _JOBS, instance)
+    return os.path.join(Paths(run=run_dir).jobs, instance)
 
 
 def prepare(run_dir: str, instance: str) -> str:
@@ -86,7 +86,7 @@ def latest(run_dir: str, instance: str, event: str) -> Optional[dict[str, Any]]:
     directory = spool_directory(run_dir, instance)
     told = (one for one in _dated(directory) if one[1].endswith(f".{event}.json") and one[1][0] != ".")
     _at, newest = max(told, default=(0, ""))
-    return read_json(os.path.join(directory, newest)) if newest else None
+    return read_json(os.path.join(directory, newest), _MOST_BYTES) if newest else None
 
 
 def _dated(directory: str) -> Iterator[tuple[int, str]]:
@@ -95,16 +95,3 @@ def _dated(directory: str) -> Iterator[tuple[int, str]]:
         for entry in entries:
             with contextlib.suppress(OSError):
                 yield entry.stat(follow_symlinks=False).st_mtime_ns, entry.name
-
-
-def read_json(path: str) -> Optional[dict[str, Any]]:
-    """Return the JSON object in the file ``path``, None for anything else; no link and no pipe is opened."""
-    try:
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(opened, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(opened).st_mode):
-                return None  # a pipe that is held open has neither text nor an end
-            data = json.loads(stream.read(_MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None

@@ -26,14 +26,14 @@ CALM: dict[str, Any] = {
 @pytest.fixture
 def host(agent: Agent) -> Agent:
     """An agent with its directories, and a sampler that has just seen a calm machine."""
-    for name in ("state", "run/jobs", "runners"):
+    for name in ("run/jobs", "runners"):
         (agent.root / name).mkdir(parents=True)
     sampled(agent, **CALM)
     return agent
 
 
 def sampled(agent: Agent, age_seconds: float = 0, **sample: Any) -> Path:
-    path = agent.root / "run/sample.json"
+    path = Path(agent.paths.sample)
     path.write_text(json.dumps(sample))
     os.utime(path, (time.time() - age_seconds,) * 2)
     return path
@@ -183,7 +183,7 @@ def test_others_may_look_but_neither_take_in_nor_import(host: Agent) -> None:
 
 
 def test_a_damaged_history_is_said_once(host: Agent) -> None:
-    (host.root / "state/history.db").write_bytes(b"x" * 8192)
+    Path(host.paths.history).write_bytes(b"x" * 8192)
     assert "was damaged; it is kept as" in host.run("history").stderr
     assert host.run("history").stderr == ""
 

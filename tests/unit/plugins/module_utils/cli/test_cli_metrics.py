@@ -105,7 +105,7 @@ def test_the_sampler_samples_until_it_is_stopped(host: Agent, number: signal.Sig
     _out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in err
-    assert json.loads((host.root / "run/sample.json").read_text())["timestamp"]
+    assert json.loads(Path(host.paths.sample).read_text())["timestamp"]
     assert "coldvox_ci_load1" in (host.root / "state/metrics/coldvox_ci.prom").read_text()
     assert "Samples" in run(host, "report").stdout
 
@@ -118,7 +118,7 @@ def test_a_sampler_killed_in_the_middle_leaves_whole_files(host: Agent) -> None:
         process.kill()
         process.communicate()
     assert {line.count(",") for line in csv.read_text().splitlines()} == {18}
-    json.loads((host.root / "run/sample.json").read_text())
+    json.loads(Path(host.paths.sample).read_text())
 
 
 def test_the_sampler_takes_the_records_of_jobs_into_the_history(host: Agent) -> None:
@@ -145,7 +145,7 @@ def test_the_sampler_takes_the_records_of_jobs_into_the_history(host: Agent) -> 
     # The machine that runs this may be a busy one, which the sampler says.
     trouble = [line for line in err.splitlines() if not line.startswith("<4>load over")]
     assert (list(spool.iterdir()), trouble) == ([], [])
-    assert (host.root / "state/history.db").exists()
+    assert Path(host.paths.history).exists()
 
 
 def test_a_report_in_every_form_and_of_a_time(host: Agent) -> None:
