@@ -19,7 +19,7 @@ from tests.unit.plugins.module_utils.cli.installed_agent import Agent
 @pytest.fixture
 def host(agent: Agent) -> Agent:
     """An agent on a host with one instance, one model and Rust."""
-    for path in ("run", "state/metrics", "runners/one/bin", "store/models/m/am", "rust", "config"):
+    for path in ("state/metrics", "runners/one/bin", "store/models/m/am", "rust", "config"):
         (agent.root / path).mkdir(parents=True)
     config = {"host": "laptop", "github_url": "http://127.0.0.1:1", "rust_dirs": [str(agent.root / "rust")]}
     (agent.root / "config/agent.json").write_text(json.dumps({**config, "interval_seconds": 0.1}))

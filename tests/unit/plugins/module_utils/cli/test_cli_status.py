@@ -131,7 +131,7 @@ def shown(agent: Agent, user: int | None = None) -> str:
 
 
 def test_a_fresh_host_is_no_alarm_and_every_silence_has_a_reason(agent: Agent, user: int | None) -> None:
-    assert "HEALTH    unknown: there is no " in shown(agent, user)
+    assert "HEALTH    unknown: there is no" in shown(agent, user)
     seen = told(agent, user)
     assert needs(seen) == []
     assert {"jobs", "health", "sample", "caches", "healed"} <= set(seen["unknown"])
