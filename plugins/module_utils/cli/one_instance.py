@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .. import systemd
+from ..agent.paths import paths_of
 from ..errors import CiError
 from ..process import run
 from ..runner.layout import Layout, instance_layout
@@ -45,7 +46,7 @@ def add_options(
     group.add_argument("--json", action="store_true", help="print JSON")
     group.add_argument(
         "--runners",
-        default=defaults.get("runners", "/var/lib/actions-runner"),
+        default=paths_of(defaults).runners,
         help="directory of the instances",
     )
 

@@ -21,8 +21,8 @@ from ..runner.account import account_of
 from ..runner.naming import check_name, instance_user
 from ..store.durable import replace_file
 
-# Its services take the records in (role agent).
-_READERS = "coldvox-agent"
+#: Its services take the records in (role agent).
+READERS = "coldvox-agent"
 _MOST_BYTES = 65536
 # In memory, and of no use to anybody when nobody takes them in.
 _MOST_RECORDS = 1000
@@ -45,7 +45,7 @@ def prepare(run_dir: str, instance: str) -> str:
             os.mkdir(directory, 0o755)
     readers = account.gid
     with contextlib.suppress(KeyError):
-        readers = grp.getgrnam(_READERS).gr_gid
+        readers = grp.getgrnam(READERS).gr_gid
     opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fchown(opened, account.uid, readers)
