@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .. import health, health_state
+from ..foreign_file import read_json
 from ..health_policy import merged_policy, probe_url
-from ..json_file import read_json
 from ..metrics import signals
 from ..metrics.probe import reachable, server_clock
 from ..metrics.sample import FIRST_WINDOW_SECONDS, Sample, Series

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ..agent.paths import Paths, paths_of
-from ..json_file import read_json
+from ..foreign_file import read_json
 
 # The sampler writes every few seconds; an older one is from before it stopped.
 FRESH_SECONDS = 60

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple, Optional
 
+from ..foreign_file import read_json
 from ..hooks import spool, sweep
-from ..json_file import read_json
 from ..process import run
 from ..runner.account import account_of
 from ..runner.drain import frozen, job_came_in

@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 from ..agent.paths import Paths
 from ..errors import CiError
-from ..json_file import read_json
+from ..foreign_file import read_json
 from ..runner.account import account_of
 from ..runner.naming import check_name, instance_user
 from ..store.durable import replace_file

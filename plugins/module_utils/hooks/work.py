@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import CiError
-from ..json_file import read_json
+from ..foreign_file import read_json
 from ..store.durable import replace_file
 from . import sweep
 from .job import Job

@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional
 
 from ..agent.paths import Paths
 from ..errors import CiError
-from ..json_file import read_json
+from ..foreign_file import read_json
 from ..sd_notify import Notifier
 from ..store.durable import replace_file
 from . import csv_log, prometheus

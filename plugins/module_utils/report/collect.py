@@ -10,6 +10,7 @@ from typing import Optional
 
 from ..agent.config import Config, read_config
 from ..agent.paths import paths_of
+from ..foreign_file import open_regular
 from ..history.database import MOST_JOBS
 from ..history.statistics import DAY_SECONDS
 from ..store.clock import boot_id
@@ -53,8 +54,8 @@ def _curve(newest: str, period: Period, config: Config) -> Curve:
         period.begins_at, period.ends_at, utc_offset_seconds=period.utc_offset_seconds, policy=config.policy
     )
     for path in _samples(newest):
-        # Opened as it is: a job could have no hand in it, and a cut line is left out like any broken one.
-        with open(path, encoding="utf-8", errors="replace", newline="") as stream:
+        # A cut line is left out like any broken one.
+        with open(path, encoding="utf-8", errors="replace", newline="", opener=open_regular) as stream:
             curve.add(csv.reader(stream))
     return curve
 

@@ -14,11 +14,11 @@ from .. import systemd
 from ..agent.config import Config, read_config
 from ..agent.paths import paths_of
 from ..errors import CiError
+from ..foreign_file import load_json
 from ..heal.rules import Done
 from ..heal.state import read as read_state
 from ..heal.state import state_path
 from ..history.statistics import DAY_SECONDS, regressions
-from ..json_file import load_json
 from ..metrics.instances import describe
 from ..metrics.system import percent
 from ..process import Result, Run

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.paths import Paths
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.json_file import read_json
+from ansible_collections.coldvox.ci.plugins.module_utils.foreign_file import read_json
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics import csv_log
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Series
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sampler import (

@@ -1,7 +1,8 @@
-"""Reading a JSON object that somebody with fewer rights may have written."""
+"""Reading a file in a place where somebody with fewer rights may write: no link and no pipe is opened."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -10,17 +11,23 @@ from typing import Any, Optional
 _MOST_BYTES = 2**20
 
 
+def open_regular(path: str, flags: int) -> int:
+    """Open the regular file ``path`` itself, as an opener for ``open``; raises OSError for anything else."""
+    # A planted pipe would block the open, or have no end.
+    opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return opened
+
+
 def load_json(path: str, most_bytes: int = _MOST_BYTES) -> dict[str, Any]:
-    """Return the JSON object in the file ``path``; no link and no pipe is opened.
+    """Return the JSON object in the file ``path``.
 
     Raises OSError when it cannot be read, ValueError or RecursionError when it is none, or longer than
     ``most_bytes``.
     """
-    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(opened, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
-            # A pipe that is held open has neither text nor an end.
-            raise ValueError(f"{path} is no regular file")
+    with open(path, "rb", opener=open_regular) as stream:
         data = json.loads(stream.read(most_bytes))
     if not isinstance(data, dict):
         raise ValueError(f"{path} holds no JSON object")
