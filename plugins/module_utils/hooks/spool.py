@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import grp
 import heapq
+import itertools
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
@@ -20,12 +22,14 @@ from ..foreign_file import read_json
 from ..runner.account import account_of
 from ..runner.naming import check_name, instance_user
 from ..store.durable import replace_file
+from . import sweep
 
 #: Its services take the records in (role agent).
 READERS = "coldvox-agent"
 _MOST_BYTES = 65536
 # In memory, and of no use to anybody when nobody takes them in.
 _MOST_RECORDS = 1000
+_CLEANING_SECONDS = 60.0
 
 
 def spool_directory(run_dir: str, instance: str) -> str:
@@ -78,7 +82,28 @@ def prune(run_dir: str, instance: str, keep: int = _MOST_RECORDS) -> int:
             with contextlib.suppress(OSError):
                 os.unlink(os.path.join(directory, entry[1]))
                 gone += 1
+    with contextlib.suppress(OSError):
+        _remove_directories(directory)
     return gone
+
+
+def _remove_directories(directory: str) -> None:
+    """Remove the directories that a job made in its spool: they are no records and take the room of all."""
+    with os.scandir(directory) as entries:
+        below = (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        names = list(itertools.islice(below, _MOST_RECORDS))
+    if not names:
+        return
+    deadline = time.monotonic() + _CLEANING_SECONDS
+    with contextlib.ExitStack() as opened:
+        folder = sweep.open_directory(directory)
+        opened.callback(os.close, folder)
+        trash = sweep.open_trash(folder)
+        opened.callback(os.close, trash)
+        for name in names:
+            if name != sweep.TRASH:
+                sweep.discard(folder, name, trash)
+        sweep.empty(trash, lambda: time.monotonic() > deadline)
 
 
 def latest(run_dir: str, instance: str, event: str) -> Optional[dict[str, Any]]:
