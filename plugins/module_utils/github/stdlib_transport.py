@@ -11,9 +11,6 @@ from urllib.error import HTTPError, URLError
 
 from .http import Answer, Transport, UnreachableError
 
-# An answer of GitHub's has some kilobytes; whatever sends more is something else.
-_MOST_BYTES = 16 * 2**20
-
 
 def stdlib_transport(timeout_seconds: float) -> Transport:
     """Return a transport that follows the proxy variables of the environment, and trusts whom the system
@@ -45,4 +42,5 @@ def stdlib_transport(timeout_seconds: float) -> Transport:
 
 def _answer(status: int, response: Any) -> Answer:
     headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
-    return Answer(status, headers, response.read(_MOST_BYTES))
+    # With a limit, http.client would not notice an answer that was cut off.
+    return Answer(status, headers, response.read())
