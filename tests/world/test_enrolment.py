@@ -15,7 +15,7 @@ HOST, NAME = "laptop-extra", "laptop-extra-once"
 TOKEN = "sandbox-admin-token"
 SECRETS = "/etc/coldvox-ci/enrol.token /etc/coldvox-ci/enrol.json"
 PATHS = f"{SECRETS} /etc/systemd/system/coldvox-ci-enrol@.service"
-LOOK = f"cat {SECRETS} /run/credentials/*/*; touch ~/left; echo looked"
+LOOK = f"cat {SECRETS} || true; touch ~/left; echo looked"
 Shell = Callable[..., str]
 
 

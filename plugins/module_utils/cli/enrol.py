@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Mapping
 
-from ..errors import CiError
 from ..process import run
 from .one_instance import subject, tell
 
@@ -20,16 +18,12 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     group.description = (
         "Empties INSTANCE's home and work directory, registers it for one more job and starts it; without "
         "effect while it works, or rests because it was drained. The service coldvox-ci-enrol@INSTANCE calls "
-        "this after each job and hands it the token."
+        "this after each job."
     )
     group.add_argument("instance", metavar="INSTANCE")
     group.add_argument("--json", action="store_true", help="print JSON")
-    group.add_argument("--config", default=defaults.get("config", DEFAULT_CONFIG), help="has enrol.json")
     group.add_argument(
-        "--token-file",
-        metavar="FILE",
-        default=os.path.join(os.environ.get("CREDENTIALS_DIRECTORY", ""), "token"),
-        help="has the token (default: the credential 'token' of the service)",
+        "--config", default=defaults.get("config", DEFAULT_CONFIG), help="has enrol.json and enrol.token"
     )
     group.add_argument(
         "--runners",
@@ -55,7 +49,7 @@ def enrol(options: argparse.Namespace) -> int:
     client = Client(
         stdlib_transport(_REQUEST_SECONDS),
         scope,
-        bearer(_token(options.token_file), scope),
+        bearer(enrolment.read_token(options.config), scope),
         Patience(sleep=time.sleep, now=time.time),
     )
     host = Host(run, time.sleep, time.monotonic, unit_dir=settings["unit_dir"])
@@ -66,15 +60,3 @@ def enrol(options: argparse.Namespace) -> int:
         enrolment.AT_REST: f"{one.name} is to rest; 'runnerctl resume {one.name}' ends that",
     }
     return tell(options, one, done.outcome, said[done.outcome])
-
-
-def _token(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise CiError(
-            f"the token in '{path}' cannot be read ({reason}); call 'systemctl start "
-            "coldvox-ci-enrol@INSTANCE', which has it, or name a file."
-        ) from error

@@ -1,7 +1,6 @@
 """Registering a JIT instance for its next job from the host itself, without the controller.
 
-The host keeps what the controller would give to the module github_runner, except for the credential, which
-systemd hands to this one service.
+The host keeps what the controller would give to the module github_runner, and a token, both for root alone.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from .naming import instance_unit
 from .plan import Step
 from .target import Means
 
-NAME = "enrol.json"
+NAME, TOKEN = "enrol.json", "enrol.token"
 ENROLLED, WORKING, AT_REST = "enrolled", "working", "at_rest"
 _POLL_SECONDS = 0.5
 # As long as a unit may take to stop.
@@ -53,6 +52,20 @@ def read_settings(directory: str, name: str) -> dict[str, Any]:
     if not instances:
         raise CiError(f"'{name}' is not among the JIT instances in {path}; converge this host.")
     return {**settings, "instances": instances}
+
+
+def read_token(directory: str) -> str:
+    """Return the token in ``directory``; raises CiError without one."""
+    path = os.path.join(directory, TOKEN)
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise CiError(
+            f"the token in {path} cannot be read ({reason}); converge this host with "
+            "github_runner_enrol_token set."
+        ) from error
 
 
 def enrol(host: Host, runners: Runners, settings: Mapping[str, Any]) -> Enrolment:

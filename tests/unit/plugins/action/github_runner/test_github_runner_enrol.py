@@ -25,7 +25,9 @@ class Enroller:
         self.agent = Agent(host.root / "agent")
         self.agent.root.mkdir()
         self.agent.install()
-        self.token = host.root / "token"
+        config = self.agent.root / "config"
+        config.mkdir()
+        self.token = config / "enrol.token"
         self.token.write_text(f"{TOKEN}\n")
         self._host = host
         self.settings = {
@@ -44,10 +46,9 @@ class Enroller:
         return {**plain, **JIT, "user": self._host.user, "ephemeral": True, "environment": {}, "path": []}
 
     def __call__(self, status: int = 0) -> str:
-        (self.agent.root / "config").mkdir(exist_ok=True)
         (self.agent.root / "config" / "enrol.json").write_text(json.dumps(self.settings))
         done = subprocess.run(
-            [self.agent.command, "enrol", "one", "--token-file", self.token, "--runners", self._host.base],
+            [self.agent.command, "enrol", "one", "--runners", self._host.base],
             env={**os.environ, "PATH": f"{self._host.root / 'bin'}:{os.environ['PATH']}", "no_proxy": "*"},
             capture_output=True,
             text=True,
@@ -144,7 +145,7 @@ def test_what_cannot_work_is_one_sentence(
     assert len(output.splitlines()) == 1
 
 
-def test_without_a_token_it_says_what_has_it(host: RunnerHost, enrol: Enroller) -> None:
+def test_without_a_token_it_says_how_to_have_one(host: RunnerHost, enrol: Enroller) -> None:
     host.converge(JIT)
     enrol.token.unlink()
-    assert "coldvox-ci-enrol@" in enrol(status=3)
+    assert "github_runner_enrol_token" in enrol(status=3)
