@@ -6,10 +6,10 @@ import argparse
 import time
 from collections.abc import Mapping
 
+from ..agent.paths import paths_of
 from ..process import run
 from .one_instance import subject, tell
 
-DEFAULT_CONFIG = "/etc/coldvox-ci"
 _REQUEST_SECONDS = 20.0
 
 
@@ -22,14 +22,9 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     )
     group.add_argument("instance", metavar="INSTANCE")
     group.add_argument("--json", action="store_true", help="print JSON")
-    group.add_argument(
-        "--config", default=defaults.get("config", DEFAULT_CONFIG), help="has enrol.json and enrol.token"
-    )
-    group.add_argument(
-        "--runners",
-        default=defaults.get("runners", "/var/lib/actions-runner"),
-        help="directory of the instances",
-    )
+    paths = paths_of(defaults)
+    group.add_argument("--config", default=paths.config, help="has enrol.json and enrol.token")
+    group.add_argument("--runners", default=paths.runners, help="directory of the instances")
     group.set_defaults(perform=enrol)
 
 
