@@ -1,5 +1,5 @@
-"""Staying by a job as root: the machine does not fall asleep meanwhile, and what only root can remove goes
-afterwards.
+"""Staying by a job as root: the machine does not fall asleep meanwhile, what only root can remove goes
+afterwards, and the history learns how it ended.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple, Optional
 
+from ..errors import CiError
+from ..history.endings import leave
 from ..hooks import spool, sweep
 from ..process import run
 from ..runner.account import account_of
@@ -21,6 +23,7 @@ from ..runner.layout import Layout, instance_layout
 from ..runner.naming import instance_unit, instance_user
 from ..runner.worker import listeners, workers
 from ..store.durable import replace_file
+from .endings import own_listeners, wait_for_endings
 
 Say = Callable[[str], None]
 
@@ -40,21 +43,50 @@ class Cleaned(NamedTuple):
     swept: sweep.Swept = sweep.Swept()
 
 
-def watch(base_dir: str, run_dir: str, name: str, say: Say) -> Optional[Cleaned]:
-    """Stay by the job of the instance ``name`` if it has one, then clean up.
+def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) -> Optional[Cleaned]:
+    """Stay by the jobs of the instance ``name`` as long as it has one, and clean up after each.
 
-    Returns None when the next job has begun meanwhile, or when there is no work directory. Raises CiError for
-    an instance without an account.
+    Returns None when the next job began too early for that, or when there is no work directory. Raises
+    CiError for an instance without an account.
     """
     layout, unit = instance_layout(base_dir, name), instance_unit(name)
     account = account_of(instance_user(name))
-    for pid in workers(layout.root, unit):
-        with contextlib.suppress(ProcessLookupError), _held(pid) as worker:
-            why = f"{_job_name(run_dir, name)} on {name}"
-            with _awake(why, run_dir, say):
-                _wait(worker)
-    spool.prune(run_dir, name)
-    return clean(layout, unit, account.uid)
+    while True:
+        since: Optional[float] = None
+        pids = _listeners(host, layout, unit, say)
+        for pid in workers(layout.root, unit, host.proc):
+            with contextlib.suppress(ProcessLookupError), _held(pid) as worker:
+                since = since or time.time()
+                why = f"{_job_name(run_dir, name)} on {name}"
+                with _awake(why, run_dir, say):
+                    _wait(worker)
+        spool.prune(run_dir, name)
+        cleaned = clean(layout, unit, account.uid, host)
+        if pids:
+            _tell_history(host, run_dir, name, pids, since, say)
+        # What the next one's hook wrote while this one was cleaned up after starts nobody.
+        if not workers(layout.root, unit, host.proc):
+            return cleaned
+
+
+def _listeners(host: Host, layout: Layout, unit: str, say: Say) -> set[int]:
+    try:
+        return own_listeners(host, layout, unit)
+    except CiError as error:
+        say(str(error))
+        return set()
+
+
+def _tell_history(
+    host: Host, run_dir: str, name: str, pids: set[int], since: Optional[float], say: Say
+) -> None:
+    """Let the history know how jobs ended; nobody needs this as much as what is done before it."""
+    try:
+        for ending in wait_for_endings(host, name, instance_unit(name), pids, since):
+            if ending.result:
+                leave(run_dir, ending)
+    except CiError as error:
+        say(str(error))
 
 
 def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional[Cleaned]:

@@ -179,7 +179,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def watched(instance: Instance, host: Path) -> tuple[threading.Thread, list[str]]:
     """Start to watch; returns the watching thread and what it says."""
     said: list[str] = []
-    thread = threading.Thread(target=watch, args=(str(instance.base), str(host / "run"), "one", said.append))
+    machine = Host(instance.run, time.sleep, time.monotonic)
+    places = (str(instance.base), str(host / "run"))
+    thread = threading.Thread(target=watch, args=(*places, "one", said.append, machine))
     thread.start()
     return thread, said
 
