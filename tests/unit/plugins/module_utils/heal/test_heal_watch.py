@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -186,14 +187,19 @@ def watched(instance: Instance, host: Path) -> tuple[threading.Thread, list[str]
     return thread, said
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+
+
 @pytest.mark.usefixtures("work")
 def test_the_machine_stays_awake_until_the_worker_ends(instance: Instance, host: Path) -> None:
     logind = Logind(host / "bin", HONEST)
     worker = instance.start("Runner.Worker")
     thread, said = watched(instance, host)
-    deadline = time.monotonic() + 30
-    while "begin" not in logind.said() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: "begin" in logind.said())
     assert "--what=sleep:idle --who=coldvox-ci --why=job build it on one --mode=block cat" in logind.said()
     assert "end" not in logind.said()
     worker.kill()
@@ -226,6 +232,79 @@ def test_without_a_job_it_only_cleans(instance: Instance, work: Path, host: Path
     thread, said = watched(instance, host)
     thread.join(30)
     assert (logind.said(), said) == ("", [])
+    assert (work / "_coldvox_trash").is_dir()
+
+
+def said(pid: int, at: float, text: str) -> str:
+    """A line of the listener as journalctl prints it."""
+    entry = {
+        "__REALTIME_TIMESTAMP": str(int(at * 1e6)),
+        "_PID": str(pid),
+        "MESSAGE": f"2026-11-21 15:48:51Z: {text}",
+    }
+    return f"{json.dumps(entry)}\n"
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(
+    ("listener_lives", "word", "results"),
+    [(True, "Failed", ["failure"]), (False, "Succeeded", ["success"]), (True, "Abandoned", [])],
+)
+def test_root_leaves_how_the_job_ended(
+    instance: Instance, host: Path, listener_lives: bool, word: str, results: list[str]
+) -> None:
+    """Also of a listener that has ended since, as that of an ephemeral runner does."""
+    logind = Logind(host / "bin", HONEST)
+    (host / "run" / "jobs" / "@results").mkdir()
+    listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
+    begun = time.time()
+    instance.journal = said(listener.pid, begun, "Running job: b")
+    thread, heard = watched(instance, host)
+    until(lambda: "begin" in logind.said())
+    worker.kill()
+    worker.wait()
+    if not listener_lives:
+        listener.kill()
+        listener.wait()
+    instance.journal += said(listener.pid + 1, time.time(), "Job b completed with result: Canceled")
+    instance.journal += said(listener.pid, time.time(), f"Job b completed with result: {word}")
+    thread.join(30)
+    left = [json.loads(path.read_text()) for path in (host / "run" / "jobs" / "@results").iterdir()]
+    assert [(one["instance"], one["result"]) for one in left] == [("one", result) for result in results]
+    assert all(begun - 1 < one["since"] <= one["at"] for one in left)
+    assert heard == []
+
+
+@pytest.mark.usefixtures("work")
+def test_a_job_that_comes_in_meanwhile_is_stayed_by_as_well(instance: Instance, host: Path) -> None:
+    """Its hook's record starts nobody while somebody is still there."""
+    logind = Logind(host / "bin", HONEST)
+    (host / "run" / "jobs" / "@results").mkdir()
+    listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
+    thread, _heard = watched(instance, host)
+    until(lambda: "begin" in logind.said())
+    following = instance.start("Runner.Worker")
+    for one in (worker, following):
+        instance.journal += said(listener.pid, time.time(), "Running job: b")
+        instance.journal += said(listener.pid, time.time(), "Job b completed with result: Failed")
+        one.kill()
+        one.wait()
+        until(lambda: logind.said().count("begin") == 2)
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+@pytest.mark.usefixtures("work")
+def test_results_that_cannot_be_left_are_told_and_the_rest_is_done(
+    instance: Instance, work: Path, host: Path
+) -> None:
+    listener = instance.start("Runner.Listener")
+    instance.journal = said(listener.pid, time.time() - 9, "Running job: b")
+    instance.journal += said(listener.pid, time.time() - 5, "Job b completed with result: Failed")
+    thread, heard = watched(instance, host)
+    thread.join(30)
+    assert len(heard) == 1
+    assert "@results cannot be written" in heard[0]
     assert (work / "_coldvox_trash").is_dir()
 
 
