@@ -46,11 +46,12 @@ class Cleaned(NamedTuple):
 def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) -> Optional[Cleaned]:
     """Stay by the jobs of the instance ``name`` as long as it has one, and clean up after each.
 
-    Returns None when the next job began too early for that, or when there is no work directory. Raises
+    Returns None when another job always began too early for that, or when there is no work directory. Raises
     CiError for an instance without an account.
     """
     layout, unit = instance_layout(base_dir, name), instance_unit(name)
     account = account_of(instance_user(name))
+    done: Optional[Cleaned] = None
     while True:
         since: Optional[float] = None
         pids = _listeners(host, layout, unit, say)
@@ -61,12 +62,23 @@ def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) 
                 with _awake(why, run_dir, say):
                     _wait(worker)
         spool.prune(run_dir, name)
-        cleaned = clean(layout, unit, account.uid, host)
+        done = _together(done, clean(layout, unit, account.uid, host))
         if pids:
             _tell_history(host, run_dir, name, pids, since, say)
         # What the next one's hook wrote while this one was cleaned up after starts nobody.
         if not workers(layout.root, unit, host.proc):
-            return cleaned
+            return done
+
+
+def _together(before: Optional[Cleaned], now: Optional[Cleaned]) -> Optional[Cleaned]:
+    if before is None or now is None:
+        return before or now
+    removed, freed = (
+        before.swept.removed + now.swept.removed,
+        before.swept.freed_bytes + now.swept.freed_bytes,
+    )
+    # What was left before was met again.
+    return Cleaned(before.foreign + now.foreign, sweep.Swept(removed, freed, now.swept.left))
 
 
 def _listeners(host: Host, layout: Layout, unit: str, say: Say) -> set[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.heal import watch as watching
-from ansible_collections.coldvox.ci.plugins.module_utils.heal.watch import clean, watch, work_directory
+from ansible_collections.coldvox.ci.plugins.module_utils.heal.watch import (
+    Cleaned,
+    clean,
+    watch,
+    work_directory,
+)
 from ansible_collections.coldvox.ci.plugins.module_utils.hooks import spool
 from ansible_collections.coldvox.ci.plugins.module_utils.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account
@@ -292,6 +298,39 @@ def test_a_job_that_comes_in_meanwhile_is_stayed_by_as_well(instance: Instance, 
         until(lambda: logind.said().count("begin") == 2)
     thread.join(60)
     assert not thread.is_alive()
+
+
+@as_root
+def test_what_went_after_each_of_them_is_told_together(instance: Instance, work: Path, host: Path) -> None:
+    logind = Logind(host / "bin", HONEST)
+    listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
+    following: list[subprocess.Popen[bytes]] = []
+    cleaned: list[Cleaned | None] = []
+
+    def sleep(seconds: float) -> None:
+        """The line about the first job comes late, and the second job with it."""
+        if not following:
+            following.append(instance.start("Runner.Worker"))
+            instance.journal += said(listener.pid, time.time(), "Job b completed with result: Abandoned")
+        time.sleep(seconds)
+
+    def perform() -> None:
+        machine = Host(instance.run, sleep, time.monotonic)
+        cleaned.append(watch(str(instance.base), str(host / "run"), "one", lambda _text: None, machine))
+
+    foreign(work / "first")
+    instance.journal = said(listener.pid, time.time(), "Running job: b")
+    thread = threading.Thread(target=perform)
+    thread.start()
+    until(lambda: "begin" in logind.said())
+    worker.kill()
+    until(lambda: logind.said().count("begin") == 2)
+    foreign(work / "second")
+    instance.journal += said(listener.pid, time.time(), "Running job: b")
+    instance.journal += said(listener.pid, time.time(), "Job b completed with result: Abandoned")
+    following[0].kill()
+    thread.join(60)
+    assert [one and (one.foreign, one.swept.removed) for one in cleaned] == [(2, 4)]
 
 
 @pytest.mark.usefixtures("work")
