@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.history.endings import RESULTS, Ending, leave
 
 from tests.unit.plugins.module_utils.cli.installed_agent import NOBODY, Agent
 from tests.unit.plugins.module_utils.history.made import ended, hosted, put, record
@@ -44,10 +45,13 @@ def spool(agent: Agent) -> Path:
 
 
 def ran(agent: Agent, number: int, seconds: float, hours_ago: float, **fields: Any) -> None:
-    """Let a hook tell of one job."""
+    """Let the hooks tell of one job, and root how it ended."""
     began = time.time() - hours_ago * HOUR
+    result = fields.pop("result", "success")
     put(spool(agent), record(run_id=number, at=began, **fields), number)
-    put(spool(agent), ended(run_id=number, **{"at": began + seconds, **fields}), number)
+    put(spool(agent), ended(run_id=number, at=began + seconds, **fields), number)
+    (spool(agent) / RESULTS).mkdir(exist_ok=True)
+    leave(str(agent.root / "run"), Ending("laptop", began, began + seconds, result))
 
 
 def answer(agent: Agent, *words: str, status: int = 0) -> Any:
@@ -175,7 +179,7 @@ def test_others_may_look_but_neither_take_in_nor_import(host: Agent) -> None:
     source = host.root / "hosted.json"
     source.write_text(json.dumps([hosted()]))
     assert len(json.loads(host.run("history", "--json", user=NOBODY).stdout)["jobs"]) == 1
-    assert len(list(spool(host).glob("*/*"))) == 2
+    assert len(list(spool(host).glob("*/*"))) == 3
     refused = host.run("history", "--import", str(source), user=NOBODY, status=3)
     assert "may be written only by its owner and by root" in refused.stderr
     host.run("decide", "build", user=NOBODY)
@@ -191,7 +195,8 @@ def test_a_damaged_history_is_said_once(host: Agent) -> None:
 def test_what_cannot_be_taken_in_is_said_and_the_rest_is_shown(host: Agent) -> None:
     ran(host, 1, 5, 1)
     host.run("history")
-    spool(host).joinpath("laptop").rmdir()
+    for name in ("laptop", RESULTS):
+        spool(host).joinpath(name).rmdir()
     spool(host).rmdir()
     spool(host).write_text("")
     done = host.run("history")
