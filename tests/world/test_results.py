@@ -80,5 +80,5 @@ def test_a_job_whose_last_hook_never_ran(
 
 def test_no_job_writes_where_root_leaves_results(shell: Shell) -> None:
     account = shell(f"stat -c %U /var/lib/actions-runner/{NAME}/.runner").strip()
-    tried = f"runuser -u {account} -- touch /run/coldvox-ci/jobs/@results/x || echo refused"
+    tried = f"runuser -u {account} -- touch /run/coldvox-ci/results/x || echo refused"
     assert shell(tried).strip() == "refused"

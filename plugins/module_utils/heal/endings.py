@@ -10,12 +10,14 @@ import json
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from .. import systemd
-from ..history.endings import Ending
+from ..errors import CiError
+from ..history.endings import Ending, leave
 from ..runner.host import Host
 from ..runner.layout import Layout
+from ..runner.naming import instance_unit
 from ..runner.worker import listeners, workers
 
 # The runner's words (actions/runner 2.336.0), in GitHub's. A job is "Abandoned" when GitHub does not let the
@@ -48,6 +50,34 @@ class Line(NamedTuple):
     at: float
     pid: int
     text: str
+
+
+def known_listeners(host: Host, layout: Layout, unit: str, say: Callable[[str], None]) -> set[int]:
+    """Return ``own_listeners``, or say why there are none."""
+    try:
+        return own_listeners(host, layout, unit)
+    except CiError as error:
+        say(str(error))
+        return set()
+
+
+def hand_on(
+    host: Host,
+    run_dir: str,
+    name: str,
+    pids: Collection[int],
+    since: Optional[float],
+    say: Callable[[str], None],
+) -> None:
+    """Let the history know how jobs of the instance ``name`` ended, as ``wait_for_endings`` finds it."""
+    if not pids:
+        return
+    try:
+        for ending in wait_for_endings(host, name, instance_unit(name), pids, since):
+            if ending.result:
+                leave(run_dir, ending)
+    except CiError as error:
+        say(str(error))
 
 
 def own_listeners(host: Host, layout: Layout, unit: str) -> set[int]:

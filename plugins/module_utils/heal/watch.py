@@ -12,8 +12,6 @@ import time
 from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple, Optional
 
-from ..errors import CiError
-from ..history.endings import leave
 from ..hooks import spool, sweep
 from ..process import run
 from ..runner.account import account_of
@@ -23,7 +21,7 @@ from ..runner.layout import Layout, instance_layout
 from ..runner.naming import instance_unit, instance_user
 from ..runner.worker import listeners, workers
 from ..store.durable import replace_file
-from .endings import own_listeners, wait_for_endings
+from .endings import hand_on, known_listeners
 
 Say = Callable[[str], None]
 
@@ -54,7 +52,7 @@ def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) 
     done: Optional[Cleaned] = None
     while True:
         since: Optional[float] = None
-        pids = _listeners(host, layout, unit, say)
+        pids = known_listeners(host, layout, unit, say)
         for pid in workers(layout.root, unit, host.proc):
             with contextlib.suppress(ProcessLookupError), _held(pid) as worker:
                 since = since or time.time()
@@ -63,8 +61,7 @@ def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) 
                     _wait(worker)
         spool.prune(run_dir, name)
         done = _together(done, clean(layout, unit, account.uid, host))
-        if pids:
-            _tell_history(host, run_dir, name, pids, since, say)
+        hand_on(host, run_dir, name, pids, since, say)
         # What the next one's hook wrote while this one was cleaned up after starts nobody.
         if not workers(layout.root, unit, host.proc):
             return done
@@ -79,26 +76,6 @@ def _together(before: Optional[Cleaned], now: Optional[Cleaned]) -> Optional[Cle
     )
     # What was left before was met again.
     return Cleaned(before.foreign + now.foreign, sweep.Swept(removed, freed, now.swept.left))
-
-
-def _listeners(host: Host, layout: Layout, unit: str, say: Say) -> set[int]:
-    try:
-        return own_listeners(host, layout, unit)
-    except CiError as error:
-        say(str(error))
-        return set()
-
-
-def _tell_history(
-    host: Host, run_dir: str, name: str, pids: set[int], since: Optional[float], say: Say
-) -> None:
-    """Let the history know how jobs ended; nobody needs this as much as what is done before it."""
-    try:
-        for ending in wait_for_endings(host, name, instance_unit(name), pids, since):
-            if ending.result:
-                leave(run_dir, ending)
-    except CiError as error:
-        say(str(error))
 
 
 def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional[Cleaned]:

@@ -1,20 +1,25 @@
 """How jobs ended, as root learnt it from their listener: a job has no word in this.
 
-``<run>/jobs/@results`` is root's and the agent's, who takes the records in; no job can write there. GitHub's
-word, once it is imported, counts more.
+``<run>/results`` is root's and the agent's, who takes the records in; no job can write there. GitHub's word,
+once it is imported, counts more.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from typing import NamedTuple
 
-from ..hooks import spool
+from ..errors import CiError
+from ..hooks.spool import read_json
+from ..store.durable import remove_file, replace_file
 from .records import LOST, SELF_HOSTED, RecordError, needed_text, number, result_of
 
-#: Its name in the directory of the spools; no instance can be called so.
-RESULTS = "@results"
+#: Below the directory for what lives as long as the boot.
+RESULTS = "results"
+# In memory, and of no use to anybody when nobody takes them in.
+_MOST_RECORDS = 1000
 
 
 class Ending(NamedTuple):
@@ -34,17 +39,29 @@ def leave(run_dir: str, ending: Ending) -> None:
     """Let the history know of ``ending`` the next time it takes records in; raises CiError when that cannot
     be written. Needs root.
     """
+    directory = os.path.join(run_dir, RESULTS)
     # The name is that of the moment: who finds the same ending again leaves the same file.
-    name = f"{ending.instance}-{int(ending.at * 1e6)}.json"
-    spool.put_record(run_dir, RESULTS, name, ending._asdict())
-    spool.prune(run_dir, RESULTS)
+    path = os.path.join(directory, f"{int(ending.at * 1e6):020}-{ending.instance}.json")
+    try:
+        replace_file(path, json.dumps(ending._asdict()) + "\n", durable=False)
+    except OSError as error:
+        raise CiError(
+            f"how a job of '{ending.instance}' ended is not recorded, because {directory} cannot be written "
+            f"({error.strerror}); converge the host, which makes it."
+        ) from error
+    for name in sorted(_names(directory))[:-_MOST_RECORDS]:
+        remove_file(os.path.join(directory, name))
+
+
+def _names(directory: str) -> list[str]:
+    return [name for name in os.listdir(directory) if not name.startswith(".")]
 
 
 class Left:
-    """The endings that wait below ``spool_dir``: what they are, and what is no ending."""
+    """The endings that wait below ``run_dir``: what they are, and what is no ending."""
 
-    def __init__(self, spool_dir: str) -> None:
-        self._directory = os.path.join(spool_dir, RESULTS)
+    def __init__(self, run_dir: str) -> None:
+        self._directory = os.path.join(run_dir, RESULTS)
         self._names: list[str] = []
         self.endings: list[Ending] = []
         self.reasons: list[str] = []
@@ -52,7 +69,7 @@ class Left:
     def read(self) -> None:
         """Read what is there, also when nothing is."""
         try:
-            self._names = sorted(name for name in os.listdir(self._directory) if not name.startswith("."))
+            self._names = sorted(_names(self._directory))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -84,7 +101,7 @@ def _remove(path: str) -> str:
 
 
 def _ending(path: str) -> Ending:
-    fields = spool.read_json(path)
+    fields = read_json(path)
     if fields is None:
         raise RecordError("it is no JSON object")
     since, at = number(fields, "since"), number(fields, "at")

@@ -139,13 +139,14 @@ class _Pass:
 
 
 def ingest(history: History, spool_dir: str) -> Ingested:
-    """Take the records of all instances below ``spool_dir`` into ``history``, and remove them there.
+    """Take the records of all instances below ``spool_dir``, and what root left beside it, into ``history``,
+    and remove them there.
 
     What is no record of its own instance is removed as well, and counted as refused. Raises HistoryError
     when the database cannot take them: then they stay.
     """
     # Listed before the records of the jobs and taken in after them: what ended has been recorded before.
-    left = Left(spool_dir)
+    left = Left(os.path.dirname(spool_dir))
     left.read()
     count, refused = 0, 0
     reasons: list[str] = []

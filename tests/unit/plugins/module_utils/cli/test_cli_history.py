@@ -50,7 +50,7 @@ def ran(agent: Agent, number: int, seconds: float, hours_ago: float, **fields: A
     result = fields.pop("result", "success")
     put(spool(agent), record(run_id=number, at=began, **fields), number)
     put(spool(agent), ended(run_id=number, at=began + seconds, **fields), number)
-    (spool(agent) / RESULTS).mkdir(exist_ok=True)
+    (agent.root / "run" / RESULTS).mkdir(exist_ok=True)
     leave(str(agent.root / "run"), Ending("laptop", began, began + seconds, result))
 
 
@@ -179,7 +179,7 @@ def test_others_may_look_but_neither_take_in_nor_import(host: Agent) -> None:
     source = host.root / "hosted.json"
     source.write_text(json.dumps([hosted()]))
     assert len(json.loads(host.run("history", "--json", user=NOBODY).stdout)["jobs"]) == 1
-    assert len(list(spool(host).glob("*/*"))) == 3
+    assert len(list(spool(host).glob("*/*"))) == 2
     refused = host.run("history", "--import", str(source), user=NOBODY, status=3)
     assert "may be written only by its owner and by root" in refused.stderr
     host.run("decide", "build", user=NOBODY)
@@ -195,8 +195,7 @@ def test_a_damaged_history_is_said_once(host: Agent) -> None:
 def test_what_cannot_be_taken_in_is_said_and_the_rest_is_shown(host: Agent) -> None:
     ran(host, 1, 5, 1)
     host.run("history")
-    for name in ("laptop", RESULTS):
-        spool(host).joinpath(name).rmdir()
+    spool(host).joinpath("laptop").rmdir()
     spool(host).rmdir()
     spool(host).write_text("")
     done = host.run("history")

@@ -261,7 +261,7 @@ def test_root_leaves_how_the_job_ended(
 ) -> None:
     """Also of a listener that has ended since, as that of an ephemeral runner does."""
     logind = Logind(host / "bin", HONEST)
-    (host / "run" / "jobs" / "@results").mkdir()
+    (host / "run" / "results").mkdir()
     listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
     begun = time.time()
     instance.journal = said(listener.pid, begun, "Running job: b")
@@ -275,7 +275,7 @@ def test_root_leaves_how_the_job_ended(
     instance.journal += said(listener.pid + 1, time.time(), "Job b completed with result: Canceled")
     instance.journal += said(listener.pid, time.time(), f"Job b completed with result: {word}")
     thread.join(30)
-    left = [json.loads(path.read_text()) for path in (host / "run" / "jobs" / "@results").iterdir()]
+    left = [json.loads(path.read_text()) for path in (host / "run" / "results").iterdir()]
     assert [(one["instance"], one["result"]) for one in left] == [("one", result) for result in results]
     assert all(begun - 1 < one["since"] <= one["at"] for one in left)
     assert heard == []
@@ -285,7 +285,7 @@ def test_root_leaves_how_the_job_ended(
 def test_a_job_that_comes_in_meanwhile_is_stayed_by_as_well(instance: Instance, host: Path) -> None:
     """Its hook's record starts nobody while somebody is still there."""
     logind = Logind(host / "bin", HONEST)
-    (host / "run" / "jobs" / "@results").mkdir()
+    (host / "run" / "results").mkdir()
     listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
     thread, _heard = watched(instance, host)
     until(lambda: "begin" in logind.said())
@@ -343,7 +343,7 @@ def test_results_that_cannot_be_left_are_told_and_the_rest_is_done(
     thread, heard = watched(instance, host)
     thread.join(30)
     assert len(heard) == 1
-    assert "@results cannot be written" in heard[0]
+    assert "results cannot be written" in heard[0]
     assert (work / "_coldvox_trash").is_dir()
 
 

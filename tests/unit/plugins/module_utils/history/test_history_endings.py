@@ -13,7 +13,6 @@ from ansible_collections.coldvox.ci.plugins.module_utils.history.database import
 from ansible_collections.coldvox.ci.plugins.module_utils.history.endings import RESULTS, Ending, leave
 from ansible_collections.coldvox.ci.plugins.module_utils.history.records import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.history.spool import ingest
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.naming import check_name
 
 from tests.unit.plugins.module_utils.history.made import NOON, ended, hosted, put, record
 
@@ -26,9 +25,9 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Path:
-    path = tmp_path / "jobs"
-    (path / RESULTS).mkdir(parents=True)
-    return path
+    for name in ("jobs", RESULTS):
+        (tmp_path / name).mkdir()
+    return tmp_path / "jobs"
 
 
 def ending(**fields: Any) -> Ending:
@@ -45,7 +44,7 @@ def write(spool: Path, kind: str) -> None:
 
 
 def waiting(spool: Path) -> list[str]:
-    return [path.name for path in spool.glob("*/*")]
+    return [path.name for folder in (spool, spool.parent / RESULTS) for path in folder.rglob("*.json")]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +173,7 @@ def test_githubs_word_wins_whenever_it_comes(
     ],
 )
 def test_what_is_no_ending_is_told_and_removed(history: History, spool: Path, text: str, reason: str) -> None:
-    (spool / RESULTS / "x.json").write_text(text)
+    (spool.parent / RESULTS / "x.json").write_text(text)
     found = ingest(history, str(spool))
     assert (found.count, found.refused, found.reasons) == (0, 1, (f"{RESULTS}/x.json: {reason}.",))
     assert waiting(spool) == []
@@ -189,11 +188,6 @@ def test_only_the_newest_wait_when_nobody_takes_them_in(spool: Path) -> None:
 def test_without_its_directory_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CiError, match="converge the host"):
         leave(str(tmp_path), ending())
-
-
-def test_no_instance_has_the_name_of_the_directory() -> None:
-    with pytest.raises(CiError):
-        check_name(RESULTS)
 
 
 def test_the_fields_of_a_job_are_not_an_endings(history: History, spool: Path) -> None:
