@@ -17,7 +17,6 @@ from .errors import CiError
 from .flock import Flock, LockTimeoutError, describe_holder, process_start, read_note
 from .kernel_locks import KernelLock, on_file, process_name, snapshot
 
-DEFAULT_DIRECTORY = "/run/coldvox-ci/locks"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _SUFFIX = ".lock"
 _MOST_LETTERS = 120

@@ -142,13 +142,14 @@ locks:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.paths import Paths
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store import lock_report
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE, Layout
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "store": {"type": "path", "default": DEFAULT_STORE},
-    "lock_dirs": {"type": "list", "elements": "path", "default": ["/run/coldvox-ci/locks"]},
+    "lock_dirs": {"type": "list", "elements": "path", "default": [Paths().locks]},
 }
 
 

@@ -220,6 +220,7 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.paths import Paths
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics import csv_log
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Target, take_samples
@@ -254,19 +255,20 @@ def check_duration(count: int, interval_seconds: float) -> None:
 
 
 def main() -> None:
+    paths = Paths()
     module = AnsibleModule(
         argument_spec={
             "samples": {"type": "int", "default": 1},
             "interval_seconds": {"type": "float", "default": 5},
             "csv_path": {"type": "path"},
             "instances": {"type": "list", "elements": "str"},
-            "base_dir": {"type": "path", "default": "/var/lib/actions-runner"},
-            "store": {"type": "path", "default": "/var/cache/coldvox-ci"},
+            "base_dir": {"type": "path", "default": paths.runners},
+            "store": {"type": "path", "default": paths.store},
             "models": {"type": "list", "elements": "str", "default": []},
             "rust_dirs": {
                 "type": "list",
                 "elements": "path",
-                "default": ["/var/lib/coldvox-ci/rustup", "/var/lib/coldvox-ci/cargo"],
+                "default": list(paths.rust),
             },
             "github_url": {"type": "str", "default": "https://github.com"},
         },

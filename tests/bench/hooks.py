@@ -22,7 +22,7 @@ _COMMAND = """
 import os, sys
 sys.path.insert(0, os.path.realpath("{place}/current"))
 from coldvox_ci.cli.main import main
-places = ("store", "locks", "run", "state", "runners", "config")
+places = ("store", "run", "state", "runners", "config")
 sys.exit(main(defaults={{place: "{place}/" + place for place in places}}))
 """
 

@@ -62,6 +62,7 @@ def furnish(place: Path, collections: Path) -> None:
 def boot_directory(place: Path) -> Iterator[None]:
     """Let ``run`` be in memory, as /run is on a host."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        (Path(memory) / "agent").mkdir()
         (place / "run").symlink_to(memory)
         yield
 
@@ -135,8 +136,7 @@ class Library:
         where = paths.Paths(*(f"{place}/{name}" for name in ("store", "run", "state", "runners", "config")))
         target = paths.target_of(where, config.read_config(where.config))
         series = sample.Series(target, sources.resident(process.run, lambda _url: False))
-        places = sampler.Places(where.run, where.state)
-        self._sampler = sampler.Sampler(series, places, sampler.Journal(print))
+        self._sampler = sampler.Sampler(series, where, sampler.Journal(print))
         while self._sampler.tick()["rust_cache_bytes"] is None:
             time.sleep(0.05)
 
@@ -216,11 +216,11 @@ def print_health(place: Path, words: list[str], repetitions: int) -> None:
         return seconds(lambda: subprocess.run(argv, check=False, capture_output=True))
 
     def sampled() -> float:
-        os.utime(place / "run" / "sample.json")
+        os.utime(place / "run" / "agent" / "sample.json")
         return run(*words, "health", "--publish")
 
     def alone() -> float:
-        os.utime(place / "run" / "sample.json", (0, 0))
+        os.utime(place / "run" / "agent" / "sample.json", (0, 0))
         return run(*words, "health", "--publish")
 
     medians = alternating(

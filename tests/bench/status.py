@@ -34,7 +34,8 @@ def stock(place: Path, now: float) -> None:
     metrics.mkdir(parents=True)
     some_jobs = importlib.import_module("tests.unit.plugins.module_utils.report.some_jobs")
     database = importlib.import_module(f"{_BASE}.history.database")
-    path = str(place / "state" / "history.db")
+    path = str(place / "state" / "history" / "history.db")
+    Path(path).parent.mkdir()
     with database.History(path):
         pass
     insert = f"INSERT INTO jobs VALUES (NULL, {', '.join('?' * 18)})"
@@ -46,15 +47,17 @@ def stock(place: Path, now: float) -> None:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(some_jobs.rows(DAYS, now, SAMPLE_SECONDS))
-    (place / "run").mkdir()
+    (place / "run" / "agent").mkdir(parents=True)
     sample = {"timestamp": datetime.datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
-    (place / "run" / "sample.json").write_text(json.dumps({**sample, "load_1m": 1.0}), encoding="utf-8")
+    (place / "run" / "agent" / "sample.json").write_text(
+        json.dumps({**sample, "load_1m": 1.0}), encoding="utf-8"
+    )
 
 
 def naive(place: Path) -> None:
     """Count the successes and the mean load of each day, as a first draft would."""
     days: dict[str, list[Any]] = {}
-    connection = sqlite3.connect(place / "state" / "history.db")
+    connection = sqlite3.connect(place / "state" / "history" / "history.db")
     connection.row_factory = sqlite3.Row
     for row in connection.execute("SELECT * FROM jobs"):
         job = dict(row)

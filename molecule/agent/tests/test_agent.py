@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 
 import pytest
@@ -68,3 +69,13 @@ def test_the_directory_of_locks_is_for_the_group_alone(host: Host, refused: Call
 )
 def test_a_job_cannot_alter_what_the_role_made(refused: Callable[..., None], script: str) -> None:
     refused(script)
+
+
+def test_a_lock_excludes_between_the_host_and_a_sandbox(host: Host) -> None:
+    sandboxed = (
+        "systemd-run --quiet --pipe --wait --property=User=ci --property=ProtectSystem=strict "
+        f"--property=ReadWritePaths={LOCKS} runnerctl lock run m --timeout 0 -- true; echo gave $?"
+    )
+    assert host.check_output(sandboxed) == "gave 0"
+    held = f"runnerctl lock run m -- sh -c {shlex.quote(sandboxed)}"
+    assert host.run(held).stdout.strip() == "gave 3"

@@ -63,7 +63,7 @@ def test_the_health_is_published_with_an_end(host: Host) -> None:
     }
     assert health["observed_at"] < health["expires_at"]
     assert host.service("coldvox-ci-health.timer").is_running
-    assert host.file("/run/coldvox-ci/health.json").user == USER
+    assert host.file("/run/coldvox-ci/agent/health.json").user == USER
 
 
 def test_github_was_reached_by_the_check_and_the_sampler_knows(host: Host) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import time
 from collections.abc import Mapping
@@ -11,19 +10,18 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .. import health, health_state
+from ..foreign_file import read_json
 from ..health_policy import merged_policy, probe_url
 from ..metrics import signals
 from ..metrics.probe import reachable, server_clock
 from ..metrics.sample import FIRST_WINDOW_SECONDS, Sample, Series
-from ..metrics.sampler import HEALTH, fresh_sample, read_json
+from ..metrics.sampler import fresh_sample
 from ..metrics.sources import Sources, machine
 from ..store.clock import boot_id, boottime
 from ..store.durable import replace_file, storage_error
 from .config import Config
 from .paths import Paths, target_of
 
-#: What one check leaves for the next, and the last probe for the sampler, which has no network.
-STATE = "health-state.json"
 # The sampler writes every few seconds; what is older than some of its rounds is taken anew.
 _ROUNDS = 4
 
@@ -74,7 +72,7 @@ def _run(*arguments: Any, **options: Any) -> Any:
 
 def _sample(paths: Paths, config: Config, sources: Sources, wanted: set[str]) -> Sample:
     """Return the sampler's latest sample; without a sampler one of this moment, without the slow parts."""
-    known = fresh_sample(paths.run, _ROUNDS * config.interval_seconds, time.time())
+    known = fresh_sample(paths, _ROUNDS * config.interval_seconds, time.time())
     if known is not None:
         return known
 
@@ -101,7 +99,7 @@ def _units(sources: Sources, sample: Sample) -> Mapping[str, Any]:
 
 def _before(paths: Paths) -> dict[str, Any]:
     """Return what the last check of this boot left."""
-    found = read_json(os.path.join(paths.run, STATE))
+    found = read_json(paths.health_state) or {}
     if found.get("boot_id") != boot_id():
         found = {}
     memory = found.get("memory")
@@ -140,16 +138,16 @@ def publish(paths: Paths, config: Config, found: Assessment) -> Published:
         "probed_at": boottime(),
     }
     try:
-        replace_file(os.path.join(paths.run, STATE), json.dumps(kept) + "\n", durable=False)
-        replace_file(os.path.join(paths.run, HEALTH), json.dumps(said, indent=2) + "\n", durable=False)
+        replace_file(paths.health_state, json.dumps(kept) + "\n", durable=False)
+        replace_file(paths.health, json.dumps(said, indent=2) + "\n", durable=False)
     except OSError as error:
         raise storage_error("publishing the health of this host", error) from error
     return Published(said, before.verdict)
 
 
-def last_probe(run_dir: str, valid_seconds: float, _url: str) -> bool:
+def last_probe(paths: Paths, valid_seconds: float, _url: str) -> bool:
     """Return what the last check found of the network; raises LookupError when it is too long ago."""
-    found = read_json(os.path.join(run_dir, STATE))
+    found = read_json(paths.health_state) or {}
     try:
         age = boottime() - float(found["probed_at"])
     except (KeyError, TypeError, ValueError) as error:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..errors import CiError
+from .paths import Paths
 
 NAME = "agent.json"
 
@@ -27,7 +28,7 @@ class Config(NamedTuple):
     github_url: str = "https://github.com"
     work_dir: str = ""
     models: Sequence[str] = ()
-    rust_dirs: Sequence[str] = ("/var/lib/coldvox-ci/rustup", "/var/lib/coldvox-ci/cargo")
+    rust_dirs: Sequence[str] = Paths().rust
     interval_seconds: float = 5.0
     runs_on: Sequence[str] = ("self-hosted",)
     fallback_runs_on: Sequence[str] = ("ubuntu-latest",)

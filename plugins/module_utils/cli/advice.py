@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from .history import RUN
+from ..agent.paths import paths_of
 from .latest_sample import add_places, latest_sample
 from .output import ATTENTION, OK, put, put_json
 
@@ -17,7 +17,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         "else busy. Exit code: 0 for ready, 1 for the others."
     )
     group.add_argument("--json", action="store_true", help="print JSON")
-    group.add_argument("--run", default=defaults.get("run", RUN), help="directory of the latest sample")
+    group.add_argument("--run", default=paths_of(defaults).run, help="directory of the latest sample")
     group.add_argument(
         "--max-concurrent", metavar="N", type=_count, help="so many jobs have room (default: 3)"
     )

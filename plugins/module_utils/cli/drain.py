@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from .. import systemd
 from ..process import run
-from .one_instance import add_options, claim, subject, tell
+from ..runner.claim import claim
+from .one_instance import add_options, subject, tell
 from .output import ATTENTION, say
 
 DEFAULT_TIMEOUT_SECONDS = 1800.0
@@ -34,7 +35,7 @@ def drain(options: argparse.Namespace) -> int:
     from ..runner.host import Host
 
     one = subject(options)
-    lock = claim(one, f"draining the runner {one.name}")
+    lock = claim(one.layout, one.name, "draining")
     next_word = _FIRST_WORD_SECONDS
 
     def waiting(seconds: float) -> None:

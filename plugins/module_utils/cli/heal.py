@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..agent.paths import paths_of
 from .output import ATTENTION, CRITICAL, OK, put, put_json, say
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add the options of this command to its parser."""
+    paths = paths_of(defaults)
     group.description = (
         "Looks at every instance once and does at most one thing: starts a dead one, restarts one that is "
         "deaf or shut out. Never while a job of it runs. Exit code 1 when one needs a person, 2 when an "
@@ -23,10 +25,10 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     group.add_argument("--json", action="store_true", help="print JSON")
     group.add_argument("--dry-run", action="store_true", help="only say what would be done; remember nothing")
     group.add_argument("--quiet", action="store_true", help="say only what is done, and what is new")
-    group.add_argument("--run", default=defaults.get("run", "/run/coldvox-ci"), help="directory of heal.json")
+    group.add_argument("--run", default=paths.run, help="directory of heal.json")
     group.add_argument(
         "--runners",
-        default=defaults.get("runners", "/var/lib/actions-runner"),
+        default=paths.runners,
         help="directory of the instances",
     )
     group.set_defaults(perform=heal)

@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..agent.paths import Paths, paths_of
 from ..errors import CiError
+from ..report.words import count
 from .output import ATTENTION, OK, plain, put, put_json, say, table
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from ..history.records import Job
     from ..history.statistics import Regression, Summary
 
-STATE, RUN = "/var/lib/coldvox-ci", "/run/coldvox-ci"
 _LISTED = 20
 # What the summary below the table speaks of, at most.
 _CONSIDERED = 10_000
@@ -53,9 +54,10 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
 
 def add_shared(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add what the commands that read the history have in common."""
+    paths = paths_of(defaults)
     group.add_argument("--json", action="store_true", help="print JSON")
-    group.add_argument("--state", default=defaults.get("state", STATE), help="directory of the history")
-    group.add_argument("--run", default=defaults.get("run", RUN), help="directory of the latest records")
+    group.add_argument("--state", default=paths.state, help="directory of the history")
+    group.add_argument("--run", default=paths.run, help="directory of the latest records")
 
 
 def _count(text: str) -> int:
@@ -85,15 +87,16 @@ def opened(options: argparse.Namespace, writing: bool = False) -> Iterator[Histo
 
     ``writing`` insists on the right to write.
     """
-    from ..history.database import DATABASE, History
-    from ..history.spool import SPOOL, ingest
+    from ..history.database import History
+    from ..history.spool import ingest
 
-    path = os.path.join(options.state, DATABASE)
-    permitted = os.access(path if os.path.exists(path) else options.state, os.W_OK)
+    paths = Paths(run=options.run, state=options.state)
+    path = paths.history
+    permitted = os.access(path if os.path.exists(path) else os.path.dirname(path), os.W_OK)
     with History(path, read_only=not (permitted or writing)) as history:
         if permitted:
             try:
-                for reason in ingest(history, os.path.join(options.run, SPOOL)).reasons:
+                for reason in ingest(history, paths.jobs).reasons:
                     say(f"a job's record is refused: {reason}")
             except CiError as error:  # what is there can be shown all the same
                 say(str(error))
@@ -106,8 +109,10 @@ def show(options: argparse.Namespace) -> int:
     """List the latest jobs; attention when something has become worse."""
     from ..history import statistics
 
+    # Read before: the history is open with the rights of its owner, who may not read the file.
+    given = _read(options.source) if options.source else None
     with opened(options, writing=bool(options.source)) as history:
-        imported = _import(history, options.source) if options.source else None
+        imported = _import(history, options.source, given) if options.source else None
         jobs = history.jobs(options.since, options.job, _CONSIDERED)
     found = statistics.regressions(jobs, time.time())
     whole = statistics.summary(jobs)
@@ -146,7 +151,7 @@ def _print(jobs: Sequence[Job], whole: Summary, found: Sequence[Regression]) -> 
     put(table(("BEGAN", "JOB", "RUNNER", "RUN", "RESULT", "TOOK"), rows))
     rate = "-" if whole.success_rate is None else f"{whole.success_rate:.0f} %"
     put(
-        f"{whole.total} jobs, {rate} of {whole.judged} succeeded; half took at most "
+        f"{count(whole.total, 'job')}, {rate} of {whole.judged} succeeded; half took at most "
         f"{duration(whole.p50_seconds)}, 90 % at most {duration(whole.p90_seconds)}"
     )
     for one in found:
@@ -168,12 +173,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def _import(history: History, source: str) -> int:
-    """Take in the file ``source``; return how many entries were new."""
+def _import(history: History, source: str, whole: Any) -> int:
+    """Take in ``whole``, which the file ``source`` holds; return how many entries were new."""
     from ..history.legacy import aggregates
     from ..history.records import RecordError
 
-    whole = _read(source)
     rows = whole.get("jobs") if isinstance(whole, dict) else whole
     try:
         if isinstance(rows, list):

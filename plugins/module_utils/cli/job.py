@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..agent.paths import paths_of
 from ..errors import CiError
 from ..sizes import size
 from .output import ATTENTION, OK, plain, put, put_json, say
@@ -28,12 +29,13 @@ REFUSED = 77
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add the commands of this group to its parser."""
     commands = group.add_subparsers(prog=group.prog, metavar="COMMAND", required=True)
+    paths = paths_of(defaults)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print JSON")
-    shared.add_argument("--run", default=defaults.get("run", "/run/coldvox-ci"), help="directory of records")
+    shared.add_argument("--run", default=paths.run, help="directory of records")
     hook = argparse.ArgumentParser(add_help=False)
-    hook.add_argument("--config", default=defaults.get("config", "/etc/coldvox-ci"), help="has hooks.json")
-    hook.add_argument("--store", default=defaults.get("store", "/var/cache/coldvox-ci"), help="the store")
+    hook.add_argument("--config", default=paths.config, help="has hooks.json")
+    hook.add_argument("--store", default=paths.store, help="the store")
     starting = commands.add_parser(
         "started",
         parents=[shared, hook],
@@ -59,7 +61,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     watching.add_argument("instance", metavar="INSTANCE")
     watching.add_argument(
         "--runners",
-        default=defaults.get("runners", "/var/lib/actions-runner"),
+        default=paths.runners,
         help="directory of the instances",
     )
     watching.set_defaults(perform=watch)

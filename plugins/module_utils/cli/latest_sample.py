@@ -3,37 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
-FILE = "sample.json"
+from ..agent.paths import Paths, paths_of
+from ..foreign_file import read_json
+
 # The sampler writes every few seconds; an older one is from before it stopped.
 FRESH_SECONDS = 60
-RUNNERS = "/var/lib/actions-runner"
 
 
 def add_places(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add the directory that a sample taken now looks at."""
-    group.add_argument("--runners", default=defaults.get("runners", RUNNERS), help="directory of the runners")
+    group.add_argument("--runners", default=paths_of(defaults).runners, help="directory of the runners")
 
 
 def latest_sample(options: argparse.Namespace) -> dict[str, Any]:
     """Return the sampler's latest sample, or one that is taken now when that is missing, broken or old."""
-    return _written(os.path.join(options.run, FILE)) or _taken(options)
+    return _written(Paths(run=options.run).sample) or _taken(options)
 
 
 def _written(path: str) -> Optional[dict[str, Any]]:
+    sample = read_json(path)
     try:
-        with open(path, encoding="utf-8") as stream:
-            sample = json.load(stream)
-        if not isinstance(sample, dict) or abs(time.time() - os.stat(path).st_mtime) > FRESH_SECONDS:
-            return None
-    except (OSError, ValueError, RecursionError):
+        return sample if sample and abs(time.time() - os.stat(path).st_mtime) <= FRESH_SECONDS else None
+    except OSError:
         return None
-    return sample
 
 
 def _taken(options: argparse.Namespace) -> dict[str, Any]:

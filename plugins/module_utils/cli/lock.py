@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 
 from .. import named_lock
+from ..agent.paths import paths_of
 from .main import UsageError, require_command
 from .output import OK, put, put_json, say, table
 
@@ -22,7 +23,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     shared.add_argument("--json", action="store_true", help="print JSON")
     shared.add_argument(
         "--dir",
-        default=defaults.get("locks", named_lock.DEFAULT_DIRECTORY),
+        default=paths_of(defaults).locks,
         help="directory of the lock files",
     )
     running = commands.add_parser(

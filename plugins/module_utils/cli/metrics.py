@@ -78,7 +78,7 @@ def _once(paths: Paths) -> tuple[Any, Any]:
     from ..process import run
 
     sources = machine(run)
-    known = fresh_sample(paths.run, _SIZES_MAX_AGE_SECONDS, time.time()) or {}
+    known = fresh_sample(paths, _SIZES_MAX_AGE_SECONDS, time.time()) or {}
     rust_bytes = known.get("rust_cache_bytes")
     if isinstance(rust_bytes, int):
         sources = sources._replace(tree_bytes=lambda _roots: rust_bytes)
@@ -125,10 +125,9 @@ def report(options: argparse.Namespace) -> int:
     """Say what the samples of the last hours come to; attention when something stands out."""
     from ..metrics import csv_log
     from ..metrics.report import rendered, summarize
-    from ..metrics.sampler import Places
 
     paths: Paths = options.paths
-    path = options.csv or Places(paths.run, paths.state).csv
+    path = options.csv or paths.samples
     since = ""
     if options.hours > 0:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() - options.hours * 3600))
@@ -142,7 +141,7 @@ def serve(options: argparse.Namespace) -> int:
     from ..agent.assess import last_probe
     from ..health_policy import merged_policy
     from ..metrics.sample import Series
-    from ..metrics.sampler import Journal, Places, Sampler
+    from ..metrics.sampler import Journal, Sampler
     from ..metrics.sampler import serve as serve_samples
     from ..metrics.sources import resident
     from ..process import run
@@ -154,10 +153,10 @@ def serve(options: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     valid_seconds = float(merged_policy(config.policy)["valid_seconds"])
-    sources = resident(run, partial(last_probe, paths.run, valid_seconds))
+    sources = resident(run, partial(last_probe, paths, valid_seconds))
     sampler = Sampler(
         Series(target_of(paths, config), sources),
-        Places(paths.run, paths.state),
+        paths,
         Journal(_journal),
         ingest=partial(_ingest, paths),
     )
@@ -174,14 +173,13 @@ def _journal(line: str) -> None:
 
 def _ingest(paths: Paths) -> None:
     """Take what the hooks of jobs left into the history; costs nothing while there is nothing."""
-    spool_dir = os.path.join(paths.run, "jobs")
-    if not (_anything_in(os.path.join(paths.run, "results")) or _anything_below(spool_dir)):
+    if not (_anything_in(paths.results) or _anything_below(paths.jobs)):
         return
     from ..history.database import History
     from ..history.spool import ingest
 
-    with History(os.path.join(paths.state, "history.db")) as history:
-        done = ingest(history, spool_dir)
+    with History(paths.history) as history:
+        done = ingest(history, paths.jobs)
     for reason in done.reasons:
         _journal(f"<4>history: {reason}")
 

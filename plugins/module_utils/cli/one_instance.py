@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from .. import systemd
+from ..agent.paths import paths_of
 from ..errors import CiError
-from ..flock import Flock, describe_holder
 from ..process import run
 from ..runner.layout import Layout, instance_layout
 from ..runner.naming import check_name, instance_unit
@@ -46,7 +46,7 @@ def add_options(
     group.add_argument("--json", action="store_true", help="print JSON")
     group.add_argument(
         "--runners",
-        default=defaults.get("runners", "/var/lib/actions-runner"),
+        default=paths_of(defaults).runners,
         help="directory of the instances",
     )
 
@@ -63,17 +63,6 @@ def subject(options: argparse.Namespace) -> Subject:
             "them."
         )
     return Subject(name, layout)
-
-
-def claim(one: Subject, purpose: str) -> Flock:
-    """Return the lock that keeps converges and healing off the instance; raises CiError when one has it."""
-    path = one.layout.record("lock")
-    lock = Flock(path, mode=0o600, purpose=purpose)
-    if not lock.try_acquire():
-        raise CiError(
-            f"'{one.name}' was left as it is, because {describe_holder(path)} works on it; try again."
-        )
-    return lock
 
 
 def tell(options: argparse.Namespace, one: Subject, outcome: str, text: str) -> int:

@@ -6,15 +6,24 @@ import argparse
 import os
 from collections.abc import Mapping
 
+from ..agent.paths import paths_of
+from ..errors import CiError
 from .output import OK, put, put_json
 
 
-def add_commands(group: argparse.ArgumentParser, _defaults: Mapping[str, str]) -> None:
+def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add the commands of this group to its parser."""
     commands = group.add_subparsers(prog=group.prog, metavar="COMMAND", required=True)
-    settling = commands.add_parser("settle", help="compile this release and remove old ones")
-    settling.add_argument("--json", action="store_true", help="print JSON")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print JSON")
+    settling = commands.add_parser(
+        "settle", parents=[shared], help="compile this release and remove old ones"
+    )
     settling.set_defaults(perform=settle)
+    moving = commands.add_parser(
+        "carry-over", parents=[shared], help="move the job history of an earlier version to its directory"
+    )
+    moving.set_defaults(perform=carry_over, paths=paths_of(defaults))
 
 
 def settle(options: argparse.Namespace) -> int:
@@ -26,4 +35,22 @@ def settle(options: argparse.Namespace) -> int:
         put_json({"removed": removed})
     else:
         put(f"removed: {', '.join(removed) or 'nothing'}")
+    return OK
+
+
+def carry_over(options: argparse.Namespace) -> int:
+    """Bring what an earlier version left to where it belongs now."""
+    from ..agent.carry_over import carry_over as perform
+
+    try:
+        moved = perform(options.paths)
+    except (KeyError, OSError) as error:
+        raise CiError(
+            f"the job history in {options.paths.state} cannot be moved to its directory ({error}); converge "
+            "the host with the role agent, as root."
+        ) from error
+    if options.json:
+        put_json({"moved": moved})
+    else:
+        put(f"moved: {', '.join(moved) or 'nothing'}")
     return OK

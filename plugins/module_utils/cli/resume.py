@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from .. import systemd
 from ..process import run
-from .one_instance import add_options, claim, subject, tell
+from ..runner.claim import claim
+from .one_instance import add_options, subject, tell
 from .output import ATTENTION
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
@@ -31,7 +32,7 @@ def resume(options: argparse.Namespace) -> int:
     from ..heal.rules import SAID_LISTENING
 
     one = subject(options)
-    lock = claim(one, f"resuming the runner {one.name}")
+    lock = claim(one.layout, one.name, "resuming")
     try:
         before = one.state()
         if before.running and before.enabled:

@@ -7,8 +7,9 @@ import signal
 
 from .. import systemd
 from ..errors import CiError
-from ..flock import Flock, describe_holder
+from ..flock import describe_holder
 from ..process import Run
+from ..runner.claim import claim_lock
 from ..runner.drain import drain
 from ..runner.host import Host
 from ..runner.layout import Layout, instance_layout
@@ -23,11 +24,10 @@ DONE = "done"
 def perform(host: Host, base_dir: str, action: Action) -> str:
     """Do ``action`` and return its outcome: DONE, why it was left, or why it failed."""
     layout, unit = instance_layout(base_dir, action.instance), instance_unit(action.instance)
-    path = layout.record("lock")
-    lock = Flock(path, mode=0o600, purpose=f"healing the runner {action.instance}")
+    lock = claim_lock(layout, action.instance, "healing")
     try:
         if not lock.try_acquire():
-            return f"left alone, because {describe_holder(path)} works on it"
+            return f"left alone, because {describe_holder(lock.path)} works on it"
         try:
             return _perform(host, layout, unit, action.action)
         finally:

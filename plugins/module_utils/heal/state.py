@@ -47,7 +47,7 @@ def read(run_dir: str) -> Optional[State]:
 def _text(path: str) -> str:
     """Return the text of ``path``; raises OSError or ValueError for what neither root nor the caller wrote.
 
-    The agent's account may write to the directory, and root decides by what it finds there.
+    Root decides by what it finds there, so it counts who wrote it and not only where it lies.
     """
     opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(opened, encoding="utf-8") as stream:

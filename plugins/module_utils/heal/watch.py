@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple, Optional
 
+from ..foreign_file import read_json
 from ..hooks import spool, sweep
 from ..process import run
 from ..runner.account import account_of
@@ -105,7 +106,7 @@ def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional
 def work_directory(layout: Layout) -> str:
     """Return where the instance's ``.runner`` says that its jobs work. A job can write that file."""
     for name in (".runner_migrated", ".runner"):
-        data = spool.read_json(layout.file(name)) or {}
+        data = read_json(layout.file(name)) or {}
         folder = {key.lower(): value for key, value in data.items()}.get("workfolder")
         if isinstance(folder, str) and folder and "\0" not in folder:
             return layout.file(folder)

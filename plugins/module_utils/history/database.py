@@ -8,6 +8,7 @@ that adds.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,8 +21,8 @@ from .endings import Ending, tell
 from .hosted import hosted_job
 from .legacy import Aggregate
 from .records import COMPLETED, LOST, SELF_HOSTED, STARTED, Job, Record, checked, clean
+from .rights import rights_of_owner
 
-DATABASE = "history.db"
 MOST_JOBS = 200_000
 MOST_DAYS = 400
 _DAY = 86400.0
@@ -58,7 +59,8 @@ class History:
     """The database at ``path``, as a context; ``notice`` tells in one sentence that a damaged one was set
     aside.
 
-    Opened with ``read_only`` it needs no right to write, and is empty where there is no database.
+    Opened with ``read_only`` it needs no right to write, and is empty where there is no database. Root has,
+    while it is open, no more rights than the owner of its directory.
     Everything raises HistoryError when the file, its disk or another writer does not let it happen.
     """
 
@@ -71,12 +73,16 @@ class History:
         self._most_jobs = most_jobs
         self._most_days = most_days
         self._connection: Optional[sqlite3.Connection] = None
+        self._rights = contextlib.ExitStack()
 
     def __enter__(self) -> History:
-        if self._read_only:
-            self._connection = schema.open_readable(self.path)
-        else:
-            self._connection, self.notice = schema.open_writable(self.path)
+        with contextlib.ExitStack() as entered:
+            entered.enter_context(rights_of_owner(os.path.dirname(self.path) or "."))
+            if self._read_only:
+                self._connection = schema.open_readable(self.path)
+            else:
+                self._connection, self.notice = schema.open_writable(self.path)
+            self._rights = entered.pop_all()
         return self
 
     def __exit__(
@@ -85,9 +91,10 @@ class History:
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        with self._rights:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     def started(self, record: Mapping[str, Any]) -> bool:
         """Take in that a job began; return whether that was new. Raises RecordError for a wrong record."""

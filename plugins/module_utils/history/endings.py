@@ -11,13 +11,12 @@ import os
 import sqlite3
 from typing import NamedTuple
 
+from ..agent.paths import Paths
 from ..errors import CiError
-from ..hooks.spool import read_json
+from ..foreign_file import read_json
 from ..store.durable import remove_file, replace_file
 from .records import LOST, SELF_HOSTED, RecordError, needed_text, number, result_of
 
-#: Below the directory for what lives as long as the boot.
-RESULTS = "results"
 # In memory, and of no use to anybody when nobody takes them in.
 _MOST_RECORDS = 1000
 
@@ -39,7 +38,7 @@ def leave(run_dir: str, ending: Ending) -> None:
     """Let the history know of ``ending`` the next time it takes records in; raises CiError when that cannot
     be written. Needs root.
     """
-    directory = os.path.join(run_dir, RESULTS)
+    directory = Paths(run=run_dir).results
     # The name is that of the moment: who finds the same ending again leaves the same file.
     path = os.path.join(directory, f"{int(ending.at * 1e6):020}-{ending.instance}.json")
     try:
@@ -61,7 +60,7 @@ class Left:
     """The endings that wait below ``run_dir``: what they are, and what is no ending."""
 
     def __init__(self, run_dir: str) -> None:
-        self._directory = os.path.join(run_dir, RESULTS)
+        self._directory = Paths(run=run_dir).results
         self._names: list[str] = []
         self.endings: list[Ending] = []
         self.reasons: list[str] = []
@@ -73,21 +72,21 @@ class Left:
         except FileNotFoundError:
             return
         except OSError as error:
-            self.reasons.append(f"{RESULTS}: it cannot be read ({error.strerror}).")
+            self.reasons.append(f"results: it cannot be read ({error.strerror}).")
         for name in self._names:
             path = os.path.join(self._directory, name)
             try:
                 self.endings.append(_ending(path))
             except RecordError as error:
                 if os.path.lexists(path):  # else another process took it in
-                    self.reasons.append(f"{RESULTS}/{name}: {error}.")
+                    self.reasons.append(f"results/{name}: {error}.")
 
     def remove(self) -> None:
         """Remove what was read."""
         for name in self._names:
             problem = _remove(os.path.join(self._directory, name))
             if problem:
-                self.reasons.append(f"{RESULTS}/{name}: it cannot be removed ({problem}).")
+                self.reasons.append(f"results/{name}: it cannot be removed ({problem}).")
 
 
 def _remove(path: str) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pwd
 import sqlite3
 import time
 from typing import Optional
@@ -51,7 +50,6 @@ BUSY_SECONDS = 10.0
 _MOST_LOCKED_SECONDS = 60.0
 _CHECKED = "checked_in_boot"
 _ASIDE = ".corrupt-"
-_AGENT = "coldvox-agent"  # the user of the agent's services
 
 # What SQLite says, and what a person should do about it; Python before 3.11 has no codes for these.
 _REMEDIES = (
@@ -97,8 +95,7 @@ def open_writable(path: str) -> tuple[sqlite3.Connection, str]:
 
 def set_aside(path: str) -> tuple[sqlite3.Connection, str]:
     """Rename the damaged database at ``path`` and begin a new one, unless another process did so already."""
-    # Whoever comes first makes the lock file, root or the agent, and the other must be able to open it.
-    lock = Flock(f"{path}.lock", mode=0o666, purpose="history")
+    lock = Flock(f"{path}.lock", purpose="history")
     try:
         lock.acquire(_MOST_LOCKED_SECONDS)
     except CiError as error:
@@ -173,7 +170,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _create(path: str) -> None:
-    """Make an empty database unless there is one, for the agent's user or else the directory's owner.
+    """Make an empty database unless there is one.
 
     It comes under its name complete: two processes that turn one file into a database with a log do not wait
     for each other but fail. Raises DamagedError for a link, which is set aside and never followed.
@@ -186,8 +183,6 @@ def _create(path: str) -> None:
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
         os.fchmod(descriptor, 0o644)
-        if os.geteuid() == 0:
-            os.fchown(descriptor, *_owner(os.path.dirname(path) or "."))
         _connect(fresh).close()
         with contextlib.suppress(FileExistsError):  # another process was faster
             os.link(fresh, path)
@@ -195,14 +190,6 @@ def _create(path: str) -> None:
         os.close(descriptor)
         for ending in ("-shm", "-wal", ""):
             remove_file(fresh + ending)
-
-
-def _owner(directory: str) -> tuple[int, int]:
-    with contextlib.suppress(KeyError):
-        agent = pwd.getpwnam(_AGENT)
-        return agent.pw_uid, agent.pw_gid
-    found = os.stat(directory)
-    return found.st_uid, found.st_gid
 
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:

@@ -22,8 +22,6 @@ from .endings import Left
 from .records import COMPLETED, STARTED, Record, RecordError, checked, clean, decode
 from .schema import DamagedError
 
-#: Below the directory for what lives as long as the boot.
-SPOOL = "jobs"
 MOST_BYTES = 65536
 # Of one instance at a time; what is more waits for the next time.
 MOST_FILES = 2000

@@ -8,28 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import heapq
+import itertools
 import json
 import os
-import stat
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
+from ..agent.paths import Paths
 from ..errors import CiError
+from ..foreign_file import read_json
 from ..runner.account import account_of
 from ..runner.naming import check_name, instance_user
 from ..store.durable import replace_file
+from . import sweep
 
-_JOBS = "jobs"
-# Its services take the records in (role agent).
-_READERS = "coldvox-agent"
+#: Its services take the records in (role agent).
+READERS = "coldvox-agent"
 _MOST_BYTES = 65536
 # In memory, and of no use to anybody when nobody takes them in.
 _MOST_RECORDS = 1000
+_CLEANING_SECONDS = 60.0
 
 
 def spool_directory(run_dir: str, instance: str) -> str:
     """Return the directory of the records of ``instance``."""
-    return os.path.join(run_dir, _JOBS, instance)
+    return os.path.join(Paths(run=run_dir).jobs, instance)
 
 
 def prepare(run_dir: str, instance: str) -> str:
@@ -44,7 +49,7 @@ def prepare(run_dir: str, instance: str) -> str:
             os.mkdir(directory, 0o755)
     readers = account.gid
     with contextlib.suppress(KeyError):
-        readers = grp.getgrnam(_READERS).gr_gid
+        readers = grp.getgrnam(READERS).gr_gid
     opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fchown(opened, account.uid, readers)
@@ -69,36 +74,49 @@ def put_record(run_dir: str, instance: str, name: str, record: Mapping[str, Any]
 def prune(run_dir: str, instance: str, keep: int = _MOST_RECORDS) -> int:
     """Remove all but the newest ``keep`` records, which nobody took in for long; return how many went."""
     directory = spool_directory(run_dir, instance)
-    found: list[tuple[int, str]] = []
-    with contextlib.suppress(OSError), os.scandir(directory) as entries:
-        found += [(entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in entries]
-    gone = [name for _at, name in sorted(found)[: max(0, len(found) - keep)]]
-    for name in gone:
-        with contextlib.suppress(OSError):
-            os.unlink(os.path.join(directory, name))
-    return len(gone)
+    # Twice one by one: a job may have put more names there than fit into memory.
+    newest = heapq.nlargest(keep, _dated(directory))
+    gone = 0
+    for entry in _dated(directory) if len(newest) == keep else ():
+        if entry < newest[-1]:
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(directory, entry[1]))
+                gone += 1
+    with contextlib.suppress(OSError):
+        _remove_directories(directory)
+    return gone
+
+
+def _remove_directories(directory: str) -> None:
+    """Remove the directories that a job made in its spool: they are no records and take the room of all."""
+    with os.scandir(directory) as entries:
+        below = (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        names = list(itertools.islice(below, _MOST_RECORDS))
+    if not names:
+        return
+    deadline = time.monotonic() + _CLEANING_SECONDS
+    with contextlib.ExitStack() as opened:
+        folder = sweep.open_directory(directory)
+        opened.callback(os.close, folder)
+        trash = sweep.open_trash(folder)
+        opened.callback(os.close, trash)
+        for name in names:
+            if name != sweep.TRASH:
+                sweep.discard(folder, name, trash)
+        sweep.empty(trash, lambda: time.monotonic() > deadline)
 
 
 def latest(run_dir: str, instance: str, event: str) -> Optional[dict[str, Any]]:
     """Return the newest record of ``event``, None when there is none or it is no record."""
     directory = spool_directory(run_dir, instance)
-    newest, when = "", -1
+    told = (one for one in _dated(directory) if one[1].endswith(f".{event}.json") and one[1][0] != ".")
+    _at, newest = max(told, default=(0, ""))
+    return read_json(os.path.join(directory, newest), _MOST_BYTES) if newest else None
+
+
+def _dated(directory: str) -> Iterator[tuple[int, str]]:
+    """Yield time (nanoseconds) and name of what is in ``directory``, as far as it can be read."""
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.endswith(f".{event}.json") and not entry.name.startswith("."):
-                at = entry.stat(follow_symlinks=False).st_mtime_ns
-                newest, when = max((newest, when), (entry.name, at), key=lambda one: one[1])
-    return read_json(os.path.join(directory, newest)) if newest else None
-
-
-def read_json(path: str) -> Optional[dict[str, Any]]:
-    """Return the JSON object in the file ``path``, None for anything else; no link and no pipe is opened."""
-    try:
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(opened, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(opened).st_mode):
-                return None  # a pipe that is held open has neither text nor an end
-            data = json.loads(stream.read(_MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
+            with contextlib.suppress(OSError):
+                yield entry.stat(follow_symlinks=False).st_mtime_ns, entry.name

@@ -65,9 +65,9 @@ def discard(parent: int, name: str, trash: int) -> bool:
 
 def discard_all(parent: int, trash: int, keep: Collection[str] = ()) -> None:
     """Move every entry of ``parent`` but those named in ``keep`` into ``trash``."""
-    for name in os.listdir(parent):
-        if name not in keep:
-            discard(parent, name, trash)
+    for entry in _entries(parent):
+        if entry.name not in keep:
+            discard(parent, entry.name, trash)
 
 
 def discard_foreign(
@@ -78,7 +78,7 @@ def discard_foreign(
     A foreign directory goes with all that is in it: the owner cannot take anything out of it.
     """
     mount, moved = _mount(folder), 0
-    for entry in _listed(folder):
+    for entry in _entries(folder):
         if level == 1 and entry.name == TRASH:
             continue
         if out_of_time():
@@ -100,11 +100,11 @@ def empty(trash: int, out_of_time: Callable[[], bool]) -> Swept:
     """Delete all that is in the directory ``trash``, unless ``out_of_time`` says that it takes too long."""
     removed = freed = 0
     while True:
-        before = set(os.listdir(trash))
-        done = _Emptying(trash, out_of_time).empty(trash, 1)
+        one = _Emptying(trash, out_of_time)
+        done = one.empty(trash, 1)
         removed, freed = removed + done.removed, freed + done.freed_bytes
         # What was nested too deeply has come up meanwhile, under a new name.
-        if not set(os.listdir(trash)) - before or out_of_time():
+        if not one.moved_up or out_of_time():
             return Swept(removed, freed, done.left)
 
 
@@ -115,10 +115,11 @@ class _Emptying:
         self._trash = trash
         self._out_of_time = out_of_time
         self._mount = _mount(trash)
+        self.moved_up = 0
 
     def empty(self, folder: int, level: int) -> Swept:
         removed = freed = left = 0
-        for entry in _listed(folder):
+        for entry in _entries(folder):
             if self._out_of_time():
                 left += 1
                 break
@@ -142,7 +143,9 @@ class _Emptying:
             if _mount(folder) != self._mount:
                 return Swept(left=1)  # something is mounted here, and not ours to empty
             if level >= _MOST_LEVELS:
-                return Swept(left=0 if discard(parent, name, self._trash) else 1)
+                moved = discard(parent, name, self._trash)
+                self.moved_up += moved
+                return Swept(left=0 if moved else 1)
             done = self.empty(folder, level + 1)
         if done.left:
             return done
@@ -150,9 +153,13 @@ class _Emptying:
         return done._replace(removed=done.removed + 1)
 
 
-def _listed(folder: int) -> list[os.DirEntry[str]]:
+def _entries(folder: int) -> Iterator[os.DirEntry[str]]:
+    """Yield what is in the directory one by one: a job may have put millions of names there.
+
+    Entries may go meanwhile; readdir(3) gives those that stay exactly once.
+    """
     with os.scandir(folder) as entries:
-        return list(entries)
+        yield from entries
 
 
 def _mount(folder: int) -> str:

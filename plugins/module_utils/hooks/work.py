@@ -9,10 +9,10 @@ import time
 from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import CiError
+from ..foreign_file import read_json
 from ..store.durable import replace_file
 from . import sweep
 from .job import Job
-from .spool import read_json
 from .usage import Usage
 
 # What the runner itself still needs after the last hook; then it empties the directory itself.

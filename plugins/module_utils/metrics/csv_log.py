@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
 from ..errors import CiError
+from ..foreign_file import open_regular
 from .system import SECTOR_BYTES, percent
 
 MIB = 1024 * 1024
@@ -188,7 +189,7 @@ def read(path: str, since: str = "") -> Iterator[dict[str, str]]:
     for older in range(number - 1, -1, -1):
         name = f"{path}.{older}" if older else path
         try:
-            with open(name, encoding="utf-8", errors="replace", newline="") as file:
+            with open(name, encoding="utf-8", errors="replace", newline="", opener=open_regular) as file:
                 for line in csv.reader(file):
                     if len(line) == len(COLUMNS) and line[0][:1].isdigit() and line[0] >= since:
                         yield dict(zip(COLUMNS, line))

@@ -6,46 +6,20 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Optional
 
+from ..agent.paths import Paths
 from ..errors import CiError
+from ..foreign_file import read_json
 from ..sd_notify import Notifier
 from ..store.durable import replace_file
 from . import csv_log, prometheus
 from .alerts import Episodes
 from .sample import Sample, Series
 
-# Names below the directories of the host.
-SAMPLE = "sample.json"
-HEALTH = "health.json"
-CSV = "metrics/samples.csv"
-PROMETHEUS = "metrics/coldvox_ci.prom"
 _HISTORY_EVERY_SECONDS = 60.0
 # syslog(3) levels as systemd reads them at the beginning of a line: sd-daemon(3).
 WARNING, NOTICE = "<4>", "<5>"
-
-
-class Places(NamedTuple):
-    """Where the sampler reads and writes: what lives until the next boot, and what stays."""
-
-    run: str
-    state: str
-
-    @property
-    def sample(self) -> str:
-        return os.path.join(self.run, SAMPLE)
-
-    @property
-    def health(self) -> str:
-        return os.path.join(self.run, HEALTH)
-
-    @property
-    def csv(self) -> str:
-        return os.path.join(self.state, CSV)
-
-    @property
-    def prometheus(self) -> str:
-        return os.path.join(self.state, PROMETHEUS)
 
 
 class Journal:
@@ -77,13 +51,13 @@ class Sampler:
     def __init__(
         self,
         series: Series,
-        places: Places,
+        paths: Paths,
         journal: Journal,
         ingest: Optional[Callable[[], None]] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._series = series
-        self._places = places
+        self._paths = paths
         self._journal = journal
         self._ingest = ingest
         self._clock = clock
@@ -93,13 +67,13 @@ class Sampler:
     def tick(self) -> Sample:
         """Take one sample and publish it."""
         sample = self._series.take()
-        attempt, places = self._journal.attempt, self._places
-        attempt("sample.json", lambda: _put(places.sample, json.dumps(sample) + "\n"))
+        attempt, paths = self._journal.attempt, self._paths
+        attempt("sample.json", lambda: _put(paths.sample, json.dumps(sample) + "\n"))
         rows = [csv_log.row(sample, {})]
-        attempt("samples.csv", lambda: csv_log.append(places.csv, rows, csv_log.Rotation()))
+        attempt("samples.csv", lambda: csv_log.append(paths.samples, rows, csv_log.Rotation()))
         attempt(
             "Prometheus",
-            lambda: _put(places.prometheus, prometheus.text(sample, read_json(places.health))),
+            lambda: _put(paths.prometheus, prometheus.text(sample, read_json(paths.health) or {})),
         )
         for message in self._episodes.step(sample):
             self._journal.say(WARNING if message.begins else NOTICE, message.text)
@@ -135,25 +109,14 @@ def status_line(sample: Mapping[str, Any]) -> str:
     return f"load {load}, memory {memory} %, {sample['active_jobs']} jobs at {sample['timestamp']}"
 
 
-def read_json(path: str) -> dict[str, Any]:
-    """Return the dictionary in the file ``path``, an empty one for anything else."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def fresh_sample(run: str, most_seconds: float, now: float) -> Optional[Sample]:
+def fresh_sample(paths: Paths, most_seconds: float, now: float) -> Optional[Sample]:
     """Return the sampler's latest sample unless it is older than ``most_seconds`` at ``now`` (wall clock)."""
-    path = os.path.join(run, SAMPLE)
     try:
-        age = now - os.stat(path).st_mtime
+        age = now - os.stat(paths.sample).st_mtime
     except OSError:
         return None
-    sample = read_json(path) if 0 <= age <= most_seconds else {}
-    return sample if "timestamp" in sample else None
+    sample = read_json(paths.sample) if 0 <= age <= most_seconds else None
+    return sample if sample and "timestamp" in sample else None
 
 
 def _put(path: str, text: str) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Optional
 
 from ..agent.config import Config, read_config
+from ..agent.paths import paths_of
+from ..foreign_file import open_regular
 from ..history.database import MOST_JOBS
 from ..history.statistics import DAY_SECONDS
 from ..store.clock import boot_id
@@ -17,7 +19,7 @@ from ..store.records import Records
 from .curve import Curve
 from .figures import Figures, Period, figures
 from .goals import Policy
-from .sources import DEFAULTS, Sources, read_jobs
+from .sources import Sources, read_jobs
 
 # GitHub ends a job of a self-hosted runner after five days, so one that ended in time began at most so early.
 _LONGEST_JOB_SECONDS = 5 * DAY_SECONDS
@@ -27,43 +29,43 @@ def collect(places: Mapping[str, str], days: int, policy: Policy) -> Figures:
     """Return the figures of this host for the last ``days``; ``places`` are its directories. Never raises
     for a source that is missing, damaged or closed to this user.
     """
-    place = {**DEFAULTS, **places}
+    paths = paths_of(places)
     now = time.time()
     offset = time.localtime(now).tm_gmtoff
     # Whole days of the host's calendar, so that no bar of a chart is half a day's.
     begins_at = (now + offset) // DAY_SECONDS * DAY_SECONDS - offset - (days - 1) * DAY_SECONDS
     period = Period(begins_at, now, offset)
     sources = Sources()
-    config = sources.read("settings", lambda: read_config(place["config"])) or Config()
+    config = sources.read("settings", lambda: read_config(paths.config)) or Config()
     since = begins_at - _LONGEST_JOB_SECONDS
     return figures(
         config.host or os.uname().nodename,
         period,
-        sources.read("jobs", lambda: read_jobs(place["state"], since, MOST_JOBS)),
-        sources.read("samples", lambda: _curve(place["state"], period, config)),
+        sources.read("jobs", lambda: read_jobs(paths.history, since, MOST_JOBS)),
+        sources.read("samples", lambda: _curve(paths.samples, period, config)),
         policy,
-        sources.read("models", lambda: _model_seconds(Layout(place["store"]))),
+        sources.read("models", lambda: _model_seconds(Layout(paths.store))),
         sources.unknown,
     )
 
 
-def _curve(state_dir: str, period: Period, config: Config) -> Curve:
-    directory = os.path.join(state_dir, "metrics")
+def _curve(newest: str, period: Period, config: Config) -> Curve:
     curve = Curve(
         period.begins_at, period.ends_at, utc_offset_seconds=period.utc_offset_seconds, policy=config.policy
     )
-    for path in _samples(directory):
-        # Opened as it is: a job could have no hand in it, and a cut line is left out like any broken one.
-        with open(path, encoding="utf-8", errors="replace", newline="") as stream:
+    for path in _samples(newest):
+        # A cut line is left out like any broken one.
+        with open(path, encoding="utf-8", errors="replace", newline="", opener=open_regular) as stream:
             curve.add(csv.reader(stream))
     return curve
 
 
-def _samples(directory: str) -> Iterator[str]:
+def _samples(newest: str) -> Iterator[str]:
     """Yield the sampler's files, those that were set aside as well."""
-    names = sorted(name for name in os.listdir(directory) if name.startswith("samples.csv"))
+    directory, first = os.path.split(newest)
+    names = sorted(name for name in os.listdir(directory) if name.startswith(first))
     if not names:
-        raise FileNotFoundError(2, "no samples", os.path.join(directory, "samples.csv"))
+        raise FileNotFoundError(2, "no samples", newest)
     yield from (os.path.join(directory, name) for name in names)
 
 

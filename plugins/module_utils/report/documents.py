@@ -18,6 +18,19 @@ _TRUTHS = {
     "on_battery": "it runs on battery",
 }
 _CRON_FIELD = re.compile(r"[\d*/,-]+")
+# systemd.time(7), as systemctl writes it.
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|min|h|d|w|month|y)")
+_SPAN_SECONDS = {
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+    "w": 604800.0,
+    "month": 2629800.0,
+    "y": 31557600.0,
+}
 _OURS = re.compile(r"\b(coldvox|runnerctl|maintenance\.yml)\b")
 
 
@@ -31,6 +44,20 @@ def seconds(moment: Any) -> float:
         return float(moment)
     # Python before 3.11 does not know the Z.
     return datetime.fromisoformat(str(moment).replace("Z", "+00:00")).timestamp()
+
+
+def next_run(realtime: str, monotonic: str, booted_at: float) -> Optional[float]:
+    """Return when a timer fires next in seconds since the epoch, None when it waits for another event.
+
+    Both are systemctl's words with TZ=UTC: ``realtime`` a moment (``Sun 2026-11-22 02:00:00 UTC``),
+    ``monotonic`` the time since ``booted_at``, suspend left out (``1h 2min 3.5s``).
+    """
+    words = realtime.split()
+    if len(words) == 4 and words[3] == "UTC":
+        return seconds(f"{words[1]}T{words[2]}Z")
+    spans = [_SPAN.fullmatch(word) for word in monotonic.split()]
+    known = [float(span[1]) * _SPAN_SECONDS[span[2]] for span in spans if span]
+    return booted_at + sum(known) if known and len(known) == len(spans) else None
 
 
 def health(document: Mapping[str, Any], penalties: Iterable[Mapping[str, Any]]) -> Health:

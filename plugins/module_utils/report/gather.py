@@ -12,7 +12,9 @@ from typing import Any, Optional
 
 from .. import systemd
 from ..agent.config import Config, read_config
+from ..agent.paths import paths_of
 from ..errors import CiError
+from ..foreign_file import load_json
 from ..heal.rules import Done
 from ..heal.state import read as read_state
 from ..heal.state import state_path
@@ -29,32 +31,32 @@ from ..store.layout import Layout
 from ..store.records import Records
 from . import documents
 from .facts import Cache, Disk, Facts, Healing, Health, Instance, Timer
-from .sources import DEFAULTS, Sources, read_jobs, read_json, read_text
+from .sources import Sources, read_jobs, read_text
 
 # As far back as a job's usual time is looked for.
 _JOBS_SECONDS = 30 * DAY_SECONDS
 _MOST_JOBS = 2000
 _OWN_UNITS = "coldvox-ci-*"
-_UNIT_PROPERTIES = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime"
+_UNIT_PROPERTIES = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime,NextElapseUSecMonotonic"
 _SYSTEMD_SECONDS = 5.0
 _DONE = "done"  # heal.act.DONE, whose import would cost more than the whole status
 
 
 def gather(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc") -> Facts:
-    """Return what is known of this host now; ``places`` are its directories (see DEFAULTS), ``etc`` has its
+    """Return what is known of this host now; ``places`` are its directories, ``etc`` has its
     crontabs. Never raises for a source that is missing, damaged or closed to this user.
     """
-    place = {**DEFAULTS, **places}
+    paths = paths_of(places)
     now = time.time()
     sources = Sources()
-    run_dir, base_dir, store = place["run"], place["runners"], Layout(place["store"])
-    config = sources.read("settings", partial(read_config, place["config"])) or Config()
+    run_dir, base_dir, store = paths.run, paths.runners, Layout(paths.store)
+    config = sources.read("settings", partial(read_config, paths.config)) or Config()
     units = sources.read("runners", partial(_units, run, base_dir))
     if units is None:
         sources.unknown["timers"] = "systemd does not answer; see the runners"
-    jobs = sources.read("jobs", partial(read_jobs, place["state"], now - _JOBS_SECONDS, _MOST_JOBS))
+    jobs = sources.read("jobs", partial(read_jobs, paths.history, now - _JOBS_SECONDS, _MOST_JOBS))
     healed = sources.read("healed", partial(_healed, run_dir, now - DAY_SECONDS))
-    sample = sources.read("sample", partial(read_json, os.path.join(run_dir, "sample.json")))
+    sample = sources.read("sample", partial(load_json, paths.sample))
     disks = sources.read("disk", partial(_disks, config.work_dir or base_dir, store.root))
     return Facts(
         host=config.host or os.uname().nodename,
@@ -64,7 +66,7 @@ def gather(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc")
         if units is None
         else sources.read("runners", partial(_instances, units, base_dir, now)),
         jobs=None if jobs is None else [one for one in jobs if one.running or one.ended > now - DAY_SECONDS],
-        health=sources.read("health", partial(_health, run_dir, sample, config.policy)),
+        health=sources.read("health", partial(_health, paths.health, sample, config.policy)),
         sample=None if sample is None else sources.read("sample", partial(documents.sample, sample)),
         caches=sources.read("caches", partial(_caches, store)),
         downloads=in_flight(store),
@@ -78,10 +80,10 @@ def gather(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc")
     )
 
 
-def _health(run_dir: str, sample: Optional[Mapping[str, Any]], policy: Mapping[str, Any]) -> Health:
+def _health(path: str, sample: Optional[Mapping[str, Any]], policy: Mapping[str, Any]) -> Health:
     from ..health import health_score
 
-    document = read_json(os.path.join(run_dir, "health.json"))
+    document = load_json(path)
     return documents.health(document, health_score(sample, policy)["penalties"] if sample else ())
 
 
@@ -182,16 +184,16 @@ def _disks(*paths: str) -> list[Disk]:
 
 
 def _timers(units: Mapping[str, systemd.Unit], etc: str) -> list[Timer]:
-    """Return the timers that run and the cron jobs; systemd's words for a moment are ``Sun 2026-11-22
-    02:00:00 UTC``, none for a timer that counts from another event.
-    """
+    """Return the timers that run, and the cron jobs."""
+    booted_at = time.time() - time.monotonic()
     found = []
     for unit in units.values():
         name, _dot, kind = unit.get("Id", "").rpartition(".")
         if kind == "timer" and unit.active:
-            words = unit.get("NextElapseUSecRealtime", "").split()
-            known = len(words) == 4 and words[3] == "UTC"
-            found.append(Timer(name, documents.seconds(f"{words[1]}T{words[2]}Z") if known else None))
+            realtime, monotonic = (
+                unit.get(f"NextElapseUSec{clock}", "") for clock in ("Realtime", "Monotonic")
+            )
+            found.append(Timer(name, documents.next_run(realtime, monotonic, booted_at)))
     return [*found, *_cron_jobs(etc)]
 
 

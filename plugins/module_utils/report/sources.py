@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
+from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 
 from ..errors import CiError
-from ..store.layout import DEFAULT_STORE
 
-DEFAULTS = {
-    "store": DEFAULT_STORE,
-    "run": "/run/coldvox-ci",
-    "state": "/var/lib/coldvox-ci",
-    "runners": "/var/lib/actions-runner",
-    "config": "/etc/coldvox-ci",
-}
 if TYPE_CHECKING:
     from ..history.records import Job
 
@@ -57,19 +47,12 @@ def read_text(path: str) -> str:
         return stream.read()
 
 
-def read_json(path: str) -> Mapping[str, Any]:
-    """Return the JSON object in the file ``path``; raises OSError or ValueError."""
-    found = json.loads(read_text(path))
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} holds no JSON object")
-    return found
+def read_jobs(path: str, since: float, most: int) -> list[Job]:
+    """Return at most ``most`` jobs of the history ``path`` that began at ``since`` (Unix seconds) or later,
+    the latest first.
+    """
+    from ..history.database import History  # SQLite, for who has a history
 
-
-def read_jobs(state_dir: str, since: float, most: int) -> list[Job]:
-    """Return at most ``most`` jobs that began at ``since`` (Unix seconds) or later, the latest first."""
-    from ..history.database import DATABASE, History  # SQLite, for who has a history
-
-    path = os.path.join(state_dir, DATABASE)
     os.stat(path)  # to say that there is none yet, or that it is closed to this user
     with History(path, read_only=True) as history:
         return history.jobs(since, limit=most)

@@ -14,8 +14,8 @@ from typing import Callable, Optional
 from .. import systemd
 from ..errors import CiError
 from ..file_state import Entry, as_wanted, look
-from ..flock import Flock, describe_holder
 from .account import account_of, as_account, clean_environment, has_account, remove_account
+from .claim import claim
 from .configure import configure, forget_configuration, read_agent
 from .drain import drain
 from .host import Host
@@ -127,18 +127,14 @@ class Instance:
     @contextlib.contextmanager
     def _alone(self, seen: Local) -> Iterator[None]:
         """Keep other runs of Ansible out, who would undo half of what is done here."""
-        name, path = self._target.registration.name, self._layout.record("lock")
+        name = self._target.registration.name
         if not os.path.isdir(self._layout.records):
             yield  # nothing is here that two could quarrel about
             return
-        lock = Flock(path, mode=0o600, purpose=f"converging the runner {name}")
-        if not lock.try_acquire():
-            raise CiError(
-                f"Runner '{name}' was left as it is, because {describe_holder(path)} works on it; run again "
-                "when that is done."
-            )
+        lock = claim(self._layout, name, "converging")
         try:
-            if replaced(self.read(self._unit_state()), exists=seen.exists) != seen:
+            # A unit ends and restarts by itself, as one does whose registration was deleted.
+            if replaced(self.read(self._unit_state()), exists=seen.exists, active=seen.active) != seen:
                 raise CiError(
                     f"Runner '{name}' was left as it is, because it was changed by somebody else meanwhile; "
                     "run again."

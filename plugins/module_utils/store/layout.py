@@ -7,10 +7,11 @@ from __future__ import annotations
 import os
 import stat
 
+from ..agent.paths import Paths
 from ..errors import CiError
 from .durable import make_directory, replace_file, storage_error
 
-DEFAULT_STORE = "/var/cache/coldvox-ci"
+DEFAULT_STORE = Paths().store
 # Published directories can be read by all; what is in flight is nobody's business but the owner's.
 _PUBLIC = ("trees", "receipts", "refs", "last_used", "models", "locks", "progress", "leases", "counters")
 _PRIVATE = ("partial", "staging", "trash")

@@ -39,8 +39,12 @@ for unit in units:
     root = home.parent / "base" / name
     if verb == "show":
         on = (home / (unit + ".enabled")).exists()
+        # A test may say what systemd is to answer next.
+        planned = (home / "states").read_text().split() if (home / "states").exists() else []
+        if planned:
+            (home / "states").write_text(" ".join(planned[1:]))
         print("Id=%s" % unit)
-        print("ActiveState=%s" % ("active" if pid(unit) else "inactive"))
+        print("ActiveState=%s" % (planned[0] if planned else "active" if pid(unit) else "inactive"))
         print("SubState=x")
         print("UnitFileState=%s" % ("enabled" if on else "disabled"))
         print("NeedDaemonReload=no\\n")

@@ -48,6 +48,14 @@ def test_two_runs_do_not_work_on_one_instance(host: RunnerHost) -> None:
     assert outcomes(host.converge(*changed)) == {"one": "updated", "two": "unchanged"}
 
 
+def test_a_unit_that_ends_and_restarts_by_itself_meanwhile_is_no_quarrel(host: RunnerHost) -> None:
+    host.converge(ONE)
+    (host.systemctl / "states").write_text("active deactivating")
+    changed = host.converge({**ONE, "environment": {"A": "2"}})
+    assert (host.systemctl / "states").read_text() == "", "both were asked for"
+    assert outcomes(changed) == {"one": "updated"}, changed["_output"]
+
+
 @pytest.mark.parametrize("name", [".runner_migrated", ".credentials_migrated"])
 def test_a_directory_that_a_job_planted_does_not_last(host: RunnerHost, name: str) -> None:
     host.converge(ONE)

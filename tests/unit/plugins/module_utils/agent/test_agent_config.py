@@ -53,7 +53,7 @@ def test_a_broken_file_is_one_sentence(tmp_path: Path, content: str, problem: st
 
 
 def test_paths_are_what_runnerctl_was_installed_with() -> None:
-    given: dict[str, Any] = {"run": "/r", "store": "/s", "locks": "/r/locks"}
+    given: dict[str, Any] = {"run": "/r", "store": "/s", "nothing": "/n"}
     paths = paths_of(given)
     assert paths == Paths(store="/s", run="/r")
     target = target_of(paths, Config(work_dir="/w", models=("m",)))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.coldvox.ci.plugins.lookup.agent_files import LIBRARY, release_files
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.paths import Paths, paths_of
 
 NOBODY = 65534
 #: As the role's template has it: the system's, which every user can run.
@@ -18,7 +19,7 @@ COMMAND = """#!{python} -I
 import os, sys
 sys.path.insert(0, os.path.realpath("{directory}/current"))
 from coldvox_ci.cli.main import main
-places = ("store", "locks", "run", "state", "runners", "config")
+places = ("store", "run", "state", "runners", "config")
 sys.exit(main(defaults={{place: "{directory}/" + place for place in places}}))
 """
 
@@ -29,7 +30,8 @@ class Agent:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.store = root / "store"
-        self.locks = root / "locks"
+        self.paths = paths_of({place: str(root / place) for place in Paths._fields})
+        self.locks = Path(self.paths.locks)
         self.command = root / "runnerctl"
 
     def install(self) -> None:
@@ -43,6 +45,8 @@ class Agent:
                 path.symlink_to(entry["link_to"])
         self.command.write_text(COMMAND.format(python=PYTHON, directory=self.root))
         self.command.chmod(0o755)
+        for file in (self.paths.sample, self.paths.history):
+            Path(file).parent.mkdir(parents=True)
         self.locks.mkdir()
         self.locks.chmod(0o1777)
 

@@ -32,8 +32,8 @@ class Host:
 
     def __init__(self, agent: Agent, url: str) -> None:
         self.agent = agent
-        self.run_dir = agent.root / "run"
-        for path in ("run", "config", "runners"):
+        self.run_dir = Path(agent.paths.health).parent
+        for path in ("config", "runners"):
             (agent.root / path).mkdir()
         self.url = url
         self.configure()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.history.endings import RESULTS, Ending, leave
+from ansible_collections.coldvox.ci.plugins.module_utils.history.endings import Ending, leave
 
 from tests.unit.plugins.module_utils.cli.installed_agent import NOBODY, Agent
 from tests.unit.plugins.module_utils.history.made import ended, hosted, put, record
@@ -27,14 +27,14 @@ CALM: dict[str, Any] = {
 @pytest.fixture
 def host(agent: Agent) -> Agent:
     """An agent with its directories, and a sampler that has just seen a calm machine."""
-    for name in ("state", "run/jobs", "runners"):
+    for name in ("run/jobs", "runners"):
         (agent.root / name).mkdir(parents=True)
     sampled(agent, **CALM)
     return agent
 
 
 def sampled(agent: Agent, age_seconds: float = 0, **sample: Any) -> Path:
-    path = agent.root / "run/sample.json"
+    path = Path(agent.paths.sample)
     path.write_text(json.dumps(sample))
     os.utime(path, (time.time() - age_seconds,) * 2)
     return path
@@ -50,7 +50,7 @@ def ran(agent: Agent, number: int, seconds: float, hours_ago: float, **fields: A
     result = fields.pop("result", "success")
     put(spool(agent), record(run_id=number, at=began, **fields), number)
     put(spool(agent), ended(run_id=number, at=began + seconds, **fields), number)
-    (agent.root / "run" / RESULTS).mkdir(exist_ok=True)
+    (agent.root / "run" / "results").mkdir(exist_ok=True)
     leave(str(agent.root / "run"), Ending("laptop", began, began + seconds, result))
 
 
@@ -187,7 +187,7 @@ def test_others_may_look_but_neither_take_in_nor_import(host: Agent) -> None:
 
 
 def test_a_damaged_history_is_said_once(host: Agent) -> None:
-    (host.root / "state/history.db").write_bytes(b"x" * 8192)
+    Path(host.paths.history).write_bytes(b"x" * 8192)
     assert "was damaged; it is kept as" in host.run("history").stderr
     assert host.run("history").stderr == ""
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_taken_in_is_said_and_the_rest_is_shown(host: Agent) -> N
     spool(host).write_text("")
     done = host.run("history")
     assert "cannot be listed (Not a directory)" in done.stderr
-    assert "1 jobs, 100 % of 1 succeeded" in done.stdout
+    assert "1 job, 100 % of 1 succeeded" in done.stdout
 
 
 def calm_decision(hour: int) -> int:

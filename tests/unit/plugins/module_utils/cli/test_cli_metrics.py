@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
-from ansible_collections.coldvox.ci.plugins.module_utils.history.endings import RESULTS, Ending, leave
+from ansible_collections.coldvox.ci.plugins.module_utils.history.endings import Ending, leave
 
 from tests.unit.plugins.module_utils.cli.installed_agent import Agent
 
@@ -21,7 +21,7 @@ from tests.unit.plugins.module_utils.cli.installed_agent import Agent
 @pytest.fixture
 def host(agent: Agent) -> Agent:
     """An agent on a host with one instance, one model and Rust."""
-    for path in ("run", "state/metrics", "runners/one/bin", "store/models/m/am", "rust", "config"):
+    for path in ("state/metrics", "runners/one/bin", "store/models/m/am", "rust", "config"):
         (agent.root / path).mkdir(parents=True)
     config = {"host": "laptop", "github_url": "http://127.0.0.1:1", "rust_dirs": [str(agent.root / "rust")]}
     (agent.root / "config/agent.json").write_text(json.dumps({**config, "interval_seconds": 0.1}))
@@ -107,7 +107,7 @@ def test_the_sampler_samples_until_it_is_stopped(host: Agent, number: signal.Sig
     _out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "Traceback" not in err
-    assert json.loads((host.root / "run/sample.json").read_text())["timestamp"]
+    assert json.loads(Path(host.paths.sample).read_text())["timestamp"]
     assert "coldvox_ci_load1" in (host.root / "state/metrics/coldvox_ci.prom").read_text()
     assert "Samples" in run(host, "report").stdout
 
@@ -120,7 +120,7 @@ def test_a_sampler_killed_in_the_middle_leaves_whole_files(host: Agent) -> None:
         process.kill()
         process.communicate()
     assert {line.count(",") for line in csv.read_text().splitlines()} == {18}
-    json.loads((host.root / "run/sample.json").read_text())
+    json.loads(Path(host.paths.sample).read_text())
 
 
 def test_the_sampler_takes_the_records_of_jobs_into_the_history(host: Agent) -> None:
@@ -146,14 +146,15 @@ def test_the_sampler_takes_the_records_of_jobs_into_the_history(host: Agent) -> 
     # The machine that runs this may be a busy one, which the sampler says.
     trouble = [line for line in err.splitlines() if not line.startswith("<4>load over")]
     assert (list(spool.iterdir()), trouble) == ([], [])
-    assert (host.root / "state/history.db").exists()
+    assert Path(host.paths.history).exists()
 
 
 def test_the_sampler_takes_in_how_jobs_ended_also_when_nothing_else_is_there(host: Agent) -> None:
-    path, now = str(host.root / "state/history.db"), time.time()
+    path, now = host.paths.history, time.time()
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with History(path) as history:
         history.started({"instance": "one", "job": "build", "run_id": 7, "at": now - 9})
-    results = host.root / "run" / RESULTS
+    results = host.root / "run" / "results"
     results.mkdir()
     leave(str(host.root / "run"), Ending("one", now - 10, now - 1, "failure"))
     process = host.start("metrics", "run")

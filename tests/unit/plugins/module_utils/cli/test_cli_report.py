@@ -21,7 +21,7 @@ def host(agent: Agent) -> Agent:
     metrics = agent.root / "state" / "metrics"
     metrics.mkdir(parents=True)
     now = time.time()
-    with History(str(agent.root / "state" / "history.db")) as history:
+    with History(agent.paths.history) as history:
         for number in range(30):
             job = {"instance": "heavy-1", "job": "build", "workflow": "CI", "run_id": number}
             ended = now - number * 3600 - 10
@@ -64,7 +64,7 @@ def test_a_fresh_host_has_a_report_that_says_why_it_is_empty(
 
 
 def test_a_damaged_history_is_said_and_the_rest_is_told(host: Agent) -> None:
-    (host.root / "state" / "history.db").write_text("no database, but long enough to be read as one " * 9)
+    Path(host.paths.history).write_text("no database, but long enough to be read as one " * 9)
     told = json.loads(host.run("report", "--json").stdout)
     assert "is damaged" in told["unknown"]["jobs"]
     assert told["curve"]

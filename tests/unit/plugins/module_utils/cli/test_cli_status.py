@@ -33,6 +33,7 @@ ActiveState=inactive
 UnitFileState=disabled
 
 NextElapseUSecRealtime=
+NextElapseUSecMonotonic=
 Id=coldvox-ci-health.timer
 ActiveState=active
 UnitFileState=static
@@ -42,6 +43,7 @@ ActiveState=failed
 UnitFileState=static
 
 NextElapseUSecRealtime=Sun 2026-11-22 02:00:00 UTC
+NextElapseUSecMonotonic=0
 Id=coldvox-ci-nightly.timer
 ActiveState=active
 UnitFileState=static
@@ -91,11 +93,11 @@ def sample(**change: Any) -> dict[str, Any]:
 @pytest.fixture
 def host(agent: Agent) -> Agent:
     """A host whose services have left their notes, and that did one job."""
-    for name in ("run", "state", "runners", "config"):
+    for name in ("runners", "config"):
         (agent.root / name).mkdir()
-    write(agent.root / "run" / "health.json", health())
-    write(agent.root / "run" / "sample.json", sample())
-    with History(str(agent.root / "state" / "history.db")) as history:
+    write(Path(agent.paths.health), health())
+    write(Path(agent.paths.sample), sample())
+    with History(agent.paths.history) as history:
         job = {"instance": "heavy-1", "job": "build", "run_id": 7, "workflow": "CI"}
         history.started({**job, "at": time.time() - 100})
         history.completed({**job, "at": time.time() - 40, "result": "success"})
@@ -129,7 +131,7 @@ def shown(agent: Agent, user: int | None = None) -> str:
 
 
 def test_a_fresh_host_is_no_alarm_and_every_silence_has_a_reason(agent: Agent, user: int | None) -> None:
-    assert "HEALTH    unknown: there is no " in shown(agent, user)
+    assert "HEALTH    unknown: there is no" in shown(agent, user)
     seen = told(agent, user)
     assert needs(seen) == []
     assert {"jobs", "health", "sample", "caches", "healed"} <= set(seen["unknown"])
@@ -151,16 +153,16 @@ def test_jobs_of_today_are_counted(host: Agent) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "part"),
     [
-        ("run/health.json", "{", "health"),
-        ("run/health.json", "[]", "health"),
-        ("run/health.json", json.dumps(health(score="many")), "health"),
-        ("run/health.json", json.dumps(health(expires_at="soon")), "health"),
-        ("run/health.json", json.dumps({}), "health"),
-        ("run/sample.json", json.dumps(sample(timestamp=None)), "sample"),
-        ("run/sample.json", "\udcff", "sample"),
+        ("run/agent/health.json", "{", "health"),
+        ("run/agent/health.json", "[]", "health"),
+        ("run/agent/health.json", json.dumps(health(score="many")), "health"),
+        ("run/agent/health.json", json.dumps(health(expires_at="soon")), "health"),
+        ("run/agent/health.json", json.dumps({}), "health"),
+        ("run/agent/sample.json", json.dumps(sample(timestamp=None)), "sample"),
+        ("run/agent/sample.json", "\udcff", "sample"),
         ("run/heal.json", "{}", "healed"),
         ("run/heal.json", json.dumps(healed(time="soon")), "healed"),
-        ("state/history.db", "no database, but long enough to be read as one " * 9, "jobs"),
+        ("state/history/history.db", "no database, but long enough to be read as one " * 9, "jobs"),
         ("config/agent.json", "{", "settings"),
     ],
 )
@@ -172,9 +174,9 @@ def test_a_damaged_note_costs_its_part_only(host: Agent, name: str, content: str
 
 
 def test_the_level_is_the_exit_code(host: Agent) -> None:
-    write(host.root / "run" / "health.json", health(verdict="degraded", score=60))
+    write(Path(host.paths.health), health(verdict="degraded", score=60))
     assert needs(told(host)) == ["the health score is 60: degraded"]
-    write(host.root / "run" / "health.json", health(verdict="unhealthy", score=20))
+    write(Path(host.paths.health), health(verdict="unhealthy", score=20))
     assert "!! the health score is 20: unhealthy" in host.run("status", status=2).stdout
     assert told(host)["level"] == "critical"
 
@@ -197,8 +199,8 @@ def test_a_download_is_shown_on_its_way(host: Agent, user: int | None) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone can close a file to somebody else")
 def test_what_is_closed_to_a_user_is_said_to_be(host: Agent, user: int | None) -> None:
-    (host.root / "run" / "health.json").chmod(0o600)
-    (host.root / "state" / "history.db").chmod(0o600)
+    Path(host.paths.health).chmod(0o600)
+    Path(host.paths.history).chmod(0o600)
     seen = told(host, user)
     assert "may not be read by this user" in seen["unknown"]["health"]
     assert seen["unknown"]["jobs"]

@@ -358,3 +358,18 @@ def test_the_spool_keeps_only_the_newest(tmp_path: Path) -> None:
     assert sorted(os.listdir(directory)) == ["3.started.json", "4.started.json"]
     assert spool.latest(str(tmp_path), "one", "started") == {"number": 4}
     assert spool.latest(str(tmp_path), "one", "completed") is None
+
+
+def test_directories_in_a_spool_go_and_what_they_lead_to_stays(tmp_path: Path) -> None:
+    directory = tmp_path / "jobs" / "one"
+    (directory / "full" / "of" / ".things").mkdir(parents=True)
+    (directory / "full" / "of" / "bytes").write_text("x")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "precious").touch()
+    (directory / "link").symlink_to(tmp_path / "elsewhere")
+    (directory / "1.started.json").write_text("{}")
+    spool.prune(str(tmp_path), "one")
+    left = sorted(os.listdir(directory))
+    assert left == ["1.started.json", "_coldvox_trash", "link"]
+    assert os.listdir(directory / "_coldvox_trash") == []
+    assert (tmp_path / "elsewhere" / "precious").exists()

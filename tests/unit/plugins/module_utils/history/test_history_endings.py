@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
-from ansible_collections.coldvox.ci.plugins.module_utils.history.endings import RESULTS, Ending, leave
+from ansible_collections.coldvox.ci.plugins.module_utils.history.endings import Ending, leave
 from ansible_collections.coldvox.ci.plugins.module_utils.history.records import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.history.spool import ingest
 
@@ -25,7 +25,7 @@ def history(tmp_path: Path) -> Iterator[History]:
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Path:
-    for name in ("jobs", RESULTS):
+    for name in ("jobs", "results"):
         (tmp_path / name).mkdir()
     return tmp_path / "jobs"
 
@@ -44,7 +44,7 @@ def write(spool: Path, kind: str) -> None:
 
 
 def waiting(spool: Path) -> list[str]:
-    return [path.name for folder in (spool, spool.parent / RESULTS) for path in folder.rglob("*.json")]
+    return [path.name for folder in (spool, spool.parent / "results") for path in folder.rglob("*.json")]
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,9 @@ def test_githubs_word_wins_whenever_it_comes(
     ],
 )
 def test_what_is_no_ending_is_told_and_removed(history: History, spool: Path, text: str, reason: str) -> None:
-    (spool.parent / RESULTS / "x.json").write_text(text)
+    (spool.parent / "results" / "x.json").write_text(text)
     found = ingest(history, str(spool))
-    assert (found.count, found.refused, found.reasons) == (0, 1, (f"{RESULTS}/x.json: {reason}.",))
+    assert (found.count, found.refused, found.reasons) == (0, 1, (f"results/x.json: {reason}.",))
     assert waiting(spool) == []
 
 

@@ -368,11 +368,20 @@ def test_a_damaged_database_of_root_in_a_sticky_directory_is_told(reachable: Pat
     assert path.stat().st_size == 8192
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_what_root_makes_belongs_to_the_agent_where_there_is_one(
-    reachable: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(schema, "_AGENT", "nobody")
-    path = reachable / "history.db"
-    with History(str(path)):
-        assert path.stat().st_uid == NOBODY
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("read_only", [True, False])
+def test_root_has_the_rights_of_the_directorys_owner_meanwhile(reachable: Path, read_only: bool) -> None:
+    os.chown(reachable, NOBODY, NOBODY)
+    before = (os.geteuid(), os.getegid(), os.getgroups())
+    with History(str(reachable / "history.db"), read_only):
+        assert (os.geteuid(), os.getegid(), os.getgroups()) == (NOBODY, NOBODY, [NOBODY])
+    assert (os.geteuid(), os.getegid(), os.getgroups()) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_has_its_own_rights_again_when_the_history_cannot_be_opened(reachable: Path) -> None:
+    (reachable / "history.db").mkdir()
+    os.chown(reachable, NOBODY, NOBODY)
+    with pytest.raises(CiError), History(str(reachable / "history.db")):
+        pass
+    assert os.geteuid() == 0

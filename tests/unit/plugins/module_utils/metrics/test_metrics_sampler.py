@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.paths import Paths
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.foreign_file import read_json
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics import csv_log
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Series
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sampler import (
     Journal,
-    Places,
     Sampler,
     fresh_sample,
-    read_json,
     serve,
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.sd_notify import Notifier
@@ -30,8 +30,8 @@ class Host:
     """A sampler whose directories are in a test's own."""
 
     def __init__(self, root: Path, ingest: Callable[[], None] | None = None) -> None:
-        self.places = Places(str(root / "run"), str(root / "state"))
-        (root / "run").mkdir()
+        self.places = Paths(run=str(root / "run"), state=str(root / "state"))
+        (root / "run/agent").mkdir(parents=True)
         (root / "state/metrics").mkdir(parents=True)
         self.machine = Machine()
         self.said: list[str] = []
@@ -56,9 +56,9 @@ def host(tmp_path: Path) -> Host:
 
 def test_a_tick_writes_the_three_files(host: Host) -> None:
     host.tick(3)
-    sample = read_json(host.places.sample)
+    sample = read_json(host.places.sample) or {}
     assert sample["timestamp"] == "2026-03-01T09:30:15Z"
-    assert len(list(csv_log.read(host.places.csv))) == 3
+    assert len(list(csv_log.read(host.places.samples))) == 3
     assert "coldvox_ci_load1 4.5" in Path(host.places.prometheus).read_text(encoding="utf-8")
     assert host.said == []
 
@@ -113,7 +113,7 @@ def test_a_history_that_fails_is_said_and_the_samples_go_on(tmp_path: Path) -> N
     host = Host(tmp_path, ingest=fail)
     host.tick(30)
     assert host.said == ["<4>history: the database is locked; wait."]
-    assert len(list(csv_log.read(host.places.csv))) == 30
+    assert len(list(csv_log.read(host.places.samples))) == 30
 
 
 def served(host: Host, interval: float, ticks: int, waking: Mapping[int, float] | None = None) -> list[float]:
@@ -173,7 +173,9 @@ def test_a_systemd_that_is_away_or_abstract_is_no_reason_to_stop(tmp_path: Path)
     ],
 )
 def test_only_a_fresh_sample_counts(tmp_path: Path, age: float, content: Any, found: bool) -> None:
-    path = tmp_path / "sample.json"
+    paths = Paths(run=str(tmp_path))
+    path = Path(paths.sample)
+    path.parent.mkdir()
     path.write_text(json.dumps(content), encoding="utf-8")
-    assert (fresh_sample(str(tmp_path), 20, path.stat().st_mtime + age) is not None) is found
-    assert fresh_sample(str(tmp_path / "missing"), 20, 0) is None
+    assert (fresh_sample(paths, 20, path.stat().st_mtime + age) is not None) is found
+    assert fresh_sample(Paths(run=str(tmp_path / "missing")), 20, 0) is None

@@ -26,6 +26,23 @@ def test_moments_are_understood(moment: Any, seconds: float) -> None:
     assert documents.seconds(moment) == seconds
 
 
+@pytest.mark.parametrize(
+    ("realtime", "monotonic", "expected"),
+    [
+        ("Wed 2026-11-18 11:06:40 UTC", "", NOW),
+        ("", "1h 2min 3.5s", 1000 + 3723.5),
+        ("", "1d 4ms 5us", 1000 + 86400.004005),
+        ("", "1y 1month 1w", 1000 + 31557600 + 2629800 + 604800),
+        ("", "", None),
+        ("", "infinity", None),
+        ("n/a", "2min soon", None),
+    ],
+)
+def test_a_timer_tells_when_it_fires(realtime: str, monotonic: str, expected: float | None) -> None:
+    found = documents.next_run(realtime, monotonic, booted_at=1000.0)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
 @pytest.mark.parametrize("moment", [None, True, "", "yesterday", {}])
 def test_what_is_no_moment_is_refused(moment: Any) -> None:
     with pytest.raises(ValueError, match=r"time|isoformat"):

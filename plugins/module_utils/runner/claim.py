@@ -1,0 +1,30 @@
+"""Who works on an instance: a converge, a person or the self-healing, one at a time."""
+
+from __future__ import annotations
+
+from ..errors import CiError
+from ..flock import Flock, LockTimeoutError, describe_holder
+from .layout import Layout
+
+# Healing has an instance for a moment, and is waited for; whoever else has one has it for long.
+_PATIENCE_SECONDS = 10.0
+
+
+def claim_lock(layout: Layout, name: str, doing: str) -> Flock:
+    """Return the lock of the instance ``name``, not taken yet; ``doing`` tells others what for
+    (``draining``).
+    """
+    return Flock(layout.record("lock"), mode=0o600, purpose=f"{doing} the runner {name}")
+
+
+def claim(layout: Layout, name: str, doing: str) -> Flock:
+    """Take the lock of the instance ``name``; raises CiError when somebody else has it."""
+    lock = claim_lock(layout, name, doing)
+    try:
+        lock.acquire(_PATIENCE_SECONDS)
+    except LockTimeoutError as error:
+        raise CiError(
+            f"Runner '{name}' was left as it is, because {describe_holder(lock.path)} works on it; run again "
+            "when that is done."
+        ) from error
+    return lock

@@ -1,0 +1,103 @@
+"""The history of an earlier version comes to its own directory, all of it and once."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from pathlib import Path
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.carry_over import carry_over
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.paths import Paths
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
+
+from tests.unit.plugins.module_utils.history.made import record
+
+ME = pwd.getpwuid(os.geteuid()).pw_name
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(state=str(tmp_path))
+
+
+def fill(path: str) -> None:
+    """Leave a history with one job in the log, as a process does that was killed."""
+    files = [path + ending for ending in ("", "-wal", "-shm")]
+    with History(path, most_days=100_000) as history:
+        history.started(record())
+        for file in files:
+            shutil.copy(file, f"{file}.kept")
+    for file in files:
+        os.replace(f"{file}.kept", file)
+
+
+def runs(path: str) -> list[int]:
+    """Return the runs that the history at ``path`` knows."""
+    with History(path, read_only=True) as history:
+        return [job.run_id for job in history.jobs()]
+
+
+def test_a_new_host_gets_an_empty_directory_and_the_link(paths: Paths) -> None:
+    assert carry_over(paths, ME) == []
+    assert os.listdir(os.path.dirname(paths.history)) == []
+    assert os.readlink(paths.former_history) == "history/history.db"
+
+
+def test_the_database_moves_with_its_log_and_is_found_under_both_names(paths: Paths) -> None:
+    fill(paths.former_history)
+    assert carry_over(paths, ME) == ["history.db", "history.db-shm", "history.db-wal"]
+    assert runs(paths.history) == runs(paths.former_history) == [record()["run_id"]]
+    assert carry_over(paths, ME) == []
+
+
+def test_what_lies_beside_it_moves_and_what_is_not_its_own_stays(paths: Paths) -> None:
+    beside = ["history.db.corrupt-20260101T000000Z", "history.db.lock"]
+    for name in [*beside, "history.dbx", "other"]:
+        Path(paths.state, name).touch()
+    assert carry_over(paths, ME) == beside
+    assert sorted(os.listdir(paths.state)) == ["history", "history.db", "history.dbx", "other"]
+
+
+@pytest.mark.parametrize("step", range(1, 5))
+def test_an_interrupted_move_is_finished_by_the_next(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    fill(paths.former_history)
+    rename, seen = os.rename, []
+
+    def killed(source: str, target: str) -> None:
+        seen.append(source)
+        if len(seen) == step:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        carry_over(paths, ME)
+    assert not os.path.exists(os.path.dirname(paths.history)), "no history can be begun anew meanwhile"
+    monkeypatch.undo()
+    carry_over(paths, ME)
+    assert runs(paths.history) == [record()["run_id"]]
+
+
+def test_what_an_older_version_began_afterwards_is_kept(paths: Paths) -> None:
+    carry_over(paths, ME)
+    with History(paths.history):
+        pass
+    os.unlink(paths.former_history)
+    fill(paths.former_history)
+    assert carry_over(paths, ME) == ["history.db"]
+    assert runs(f"{paths.history}.older") == [record()["run_id"]]
+    assert os.path.islink(paths.former_history)
+
+
+@pytest.mark.parametrize("name", ["history", ".history"])
+def test_a_planted_link_is_told_and_not_followed(paths: Paths, tmp_path: Path, name: str) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / name).symlink_to("elsewhere")
+    with pytest.raises(CiError, match="move it away as root"):
+        carry_over(paths, ME)
+    assert os.listdir(tmp_path / "elsewhere") == []
