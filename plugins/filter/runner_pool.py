@@ -49,6 +49,10 @@ options:
     type: str
     choices: [present, absent, drained]
     default: present
+  enrols:
+    description: Whether the host itself registers its JIT instances for their next jobs.
+    type: bool
+    default: false
 seealso:
   - plugin: coldvox.ci.github_runner
     plugin_type: module
@@ -106,6 +110,7 @@ def runner_pool(
     environment: Optional[Mapping[str, object]] = None,
     path: Sequence[str] = (),
     state: str = "present",
+    enrols: bool = False,
 ) -> dict[str, Any]:
     """Return the derived pool as plain data."""
     defaults = PoolDefaults(
@@ -115,6 +120,7 @@ def runner_pool(
         environment=environment,
         path=path,
         state=state,
+        enrols=enrols,
     )
     try:
         return resolve_pool(instances, defaults)

@@ -308,7 +308,6 @@ failed_instances:
   elements: str
 """
 
-import platform
 import time
 from typing import Any
 
@@ -317,27 +316,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, orphans, release
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Remote
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.target import Means
-
-
-def pool_of(params: dict[str, Any]) -> converge.Pool:
-    """Return the wanted pool that the module's parameters describe."""
-    return converge.Pool(
-        url=params["url"] or "",
-        instances=normal_instances(params),
-        base_dir=params["base_dir"],
-        archive=params["archive"] or "",
-        replace=params["replace"],
-        registered={
-            one["name"].lower(): Remote(
-                int(one["id"]), one["status"] == "online", tuple(one["custom_labels"])
-            )
-            for one in params["registered"]
-        },
-        machine=platform.machine(),
-    )
 
 
 def age_warning(pool: converge.Pool, limit_days: int) -> str:
@@ -361,7 +341,7 @@ def main() -> None:
     )
     troubles: dict[str, str] = {}
     try:
-        pool = pool_of(module.params)
+        pool = converge.pool_of(module.params)
         items = converge.survey(pool, host)
         if not module.check_mode:
             orphans.settle(pool.base_dir, orphans.verdicts_of(module.params["orphans"]))

@@ -22,11 +22,10 @@ from ansible_collections.coldvox.ci.plugins.module_utils.github.http import (
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.github.options import CONNECTION_SPEC
 from ansible_collections.coldvox.ci.plugins.module_utils.github.scope import Scope, scope_of
+from ansible_collections.coldvox.ci.plugins.module_utils.github.token import bearer
 
 TOKEN_VARIABLE = "COLDVOX_GITHUB_TOKEN"  # noqa: S105 - the name of a variable, not its value
 CREDENTIAL_OPTIONS = frozenset(CONNECTION_SPEC.keys() - {"url"})
-# docs.github.com/authentication/keeping-your-account-and-data-secure/about-authentication-to-github.
-_NOT_FOR_ENTERPRISES = ("github_pat_", "ghs_")
 
 
 def ansible_transport(ca_path: Optional[str], timeout_seconds: float) -> Transport:
@@ -121,14 +120,4 @@ def _authorization(
             f"There is no credential for {scope.label}; give token, or app_id and app_key, or set "
             f"{TOKEN_VARIABLE} in the environment of the controller."
         )
-    if scope.kind == "enterprise" and token.startswith(_NOT_FOR_ENTERPRISES):
-        raise CiError(
-            f"GitHub does not accept fine-grained or App tokens for {scope.label}; give a classic token with "
-            "the scope manage_runners:enterprise."
-        )
-    if not token.isascii() or not token.isprintable() or " " in token:
-        # Said here, because the HTTP library would quote the whole header in its complaint.
-        raise CiError(
-            "The GitHub token has characters that no token has; was it copied with something around it?"
-        )
-    return lambda: f"Bearer {token}"
+    return bearer(token, scope)

@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
 
-from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.github.views import JitRunner, RegisteredRunner
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.labels import same_labels
@@ -64,11 +63,9 @@ class Settlement:
 
     def make_jit(self, answer: Answer, group: str, work_dir: str) -> JitRunner:
         """Register a runner for one job in place of the one that had its name."""
-        name, key = answer["name"], answer["name"].lower()
-        if key in self.current:
-            self._runners.delete(self.current.pop(key))
+        former = self.current.pop(answer["name"].lower(), None)
         labels = answer["controller"]["jit_labels"]
-        return self._runners.generate_jitconfig(name, self._group_id(group), labels, work_dir)
+        return self._runners.enrol_once(answer["name"], group, labels, work_dir, former)
 
     def settle(self, answers: Sequence[Answer]) -> dict[str, str]:
         """Delete, wait and relabel as the host's ``answers`` ask for; return the trouble by name of a runner
@@ -94,14 +91,6 @@ class Settlement:
         if not same_labels(wanted, runner.custom_labels):
             labels = self._runners.set_labels(runner, wanted)
             self.current[key] = dataclasses.replace(runner, labels=labels, custom_labels=tuple(wanted))
-
-    def _group_id(self, group: str) -> int:
-        known = self._runners.groups()
-        for one in known:
-            if one.name.lower() == group.lower() or (not group and one.default):
-                return one.id
-        names = ", ".join(one.name for one in known)
-        raise CiError(f"Runner group '{group}' is not known to GitHub; it has: {names}.")
 
     def _wait_online(self, started: Sequence[Answer]) -> dict[str, str]:
         deadline, pause = self._now() + self._timeout_seconds, _FIRST_POLL_SECONDS

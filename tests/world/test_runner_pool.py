@@ -235,7 +235,7 @@ def test_removal_takes_everything_and_site_brings_it_back(
     removed = play("-l", HOST, "-e", f"coldvox_remove={HOST}", playbook="remove.yml")
     assert removed.status == 0, removed.output[-4000:]
     assert registered(github) == {}
-    places = "/etc/systemd/system/coldvox* /etc/sysusers.d/coldvox* /etc/tmpfiles.d/coldvox* /opt/coldvox-ci"
+    places = "/etc/systemd/system/*coldvox* /etc/sysusers.d/coldvox* /etc/tmpfiles.d/coldvox* /opt/coldvox-ci"
     assert shell(f"ls -d {places} 2>/dev/null || true") == ""
     assert shell("ls -d /var/lib/actions-runner 2>/dev/null || true") == ""
     assert shell("getent passwd | grep -c '^ci-' || true").strip() == "0"

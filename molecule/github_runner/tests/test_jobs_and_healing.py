@@ -132,6 +132,30 @@ def test_a_job_cannot_write_what_concerns_others(runner: Runner, refused: Callab
         refused(script, user)
 
 
+def test_a_job_cannot_fill_run(runner: Runner) -> None:
+    done = runner.job(
+        "cd /run/coldvox-ci/jobs/$RUNNER_NAME; head -c 64M /dev/zero > fill || echo stopped; rm fill;"
+        "cd /run/coldvox-ci/locks; head -c 64M /dev/zero > fill.lock || echo stopped; rm fill.lock"
+    )
+    assert done["conclusion"] == "success", done["log"]
+    assert done["log"].splitlines().count("stopped") == 2
+    assert "No space left on device" in done["log"]
+
+
+def test_a_lock_of_the_hosts_keeps_a_job_out(runner: Runner) -> None:
+    asked = "runnerctl lock run shared --timeout 0 -- true && echo free || echo gave $?"
+    holder = (
+        "systemd-run --quiet --unit=lock-holder --property=Type=exec runnerctl lock run shared -- sleep 300"
+    )
+    runner.host.check_output(holder)
+    until(lambda: "shared" in runner.host.check_output("runnerctl lock list"))
+    try:
+        assert "gave 3" in runner.job(asked)["log"].splitlines()
+    finally:
+        runner.host.check_output("systemctl stop lock-holder")
+    assert "free" in runner.job(asked)["log"].splitlines()
+
+
 def test_a_killed_listener_is_back_after_one_pass(runner: Runner) -> None:
     before = runner.pid("Runner.Listener")
     runner.host.check_output(f"kill -9 {before}")

@@ -22,6 +22,7 @@ _GROUPS = {
     "cache": "what is in the store, and models for jobs",
     "decide": "whether the next run of a job should be here",
     "drain": "let an instance finish its job, then rest (as root)",
+    "enrol": "register a JIT instance for its next job (its service calls it)",
     "heal": "look after the instances once, as the timer does (as root)",
     "health": "how fit this host is, and why",
     "history": "what ran here, how long it took, and how it ended",

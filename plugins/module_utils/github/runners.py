@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
+from ..errors import CiError
 from .client import Client
 from .views import JitRunner, RegisteredRunner, RunnerGroup, RunnerPackage
 
@@ -88,6 +89,29 @@ class Runners:
             expected=("runner", "encoded_jit_config"),
         )
         return JitRunner(RegisteredRunner.of(answer["runner"]), str(answer["encoded_jit_config"]))
+
+    def enrol_once(
+        self,
+        name: str,
+        group: str,
+        labels: Sequence[str],
+        work_folder: str,
+        former: Optional[RegisteredRunner] = None,
+    ) -> JitRunner:
+        """Register a runner for one job in the group called ``group`` (empty: the default one), in the place
+        of ``former``, which had its name.
+        """
+        if former:
+            self.delete(former)
+        return self.generate_jitconfig(name, self._group_id(group), labels, work_folder)
+
+    def _group_id(self, group: str) -> int:
+        known = self.groups()
+        for one in known:
+            if one.name.lower() == group.lower() or (not group and one.default):
+                return one.id
+        names = ", ".join(one.name for one in known)
+        raise CiError(f"Runner group '{group}' is not known to GitHub; it has: {names}.")
 
     def downloads(self) -> list[RunnerPackage]:
         """Return the runner packages that GitHub means for this scope; it rolls releases out by scope."""

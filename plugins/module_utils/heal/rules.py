@@ -266,7 +266,7 @@ def _find(one: Evidence, noted: Known, now: Clocks, limits: Limits) -> Finding:
 
 def _explained(one: Evidence, limits: Limits) -> Optional[Finding]:
     """Return the finding that the listener itself, or its missing registration, gives the reason of."""
-    converge = "only a converge from the controller registers it again"
+    converge = "a converge from the controller registers it again"
     if not one.registered:
         return Finding(
             UNREGISTERED, f"it has no registration (an ephemeral runner has had its job); {converge}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -14,6 +15,7 @@ from .instance import Instance
 from .labels import check_architecture, system_labels
 from .layout import instance_layout
 from .naming import instance_unit
+from .options import normal_instances
 from .plan import UNCHANGED, Local, Plan, Remote, Wanted, plan
 from .target import Means, Target, target_of
 from .tree import tree_identity
@@ -59,15 +61,33 @@ class Item:
                 "deferred": self.plan.deferred,
                 "ephemeral": self.target.registration.ephemeral,
                 "wanted_labels": list(self.target.labels),
-                "jit_labels": self._jit_labels(machine),
+                "jit_labels": self.jit_labels(machine),
                 **self.instance.tree_facts(self.local),
             },
         }
 
-    def _jit_labels(self, machine: str) -> list[str]:
+    def jit_labels(self, machine: str) -> list[str]:
         """Return all labels: none comes by itself to a runner that the API makes."""
         own = system_labels(machine) if self.options["default_labels"] else ()
         return [*own, *self.target.labels]
+
+
+def pool_of(params: Mapping[str, Any]) -> Pool:
+    """Return the wanted pool that the parameters of the module github_runner describe, for this machine."""
+    return Pool(
+        url=params["url"] or "",
+        instances=normal_instances(params),
+        base_dir=params["base_dir"],
+        archive=params["archive"] or "",
+        replace=params["replace"],
+        registered={
+            one["name"].lower(): Remote(
+                int(one["id"]), one["status"] == "online", tuple(one["custom_labels"])
+            )
+            for one in params["registered"]
+        },
+        machine=platform.machine(),
+    )
 
 
 def survey(pool: Pool, host: Host) -> list[Item]:

@@ -48,6 +48,11 @@ def instance_unit(name: str) -> str:
     return f"{UNIT_TEMPLATE}{name}.service"
 
 
+def enrolling_unit(name: str) -> str:
+    """Return the systemd unit that registers the instance ``name`` for its next job."""
+    return f"coldvox-ci-enrol@{name}.service"
+
+
 def check_distinct(names: list[str]) -> None:
     """Raise CiError when two names differ by case only or not at all: GitHub takes them for one runner."""
     seen: set[str] = set()

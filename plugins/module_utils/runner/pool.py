@@ -14,7 +14,7 @@ from ..errors import CiError
 from .environment import env_text, path_text
 from .labels import custom_labels
 from .layout import Layout, check_base_dir, instance_directories, instance_layout
-from .naming import check_distinct, check_name, instance_unit, instance_user
+from .naming import check_distinct, check_name, enrolling_unit, instance_unit, instance_user
 from .records import JIT
 from .registration import check_work_dir
 from .resources import SLICE, ResourceClass, resource_class
@@ -25,7 +25,10 @@ _HEADER = "# This file is kept by Ansible (coldvox.ci). What is changed here by 
 
 @dataclass(frozen=True)
 class PoolDefaults:
-    """What holds for every instance of a host unless the instance or its class says otherwise."""
+    """What holds for every instance of a host unless the instance or its class says otherwise.
+
+    A host that ``enrols`` registers its JIT instances for their next jobs itself.
+    """
 
     base_dir: str
     labels: Sequence[str] = ()
@@ -34,6 +37,7 @@ class PoolDefaults:
     path: Sequence[str] = ()
     state: str = "present"
     unit_dir: str = "/etc/systemd/system"
+    enrols: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class PoolInstance:
     options: dict[str, Any]
     layout: Layout
     limits: Optional[ResourceClass]
+    enrols: bool
 
     @property
     def user(self) -> str:
@@ -64,6 +69,10 @@ class PoolInstance:
             config = self.layout.record(JIT)
             # Read by systemd as root, before the account of the instance has any part in it; for one start.
             lines += [f"EnvironmentFile=-{config}", f"ExecStartPost=+-/bin/rm -f {config}"]
+            if self.enrols:
+                # Whether there is something to do, it finds out itself.
+                unit = enrolling_unit(self.options["name"])
+                lines.append(f"ExecStopPost=+-/bin/systemctl start --no-block {unit}")
         return _HEADER + "[Service]\n" + "\n".join(lines) + "\n"
 
 
@@ -137,7 +146,7 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
         "environment": environment,
         "path": path,
     }
-    return PoolInstance(options, layout, limits)
+    return PoolInstance(options, layout, limits, defaults.enrols)
 
 
 def _state(given: Mapping[str, Any], defaults: PoolDefaults) -> str:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, Optional
 
@@ -186,6 +187,24 @@ class RunnerHost:
             path.name.partition("@")[2].removesuffix(".service.pid"): int(path.read_text())
             for path in self.systemctl.glob("*.pid")
         }
+
+    def wait_for_end(self, instance: str) -> None:
+        """Wait until the unit of ``instance`` has ended by itself."""
+        systemctl = [str(self.root / "bin" / "systemctl"), "show", f"coldvox-runner@{instance}.service"]
+        deadline = time.monotonic() + 60
+        while (
+            "ActiveState=active"
+            in subprocess.run(systemctl, capture_output=True, text=True, check=True).stdout
+        ):
+            assert time.monotonic() < deadline, "the runner does not end"
+            time.sleep(0.1)
+
+    def wait_for_registration(self, instance: str) -> None:
+        """Wait until the runner of ``instance`` has written down who it is."""
+        deadline = time.monotonic() + 60
+        while not self.file(instance, ".runner").exists():
+            assert time.monotonic() < deadline, "the runner does not start"
+            time.sleep(0.1)
 
     def log(self) -> list[str]:
         """Return what systemctl was asked to change since the last time."""

@@ -1,4 +1,6 @@
-"""The controller's door against real sockets: what goes wrong there is one sentence, without a secret."""
+"""The doors of controller and host against real sockets: what goes wrong there is one sentence, without a
+secret.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,10 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.github.client import Client, Patience
+from ansible_collections.coldvox.ci.plugins.module_utils.github.http import Transport
 from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.github.scope import scope_of
+from ansible_collections.coldvox.ci.plugins.module_utils.github.stdlib_transport import stdlib_transport
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import ansible_transport, connect
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -30,6 +34,11 @@ from testbed.github.server import Running
 SECRET = "ghp_thisMustNotBeShownAnywhere"
 EMPTY = b'HTTP/1.1 200 OK\r\nContent-Length: 33\r\nConnection: close\r\n\r\n{"total_count": 0, "runners": []}'
 Wrap = Callable[[socket.socket], socket.socket]
+Door = Callable[[float], Transport]
+DOORS: dict[str, Door] = {
+    "controller": lambda timeout_seconds: ansible_transport(None, timeout_seconds),
+    "host": stdlib_transport,
+}
 
 
 class Peer:
@@ -86,15 +95,22 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "")
 
 
-def client(url: str, *, timeout_seconds: float = 10, ca_path: str | None = None, attempts: int = 2) -> Client:
+@pytest.fixture(params=DOORS)
+def door(request: pytest.FixtureRequest) -> Door:
+    return DOORS[request.param]
+
+
+def client(
+    url: str, door: Door = DOORS["controller"], *, timeout_seconds: float = 10, attempts: int = 2
+) -> Client:
     patience = Patience(sleep=lambda _seconds: None, now=time.time, attempts=attempts)
-    transport = ansible_transport(ca_path, timeout_seconds)
+    transport = door(timeout_seconds)
     return Client(transport, scope_of(url), lambda: f"Bearer {SECRET}", patience)
 
 
-def trouble(url: str, **options: Any) -> str:
+def trouble(url: str, door: Door = DOORS["controller"], **options: Any) -> str:
     with pytest.raises(CiError) as refused:
-        Runners(client(url, **options)).all()
+        Runners(client(url, door, **options)).all()
     message = str(refused.value)
     assert message.endswith(".")
     assert "\n" not in message
@@ -119,26 +135,35 @@ def trouble(url: str, **options: Any) -> str:
         (b"", "could not be reached"),
     ],
 )
-def test_a_peer_that_does_not_talk_as_github_does(said: bytes, told: str) -> None:
+def test_a_peer_that_does_not_talk_as_github_does(door: Door, said: bytes, told: str) -> None:
     with peer(said) as running:
-        assert told in trouble(f"http://127.0.0.1:{running.port}/o/r")
+        assert told in trouble(f"http://127.0.0.1:{running.port}/o/r", door)
 
 
-def test_nobody_listens() -> None:
+def test_a_redirect_does_not_get_the_credential(door: Door) -> None:
+    with peer(EMPTY) as elsewhere:
+        place = f"Location: http://127.0.0.1:{elsewhere.port}/x"
+        with peer(f"HTTP/1.1 302 Found\r\n{place}\r\nContent-Length: 0\r\n\r\n".encode()) as running:
+            assert Runners(client(f"http://127.0.0.1:{running.port}/o/r", door)).all() == []
+            assert SECRET in running.heard[0]
+            assert SECRET not in elsewhere.heard[0]
+
+
+def test_nobody_listens(door: Door) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    message = trouble(f"http://127.0.0.1:{port}/o/r")
+    message = trouble(f"http://127.0.0.1:{port}/o/r", door)
     assert "Connection refused; 2 attempts" in message
 
 
-def test_a_peer_that_never_answers() -> None:
+def test_a_peer_that_never_answers(door: Door) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        assert "timed out" in trouble(f"http://127.0.0.1:{port}/o/r", timeout_seconds=0.3)
+        assert "timed out" in trouble(f"http://127.0.0.1:{port}/o/r", door, timeout_seconds=0.3)
 
 
-def test_a_name_that_nobody_knows() -> None:
-    assert "could not be reached" in trouble("https://ghes.invalid/o/r")
+def test_a_name_that_nobody_knows(door: Door) -> None:
+    assert "could not be reached" in trouble("https://ghes.invalid/o/r", door)
 
 
 def certificate(home: Path) -> Path:
@@ -179,23 +204,24 @@ def test_a_private_authority_is_trusted_when_it_is_named(tmp_path: Path) -> None
         assert "certificate verify failed" in message
         assert "1 attempt)" in message, "another attempt meets the same certificate"
         assert "ca_path" in message
-        assert Runners(client(url, ca_path=str(path))).all() == []
+        private = client(url, lambda timeout_seconds: ansible_transport(str(path), timeout_seconds))
+        assert Runners(private).all() == []
     with pytest.raises(CiError, match=r"ca_path '/nowhere.pem' is not a file"):
         connect({"url": url, "token": SECRET, "ca_path": "/nowhere.pem"})
 
 
-def test_no_tls_where_it_is_expected() -> None:
+def test_no_tls_where_it_is_expected(door: Door) -> None:
     with peer(b"HTTP/1.1 400 Bad Request\r\n\r\n") as running:
-        assert "could not be reached" in trouble(f"https://127.0.0.1:{running.port}/o/r")
+        assert "could not be reached" in trouble(f"https://127.0.0.1:{running.port}/o/r", door)
 
 
-def test_the_proxy_of_the_controller_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proxy_of_the_environment_is_used(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     with peer(EMPTY) as proxy:
         for name in ("http_proxy", "https_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        assert Runners(client("http://ghes.invalid/o/r")).all() == []
+        assert Runners(client("http://ghes.invalid/o/r", door)).all() == []
         assert proxy.heard[0].startswith("GET http://ghes.invalid/api/v3/repos/o/r/actions/runners?")
-        assert "could not be reached" in trouble("https://ghes.invalid/o/r", attempts=1)
+        assert "could not be reached" in trouble("https://ghes.invalid/o/r", door, attempts=1)
         assert proxy.heard[1].startswith("CONNECT ghes.invalid:443 ")
         assert SECRET not in proxy.heard[1], "what a TLS connection hides is not told to the proxy"
 

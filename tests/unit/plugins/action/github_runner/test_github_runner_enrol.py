@@ -1,0 +1,151 @@
+"""``runnerctl enrol``: a JIT instance is registered for its next job by its host, without the controller."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from testbed.github.client import AdminClient
+from tests.unit.plugins.action.github_runner.runner_host import TOKEN, RunnerHost
+from tests.unit.plugins.module_utils.cli.installed_agent import Agent
+
+JIT: dict[str, Any] = {"name": "one", "labels": ["fast"], "jit": True}
+SYSTEM_LABELS = {"self-hosted", "linux", "x64"}
+
+
+class Enroller:
+    """The host's own service: ``runnerctl enrol one`` with what the role gives to it."""
+
+    def __init__(self, host: RunnerHost) -> None:
+        self.agent = Agent(host.root / "agent")
+        self.agent.root.mkdir()
+        self.agent.install()
+        config = self.agent.root / "config"
+        config.mkdir()
+        self.token = config / "enrol.token"
+        self.token.write_text(f"{TOKEN}\n")
+        self._host = host
+        self.settings = {
+            "url": host.url,
+            "api_url": "",
+            "archive": str(host.archive),
+            "base_dir": str(host.base),
+            "unit_dir": str(host.units),
+            "replace": "offline",
+            "state": "present",
+            "instances": [self._instance()],
+        }
+
+    def _instance(self) -> dict[str, Any]:
+        plain = {"default_labels": True, "group": "", "work_dir": "_work", "state": "present"}
+        return {**plain, **JIT, "user": self._host.user, "ephemeral": True, "environment": {}, "path": []}
+
+    def __call__(self, status: int = 0) -> str:
+        (self.agent.root / "config" / "enrol.json").write_text(json.dumps(self.settings))
+        done = subprocess.run(
+            [self.agent.command, "enrol", "one", "--runners", self._host.base],
+            env={**os.environ, "PATH": f"{self._host.root / 'bin'}:{os.environ['PATH']}", "no_proxy": "*"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        assert TOKEN not in done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+@pytest.fixture
+def enrol(host: RunnerHost) -> Iterator[Enroller]:
+    if os.geteuid() != 0:
+        pytest.skip("only root can register instances")
+    return Enroller(host)  # type: ignore[return-value]
+
+
+def finish_a_job(admin: AdminClient, host: RunnerHost) -> None:
+    """Let the runner do its one job, and its unit end."""
+    job = admin.queue_job(["self-hosted", "fast"], "echo done")
+    assert admin.wait_for_job(job)["conclusion"] == "success"
+    host.wait_for_end("one")
+
+
+def test_it_takes_job_after_job_without_the_controller(
+    host: RunnerHost, admin: AdminClient, enrol: Enroller
+) -> None:
+    host.converge(JIT)
+    for _ in range(2):
+        finish_a_job(admin, host)
+        host.file("one", "_home/planted").touch()
+        assert "registered for one more job" in enrol()
+        assert not host.file("one", "_home/planted").exists(), "nothing of the former job is left"
+    finish_a_job(admin, host)
+    assert "registered for one more job" in enrol()
+    assert not host.file("one", ".coldvox/jit.env").exists()
+    host.wait_for_registration("one")
+    again = host.converge(JIT)
+    assert again["runners"][0]["outcome"] == "unchanged", "the controller finds its own work"
+    assert {label.lower() for label in again["runners"][0]["labels"]} == {*SYSTEM_LABELS, "fast"}
+    assert admin.health()["violations"] == 0
+
+
+def test_one_that_works_or_rests_is_left_alone(host: RunnerHost, admin: AdminClient, enrol: Enroller) -> None:
+    host.converge(JIT)
+    since = len(admin.audit())
+    assert "it runs" in enrol()
+    host.converge({**JIT, "state": "drained"})
+    since = len(admin.audit())
+    assert "is to rest" in enrol()
+    assert len(admin.audit()) == since, "GitHub is not asked"
+
+
+def test_a_refusal_leaves_it_at_rest_and_the_next_try_mends_it(
+    host: RunnerHost, admin: AdminClient, enrol: Enroller
+) -> None:
+    host.converge(JIT)
+    finish_a_job(admin, host)
+    admin.set_faults({"path_regex": "generate-jitconfig", "status": 403, "times": 1})
+    assert "refused to make a one-job runner 'one'" in enrol(status=3)
+    assert "registered for one more job" in enrol()
+
+
+def test_a_registration_whose_configuration_was_lost_is_made_anew(
+    host: RunnerHost, admin: AdminClient, enrol: Enroller
+) -> None:
+    host.converge(JIT)
+    finish_a_job(admin, host)
+    (host.systemctl / "broken").touch()
+    enrol(status=3)
+    host.file("one", ".coldvox/jit.env").unlink(missing_ok=True)
+    (host.systemctl / "broken").unlink()
+    assert "registered for one more job" in enrol()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"instances": []}, "'one' is not among the JIT instances"),
+        ({"url": "ftp://x"}, "is not an http(s) address"),
+        ({"archive": "/nowhere"}, "/nowhere"),
+    ],
+)
+def test_what_cannot_work_is_one_sentence(
+    host: RunnerHost, admin: AdminClient, enrol: Enroller, change: dict[str, Any], told: str
+) -> None:
+    host.converge(JIT)
+    finish_a_job(admin, host)
+    enrol.settings.update(change)
+    output = enrol(status=3)
+    assert told in output
+    assert "Traceback" not in output
+    assert len(output.splitlines()) == 1
+
+
+def test_without_a_token_it_says_how_to_have_one(host: RunnerHost, enrol: Enroller) -> None:
+    host.converge(JIT)
+    enrol.token.unlink()
+    assert "github_runner_enrol_token" in enrol(status=3)
