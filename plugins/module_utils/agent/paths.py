@@ -34,6 +34,11 @@ class Paths(NamedTuple):
         return f"{self.run}/jobs"
 
     @property
+    def results(self) -> str:
+        """How jobs ended, as root has learnt it, until the history takes it in."""
+        return f"{self.run}/results"
+
+    @property
     def sample(self) -> str:
         """The sampler's latest sample."""
         return f"{self.run}/agent/sample.json"

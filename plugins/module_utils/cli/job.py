@@ -56,7 +56,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         help="keep the machine awake while an instance's job runs, then clean up (as root)",
         description="Waits for the end of the job that INSTANCE runs, if any, and keeps this machine from "
         "falling asleep meanwhile. Then it removes what the job could not: files of other users in the work "
-        "directory.",
+        "directory. It lets the history know how the job ended, which the listener says in the journal.",
     )
     watching.add_argument("instance", metavar="INSTANCE")
     watching.add_argument(

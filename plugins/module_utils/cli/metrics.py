@@ -173,7 +173,7 @@ def _journal(line: str) -> None:
 
 def _ingest(paths: Paths) -> None:
     """Take what the hooks of jobs left into the history; costs nothing while there is nothing."""
-    if not _anything_below(paths.jobs):
+    if not (_anything_in(paths.results) or _anything_below(paths.jobs)):
         return
     from ..history.database import History
     from ..history.spool import ingest
@@ -186,9 +186,12 @@ def _ingest(paths: Paths) -> None:
 
 def _anything_below(spool_dir: str) -> bool:
     with contextlib.suppress(OSError), os.scandir(spool_dir) as instances:
-        for instance in instances:
-            # What cannot be listed is for the history to say.
-            with contextlib.suppress(OSError), os.scandir(instance.path) as records:
-                if next(records, None) is not None:
-                    return True
+        return any(_anything_in(instance.path) for instance in instances)
+    return False
+
+
+def _anything_in(directory: str) -> bool:
+    # What cannot be listed is for the history to say.
+    with contextlib.suppress(OSError), os.scandir(directory) as records:
+        return next(records, None) is not None
     return False

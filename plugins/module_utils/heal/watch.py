@@ -1,5 +1,5 @@
-"""Staying by a job as root: the machine does not fall asleep meanwhile, and what only root can remove goes
-afterwards.
+"""Staying by a job as root: the machine does not fall asleep meanwhile, what only root can remove goes
+afterwards, and the history learns how it ended.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..runner.layout import Layout, instance_layout
 from ..runner.naming import instance_unit, instance_user
 from ..runner.worker import listeners, workers
 from ..store.durable import replace_file
+from .endings import hand_on, known_listeners
 
 Say = Callable[[str], None]
 
@@ -41,21 +42,41 @@ class Cleaned(NamedTuple):
     swept: sweep.Swept = sweep.Swept()
 
 
-def watch(base_dir: str, run_dir: str, name: str, say: Say) -> Optional[Cleaned]:
-    """Stay by the job of the instance ``name`` if it has one, then clean up.
+def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) -> Optional[Cleaned]:
+    """Stay by the jobs of the instance ``name`` as long as it has one, and clean up after each.
 
-    Returns None when the next job has begun meanwhile, or when there is no work directory. Raises CiError for
-    an instance without an account.
+    Returns None when another job always began too early for that, or when there is no work directory. Raises
+    CiError for an instance without an account.
     """
     layout, unit = instance_layout(base_dir, name), instance_unit(name)
     account = account_of(instance_user(name))
-    for pid in workers(layout.root, unit):
-        with contextlib.suppress(ProcessLookupError), _held(pid) as worker:
-            why = f"{_job_name(run_dir, name)} on {name}"
-            with _awake(why, run_dir, say):
-                _wait(worker)
-    spool.prune(run_dir, name)
-    return clean(layout, unit, account.uid)
+    done: Optional[Cleaned] = None
+    while True:
+        since: Optional[float] = None
+        pids = known_listeners(host, layout, unit, say)
+        for pid in workers(layout.root, unit, host.proc):
+            with contextlib.suppress(ProcessLookupError), _held(pid) as worker:
+                since = since or time.time()
+                why = f"{_job_name(run_dir, name)} on {name}"
+                with _awake(why, run_dir, say):
+                    _wait(worker)
+        spool.prune(run_dir, name)
+        done = _together(done, clean(layout, unit, account.uid, host))
+        hand_on(host, run_dir, name, pids, since, say)
+        # What the next one's hook wrote while this one was cleaned up after starts nobody.
+        if not workers(layout.root, unit, host.proc):
+            return done
+
+
+def _together(before: Optional[Cleaned], now: Optional[Cleaned]) -> Optional[Cleaned]:
+    if before is None or now is None:
+        return before or now
+    removed, freed = (
+        before.swept.removed + now.swept.removed,
+        before.swept.freed_bytes + now.swept.freed_bytes,
+    )
+    # What was left before was met again.
+    return Cleaned(before.foreign + now.foreign, sweep.Swept(removed, freed, now.swept.left))
 
 
 def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional[Cleaned]:

@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 from ..errors import CiError
 from . import schema
+from .endings import Ending, tell
 from .hosted import hosted_job
 from .legacy import Aggregate
 from .records import COMPLETED, LOST, SELF_HOSTED, STARTED, Job, Record, checked, clean
@@ -111,6 +112,11 @@ class History:
                 added += (_begin if record.event == STARTED else _end)(connection, record)
             self._prune(connection, added)
         return added
+
+    def add_endings(self, endings: Iterable[Ending]) -> int:
+        """Take in how jobs ended, all or none; return how many jobs got a result by it."""
+        with self._writing() as connection:
+            return sum(tell(connection, ending) for ending in endings if ending.result)
 
     def add_hosted(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Take in finished jobs as ``github_jobs_info`` returns them, all or none; return how many were new.
@@ -246,10 +252,12 @@ def _end(connection: sqlite3.Connection, record: Record) -> int:
     ).fetchone()
     if seen:
         return 0
+    # Root may have told the end before the hook's record came in; that of the hook then lies within the job.
     running = connection.execute(
         "SELECT id, started_at FROM jobs WHERE instance = ? AND run_id = ? AND run_attempt = ? AND job = ? "
-        "AND completed_at IS NULL ORDER BY id DESC LIMIT 1",
-        identity,
+        "AND (completed_at IS NULL OR ? BETWEEN began AND completed_at) "
+        "ORDER BY completed_at IS NULL, id DESC LIMIT 1",
+        (*identity, record.at),
     ).fetchone()
     began = running[1] if running else None
     ended = _job(record)._replace(
@@ -265,10 +273,19 @@ def _end(connection: sqlite3.Connection, record: Record) -> int:
     if running is None:
         return _insert(connection, ended)
     connection.execute(
-        "UPDATE jobs SET completed_at = ?, result = ?, duration_seconds = ?, peak_memory_bytes = ?, "
+        "UPDATE jobs SET completed_at = ?, duration_seconds = ?, peak_memory_bytes = ?, "
         "cpu_seconds = ?, cache_hits = ?, cache_misses = ?, queued_at = COALESCE(queued_at, ?), "
-        "job_class = CASE job_class WHEN '' THEN ? ELSE job_class END WHERE id = ?",
-        (*ended[10:17], ended.queued_at, ended.job_class, running[0]),
+        "job_class = CASE job_class WHEN '' THEN ? ELSE job_class END, "
+        "result = CASE WHEN result IN ('', ?) THEN ? ELSE result END WHERE id = ?",
+        (
+            ended.completed_at,
+            *ended[12:17],
+            ended.queued_at,
+            ended.job_class,
+            LOST,
+            ended.result,
+            running[0],
+        ),
     )
     return 1
 
@@ -295,7 +312,7 @@ def _completed_by_github(connection: sqlite3.Connection, job: Job) -> bool:
     if found is None:
         return False
     connection.execute(
-        "UPDATE jobs SET result = ?, queued_at = COALESCE(queued_at, ?), "
+        "UPDATE jobs SET result = COALESCE(NULLIF(?, ''), result), queued_at = COALESCE(queued_at, ?), "
         "completed_at = COALESCE(completed_at, ?), duration_seconds = COALESCE(duration_seconds, ?) "
         "WHERE id = ?",
         (job.result, job.queued_at, job.completed_at, job.duration_seconds, found[0]),

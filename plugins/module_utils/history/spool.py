@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from ..errors import CiError
 from ..runner.naming import check_name, instance_user
 from .database import History
+from .endings import Left
 from .records import COMPLETED, STARTED, Record, RecordError, checked, clean, decode
 from .schema import DamagedError
 
@@ -106,7 +107,8 @@ class _Pass:
             os.close(descriptor)
         if len(text) > MOST_BYTES:
             raise RecordError(f"it is larger than {MOST_BYTES} bytes")
-        record = checked(decode(text))
+        # How it ended is not a job's to say.
+        record = checked(decode(text))._replace(result="")
         if record.instance != self.instance:
             raise RecordError(f"it speaks for the instance '{record.instance}'")
         if not name.endswith(f".{record.event}.json"):
@@ -135,11 +137,15 @@ class _Pass:
 
 
 def ingest(history: History, spool_dir: str) -> Ingested:
-    """Take the records of all instances below ``spool_dir`` into ``history``, and remove them there.
+    """Take the records of all instances below ``spool_dir``, and what root left beside it, into ``history``,
+    and remove them there.
 
     What is no record of its own instance is removed as well, and counted as refused. Raises HistoryError
     when the database cannot take them: then they stay.
     """
+    # Listed before the records of the jobs and taken in after them: what ended has been recorded before.
+    left = Left(os.path.dirname(spool_dir))
+    left.read()
     count, refused = 0, 0
     reasons: list[str] = []
     for instance in _instances(spool_dir):
@@ -157,6 +163,11 @@ def ingest(history: History, spool_dir: str) -> Ingested:
             reasons += one.reasons
         finally:
             os.close(directory)
+    if left.endings:
+        count += history.add_endings(left.endings)
+    left.remove()
+    refused += len(left.reasons)
+    reasons += left.reasons
     return Ingested(count, refused, tuple(reasons[:_MOST_REASONS]))
 
 

@@ -29,6 +29,7 @@ def variable(name: str) -> Any:
     [
         ("__agent_lock_dir", PATHS.locks),
         ("__agent_jobs_dir", PATHS.jobs),
+        ("__agent_results_dir", PATHS.results),
         ("__agent_published_dir", os.path.dirname(PATHS.sample)),
         ("__agent_published_dir", os.path.dirname(PATHS.health)),
         ("__agent_published_dir", os.path.dirname(PATHS.health_state)),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.history.endings import Ending, leave
 
 from tests.unit.plugins.module_utils.cli.installed_agent import NOBODY, Agent
 from tests.unit.plugins.module_utils.history.made import ended, hosted, put, record
@@ -44,10 +45,13 @@ def spool(agent: Agent) -> Path:
 
 
 def ran(agent: Agent, number: int, seconds: float, hours_ago: float, **fields: Any) -> None:
-    """Let a hook tell of one job."""
+    """Let the hooks tell of one job, and root how it ended."""
     began = time.time() - hours_ago * HOUR
+    result = fields.pop("result", "success")
     put(spool(agent), record(run_id=number, at=began, **fields), number)
-    put(spool(agent), ended(run_id=number, **{"at": began + seconds, **fields}), number)
+    put(spool(agent), ended(run_id=number, at=began + seconds, **fields), number)
+    (agent.root / "run" / "results").mkdir(exist_ok=True)
+    leave(str(agent.root / "run"), Ending("laptop", began, began + seconds, result))
 
 
 def answer(agent: Agent, *words: str, status: int = 0) -> Any:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
+from ansible_collections.coldvox.ci.plugins.module_utils.history.endings import Ending, leave
 
 from tests.unit.plugins.module_utils.cli.installed_agent import Agent
 
@@ -133,7 +135,6 @@ def test_the_sampler_takes_the_records_of_jobs_into_the_history(host: Agent) -> 
         "run_id": 7,
         "run_attempt": 1,
         "at": time.time(),
-        "result": "success",
     }
     (spool / "7-1-build-1.completed.json").write_text(json.dumps(record))
     process = host.start("metrics", "run")
@@ -146,6 +147,24 @@ def test_the_sampler_takes_the_records_of_jobs_into_the_history(host: Agent) -> 
     trouble = [line for line in err.splitlines() if not line.startswith("<4>load over")]
     assert (list(spool.iterdir()), trouble) == ([], [])
     assert Path(host.paths.history).exists()
+
+
+def test_the_sampler_takes_in_how_jobs_ended_also_when_nothing_else_is_there(host: Agent) -> None:
+    path, now = host.paths.history, time.time()
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with History(path) as history:
+        history.started({"instance": "one", "job": "build", "run_id": 7, "at": now - 9})
+    results = host.root / "run" / "results"
+    results.mkdir()
+    leave(str(host.root / "run"), Ending("one", now - 10, now - 1, "failure"))
+    process = host.start("metrics", "run")
+    deadline = time.monotonic() + 60
+    while list(results.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.terminate()
+    process.communicate(timeout=60)
+    with History(path, read_only=True) as history:
+        assert [job.result for job in history.jobs()] == ["failure"]
 
 
 def test_a_report_in_every_form_and_of_a_time(host: Agent) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ class Instance:
                 "SubState": "running",
                 "UnitFileState": "enabled",
                 "NRestarts": "0",
+                "MainPID": str(os.getpid()),
             }
         }
         self.journal = ""

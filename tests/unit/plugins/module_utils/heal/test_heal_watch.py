@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +14,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.heal import watch as watching
-from ansible_collections.coldvox.ci.plugins.module_utils.heal.watch import clean, watch, work_directory
+from ansible_collections.coldvox.ci.plugins.module_utils.heal.watch import (
+    Cleaned,
+    clean,
+    watch,
+    work_directory,
+)
 from ansible_collections.coldvox.ci.plugins.module_utils.hooks import spool
 from ansible_collections.coldvox.ci.plugins.module_utils.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account
@@ -179,9 +186,18 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def watched(instance: Instance, host: Path) -> tuple[threading.Thread, list[str]]:
     """Start to watch; returns the watching thread and what it says."""
     said: list[str] = []
-    thread = threading.Thread(target=watch, args=(str(instance.base), str(host / "run"), "one", said.append))
+    machine = Host(instance.run, time.sleep, time.monotonic)
+    places = (str(instance.base), str(host / "run"))
+    thread = threading.Thread(target=watch, args=(*places, "one", said.append, machine))
     thread.start()
     return thread, said
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
 
 
 @pytest.mark.usefixtures("work")
@@ -189,9 +205,7 @@ def test_the_machine_stays_awake_until_the_worker_ends(instance: Instance, host:
     logind = Logind(host / "bin", HONEST)
     worker = instance.start("Runner.Worker")
     thread, said = watched(instance, host)
-    deadline = time.monotonic() + 30
-    while "begin" not in logind.said() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: "begin" in logind.said())
     assert "--what=sleep:idle --who=coldvox-ci --why=job build it on one --mode=block cat" in logind.said()
     assert "end" not in logind.said()
     worker.kill()
@@ -224,6 +238,112 @@ def test_without_a_job_it_only_cleans(instance: Instance, work: Path, host: Path
     thread, said = watched(instance, host)
     thread.join(30)
     assert (logind.said(), said) == ("", [])
+    assert (work / "_coldvox_trash").is_dir()
+
+
+def said(pid: int, at: float, text: str) -> str:
+    """A line of the listener as journalctl prints it."""
+    entry = {
+        "__REALTIME_TIMESTAMP": str(int(at * 1e6)),
+        "_PID": str(pid),
+        "MESSAGE": f"2026-11-21 15:48:51Z: {text}",
+    }
+    return f"{json.dumps(entry)}\n"
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(
+    ("listener_lives", "word", "results"),
+    [(True, "Failed", ["failure"]), (False, "Succeeded", ["success"]), (True, "Abandoned", [])],
+)
+def test_root_leaves_how_the_job_ended(
+    instance: Instance, host: Path, listener_lives: bool, word: str, results: list[str]
+) -> None:
+    """Also of a listener that has ended since, as that of an ephemeral runner does."""
+    logind = Logind(host / "bin", HONEST)
+    (host / "run" / "results").mkdir()
+    listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
+    begun = time.time()
+    instance.journal = said(listener.pid, begun, "Running job: b")
+    thread, heard = watched(instance, host)
+    until(lambda: "begin" in logind.said())
+    worker.kill()
+    worker.wait()
+    if not listener_lives:
+        listener.kill()
+        listener.wait()
+    instance.journal += said(listener.pid + 1, time.time(), "Job b completed with result: Canceled")
+    instance.journal += said(listener.pid, time.time(), f"Job b completed with result: {word}")
+    thread.join(30)
+    left = [json.loads(path.read_text()) for path in (host / "run" / "results").iterdir()]
+    assert [(one["instance"], one["result"]) for one in left] == [("one", result) for result in results]
+    assert all(begun - 1 < one["since"] <= one["at"] for one in left)
+    assert heard == []
+
+
+@pytest.mark.usefixtures("work")
+def test_a_job_that_comes_in_meanwhile_is_stayed_by_as_well(instance: Instance, host: Path) -> None:
+    """Its hook's record starts nobody while somebody is still there."""
+    logind = Logind(host / "bin", HONEST)
+    (host / "run" / "results").mkdir()
+    listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
+    thread, _heard = watched(instance, host)
+    until(lambda: "begin" in logind.said())
+    following = instance.start("Runner.Worker")
+    for one in (worker, following):
+        instance.journal += said(listener.pid, time.time(), "Running job: b")
+        instance.journal += said(listener.pid, time.time(), "Job b completed with result: Failed")
+        one.kill()
+        one.wait()
+        until(lambda: logind.said().count("begin") == 2)
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+@as_root
+def test_what_went_after_each_of_them_is_told_together(instance: Instance, work: Path, host: Path) -> None:
+    logind = Logind(host / "bin", HONEST)
+    listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
+    following: list[subprocess.Popen[bytes]] = []
+    cleaned: list[Cleaned | None] = []
+
+    def sleep(seconds: float) -> None:
+        """The line about the first job comes late, and the second job with it."""
+        if not following:
+            following.append(instance.start("Runner.Worker"))
+            instance.journal += said(listener.pid, time.time(), "Job b completed with result: Abandoned")
+        time.sleep(seconds)
+
+    def perform() -> None:
+        machine = Host(instance.run, sleep, time.monotonic)
+        cleaned.append(watch(str(instance.base), str(host / "run"), "one", lambda _text: None, machine))
+
+    foreign(work / "first")
+    instance.journal = said(listener.pid, time.time(), "Running job: b")
+    thread = threading.Thread(target=perform)
+    thread.start()
+    until(lambda: "begin" in logind.said())
+    worker.kill()
+    until(lambda: logind.said().count("begin") == 2)
+    foreign(work / "second")
+    instance.journal += said(listener.pid, time.time(), "Running job: b")
+    instance.journal += said(listener.pid, time.time(), "Job b completed with result: Abandoned")
+    following[0].kill()
+    thread.join(60)
+    assert [one and (one.foreign, one.swept.removed) for one in cleaned] == [(2, 4)]
+
+
+@pytest.mark.usefixtures("work")
+def test_results_that_cannot_be_left_are_told_and_the_rest_is_done(
+    instance: Instance, work: Path, host: Path
+) -> None:
+    listener = instance.start("Runner.Listener")
+    instance.journal = said(listener.pid, time.time() - 9, "Running job: b")
+    instance.journal += said(listener.pid, time.time() - 5, "Job b completed with result: Failed")
+    thread, heard = watched(instance, host)
+    thread.join(30)
+    assert len(heard) == 1
+    assert "results cannot be written" in heard[0]
     assert (work / "_coldvox_trash").is_dir()
 
 
