@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from .config import Config
-
 if TYPE_CHECKING:
     from ..metrics.sample import Target
+    from .config import Config
 
 
 class Paths(NamedTuple):

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Optional, Union
 
+from ..agent.paths import paths_of
 from ..errors import CiError
 from ..sizes import size
 from .output import ATTENTION, OK, plain, put, put_json, say
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
 
 #: As in sysexits.h for a right that is missing; the hook script turns it into the end of the job.
 REFUSED = 77
-# Where things lie on a host unless its launcher or the call says otherwise.
-_PLACES = {
-    "config": "/etc/coldvox-ci",
-    "run": "/run/coldvox-ci",
-    "runners": "/var/lib/actions-runner",
-    "store": "/var/cache/coldvox-ci",
-}
 
 
 def hook_call(words: Sequence[str], defaults: Mapping[str, str]) -> Optional[SimpleNamespace]:
@@ -41,22 +35,24 @@ def hook_call(words: Sequence[str], defaults: Mapping[str, str]) -> Optional[Sim
     hooks = {"started": started, "completed": completed}
     if len(words) != 1 or words[0] not in hooks:
         return None
-    places = {name: defaults.get(name, _PLACES[name]) for name in ("config", "run", "store")}
-    return SimpleNamespace(perform=hooks[words[0]], json=False, **places)
+    paths = paths_of(defaults)
+    return SimpleNamespace(
+        perform=hooks[words[0]], json=False, run=paths.run, config=paths.config, store=paths.store
+    )
 
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add the commands of this group to its parser."""
     import argparse
 
-    places = {**_PLACES, **defaults}
     commands = group.add_subparsers(prog=group.prog, metavar="COMMAND", required=True)
+    paths = paths_of(defaults)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print JSON")
-    shared.add_argument("--run", default=places["run"], help="directory of records")
+    shared.add_argument("--run", default=paths.run, help="directory of records")
     hook = argparse.ArgumentParser(add_help=False)
-    hook.add_argument("--config", default=places["config"], help="has hooks.json")
-    hook.add_argument("--store", default=places["store"], help="the store")
+    hook.add_argument("--config", default=paths.config, help="has hooks.json")
+    hook.add_argument("--store", default=paths.store, help="the store")
     starting = commands.add_parser(
         "started",
         parents=[shared, hook],
@@ -82,7 +78,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     watching.add_argument("instance", metavar="INSTANCE")
     watching.add_argument(
         "--runners",
-        default=places["runners"],
+        default=paths.runners,
         help="directory of the instances",
     )
     watching.set_defaults(perform=watch)
