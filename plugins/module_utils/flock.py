@@ -12,7 +12,6 @@ import fcntl
 import functools
 import json
 import os
-import threading
 import time
 from types import TracebackType
 from typing import Any, Callable, Optional
@@ -259,6 +258,8 @@ def _wait(
     if timeout_seconds is None:
         fcntl.flock(fd, operation)
         return True
+    import threading  # most locks are free
+
     guard = threading.Lock()
     granted = threading.Event()
     state = {"abandoned": False, "failed": False}

@@ -155,8 +155,10 @@ def _limit(visit: Visit) -> Answer:
 
 
 def _issued_tokens(visit: Visit) -> Answer:
-    """Name every registration and remove token that was given out, for tests that look for one."""
-    return Answer(200, list(visit.emulator.world.runner_tokens))
+    """Name every token that was given out, and what apps signed to get one, for tests that look for them."""
+    world = visit.emulator.world
+    bought = [token for token, credential in world.credentials.items() if credential.installation]
+    return Answer(200, [*world.runner_tokens, *bought, *world.assertions])
 
 
 def _health(visit: Visit) -> Answer:

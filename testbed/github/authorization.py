@@ -86,6 +86,7 @@ def _app_id(world: World, token: str, moment: Moment) -> int:
         raise _unauthorized(
             "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"
         )
+    world.assertions.append(token)
     return app.id
 
 

@@ -72,7 +72,9 @@ class AdminClient:
         return list(self.call("GET", f"/audit?prefix={prefix}"))
 
     def issued_tokens(self) -> list[str]:
-        """Return every registration and remove token that was given out."""
+        """Return every registration, remove and installation token that was given out, and each assertion of
+        an App.
+        """
         return list(self.call("GET", "/issued_tokens"))
 
     def reset(self) -> None:

@@ -179,6 +179,8 @@ class World:
     enterprises: set[str]
     credentials: dict[str, Credential]
     apps: dict[int, App] = field(default_factory=dict)
+    # The tokens that apps signed themselves and were believed.
+    assertions: list[str] = field(default_factory=list)
     runners: dict[int, Runner] = field(default_factory=dict)
     groups: dict[Scope, dict[int, Group]] = field(default_factory=dict)
     variables: dict[Scope, dict[str, Variable]] = field(default_factory=dict)

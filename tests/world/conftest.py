@@ -91,12 +91,11 @@ def github() -> AdminClient:
 def shell() -> Callable[..., str]:
     """Return a function that runs a script on the laptop as root and returns what it printed."""
 
-    def run(script: str) -> str:
+    def run(script: str, stdin: str = "") -> str:
         config = str(CHECKOUT / ".testbed/worlds/test/ssh_config")
         command = f"sudo sh -c {shlex.quote(script)}"
-        done = subprocess.run(
-            ["ssh", "-F", config, "laptop-extra", command], capture_output=True, text=True, check=False
-        )
+        argv = ["ssh", "-F", config, "laptop-extra", command]
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{script!r} gave {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from testbed.github.client import AdminClient
 
@@ -20,6 +22,13 @@ HOST, NAME = "laptop-extra", "laptop-extra-lint"
 UNIT = f"coldvox-runner@{NAME}.service"
 LABELS = ["fedora", "nobara", "fast-lint"]
 TOKEN = "sandbox-admin-token"
+PLACES = "/etc /var /opt /run /root /home /srv /tmp /usr/local /dev/shm"
+# Each prints where it finds a line of its standard input, and has something that it must find.
+SEARCHES = {
+    "files": (f"grep -rlaF -f - {PLACES} 2>/dev/null || true", "root:x:0:0:"),
+    "journal": ("exec 3<&0; journalctl --no-pager -qa | grep -aF -f /dev/fd/3 || true", "Started "),
+    "processes": ("grep -laF -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null || true", "PATH="),
+}
 POOL = {HOST, f"{HOST}-test", NAME}
 Shell = Callable[..., str]
 
@@ -192,20 +201,46 @@ def test_a_name_of_somebody_else_is_refused(play: Play, github: AdminClient) -> 
     assert "'stranger' is taken by another registration" in outcome.sentence
 
 
-def test_no_secret_is_left_anywhere(play: Play, shell: Shell, github: AdminClient) -> None:
+def app_sign_in(github: AdminClient) -> tuple[dict[str, Any], list[str]]:
+    """Install a new App on the laptop's repository; return the variables for it, and its key's lines."""
+    key = generate_private_key(65537, 2048)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
+    app = {"id": 4711, "installation_id": 99, "permissions": {"administration": "write"}}
+    github.call("POST", "/apps", {**app, "public_key": public})
+    variables = {"github_runner_token": "", "github_runner_app_id": "4711", "github_runner_app_key": private}
+    return variables, private.splitlines()[1:-2]  # the last line may be as short as a word
+
+
+def kind_of(token: str) -> str:
+    if token.startswith("ghs_"):
+        return "installation"
+    return "assertion" if token.count(".") == 2 else "runner"
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(
+    ("credential", "kinds"), [("token", {"runner"}), ("app", {"runner", "installation", "assertion"})]
+)
+def test_no_secret_is_left_anywhere(
+    play: Play, shell: Shell, github: AdminClient, tmp_path: Path, credential: str, kinds: set[str]
+) -> None:
     converge(play, github_runner_state="absent")
-    outcome = play("-l", HOST, "--tags", "github_runner", "-vvv")
+    before = github.issued_tokens()
+    variables, secrets = app_sign_in(github) if credential == "app" else ({}, [TOKEN])
+    told = tmp_path / "credential.json"
+    told.write_text(json.dumps(variables))
+    outcome = play("-l", HOST, "--tags", "github_runner", "-vvv", "-e", f"@{told}")
     assert outcome.status == 0, outcome.output[-4000:]
-    spent = github.issued_tokens()
-    assert spent, "a registration token was minted for this"
-    secrets = [TOKEN, *spent]
-    assert [one for one in secrets if one in outcome.output] == []
-    # Patterns that do not match themselves: sudo logs the command that looks for them.
-    pattern = "|".join(f"[{one[0]}]{re.escape(one[1:])}" for one in secrets)
-    places = "/etc /var/lib /opt /run /root /home /tmp /var/log"
-    assert shell(f"grep -rlE '{pattern}' {places} 2>/dev/null || true") == ""
-    assert shell(f"journalctl --no-pager -q | grep -E '{pattern}' || true") == ""
-    assert shell(f"cat /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -E '{pattern}' || true") == ""
+    assert online(github) == POOL
+    spent = [one for one in github.issued_tokens() if one not in before]
+    assert {kind_of(one) for one in spent} == kinds
+    output = "".join(outcome.output.split())
+    assert [one for one in [*secrets, *spent] if one in output] == []
+    for search, there in SEARCHES.values():
+        # By standard input, because sudo logs what it runs, and /proc shows it.
+        assert shell(search, stdin=there) != ""
+        assert shell(search, stdin="\n".join([*secrets, *spent])) == ""
 
 
 def test_drain_and_return(play: Play, github: AdminClient) -> None:

@@ -6,12 +6,12 @@ owner has ruled out ends a job, by an exit code that nothing else has.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import time
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..agent.paths import paths_of
 from ..errors import CiError
@@ -19,15 +19,32 @@ from ..sizes import size
 from .output import ATTENTION, OK, plain, put, put_json, say
 
 if TYPE_CHECKING:
+    import argparse
+
     from ..hooks.job import Job
     from ..hooks.policy import Policy
+
+    Options = Union[argparse.Namespace, SimpleNamespace]
 
 #: As in sysexits.h for a right that is missing; the hook script turns it into the end of the job.
 REFUSED = 77
 
 
+def hook_call(words: Sequence[str], defaults: Mapping[str, str]) -> Optional[SimpleNamespace]:
+    """Return what the parser would for ``words``, when they are but the name of a hook; None for others."""
+    hooks = {"started": started, "completed": completed}
+    if len(words) != 1 or words[0] not in hooks:
+        return None
+    paths = paths_of(defaults)
+    return SimpleNamespace(
+        perform=hooks[words[0]], json=False, run=paths.run, config=paths.config, store=paths.store
+    )
+
+
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add the commands of this group to its parser."""
+    import argparse
+
     commands = group.add_subparsers(prog=group.prog, metavar="COMMAND", required=True)
     paths = paths_of(defaults)
     shared = argparse.ArgumentParser(add_help=False)
@@ -72,7 +89,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     preparing.set_defaults(perform=prepare)
 
 
-def prepare(options: argparse.Namespace) -> int:
+def prepare(options: Options) -> int:
     """Make the spool of an instance; its unit calls this before each start."""
     from ..hooks.spool import prepare as perform
 
@@ -84,7 +101,7 @@ def prepare(options: argparse.Namespace) -> int:
     return OK
 
 
-def watch(options: argparse.Namespace) -> int:
+def watch(options: Options) -> int:
     """Stay by the job of an instance, and remove what it left."""
     from ..heal.watch import watch as perform
     from ..runner.naming import check_name
@@ -115,7 +132,7 @@ class _Troubles(list[str]):
             self.append(f"{doing} failed{where}: {error.strerror or error}.")
 
 
-def started(options: argparse.Namespace) -> int:
+def started(options: Options) -> int:
     """Record the job, link its models, and refuse what must not run here."""
     from ..hooks import job as pure
     from ..hooks.usage import read_usage
@@ -138,7 +155,7 @@ def started(options: argparse.Namespace) -> int:
     return OK
 
 
-def completed(options: argparse.Namespace) -> int:
+def completed(options: Options) -> int:
     """Record the job's end and use, and leave nothing of it to the next."""
     from ..hooks import job as pure
     from ..hooks.usage import Usage, read_usage, used_between
@@ -177,7 +194,7 @@ def _policy(directory: str, troubles: _Troubles) -> Policy:
     return Policy()
 
 
-def _link(options: argparse.Namespace, job: Job, policy: Policy, troubles: _Troubles) -> list[str]:
+def _link(options: Options, job: Job, policy: Policy, troubles: _Troubles) -> list[str]:
     from ..hooks.work import link_models, models_directory, tell_steps
 
     linked: list[str] = []
@@ -191,7 +208,7 @@ def _link(options: argparse.Namespace, job: Job, policy: Policy, troubles: _Trou
 
 
 def _hand_over(
-    options: argparse.Namespace, job: Job, number: int, record: Mapping[str, Any], troubles: _Troubles
+    options: Options, job: Job, number: int, record: Mapping[str, Any], troubles: _Troubles
 ) -> None:
     from ..hooks.job import record_name
     from ..hooks.spool import put_record
@@ -200,7 +217,7 @@ def _hand_over(
         put_record(options.run, job.instance, record_name(job, number, str(record["event"])), record)
 
 
-def _tell(options: argparse.Namespace, record: Mapping[str, Any], troubles: _Troubles) -> None:
+def _tell(options: Options, record: Mapping[str, Any], troubles: _Troubles) -> None:
     from ..hooks.job import annotation
 
     if options.json:

@@ -167,7 +167,7 @@ def _mount(folder: int) -> str:
 
     The device is no answer: a bind mount may show another part of the same file system.
     """
-    with open(f"/proc/self/fdinfo/{folder}", encoding="ascii") as lines:
+    with open(f"/proc/self/fdinfo/{folder}", encoding="utf-8") as lines:
         return next(line for line in lines if line.startswith("mnt_id:"))
 
 

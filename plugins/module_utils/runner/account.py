@@ -6,10 +6,12 @@ import contextlib
 import os
 import pwd
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import CiError
-from ..process import Run
+
+if TYPE_CHECKING:
+    from ..process import Run
 
 # What config.sh freezes into .path, so it is not the caller's.
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -13,6 +13,8 @@ from .layout import Layout
 from .worker import has_worker, listeners
 
 _POLL_SECONDS = 2.0
+# What a terminal, a service manager or a lost connection sends.
+_DEFERRED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
 
 
 class Drained(NamedTuple):
@@ -72,12 +74,18 @@ def job_came_in(host: Host, unit: str, layout: Layout, pids: Sequence[int]) -> b
 
 @contextlib.contextmanager
 def frozen(host: Host, pids: Sequence[int]) -> Iterator[None]:
-    """Let the processes ``pids`` stand still meanwhile."""
-    _signal(host, pids, signal.SIGSTOP)
+    """Let the processes ``pids`` stand still meanwhile.
+
+    A signal that ends this process, or stops it, waits until they go on; it must reach no other thread, so
+    nothing with threads may use this. SIGKILL does not wait: healing then lets them go on, two checks later.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEFERRED)
     try:
+        _signal(host, pids, signal.SIGSTOP)
         yield
     finally:
         _signal(host, pids, signal.SIGCONT)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _signal(host: Host, pids: Sequence[int], number: signal.Signals) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import CiError
 from .paths import member_path
+from .receipt import Shape
 
 FORMATS = ("auto", "zip", "tar", "file")
 KINDS = ("model", "library", "runner", "toolchain", "other")
@@ -27,14 +28,6 @@ _WELL_KNOWN_STARTS = (
     "fedcba98",
 )
 _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-
-class Shape(NamedTuple):
-    """How the bytes become a tree; two names of one digest must agree on it, because they share the tree."""
-
-    format: str
-    strip_components: int = 0
-    executable: tuple[str, ...] = ()
 
 
 class Artifact(NamedTuple):

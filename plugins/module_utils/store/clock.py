@@ -8,7 +8,7 @@ import time
 def boot_id() -> str:
     """Return the kernel's id of this boot, empty where it cannot be read."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as stream:
             return stream.read().strip()
     except OSError:
         return ""

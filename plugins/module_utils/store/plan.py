@@ -5,12 +5,14 @@ it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Optional
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from ..errors import CiError
-from .artifact import Artifact
 from .receipt import Receipt, missing_paths
 from .refs import Ref, desired, shown
+
+if TYPE_CHECKING:
+    from .artifact import Artifact
 
 HIT, FETCHED, REPAIRED, LINKED = "hit", "fetched", "repaired", "linked"
 REMOVED, ABSENT = "removed", "absent"

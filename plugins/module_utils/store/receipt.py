@@ -7,9 +7,15 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Optional
 
-from .artifact import Shape
-
 SCHEMA = 1
+
+
+class Shape(NamedTuple):
+    """How the bytes become a tree; two names of one digest must agree on it, because they share the tree."""
+
+    format: str
+    strip_components: int = 0
+    executable: tuple[str, ...] = ()
 
 
 class Entry(NamedTuple):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from .artifact import Artifact
 from .receipt import Receipt, checksum_lines
+
+if TYPE_CHECKING:
+    from .artifact import Artifact
 
 SCHEMA = 1
 

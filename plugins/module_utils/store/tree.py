@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -34,6 +33,8 @@ def _walk(directory: str, prefix: str) -> Iterator[tuple[str, Seen]]:
 
 def file_sha256(path: str) -> str:
     """Return the sha256 of the file ``path`` in hexadecimal."""
+    import hashlib  # takes longer to import than a quick check
+
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK_BYTES))
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -50,6 +50,7 @@ def test_an_app_gets_a_token_for_an_hour(rest: Rest, key: RSAPrivateKey) -> None
     reply = rest("POST", TOKENS, token=assertion)
     assert reply.status == 201
     token = reply.body["token"]
+    assert set(rest.server.admin.issued_tokens()) == {token, assertion}
     assert rest("GET", f"{REPOSITORY}/actions/runners", token=token).status == 200
     refused = rest("GET", f"{REPOSITORY}/actions/variables", token=token)
     assert refused.body["message"] == "Resource not accessible by integration"

@@ -18,9 +18,9 @@ PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.e
 COMMAND = """#!{python} -I
 import os, sys
 sys.path.insert(0, os.path.realpath("{directory}/current"))
-from coldvox_ci.cli.main import main
+from coldvox_ci.cli.main import run
 places = ("store", "run", "state", "runners", "config")
-sys.exit(main(defaults={{place: "{directory}/" + place for place in places}}))
+run({{place: "{directory}/" + place for place in places}})
 """
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 from typing import Any
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.cli.job import add_commands, hook_call
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.store.locking import Locks
 
 from tests.faults.support import install, model_zip, sha256, wanted
-from tests.unit.plugins.module_utils.cli.installed_agent import Agent, first_line
+from tests.unit.plugins.module_utils.cli.installed_agent import PYTHON, Agent, first_line
 
 MODEL = model_zip()
 
@@ -227,6 +229,31 @@ def test_a_job_that_spoils_its_note_only_loses_its_figures(instance: Instance) -
     (instance.temp / "_coldvox_job.json").write_text("[" * 100_000)
     instance.call("completed")
     assert instance.records()["completed"]["cpu_seconds"] is None
+
+
+@pytest.mark.parametrize("places", [{}, {"run": "/r", "config": "/c", "store": "/s", "runners": "/i"}])
+@pytest.mark.parametrize("word", ["started", "completed"])
+def test_a_hook_gets_what_the_parser_would_give(word: str, places: dict[str, str]) -> None:
+    parser = argparse.ArgumentParser()
+    add_commands(parser, places)
+    assert vars(hook_call([word], places)) == vars(parser.parse_args([word]))
+
+
+@pytest.mark.parametrize("words", [[], ["watch"], ["started", "--json"], ["completed", "x"]])
+def test_what_is_more_than_a_hooks_name_is_left_to_the_parser(words: list[str]) -> None:
+    assert hook_call(words, {}) is None
+
+
+def test_a_hook_loads_nothing_that_it_does_not_need(stocked: Instance) -> None:
+    argv = [PYTHON, "-I", "-X", "importtime", str(stocked.agent.command), "job"]
+    dear = {"argparse", "asyncio", "hashlib", "shutil", "subprocess", "tempfile", "threading", "urllib.parse"}
+    for word in ("started", "completed"):
+        told = subprocess.run(
+            [*argv, word], env=stocked.environment(), capture_output=True, text=True, timeout=60, check=True
+        ).stderr
+        loaded = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+        assert "json" in loaded
+        assert loaded & dear == set()
 
 
 def test_outside_a_job_it_says_so(agent: Agent) -> None:

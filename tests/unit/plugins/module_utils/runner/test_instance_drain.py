@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,20 @@ from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import La
 
 UNIT = "coldvox-runner@one.service"
 PROGRAM = "import time; print(flush=True); time.sleep(600)\n"
+
+# Almost all of its time the process that it is told is frozen.
+FREEZER = """
+import resource, signal, sys, time
+from ansible_collections.coldvox.ci.plugins.module_utils.runner import drain, host
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_DFL)
+machine = host.Host(run=None, sleep=time.sleep, now=time.monotonic)
+while True:
+    with drain.frozen(machine, [int(sys.argv[1])]):
+        print(flush=True)
+        time.sleep(0.002)
+"""
 
 
 class Machine:
@@ -66,6 +81,13 @@ class Machine:
         stat = Path(f"/proc/{self.listener.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] == "T"
 
+    def goes_on(self) -> bool:
+        """Tell whether the listener runs; it gets ten seconds to wake up."""
+        deadline = time.monotonic() + 10
+        while self.is_frozen() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return not self.is_frozen()
+
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
@@ -100,10 +122,7 @@ def test_a_job_that_comes_between_look_and_stop_is_not_ended(machine: Machine) -
     assert machine.calls == []
     assert machine.worker is not None
     assert machine.worker.poll() is None
-    deadline = time.monotonic() + 10
-    while machine.is_frozen() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not machine.is_frozen(), "the listener goes on"
+    assert machine.goes_on()
 
 
 def test_a_listener_that_is_gone_is_no_trouble(machine: Machine) -> None:
@@ -111,3 +130,50 @@ def test_a_listener_that_is_gone_is_no_trouble(machine: Machine) -> None:
     machine.listener.wait()
     assert machine.drain(5).stopped
     assert machine.signals == []
+
+
+@pytest.fixture
+def freezer(machine: Machine) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
+    """Return what starts a process that freezes the listener again and again."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", FREEZER, str(machine.listener.pid)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+            process_group=0,  # the kernel stops no group that nobody could wake
+        )
+        started.append(process)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(random.random() / 50)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+def test_whoever_is_told_to_end_leaves_no_listener_frozen(
+    machine: Machine, freezer: Callable[[], subprocess.Popen[bytes]], number: signal.Signals
+) -> None:
+    for _ in range(8):
+        process = freezer()
+        process.send_signal(number)
+        assert process.wait(30) == -number
+        assert machine.goes_on()
+
+
+def test_whoever_is_stopped_stops_no_listener(
+    machine: Machine, freezer: Callable[[], subprocess.Popen[bytes]]
+) -> None:
+    process = freezer()
+    for _ in range(8):
+        process.send_signal(signal.SIGTSTP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        assert machine.goes_on()
+        process.send_signal(signal.SIGCONT)
+        time.sleep(random.random() / 50)

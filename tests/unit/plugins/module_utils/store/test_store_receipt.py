@@ -3,11 +3,11 @@ from __future__ import annotations
 import stat
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import Shape
 from ansible_collections.coldvox.ci.plugins.module_utils.store.receipt import (
     Entry,
     Receipt,
     Seen,
+    Shape,
     checksum_lines,
     decode,
     difference,
