@@ -19,10 +19,11 @@ LOOK = f"cat {SECRETS} || true; touch ~/left; echo looked"
 Shell = Callable[..., str]
 
 
-def converge(play: Play, state: str, token: str) -> dict[str, int]:
+def converge(play: Play, state: str, token: str, **more: str) -> dict[str, int]:
     variables = {
         "github_runner_enrol_token": token,
         "github_runner_instances": [{"name": NAME, "labels": ["once"], "jit": True, "state": state}],
+        **more,
     }
     outcome = play("-l", HOST, "--tags", "github_runner", "-e", json.dumps(variables))
     assert outcome.status == 0, outcome.output[-4000:]
@@ -54,6 +55,16 @@ def test_job_after_job(play: Play, shell: Shell, github: AdminClient) -> None:
     assert shell("systemctl --failed --no-legend") == ""
     after = [entry for entry in github.audit() if entry["path"].endswith("registration-token")]
     assert after == minted
+
+
+@pytest.mark.usefixtures("once")
+def test_it_rests_with_the_pool_and_works_again(play: Play, shell: Shell) -> None:
+    converge(play, "present", TOKEN, github_runner_state="drained")
+    shell(f"systemctl start coldvox-ci-enrol@{NAME}")
+    look = f"systemctl is-active coldvox-runner@{NAME} coldvox-ci-enrol@{NAME} || true"
+    assert shell(look).split() == ["inactive", "inactive"]
+    converge(play, "present", TOKEN)
+    assert shell(look).split() == ["active", "inactive"]
 
 
 def test_nothing_is_left(shell: Shell) -> None:
