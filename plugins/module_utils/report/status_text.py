@@ -154,13 +154,13 @@ def _today(view: View, width: int) -> list[Line]:
     if today is None:
         return _unknown(view, "jobs", width)
     if today.success_percent is None:
-        ended = f"{count(today.untold, 'job')} ended, with results that only GitHub knows"
+        ended = f"{count(today.untold, 'job')} ended with an unknown result"
         return [[Span(ended if today.untold else "no job ended here yet")]]
     style = "good" if today.successes == today.jobs else "warn"
     line = [Span(f"{count(today.jobs, 'job')}, "), Span(f"{today.success_percent:g} % succeeded", style)]
     if today.mean_seconds is not None:
         line.append(Span(f", {lasting(today.mean_seconds)} on average"))
-    more = [[Span(f"{today.untold} more, with results that only GitHub knows")]] if today.untold else []
+    more = [[Span(f"{today.untold} more with an unknown result")]] if today.untold else []
     return [line, *more]
 
 

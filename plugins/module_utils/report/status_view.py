@@ -33,7 +33,7 @@ class Runner(NamedTuple):
 class Today(NamedTuple):
     """What ended on this machine since midnight; the rate and the mean are None without such jobs.
 
-    ``untold`` ended as well, with a result that only GitHub knows so far.
+    ``untold`` ended as well, with a result that nobody told so far.
     """
 
     jobs: int

@@ -70,8 +70,8 @@ def test_a_fit_host_on_one_screen() -> None:
 @pytest.mark.parametrize(
     ("jobs", "told"),
     [
-        ([UNTOLD, UNTOLD], "TODAY     2 jobs ended, with results that only GitHub knows\n"),
-        ([A_JOB, UNTOLD], "on average\n          1 more, with results that only GitHub knows\n"),
+        ([UNTOLD, UNTOLD], "TODAY     2 jobs ended with an unknown result\n"),
+        ([A_JOB, UNTOLD], "on average\n          1 more with an unknown result\n"),
     ],
 )
 def test_jobs_of_unknown_result_are_told(jobs: list[Job], told: str) -> None:
