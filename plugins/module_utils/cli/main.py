@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn, Optional, Union
 
 from ..errors import CiError
-from .output import CRITICAL, IMPOSSIBLE, put_json, say
+from .output import CRITICAL, IMPOSSIBLE, OK, put_json, say
 
 if TYPE_CHECKING:
     import argparse
@@ -50,9 +50,8 @@ class UsageError(CiError):
 def main(argv: Optional[Sequence[str]] = None, defaults: Optional[Mapping[str, str]] = None) -> int:
     """Run the command that ``argv`` (default: the process's) asks for and return its exit code.
 
-    ``defaults`` are the directories of this host: ``store``, ``locks``, ``run``, ``state``, ``runners`` and
-    ``config``. What follows ``--`` is a command to run
-    and is left as it is.
+    ``defaults`` are the directories of this host: ``store``, ``run``, ``state``, ``runners`` and ``config``.
+    What follows ``--`` is a command to run and is left as it is.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     command: Optional[list[str]] = None
@@ -61,12 +60,12 @@ def main(argv: Optional[Sequence[str]] = None, defaults: Optional[Mapping[str, s
         words, command = words[:cut], words[cut + 1 :]
     options = _options(words, defaults or {})
     options.command = command
+    code = OK
     try:
         code = _perform(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         return 130
     return code

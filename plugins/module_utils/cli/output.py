@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -28,9 +29,12 @@ def plain(value: Any) -> Any:
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal something, beside the output."""
-    sys.stderr.write(f"runnerctl: {text}\n")
-    sys.stderr.flush()
+    """Tell the person at the terminal something, beside the output; whether anybody reads it changes
+    nothing.
+    """
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"runnerctl: {text}\n")
+        sys.stderr.flush()
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
