@@ -74,7 +74,7 @@ options:
         default: ""
       work_dir:
         description:
-          - Where jobs work; a relative path lies in the instance's directory. An absolute one is not removed
+          - Where jobs work, a name in the instance's directory or an absolute path. The latter is not removed
             with it.
         type: str
         default: _work

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ..agent.paths import paths_of
 from ..process import run
-from .one_instance import subject, tell
+from .one_instance import Subject, tell
 
 _REQUEST_SECONDS = 20.0
 
@@ -38,8 +38,10 @@ def enrol(options: argparse.Namespace) -> int:
     from ..runner import enrol as enrolment
     from ..runner.host import Host
 
-    one = subject(options)
+    one = Subject.of(options)
     settings = enrolment.read_settings(options.config, one.name)
+    if settings is None:
+        return tell(options, one, enrolment.AT_REST, f"{one.name} is not to be registered from here")
     scope = scope_of(settings["url"], settings["api_url"])
     client = Client(
         stdlib_transport(_REQUEST_SECONDS),

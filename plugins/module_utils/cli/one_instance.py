@@ -22,6 +22,14 @@ class Subject(NamedTuple):
     name: str
     layout: Layout
 
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> Subject:
+        """Return what ``options`` name, there or not; raises CiError without the right to touch it."""
+        if os.geteuid() != 0:
+            raise CiError("only root can stop and start instances; call it with sudo.")
+        name = check_name(options.instance)
+        return cls(name, instance_layout(options.runners, name))
+
     @property
     def unit(self) -> str:
         return instance_unit(self.name)
@@ -53,16 +61,13 @@ def add_options(
 
 def subject(options: argparse.Namespace) -> Subject:
     """Return the instance; raises CiError when there is none, or no right to touch it."""
-    if os.geteuid() != 0:
-        raise CiError("only root can stop and start instances; call it with sudo.")
-    name = check_name(options.instance)
-    layout = instance_layout(options.runners, name)
-    if not os.path.isdir(layout.records):
+    one = Subject.of(options)
+    if not os.path.isdir(one.layout.records):
         raise CiError(
-            f"there is no instance '{name}' in {options.runners}; 'runnerctl heal --dry-run --json' lists "
-            "them."
+            f"there is no instance '{one.name}' in {options.runners}; 'runnerctl heal --dry-run --json' "
+            "lists them."
         )
-    return Subject(name, layout)
+    return one
 
 
 def tell(options: argparse.Namespace, one: Subject, outcome: str, text: str) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 from ..errors import CiError
-from ..flock import Flock, LockTimeoutError, describe_holder
+from ..flock import Flock, describe_holder
 from .layout import Layout
 
 # Healing has an instance for a moment, and is waited for; whoever else has one has it for long.
 _PATIENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.1
 
 
 def claim_lock(layout: Layout, name: str, doing: str) -> Flock:
@@ -20,11 +23,13 @@ def claim_lock(layout: Layout, name: str, doing: str) -> Flock:
 def claim(layout: Layout, name: str, doing: str) -> Flock:
     """Take the lock of the instance ``name``; raises CiError when somebody else has it."""
     lock = claim_lock(layout, name, doing)
-    try:
-        lock.acquire(_PATIENCE_SECONDS)
-    except LockTimeoutError as error:
-        raise CiError(
-            f"Runner '{name}' was left as it is, because {describe_holder(lock.path)} works on it; run again "
-            "when that is done."
-        ) from error
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    # Not Flock.acquire, whose thread would be left behind: what freezes a listener must have none.
+    while not lock.try_acquire():
+        if time.monotonic() >= deadline:
+            raise CiError(
+                f"Runner '{name}' was left as it is, because {describe_holder(lock.path)} works on it; run "
+                "again when that is done."
+            )
+        time.sleep(_PAUSE_SECONDS)
     return lock

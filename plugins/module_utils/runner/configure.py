@@ -27,6 +27,8 @@ _MADE_BY_CONFIG = (
     ".path",
 )
 _RUNNER_FILE_LIMIT_BYTES = 65536
+# What a job can make of the file: no text, no JSON, no object, no number, Infinity, a million brackets.
+_SPOILT = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 def read_agent(layout: Layout) -> tuple[Optional[int], str]:
@@ -49,7 +51,7 @@ def read_agent(layout: Layout) -> tuple[Optional[int], str]:
             continue
         finally:
             os.close(descriptor)
-        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        with contextlib.suppress(*_SPOILT):
             data = {key.lower(): value for key, value in json.loads(raw.decode("utf-8-sig")).items()}
             return int(data["agentid"]), str(data.get("agentname", ""))
     return None, ""

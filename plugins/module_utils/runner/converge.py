@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 from .. import systemd
 from ..errors import CiError
+from ..flock import Flock
 from .account import has_account
 from .host import Host
 from .instance import Instance
@@ -101,25 +102,29 @@ def survey(pool: Pool, host: Host) -> list[Item]:
     return [_item(pool, host, options, tree_id, units) for options in pool.instances]
 
 
-def converge(items: Sequence[Item], means: Means, *, prepared: bool) -> dict[str, str]:
+def converge(
+    items: Sequence[Item], means: Means, *, prepared: bool, lock: Optional[Flock] = None
+) -> dict[str, str]:
     """Do the plans, those in which the controller has a part only when that is ``prepared``.
 
-    One instance that fails does not stop the others; returns what went wrong by name.
+    One instance that fails does not stop the others; returns what went wrong by name. ``lock`` is that of the
+    only instance where the caller has it already.
     """
     troubles: dict[str, str] = {}
     for item in items:
         trouble = item.refusal
         if item.plan.steps and (prepared or not item.plan.deferred):
-            trouble = _apply(item, means)
+            trouble = _apply(item, means, lock)
         if trouble:
             troubles[item.options["name"]] = trouble
     return troubles
 
 
-def _apply(item: Item, means: Means) -> str:
+def _apply(item: Item, means: Means, lock: Optional[Flock]) -> str:
     """Do one plan and return what went wrong, or an empty text."""
+    known = item.remote is not None
     try:
-        item.instance.apply(item.plan.steps, item.local, means, replace=item.remote is not None)
+        item.instance.apply(item.plan.steps, item.local, means, replace=known, lock=lock)
     except CiError as error:
         return str(error)
     except OSError as error:

@@ -5,19 +5,25 @@ The host keeps what the controller would give to the module github_runner, and a
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from .. import systemd
 from ..errors import CiError
+from ..flock import Flock
 from ..github.runners import Runners
+from .claim import claim
 from .converge import converge, pool_of, survey
 from .host import Host
+from .layout import Layout, instance_layout
 from .naming import instance_unit
 from .plan import Step
+from .records import REGISTRATION, TREE, read_record
 from .target import Means
 
 NAME, TOKEN = "enrol.json", "enrol.token"
@@ -25,6 +31,8 @@ ENROLLED, WORKING, AT_REST = "enrolled", "working", "at_rest"
 _POLL_SECONDS = 0.5
 # As long as a unit may take to stop.
 _PATIENCE_SECONDS = 330.0
+# GitHub takes 500 requests that make something in an hour, and a runner may end as soon as it has started.
+_PACE_SECONDS = 5.0
 
 
 class Enrolment(NamedTuple):
@@ -34,10 +42,14 @@ class Enrolment(NamedTuple):
     runner_id: int = 0
 
 
-def read_settings(directory: str, name: str) -> dict[str, Any]:
-    """Return the module's parameters for the one instance ``name`` from ``enrol.json`` in ``directory``.
+WORKS = Enrolment(WORKING)
 
-    Raises CiError without them.
+
+def read_settings(directory: str, name: str) -> Optional[dict[str, Any]]:
+    """Return the module's parameters for the one instance ``name`` from ``enrol.json`` in ``directory``, None
+    when it is not among those that are to be registered.
+
+    Raises CiError when the file cannot be understood.
     """
     path = os.path.join(directory, NAME)
     try:
@@ -49,9 +61,7 @@ def read_settings(directory: str, name: str) -> dict[str, Any]:
             f"{path} does not tell how to register runners ({error}); converge this host with "
             "github_runner_enrol_token set."
         ) from error
-    if not instances:
-        raise CiError(f"'{name}' is not among the JIT instances in {path}; converge this host.")
-    return {**settings, "instances": instances}
+    return {**settings, "instances": instances} if instances else None
 
 
 def read_token(directory: str) -> str:
@@ -74,18 +84,33 @@ def enrol(host: Host, runners: Runners, settings: Mapping[str, Any]) -> Enrolmen
     Raises CiError when GitHub or the host refuses; then nothing has been started.
     """
     name = settings["instances"][0]["name"]
-    unit = _settled(host, instance_unit(name))
-    if not unit.enabled:
+    layout = instance_layout(settings["base_dir"], name)
+    if not os.path.isdir(layout.records):
         return Enrolment(AT_REST)
-    if not is_over(unit):
-        return Enrolment(WORKING)
+    _wait_until_settled(host, instance_unit(name))
+    _keep_pace(host, layout)
+    # Held while GitHub is asked: who drains or converges it meanwhile has the last word.
+    lock = claim(layout, name, "registering")
+    try:
+        unit = systemd.show(host.run, [instance_unit(name)])[instance_unit(name)]
+        if not unit.enabled:
+            return Enrolment(AT_REST)
+        return _enrolled(host, runners, _with_own_tree(settings, layout), lock) if is_over(unit) else WORKS
+    finally:
+        lock.release()
+
+
+def _enrolled(host: Host, runners: Runners, settings: Mapping[str, Any], lock: Flock) -> Enrolment:
+    name = settings["instances"][0]["name"]
     found = runners.find([name])
     pool = pool_of({**settings, "registered": [asdict(one) for one in found.values()]})
     item = survey(pool, host)[0]
     if item.refusal:
         raise CiError(item.refusal)
     if Step.ENROL_JIT not in item.plan.steps:
-        return Enrolment(WORKING)
+        return WORKS
+    if Step.LINK_TREE in item.plan.steps:
+        raise CiError(f"The runner of '{name}' is not whole any more; converge this host.")
     made = runners.enrol_once(
         name,
         item.options["group"],
@@ -93,10 +118,24 @@ def enrol(host: Host, runners: Runners, settings: Mapping[str, Any]) -> Enrolmen
         item.options["work_dir"],
         found.get(name.lower()),
     )
-    troubles = converge([item], Means(jit={name: (made.runner.id, made.encoded)}), prepared=True)
+    means = Means(jit={name: (made.runner.id, made.encoded)})
+    troubles = converge([item], means, prepared=True, lock=lock)
     if troubles:
         raise CiError(troubles[name])
     return Enrolment(ENROLLED, made.runner.id)
+
+
+def _with_own_tree(settings: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
+    """Return ``settings`` with the version that the instance has: another one is the controller's to try."""
+    tree = str(read_record(layout, TREE).get("tree", ""))
+    return {**settings, "archive": os.path.join(os.path.dirname(settings["archive"]), tree)}
+
+
+def _keep_pace(host: Host, layout: Layout) -> None:
+    """Wait until the last registration is some seconds old, whatever made its runner end so soon."""
+    with contextlib.suppress(OSError):
+        age = time.time() - os.stat(layout.record(REGISTRATION)).st_mtime
+        host.sleep(min(max(_PACE_SECONDS - age, 0.0), _PACE_SECONDS))
 
 
 def is_over(unit: systemd.Unit) -> bool:
@@ -104,13 +143,13 @@ def is_over(unit: systemd.Unit) -> bool:
     return not unit.active or unit.get("SubState", "").startswith("auto-restart")
 
 
-def _settled(host: Host, unit: str) -> systemd.Unit:
-    """Return ``unit`` as soon as it neither starts nor stops."""
+def _wait_until_settled(host: Host, unit: str) -> None:
+    """Wait until ``unit`` neither starts nor stops."""
     deadline = host.now() + _PATIENCE_SECONDS
     while True:
         seen = systemd.show(host.run, [unit])[unit]
         if seen.running or (is_over(seen) and seen.get("ActiveState") != "deactivating"):
-            return seen
+            return
         if host.now() >= deadline:
             raise CiError(
                 f"{unit} has been '{seen.get('ActiveState')}' for {_PATIENCE_SECONDS:.0f} s; see 'systemctl "

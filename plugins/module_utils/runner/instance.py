@@ -14,6 +14,8 @@ from typing import Callable, Optional
 from .. import systemd
 from ..errors import CiError
 from ..file_state import Entry, as_wanted, look
+from ..flock import Flock
+from ..hooks import sweep
 from .account import account_of, as_account, clean_environment, has_account, remove_account
 from .claim import claim
 from .configure import configure, forget_configuration, read_agent
@@ -36,6 +38,10 @@ from .target import Means, Target
 from .tree import is_linked, link_tree
 
 _START_SECONDS = 30.0
+# What must not happen under a running job.
+_DISTURBING = frozenset(
+    [Step.LINK_TREE, Step.WIPE, Step.CONFIGURE, Step.ENROL_JIT, Step.WRITE_FILES, Step.REMOVE_FILES]
+)
 
 
 class Instance:
@@ -90,11 +96,19 @@ class Instance:
         back = bool(seen.tree) and record.get("tree") != seen.tree and os.path.isdir(former)
         return {"program_version": str(record.get("version", "")), "former_archive": former if back else ""}
 
-    def apply(self, steps: Sequence[Step], seen: Local, means: Means, *, replace: bool) -> None:
+    def apply(
+        self,
+        steps: Sequence[Step],
+        seen: Local,
+        means: Means,
+        *,
+        replace: bool,
+        lock: Optional[Flock] = None,
+    ) -> None:
         """Do ``steps`` in order; when one fails, an instance that was stopped for it runs again.
 
-        Raises CiError, with nothing done, when the instance is not as ``seen`` any more, or another run has
-        it.
+        ``lock`` is that of the instance where the caller has it already. Raises CiError, with nothing done,
+        when the instance is not as ``seen`` any more, or another run has it.
         """
         actions: dict[Step, Callable[[], None]] = {
             Step.STOP: self._stop,
@@ -108,10 +122,13 @@ class Instance:
             Step.REMOVE_FILES: self._remove_files,
         }
         if Step.WRITE_FILES in steps:
-            self._make_directories()
+            # What the last job may have put in the place of the others is wiped first.
+            self._make_directories(root_only=Step.WIPE in steps)
         stopped = False
-        with self._alone(seen):
+        with self._alone(seen, lock):
             try:
+                if self._disturbs_what_began(steps):
+                    self._stop()
                 for step in steps:
                     if step in actions:
                         actions[step]()
@@ -125,13 +142,13 @@ class Instance:
                     forget_record(self._layout, JIT)
 
     @contextlib.contextmanager
-    def _alone(self, seen: Local) -> Iterator[None]:
+    def _alone(self, seen: Local, held: Optional[Flock]) -> Iterator[None]:
         """Keep other runs of Ansible out, who would undo half of what is done here."""
         name = self._target.registration.name
         if not os.path.isdir(self._layout.records):
             yield  # nothing is here that two could quarrel about
             return
-        lock = claim(self._layout, name, "converging")
+        lock = held or claim(self._layout, name, "converging")
         try:
             # A unit ends and restarts by itself, as one does whose registration was deleted.
             if replaced(self.read(self._unit_state()), exists=seen.exists, active=seen.active) != seen:
@@ -141,7 +158,12 @@ class Instance:
                 )
             yield
         finally:
-            lock.release()
+            if lock is not held:
+                lock.release()
+
+    def _disturbs_what_began(self, steps: Sequence[Step]) -> bool:
+        """Return whether ``steps`` were made for a unit at rest, which may have begun a job meanwhile."""
+        return Step.STOP not in steps and not _DISTURBING.isdisjoint(steps) and self._unit_state().active
 
     @property
     def _owns_account(self) -> bool:
@@ -166,11 +188,10 @@ class Instance:
                 ]
         return found
 
-    def _make_directories(self) -> None:
+    def _make_directories(self, *, root_only: bool = False) -> None:
         account_of(self._target.user)
-        for wanted in instance_directories(
-            self._layout, self._target.user, self._target.registration.work_dir
-        ):
+        found = instance_directories(self._layout, self._target.user, self._target.registration.work_dir)
+        for wanted in found[:1] if root_only else found:
             owner = str(os.geteuid()) if wanted.owner == "root" else wanted.owner
             group = str(account_of(wanted.group).gid)
             _keep(Entry(wanted.path, "directory", int(wanted.mode, 8), owner, group))
@@ -211,12 +232,37 @@ class Instance:
         return result.stdout.strip().splitlines()[-1].strip()
 
     def _wipe(self) -> None:
-        """Take away what the last job left: its work and its home, both made anew."""
-        work_dir = os.path.join(self._layout.root, self._target.registration.work_dir)
-        for place in (work_dir, self._layout.home):
-            if os.path.lexists(place):
-                shutil.rmtree(place)
+        """Take away what the last job left: its work and its home, both made anew. Nothing outside of them is
+        reached, whatever a job has planted.
+        """
+        work_dir, home = self._target.registration.work_dir, os.path.basename(self._layout.home)
+        if os.path.isabs(work_dir):
+            self._sweep(self._layout.root, [home])
+            if os.path.isdir(work_dir):
+                self._sweep(work_dir, [name for name in os.listdir(work_dir) if name != sweep.TRASH])
+        else:
+            self._sweep(self._layout.root, [home, work_dir])
         self._make_directories()
+
+    @staticmethod
+    def _sweep(directory: str, names: Sequence[str]) -> None:
+        """Remove ``names`` from ``directory``; raises CiError when one stays."""
+        with contextlib.ExitStack() as opened:
+            folder = sweep.open_directory(directory)
+            opened.callback(os.close, folder)
+            trash = sweep.open_trash(folder)
+            opened.callback(os.close, trash)
+            for name in names:
+                sweep.discard(folder, name, trash)
+            left = sweep.empty(trash, lambda: False).left
+            with contextlib.suppress(OSError):
+                os.rmdir(sweep.TRASH, dir_fd=folder)
+            left += sum(os.path.lexists(os.path.join(directory, name)) for name in names)
+        if left:
+            raise CiError(
+                f"'{directory}' still has what a job left there; is something mounted in it? Unmount it, "
+                "then run again."
+            )
 
     def _configure(self, token: str, *, replace: bool) -> None:
         target = self._target
@@ -295,6 +341,8 @@ class Instance:
             shutil.rmtree(self._drop_ins)
             systemd.daemon_reload(run)
         if os.path.isdir(layout.root):
+            # A job may have nested directories deeper than rmtree goes.
+            self._sweep(layout.root, [name for name in os.listdir(layout.root) if name != sweep.TRASH])
             shutil.rmtree(layout.root)
         remove_account(run, self._target.user, layout.home)
 

@@ -69,7 +69,7 @@ class PoolInstance:
             config = self.layout.record(JIT)
             # Read by systemd as root, before the account of the instance has any part in it; for one start.
             lines += [f"EnvironmentFile=-{config}", f"ExecStartPost=+-/bin/rm -f {config}"]
-            if self.enrols:
+            if self.enrols and self.options["state"] == "present":
                 # Whether there is something to do, it finds out itself.
                 unit = enrolling_unit(self.options["name"])
                 lines.append(f"ExecStopPost=+-/bin/systemctl start --no-block {unit}")
@@ -146,6 +146,11 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
         "environment": environment,
         "path": path,
     }
+    if defaults.enrols and options["jit"] and os.path.isabs(options["work_dir"]):
+        raise CiError(
+            f"work_dir '{options['work_dir']}' cannot be emptied by the service that registers it for its "
+            "next job; leave it out, so that it lies in the instance's own directory."
+        )
     return PoolInstance(options, layout, limits, defaults.enrols)
 
 

@@ -29,12 +29,16 @@ class Registration:
 
 
 def check_work_dir(work_dir: str) -> str:
-    """Return ``work_dir``; raises CiError unless it is absolute, or relative and inside the instance."""
+    """Return ``work_dir``; raises CiError unless it is absolute, or a name in the instance's directory.
+
+    What lies deeper there belongs to the jobs, who could put a link in its way.
+    """
     parts = work_dir.split("/")
     plain = work_dir.isprintable() and not any(letter in work_dir for letter in " \t\"'\\%:$")
-    if not work_dir or not plain or ".." in parts or "." in parts or work_dir.rstrip("/") == "":
+    nested = not work_dir.startswith("/") and len(parts) > 1
+    if not work_dir or not plain or nested or ".." in parts or "." in parts or work_dir.rstrip("/") == "":
         raise CiError(
-            f"Work directory '{work_dir}' cannot be used: give a path without spaces, quotes, '.' and '..'; "
-            "a relative one lies in the instance's own directory."
+            f"Work directory '{work_dir}' cannot be used: give one name, which lies in the instance's own "
+            "directory, or an absolute path, without spaces, quotes, '.' and '..'."
         )
     return work_dir

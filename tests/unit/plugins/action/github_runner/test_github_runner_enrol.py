@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -38,10 +39,10 @@ class Enroller:
             "unit_dir": str(host.units),
             "replace": "offline",
             "state": "present",
-            "instances": [self._instance()],
+            "instances": [self.instance()],
         }
 
-    def _instance(self) -> dict[str, Any]:
+    def instance(self) -> dict[str, Any]:
         plain = {"default_labels": True, "group": "", "work_dir": "_work", "state": "present"}
         return {**plain, **JIT, "user": self._host.user, "ephemeral": True, "environment": {}, "path": []}
 
@@ -100,7 +101,66 @@ def test_one_that_works_or_rests_is_left_alone(host: RunnerHost, admin: AdminCli
     host.converge({**JIT, "state": "drained"})
     since = len(admin.audit())
     assert "is to rest" in enrol()
+    enrol.settings["instances"] = []
+    assert "is not to be registered from here" in enrol()
+    enrol.settings["instances"] = [enrol.instance()]
+    host.converge({**JIT, "state": "absent"})
+    since = len(admin.audit())
+    assert "is to rest" in enrol()
     assert len(admin.audit()) == since, "GitHub is not asked"
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        "rm -rf _work && ln -s $PWD/../.. _work",
+        "rm -rf _home && ln -s /etc _home",
+        "rm -rf _home && touch _home",
+        'python3 -c \'import os\nos.chdir("_home")\nfor _ in range(3000): os.mkdir("d"); os.chdir("d")\'',
+        """echo '{"agentId": Infinity}' > .runner""",
+        "mkdir .runner_migrated",
+    ],
+)
+def test_what_a_job_plants_does_not_stop_it(
+    host: RunnerHost, admin: AdminClient, enrol: Enroller, plant: str
+) -> None:
+    host.converge(JIT)
+    finish_a_job(admin, host)
+    kept = host.base / "kept"
+    kept.touch()
+    account = pwd.getpwnam(host.user)
+    subprocess.run(
+        ["sh", "-c", plant],
+        cwd=host.base / "one",
+        check=True,
+        user=account.pw_uid,
+        group=account.pw_gid,
+        extra_groups=[],
+    )
+    assert "registered for one more job" in enrol()
+    assert kept.exists()
+    assert host.file("one", "_home").is_dir()
+    assert not list(host.file("one", "_home").iterdir())
+
+
+def test_a_version_that_the_controller_has_not_tried_is_left_to_it(
+    host: RunnerHost, admin: AdminClient, enrol: Enroller
+) -> None:
+    host.converge(JIT)
+    finish_a_job(admin, host)
+    enrol.settings["archive"] = str(host.publish("cd" * 32, version="2.999.0"))
+    assert "registered for one more job" in enrol()
+    record = json.loads(host.file("one", ".coldvox/tree.json").read_text())
+    assert record["tree"] == host.archive.name
+
+
+def test_a_drain_meanwhile_has_the_last_word(host: RunnerHost, admin: AdminClient, enrol: Enroller) -> None:
+    host.converge(JIT)
+    finish_a_job(admin, host)
+    unit = "coldvox-runner@one.service"
+    subprocess.run([str(host.root / "bin" / "systemctl"), "disable", unit], check=True)
+    assert "is to rest" in enrol()
+    assert not (host.systemctl / f"{unit}.enabled").exists()
 
 
 def test_a_refusal_leaves_it_at_rest_and_the_next_try_mends_it(
@@ -128,9 +188,9 @@ def test_a_registration_whose_configuration_was_lost_is_made_anew(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"instances": []}, "'one' is not among the JIT instances"),
+        ({"instances": None}, "does not tell how to register runners"),
         ({"url": "ftp://x"}, "is not an http(s) address"),
-        ({"archive": "/nowhere"}, "/nowhere"),
+        ({"archive": "/nowhere/x"}, "is not whole any more; converge"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(

@@ -56,6 +56,16 @@ def test_a_unit_that_ends_and_restarts_by_itself_meanwhile_is_no_quarrel(host: R
     assert outcomes(changed) == {"one": "updated"}, changed["_output"]
 
 
+def test_a_job_that_began_since_the_look_is_waited_for(host: RunnerHost, job: Any) -> None:
+    host.converge(ONE)
+    running = job("one")
+    (host.systemctl / "states").write_text("inactive")
+    refused = host.converge({**ONE, "environment": {"A": "2"}}, drain_timeout_seconds=1)
+    assert "'one' still runs a job after 1 s" in refused["msg"]
+    assert running.poll() is None
+    assert host.file("one", ".env").read_text() == ""
+
+
 @pytest.mark.parametrize("name", [".runner_migrated", ".credentials_migrated"])
 def test_a_directory_that_a_job_planted_does_not_last(host: RunnerHost, name: str) -> None:
     host.converge(ONE)

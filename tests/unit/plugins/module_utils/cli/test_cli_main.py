@@ -41,6 +41,6 @@ def test_the_exit_code_is_that_of_the_command(
     for name in ("run", "state", "runners", "config"):
         (agent.root / name).mkdir(exist_ok=True)
     heard = agent.run(*words, status=status)
-    unheard = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: unread}
-    done = subprocess.run([agent.command, *words], check=False, timeout=60, **unheard)
+    stdout, stderr = (unread if stream == name else subprocess.DEVNULL for name in ("stdout", "stderr"))
+    done = subprocess.run([agent.command, *words], stdout=stdout, stderr=stderr, check=False, timeout=60)
     assert done.returncode == heard.returncode

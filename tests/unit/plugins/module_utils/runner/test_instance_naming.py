@@ -108,12 +108,12 @@ def test_architecture_labels_are_those_of_the_host() -> None:
         check_architecture(["ARM64"], "x86_64")
 
 
-@pytest.mark.parametrize("path", ["_work", "/srv/ci/work", "a/b"])
+@pytest.mark.parametrize("path", ["_work", "/srv/ci/work"])
 def test_good_work_directories(path: str) -> None:
     assert check_work_dir(path) == path
 
 
-@pytest.mark.parametrize("path", ["", "/", "../x", "/a/../b", ".", "a b", "a%i", "$HOME/x", "a\nb"])
+@pytest.mark.parametrize("path", ["", "/", "a/b", "../x", "/a/../b", ".", "a b", "a%i", "$HOME/x", "a\nb"])
 def test_bad_work_directories(path: str) -> None:
     with pytest.raises(CiError, match="Work directory"):
         check_work_dir(path)
