@@ -131,7 +131,7 @@ def report(options: argparse.Namespace) -> int:
     since = ""
     if options.hours > 0:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() - options.hours * 3600))
-    summary = summarize(csv_log.read(path, since))
+    summary = summarize(csv_log.read(path, since, foreign=not options.csv))
     put(rendered(summary, "json" if options.json else options.format))
     return ATTENTION if summary.insights else OK
 

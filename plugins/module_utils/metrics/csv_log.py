@@ -177,10 +177,11 @@ def _rotate(path: str, kept: int) -> None:
             continue
 
 
-def read(path: str, since: str = "") -> Iterator[dict[str, str]]:
+def read(path: str, since: str = "", *, foreign: bool = True) -> Iterator[dict[str, str]]:
     """Yield the rows of the CSV at ``path`` and of its rotated ones, the oldest first, by column.
 
-    ``since`` leaves out what has an earlier timestamp. Lines that are no samples are passed over. Raises
+    ``since`` leaves out what has an earlier timestamp. Of a ``foreign`` one, which another user writes, no
+    link and no pipe is opened. Lines that are no samples are passed over. Raises
     CiError when there is no file at all or one cannot be read.
     """
     number = 1
@@ -189,7 +190,8 @@ def read(path: str, since: str = "") -> Iterator[dict[str, str]]:
     for older in range(number - 1, -1, -1):
         name = f"{path}.{older}" if older else path
         try:
-            with open(name, encoding="utf-8", errors="replace", newline="", opener=open_regular) as file:
+            opener = open_regular if foreign else None
+            with open(name, encoding="utf-8", errors="replace", newline="", opener=opener) as file:
                 for line in csv.reader(file):
                     if len(line) == len(COLUMNS) and line[0][:1].isdigit() and line[0] >= since:
                         yield dict(zip(COLUMNS, line))

@@ -180,6 +180,9 @@ def test_a_report_in_every_form_and_of_a_time(host: Agent) -> None:
         == 2
     )
     assert run(host, "report", "--format", "html", "--csv", str(csv)).stdout.startswith("<!DOCTYPE html>")
+    link = host.root / "elsewhere.csv"
+    link.symlink_to(csv)
+    assert json.loads(run(host, "report", "--json", "--csv", str(link)).stdout)["samples"] == 1
 
 
 @pytest.mark.parametrize(
