@@ -1,8 +1,8 @@
 """Kernel locks on files (flock): exclusive or shared, with a patient wait, gone with the process that holds
 them.
 
-Two rules keep them sound: a lock file is never unlinked by its users, and what is written in it only tells
-people who holds it; nothing is ever decided by it.
+Two rules keep them sound: a lock file is never unlinked by its users, only by root while it holds the lock
+itself, and what is written in it only tells people who holds it; nothing is ever decided by it.
 """
 
 from __future__ import annotations
@@ -322,6 +322,25 @@ def _granted(fd: int, operation: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def remove_free(name: str, directory: int, owner: int) -> bool:
+    """Remove the lock file ``name`` of the user id ``owner`` from the open ``directory`` unless it is held;
+    return whether it went.
+
+    Whoever waits for it meanwhile takes a new one, see ``Flock``. Raises OSError when it cannot be looked at.
+    """
+    # Others may write to the directory: neither a link nor a pipe is to be opened.
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    try:
+        if os.fstat(fd).st_uid != owner or not _granted(fd, fcntl.LOCK_EX):
+            return False
+        if not os.path.samestat(os.stat(name, dir_fd=directory, follow_symlinks=False), os.fstat(fd)):
+            return False
+        os.unlink(name, dir_fd=directory)
+        return True
+    finally:
+        os.close(fd)
 
 
 def excludes(directory: str) -> bool:

@@ -1,8 +1,8 @@
 """Locks by name for jobs: files in one directory that CI users share, held by flock.
 
 The directory belongs to root and is sticky, so a lock file can be taken away only by the user who was the
-first to use its name; a file that root made beforehand by nobody. What a file says about its holder is for
-people.
+first to use its name, and by root after that user's job when nobody holds it; a file that root made
+beforehand by nobody. What a file says about its holder is for people.
 """
 
 from __future__ import annotations

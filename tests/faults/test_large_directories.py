@@ -48,8 +48,8 @@ def discard_foreign(folder: Path) -> int:
 
 
 def prune(folder: Path) -> int:
-    """Keep the newest records of an instance."""
-    return spool.prune(str(folder.parents[1]), folder.name, keep=100) + 100
+    """Remove what is no record of an instance, which is everything."""
+    return spool.prune(str(folder.parents[1]), folder.name, keep=100)
 
 
 def latest(folder: Path) -> int:

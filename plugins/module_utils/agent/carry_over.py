@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pwd
 import stat
+import time
 
 from ..errors import CiError
+from ..store import links
 from ..store.durable import make_directory, sync_path
 from .paths import Paths
 
 #: The user of the agent's services.
 USER = "coldvox-agent"
+# The database itself last: as long as it is there, an interrupted move is finished by the next.
+_FILES = ("-wal", "")
 
 
 def carry_over(paths: Paths, user: str = USER) -> list[str]:
@@ -21,13 +26,18 @@ def carry_over(paths: Paths, user: str = USER) -> list[str]:
 
     The directory comes under its name when it is complete, so a history is never begun anew beside the one
     that is still to move, and an interrupted move is finished by the next. Nobody may use the database
-    meanwhile. Raises CiError when something else has the name of the directory.
+    meanwhile. Raises CiError when something else has the name of the directory, or that of the link to the
+    database which takes its former place.
     """
     account = pwd.getpwnam(user)
     home, former = os.path.dirname(paths.history), paths.former_history
-    moved = _set_aside(former, home) if _is_directory(home, account) else _moved(former, home, account)
-    with contextlib.suppress(FileExistsError):
-        os.symlink(os.path.relpath(paths.history, paths.state), former)
+    if _is_directory(home, account):
+        os.chown(home, account.pw_uid, account.pw_gid, follow_symlinks=False)
+        moved = _set_aside(former, home)
+    else:
+        moved = _moved(former, home, account)
+    # Also over another link: the agent's user could make one as long as the directory above was open to it.
+    links.swap(former, os.path.relpath(paths.history, paths.state))
     sync_path(paths.state)
     return moved
 
@@ -51,13 +61,27 @@ def _set_aside(former: str, home: str) -> list[str]:
     """Keep a database that an older version began, after the move, beside the one that is used."""
     if not _is_file(former):
         return []
-    name = os.path.basename(former)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{former}-shm")
-    for ending in ("-wal", ""):
+    kept = _free(former, home)
+    for ending in _FILES:
         with contextlib.suppress(FileNotFoundError):
-            os.rename(former + ending, os.path.join(home, f"{name}.older{ending}"))
-    return [name]
+            os.rename(former + ending, kept + ending)
+    return [os.path.basename(former)]
+
+
+def _free(former: str, home: str) -> str:
+    """Return a path in ``home`` that neither the database ``former`` nor its log takes from another one.
+
+    It tells when the database was last written, so one whose log has moved before finds that again.
+    """
+    written = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(os.lstat(former).st_mtime))
+    first = os.path.join(home, f"{os.path.basename(former)}.older-{written}")
+    paths = itertools.chain([first], (f"{first}.{number}" for number in itertools.count(2)))
+    logged = os.path.lexists(f"{former}-wal")
+    return next(
+        path for path in paths if not (os.path.lexists(path) or (logged and os.path.lexists(f"{path}-wal")))
+    )
 
 
 def _is_file(path: str) -> bool:

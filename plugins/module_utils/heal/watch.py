@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple, Optional
 
+from ..agent.paths import Paths
 from ..foreign_file import read_json
-from ..hooks import spool, sweep
+from ..hooks import locks, spool, sweep
 from ..process import run
 from ..runner.account import account_of
 from ..runner.drain import frozen, job_came_in
@@ -61,6 +62,7 @@ def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) 
                 with _awake(why, run_dir, say):
                     _wait(worker)
         spool.prune(run_dir, name)
+        locks.prune(Paths(run=run_dir).locks, account.uid)
         done = _together(done, clean(layout, unit, account.uid, host))
         hand_on(host, run_dir, name, pids, since, say)
         # What the next one's hook wrote while this one was cleaned up after starts nobody.

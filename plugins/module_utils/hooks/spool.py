@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import grp
 import heapq
-import itertools
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
@@ -27,6 +27,7 @@ from . import sweep
 #: Its services take the records in (role agent).
 READERS = "coldvox-agent"
 _MOST_BYTES = 65536
+_RECORDS = (".started.json", ".completed.json")
 # In memory, and of no use to anybody when nobody takes them in.
 _MOST_RECORDS = 1000
 _CLEANING_SECONDS = 60.0
@@ -72,51 +73,70 @@ def put_record(run_dir: str, instance: str, name: str, record: Mapping[str, Any]
 
 
 def prune(run_dir: str, instance: str, keep: int = _MOST_RECORDS) -> int:
-    """Remove all but the newest ``keep`` records, which nobody took in for long; return how many went."""
+    """Remove what is no record, and all but the newest ``keep`` records, which nobody took in for long;
+    return how many files went.
+    """
     directory = spool_directory(run_dir, instance)
-    # Twice one by one: a job may have put more names there than fit into memory.
-    newest = heapq.nlargest(keep, _dated(directory))
+    # Again and again one by one: a job may have put more names there than fit into memory.
+    records = (one for one in _found(directory) if _is_record(*one))
+    newest = heapq.nlargest(keep, ((status.st_mtime_ns, name) for status, name in records))
+    unfinished = (status.st_ctime_ns for status, name in _found(directory) if _is_unfinished(status, name))
+    # The hook of the next job may be about to give one its name.
+    last = max(unfinished, default=0)
     gone = 0
-    for entry in _dated(directory) if len(newest) == keep else ():
-        if entry < newest[-1]:
+    for status, name in _found(directory):
+        if _is_record(status, name):
+            stays = len(newest) < keep or (status.st_mtime_ns, name) >= newest[-1]
+        else:
+            stays = _is_unfinished(status, name) and status.st_ctime_ns >= last
+        if not stays and not stat.S_ISDIR(status.st_mode):
             with contextlib.suppress(OSError):
-                os.unlink(os.path.join(directory, entry[1]))
+                os.unlink(os.path.join(directory, name))
                 gone += 1
     with contextlib.suppress(OSError):
         _remove_directories(directory)
     return gone
 
 
+def _is_record(status: os.stat_result, name: str) -> bool:
+    """Tell whether it can be a record: whoever takes records in removes it then."""
+    # What its reader may not open would stay.
+    return (
+        _is_short(status) and status.st_mode & 0o444 == 0o444 and name[0] != "." and name.endswith(_RECORDS)
+    )
+
+
+def _is_unfinished(status: os.stat_result, name: str) -> bool:
+    return _is_short(status) and name[0] == "."
+
+
+def _is_short(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_size <= _MOST_BYTES
+
+
 def _remove_directories(directory: str) -> None:
     """Remove the directories that a job made in its spool: they are no records and take the room of all."""
-    with os.scandir(directory) as entries:
-        below = (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
-        names = list(itertools.islice(below, _MOST_RECORDS))
-    if not names:
-        return
     deadline = time.monotonic() + _CLEANING_SECONDS
     with contextlib.ExitStack() as opened:
         folder = sweep.open_directory(directory)
         opened.callback(os.close, folder)
-        trash = sweep.open_trash(folder)
-        opened.callback(os.close, trash)
-        for name in names:
-            if name != sweep.TRASH:
-                sweep.discard(folder, name, trash)
-        sweep.empty(trash, lambda: time.monotonic() > deadline)
+        for entry in opened.enter_context(os.scandir(folder)):
+            if entry.is_dir(follow_symlinks=False):
+                with contextlib.suppress(OSError):
+                    sweep.remove(folder, entry.name, lambda: time.monotonic() > deadline)
 
 
 def latest(run_dir: str, instance: str, event: str) -> Optional[dict[str, Any]]:
     """Return the newest record of ``event``, None when there is none or it is no record."""
     directory = spool_directory(run_dir, instance)
-    told = (one for one in _dated(directory) if one[1].endswith(f".{event}.json") and one[1][0] != ".")
-    _at, newest = max(told, default=(0, ""))
+    told = (one for one in _found(directory) if one[1].endswith(f".{event}.json") and one[1][0] != ".")
+    _at, newest = max(((status.st_mtime_ns, name) for status, name in told), default=(0, ""))
     return read_json(os.path.join(directory, newest), _MOST_BYTES) if newest else None
 
 
-def _dated(directory: str) -> Iterator[tuple[int, str]]:
-    """Yield time (nanoseconds) and name of what is in ``directory``, as far as it can be read."""
+def _found(directory: str) -> Iterator[tuple[os.stat_result, str]]:
+    """Yield status and name of what is in ``directory``, as far as it can be read."""
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                yield entry.stat(follow_symlinks=False).st_mtime_ns, entry.name
+                yield entry.stat(follow_symlinks=False), entry.name

@@ -108,6 +108,17 @@ def empty(trash: int, out_of_time: Callable[[], bool]) -> Swept:
             return Swept(removed, freed, done.left)
 
 
+def remove(parent: int, name: str, out_of_time: Callable[[], bool]) -> None:
+    """Delete the directory ``name`` of ``parent`` where it lies, which takes no room as the trash would.
+
+    Raises OSError for what is left, as what is mounted there is.
+    """
+    with _opened(parent, name) as folder:
+        if _mount(folder) == _mount(parent):
+            empty(folder, out_of_time)
+    os.rmdir(name, dir_fd=parent)
+
+
 class _Emptying:
     """One pass over a trash directory."""
 

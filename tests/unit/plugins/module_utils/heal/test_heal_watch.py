@@ -347,29 +347,11 @@ def test_results_that_cannot_be_left_are_told_and_the_rest_is_done(
     assert (work / "_coldvox_trash").is_dir()
 
 
-def test_the_spool_keeps_only_the_newest(tmp_path: Path) -> None:
-    directory = tmp_path / "jobs" / "one"
-    directory.mkdir(parents=True)
-    for number in range(5):
-        path = directory / f"{number}.started.json"
-        path.write_text(f'{{"number": {number}}}')
-        os.utime(path, (number, number))
-    assert spool.prune(str(tmp_path), "one", keep=2) == 3
-    assert sorted(os.listdir(directory)) == ["3.started.json", "4.started.json"]
-    assert spool.latest(str(tmp_path), "one", "started") == {"number": 4}
-    assert spool.latest(str(tmp_path), "one", "completed") is None
-
-
-def test_directories_in_a_spool_go_and_what_they_lead_to_stays(tmp_path: Path) -> None:
-    directory = tmp_path / "jobs" / "one"
-    (directory / "full" / "of" / ".things").mkdir(parents=True)
-    (directory / "full" / "of" / "bytes").write_text("x")
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "precious").touch()
-    (directory / "link").symlink_to(tmp_path / "elsewhere")
-    (directory / "1.started.json").write_text("{}")
-    spool.prune(str(tmp_path), "one")
-    left = sorted(os.listdir(directory))
-    assert left == ["1.started.json", "_coldvox_trash", "link"]
-    assert os.listdir(directory / "_coldvox_trash") == []
-    assert (tmp_path / "elsewhere" / "precious").exists()
+@pytest.mark.usefixtures("work")
+def test_the_locks_of_the_job_go_with_it(instance: Instance, host: Path) -> None:
+    locks = host / "run" / "locks"
+    locks.mkdir()
+    (locks / "left.lock").touch()
+    thread, _said = watched(instance, host)
+    thread.join(30)
+    assert os.listdir(locks) == []
