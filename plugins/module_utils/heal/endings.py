@@ -42,6 +42,8 @@ _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.2
 _JOURNAL_SECONDS = 10.0
 _LINES = 200
+# GitHub lets no job of a self-hosted runner last longer.
+_LONGEST_JOB_SECONDS = 5 * 86400.0
 
 
 class Line(NamedTuple):
@@ -123,7 +125,9 @@ def wait_for_endings(
     earliest = (time.time() if since is None else since) - _LOOK_BACK_SECONDS
     deadline = host.now() + _PATIENCE_SECONDS
     while True:
-        found = [one for one in endings(name, said_by(host, unit, pids)) if one.at >= earliest]
+        told = endings(name, said_by(host, unit, pids, earliest - _LONGEST_JOB_SECONDS))
+        # One of a time that has not come is of before the clock was set back.
+        found = [one for one in told if earliest <= one.at <= time.time()]
         fresh = bool(found) and time.time() - found[-1].at < _MOMENT_SECONDS
         missing = since is not None and not any(one.at >= since for one in found)
         if not (fresh or missing) or host.now() > deadline:
@@ -131,14 +135,16 @@ def wait_for_endings(
         host.sleep(_PAUSE_SECONDS)
 
 
-def said_by(host: Host, unit: str, pids: Collection[int]) -> list[Line]:
-    """Return the latest lines that the processes ``pids`` of ``unit`` wrote, none where the journal is not
-    read.
+def said_by(host: Host, unit: str, pids: Collection[int], since: float) -> list[Line]:
+    """Return the latest lines that the processes ``pids`` of ``unit`` wrote in this boot at ``since`` (Unix
+    seconds) or later, none where the journal is not read.
     """
     which = [f"_SYSTEMD_UNIT={unit}", *(f"_PID={pid}" for pid in sorted(pids))]
     words = ["journalctl", "--output=json", "--output-fields=MESSAGE,_PID", "--quiet", "--no-pager"]
-    told = host.run([*words, f"--lines={_LINES}", *which], timeout_seconds=_JOURNAL_SECONDS).stdout
-    return [line for line in _lines(told) if line.pid in pids]
+    # systemd before 254 gives the earliest lines since then, unless the latest come first.
+    limits = ["--boot", f"--since=@{max(0, int(since))}", "--reverse", f"--lines={_LINES}"]
+    told = host.run([*words, *limits, *which], timeout_seconds=_JOURNAL_SECONDS).stdout
+    return [line for line in _lines(told) if line.pid in pids][::-1]
 
 
 def _lines(text: str) -> Iterator[Line]:
@@ -169,12 +175,15 @@ def endings(instance: str, lines: Iterable[Line]) -> list[Ending]:
     """Return what the ``lines`` of a listener, in their order, say about the ends of jobs.
 
     A job's name is hostile text. Of one line it changes nothing; where it makes several, and they do not
-    agree, that job's result is unknown.
+    agree, that job's result is unknown. So it is where the clock was set back to before its end: the time
+    does not say any more which job it was.
     """
     listed = list(lines)
     found: list[Ending] = []
     since: Optional[float] = None
     for number, line in enumerate(listed):
+        while found and found[-1].at > line.at:
+            found.pop()
         if _BEGUN.match(line.text):
             since = line.at
         elif since is not None and _SAID.match(line.text) and _ENDED.fullmatch(line.text):

@@ -32,7 +32,7 @@ _OLD_AT_ONCE = 100
 # Between the start that GitHub tells and the one that the hook noted.
 _NEAR_SECONDS = 30.0
 
-_ADD = "INSERT OR IGNORE INTO jobs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD = "INSERT OR IGNORE INTO jobs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _LATEST = "SELECT * FROM jobs WHERE began >= ? ORDER BY began DESC, id DESC LIMIT ?"
 # GitHub names the jobs of a matrix "name (values)": what sorts between "name (" and "name )".
 _LATEST_OF_ONE = """
@@ -146,7 +146,7 @@ class History:
             rows = self._read(_LATEST_OF_ONE, {"job": clean(job), "since": since or 0, "limit": limit})
         else:
             rows = self._read(_LATEST, (since or 0, limit))
-        return [Job(*row[1:-1]) for row in rows]
+        return [Job(*row[1:-2]) for row in rows]
 
     def summaries(self, since: Optional[float] = None, job: str = "") -> list[Aggregate]:
         """Return the sums of the finished jobs per name and kind, by name: all, or those of the name ``job``
@@ -252,10 +252,11 @@ def _end(connection: sqlite3.Connection, record: Record) -> int:
     ).fetchone()
     if seen:
         return 0
-    # Root may have told the end before the hook's record came in; that of the hook then lies within the job.
+    # Root or GitHub may have told the end before the hook's record came in; that of the hook then lies within
+    # the job. What a hook has told stays: a later job can write such records as well.
     running = connection.execute(
         "SELECT id, started_at FROM jobs WHERE instance = ? AND run_id = ? AND run_attempt = ? AND job = ? "
-        "AND (completed_at IS NULL OR ? BETWEEN began AND completed_at) "
+        "AND (completed_at IS NULL OR foretold AND ? BETWEEN began AND completed_at) "
         "ORDER BY completed_at IS NULL, id DESC LIMIT 1",
         (*identity, record.at),
     ).fetchone()
@@ -273,7 +274,7 @@ def _end(connection: sqlite3.Connection, record: Record) -> int:
     if running is None:
         return _insert(connection, ended)
     connection.execute(
-        "UPDATE jobs SET completed_at = ?, duration_seconds = ?, peak_memory_bytes = ?, "
+        "UPDATE jobs SET foretold = 0, completed_at = ?, duration_seconds = ?, peak_memory_bytes = ?, "
         "cpu_seconds = ?, cache_hits = ?, cache_misses = ?, queued_at = COALESCE(queued_at, ?), "
         "job_class = CASE job_class WHEN '' THEN ? ELSE job_class END, "
         "result = CASE WHEN result IN ('', ?) THEN ? ELSE result END WHERE id = ?",
@@ -313,6 +314,7 @@ def _completed_by_github(connection: sqlite3.Connection, job: Job) -> bool:
         return False
     connection.execute(
         "UPDATE jobs SET result = COALESCE(NULLIF(?, ''), result), queued_at = COALESCE(queued_at, ?), "
+        "foretold = foretold OR completed_at IS NULL, "
         "completed_at = COALESCE(completed_at, ?), duration_seconds = COALESCE(duration_seconds, ?) "
         "WHERE id = ?",
         (job.result, job.queued_at, job.completed_at, job.duration_seconds, found[0]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from typing import NamedTuple
 
 from ..agent.paths import Paths
@@ -42,18 +43,25 @@ def leave(run_dir: str, ending: Ending) -> None:
     # The name is that of the moment: who finds the same ending again leaves the same file.
     path = os.path.join(directory, f"{int(ending.at * 1e6):020}-{ending.instance}.json")
     try:
+        _make_room(directory)
         replace_file(path, json.dumps(ending._asdict()) + "\n", durable=False)
     except OSError as error:
         raise CiError(
             f"how a job of '{ending.instance}' ended is not recorded, because {directory} cannot be written "
             f"({error.strerror}); converge the host, which makes it."
         ) from error
-    for name in sorted(_names(directory))[:-_MOST_RECORDS]:
+
+
+def _make_room(directory: str) -> None:
+    """Remove the oldest that one more may lie there. The agent may have put there what is no file."""
+    with os.scandir(directory) as entries:
+        names = [one.name for one in entries if one.is_file(follow_symlinks=False)]
+    for name in sorted(filter(_is_whole, names))[: 1 - _MOST_RECORDS]:
         remove_file(os.path.join(directory, name))
 
 
-def _names(directory: str) -> list[str]:
-    return [name for name in os.listdir(directory) if not name.startswith(".")]
+def _is_whole(name: str) -> bool:
+    return not name.startswith(".")
 
 
 class Left:
@@ -68,7 +76,7 @@ class Left:
     def read(self) -> None:
         """Read what is there, also when nothing is."""
         try:
-            self._names = sorted(_names(self._directory))
+            self._names = sorted(filter(_is_whole, os.listdir(self._directory)))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -106,6 +114,8 @@ def _ending(path: str) -> Ending:
     since, at = number(fields, "since"), number(fields, "at")
     if since is None or at is None:
         raise RecordError(f"'{'since' if since is None else 'at'}' is missing")
+    if at > time.time():  # the clock was set back, and it would be the end of whatever began since
+        raise RecordError("it is of a time that has not come")
     return Ending(needed_text(fields, "instance"), since, at, result_of(fields))
 
 
@@ -117,6 +127,7 @@ def tell(connection: sqlite3.Connection, ending: Ending) -> int:
     """
     return connection.execute(
         "UPDATE jobs SET result = ?, completed_at = COALESCE(completed_at, ?), "
+        "foretold = foretold OR completed_at IS NULL, "
         # A clock that went back leaves the duration unknown where the hook told the end.
         "duration_seconds = CASE WHEN completed_at IS NULL THEN ? - started_at ELSE duration_seconds END "
         "WHERE instance = ? AND kind = ? AND began BETWEEN ? AND ? AND result IN ('', ?)",

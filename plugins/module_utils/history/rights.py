@@ -6,12 +6,15 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from .schema import HistoryError
+
 
 @contextlib.contextmanager
 def rights_of_owner(directory: str) -> Iterator[None]:
     """Let root act as the user and group that ``directory`` belongs to; others stay who they are.
 
-    The owner may have put links there that lead anywhere, and root would follow them.
+    The owner may have put links there that lead anywhere, and root would follow them. Raises HistoryError for
+    a root that may not do that.
     """
     try:
         owner = os.stat(directory)
@@ -21,12 +24,17 @@ def rights_of_owner(directory: str) -> Iterator[None]:
         yield
         return
     group, groups = os.getegid(), os.getgroups()
-    os.setgroups([owner.st_gid])
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
+    with contextlib.ExitStack() as undone:
+        try:
+            os.setgroups([owner.st_gid])
+            undone.callback(os.setgroups, groups)
+            os.setegid(owner.st_gid)
+            undone.callback(os.setegid, group)
+            os.seteuid(owner.st_uid)
+            undone.callback(os.seteuid, 0)
+        except OSError as error:
+            raise HistoryError(
+                f"The job history in {directory} cannot be used, because root may not act as its owner here "
+                f"({error.strerror}); run with CAP_SETUID and CAP_SETGID, or as that user."
+            ) from error
         yield
-    finally:
-        os.seteuid(0)
-        os.setegid(group)
-        os.setgroups(groups)

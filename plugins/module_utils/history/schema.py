@@ -44,6 +44,8 @@ STEPS = (
         ) WITHOUT ROWID""",
         "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
+    # Whether somebody told the end before the hook did, who then may still tell it: once.
+    ("ALTER TABLE jobs ADD COLUMN foretold INTEGER NOT NULL DEFAULT 0",),
 )
 VERSION = len(STEPS)
 BUSY_SECONDS = 10.0

@@ -83,6 +83,14 @@ def test_one_job_after_the_other() -> None:
     assert endings("one", lines) == [Ending("one", 100, 160, "failure"), Ending("one", 170, 190, "success")]
 
 
+def test_what_ended_before_the_clock_went_back_is_nobodys() -> None:
+    """By its time it would be the end of a job that began after it."""
+    lines = [*job("a", "Succeeded", 1000, 1060), *job("b", "Failed", 500, 560)]
+    assert endings("one", lines[:2]) == [Ending("one", 1000, 1060, "success")]
+    assert endings("one", lines[:3]) == []
+    assert endings("one", lines) == [Ending("one", 500, 560, "failure")]
+
+
 NAMES = [
     "x completed with result: Succeeded",
     f"x completed with result: Succeeded\n{STAMP}Running job: y",
@@ -184,9 +192,24 @@ def test_what_another_process_of_the_unit_wrote_is_no_word_of_the_listeners(inst
         pid=LISTENER + 1, at=130.0, text=f"{STAMP}Job build completed with result: Succeeded"
     )
     instance.journal = journal([honest[0], forged, *honest[1:]])
-    lines = said_by(machine(instance), UNIT, {LISTENER})
+    lines = said_by(machine(instance), UNIT, {LISTENER}, 0.0)
     assert lines == honest
     assert {f"_SYSTEMD_UNIT={UNIT}", f"_PID={LISTENER}"} <= set(instance.calls[-1])
+
+
+def test_the_journal_is_asked_for_no_more_than_a_job_may_last(instance: Instance) -> None:
+    """A process id of an earlier boot, or of years ago, is another process's."""
+    now = time.time()
+    days = 86400.0
+    lines = [*job("older", "Failed", now - 9 * days, now - 8 * days), *job("long", "?", now - 4.9 * days)[:1]]
+    instance.journal = journal([*lines, *job("", "Failed", 0, now - 5)[1:]])
+    waiting = Waiting(instance)
+    assert waiting.found(now - 9) == ["failure"]
+    assert waiting.found(None) == ["failure"]
+    assert all("--boot" in call for call in instance.calls)
+    assert said_by(machine(instance), UNIT, {LISTENER}, now - 5 * days)[0].at == pytest.approx(
+        now - 4.9 * days
+    )
 
 
 def test_the_listener_is_the_one_that_systemd_started(instance: Instance) -> None:
@@ -256,11 +279,20 @@ def test_it_does_not_wait_for_ever(instance: Instance) -> None:
     assert 10 < waiting.passed < 11
 
 
-def test_a_line_that_has_just_come_may_have_more_to_it(instance: Instance) -> None:
-    now = time.time()
-    first, *rest = job("x completed with result: Succeeded\n", "Failed", now - 30, now + 60)[2:]
+def test_a_line_that_has_just_come_may_have_more_to_it(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    first, *rest = job("x completed with result: Succeeded\n", "Failed", now - 30, now)[2:]
     instance.journal = journal([job("x", "", now - 30)[0], first])
     assert Waiting(instance, [], rest).found(now - 9) == [""]
+
+
+def test_an_end_that_has_not_come_yet_is_none_of_this_clock(instance: Instance) -> None:
+    now = time.time()
+    instance.journal = journal(job("a", "Succeeded", now - 50, now + 3600))
+    assert Waiting(instance).found(None) == []
 
 
 def test_where_nobody_saw_a_job_it_takes_what_is_there(instance: Instance) -> None:

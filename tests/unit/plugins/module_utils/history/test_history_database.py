@@ -206,4 +206,4 @@ def test_the_columns_are_those_of_a_job(history: History, path: str) -> None:
     connection = sqlite3.connect(path)
     columns = connection.execute("SELECT name FROM pragma_table_info('jobs')").fetchall()
     connection.close()
-    assert [name for (name,) in columns] == ["id", *Job._fields, "began"]
+    assert [name for (name,) in columns] == ["id", *Job._fields, "began", "foretold"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,12 @@ from ansible_collections.coldvox.ci.plugins.module_utils.history.records import 
 from ansible_collections.coldvox.ci.plugins.module_utils.history.spool import ingest
 
 from tests.unit.plugins.module_utils.history.made import NOON, ended, hosted, put, record
+
+
+@pytest.fixture(autouse=True)
+def _an_hour_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The jobs here are over, whenever this runs."""
+    monkeypatch.setattr(time, "time", lambda: NOON + 3600)
 
 
 @pytest.fixture
@@ -101,6 +108,28 @@ def test_a_job_cannot_say_itself_how_it_ended(history: History, spool: Path) -> 
     assert [job.result for job in history.jobs()] == [""]
 
 
+@pytest.mark.parametrize("passes", ["SCE", "SC E", "S E C"])
+def test_a_job_cannot_rewrite_one_before_it(history: History, spool: Path, passes: str) -> None:
+    """What its own hook told stays, with figures of it or without."""
+    for kinds in passes.split():
+        for kind in kinds:
+            write(spool, kind)
+        ingest(history, str(spool))
+    (before,) = history.jobs()
+    put(spool, ended(1, peak_memory_bytes=5), 2)
+    ingest(history, str(spool))
+    assert before in history.jobs()
+
+
+def test_the_hook_may_come_after_github_too(history: History) -> None:
+    history.started(record())
+    history.add_hosted([hosted(hosted=False, runner_name="laptop", run_id=7)])
+    assert history.completed(ended())
+    assert not history.completed(ended())
+    (job,) = history.jobs()
+    assert (job.completed_at, job.result, job.duration_seconds) == (NOON + 60, "success", 60)
+
+
 def test_a_job_under_several_names_ended_in_all_of_them_alike(history: History, spool: Path) -> None:
     write(spool, "S")
     put(spool, record(job="decoy", at=NOON - 1), 2)
@@ -170,6 +199,7 @@ def test_githubs_word_wins_whenever_it_comes(
         (json.dumps({**ending()._asdict(), "at": None}), "'at' is missing"),
         (json.dumps({**ending()._asdict(), "since": "x"}), "'since' is no number from 0 to 1000000000000000"),
         (json.dumps({**ending()._asdict(), "instance": ""}), "'instance' is missing"),
+        (json.dumps({**ending()._asdict(), "at": NOON + 3601}), "it is of a time that has not come"),
     ],
 )
 def test_what_is_no_ending_is_told_and_removed(history: History, spool: Path, text: str, reason: str) -> None:
@@ -183,6 +213,21 @@ def test_only_the_newest_wait_when_nobody_takes_them_in(spool: Path) -> None:
     for number in range(1005):
         leave(str(spool.parent), ending(at=NOON + number))
     assert len(waiting(spool)) == 1000
+
+
+def test_what_is_no_file_is_not_in_the_way(spool: Path) -> None:
+    (spool.parent / "results" / "0").mkdir()
+    for number in range(1005):
+        leave(str(spool.parent), ending(at=NOON + number))
+    assert len(waiting(spool)) == 1000
+
+
+def test_what_cannot_be_written_is_told(spool: Path) -> None:
+    path = spool.parent / "results"
+    path.rmdir()
+    path.write_text("")
+    with pytest.raises(CiError, match="Not a directory"):
+        leave(str(spool.parent), ending())
 
 
 def test_without_its_directory_it_says_what_to_do(tmp_path: Path) -> None:

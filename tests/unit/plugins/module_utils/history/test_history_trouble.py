@@ -366,22 +366,3 @@ def test_a_damaged_database_of_root_in_a_sticky_directory_is_told(reachable: Pat
     said = spawn(REFUSED, str(path)).communicate(timeout=60)[0]
     assert said.endswith("cannot be set aside (Operation not permitted); move it away as root.\n")
     assert path.stat().st_size == 8192
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-@pytest.mark.parametrize("read_only", [True, False])
-def test_root_has_the_rights_of_the_directorys_owner_meanwhile(reachable: Path, read_only: bool) -> None:
-    os.chown(reachable, NOBODY, NOBODY)
-    before = (os.geteuid(), os.getegid(), os.getgroups())
-    with History(str(reachable / "history.db"), read_only):
-        assert (os.geteuid(), os.getegid(), os.getgroups()) == (NOBODY, NOBODY, [NOBODY])
-    assert (os.geteuid(), os.getegid(), os.getgroups()) == before
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_root_has_its_own_rights_again_when_the_history_cannot_be_opened(reachable: Path) -> None:
-    (reachable / "history.db").mkdir()
-    os.chown(reachable, NOBODY, NOBODY)
-    with pytest.raises(CiError), History(str(reachable / "history.db")):
-        pass
-    assert os.geteuid() == 0
