@@ -166,11 +166,9 @@ def _awake(why: str, run_dir: str, say: Say) -> Iterator[None]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             inhibitor.wait(_REFUSAL_SECONDS)
         yield
-        if inhibitor.poll() is not None:
-            _told, complaint = inhibitor.communicate()
+        _told, complaint = inhibitor.communicate()
+        if inhibitor.returncode:
             _tell_once(run_dir, say, " ".join(complaint.decode(errors="replace").split())[:300])
-            return
-        inhibitor.communicate()
 
 
 def _tell_once(run_dir: str, say: Say, reason: str) -> None:
