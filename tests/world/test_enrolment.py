@@ -37,6 +37,8 @@ def once(play: Play) -> Iterator[None]:
     assert converge(play, "present", TOKEN) == {HOST: 3}
     yield
     converge(play, "absent", "")
+    restored = play("-l", HOST, "--tags", "github_runner")
+    assert restored.status == 0, restored.output[-4000:]
 
 
 @pytest.mark.usefixtures("once")
