@@ -38,7 +38,8 @@ def stock(place: Path, now: float) -> None:
     Path(path).parent.mkdir()
     with database.History(path):
         pass
-    insert = f"INSERT INTO jobs VALUES (NULL, {', '.join('?' * 18)})"
+    names = [*importlib.import_module(f"{_BASE}.history.records").Job._fields, "began"]
+    insert = f"INSERT INTO jobs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
     with sqlite3.connect(path) as connection:
         connection.executemany(insert, ((*job, job.began) for job in some_jobs.jobs(JOBS, DAYS, now)))
     connection.close()
