@@ -8,7 +8,6 @@ import re
 import shlex
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -55,7 +54,7 @@ def play() -> Play:
         cwd: Path = CHECKOUT,
         environment: Mapping[str, str] | None = None,
         interrupt_at: str = "",
-        kill_after_seconds: float = 0,
+        kill_when: Callable[[], object] | None = None,
     ) -> Outcome:
         sources = [part for path in INVENTORIES for part in ("-i", str(CHECKOUT / path))]
         child = subprocess.Popen(
@@ -74,8 +73,9 @@ def play() -> Play:
             # Whoever sees it go on presses again: Python drops an interrupt that hits a destructor.
             if ending and line.startswith("TASK ["):
                 # As a terminal does it on Ctrl-C: to the whole group. Or, later, as a dying machine does it.
-                time.sleep(kill_after_seconds)
-                os.killpg(child.pid, signal.SIGKILL if kill_after_seconds else signal.SIGINT)
+                if kill_when:
+                    kill_when()
+                os.killpg(child.pid, signal.SIGKILL if kill_when else signal.SIGINT)
         return Outcome(child.wait(), output)
 
     return run

@@ -7,6 +7,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,20 @@ def registered(github: AdminClient) -> dict[str, dict[str, Any]]:
 
 def online(github: AdminClient) -> set[str]:
     return {name for name, one in registered(github).items() if one["status"] == "online"}
+
+
+def listens(shell: Shell, name: str) -> bool:
+    """Tell whether the listener has said so since its unit was started last."""
+    unit = f"coldvox-runner@{name}"
+    start = f"$(systemctl show -p InvocationID --value {unit})"
+    return "Listening for Jobs" in shell(f"journalctl -o cat _SYSTEMD_INVOCATION_ID={start}")
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.5)
 
 
 @pytest.fixture
@@ -153,7 +168,8 @@ def test_a_killed_listener_comes_back_by_itself(play: Play, shell: Shell, github
 def test_a_killed_controller_leaves_one_registration_each(play: Play, github: AdminClient) -> None:
     converge(play, github_runner_state="absent")
     assert registered(github) == {}
-    cut = play("-l", HOST, "--tags", "github_runner", interrupt_at="pool | Register", kill_after_seconds=5)
+    first = partial(until, lambda: bool(registered(github)))
+    cut = play("-l", HOST, "--tags", "github_runner", interrupt_at="pool | Register", kill_when=first)
     assert "PLAY RECAP" not in cut.output
     converge(play)
     assert set(registered(github)) == POOL
@@ -164,9 +180,8 @@ def test_a_host_that_lost_power_comes_back(play: Play, shell: Shell, github: Adm
     before, numbers = minted(github), {one["id"] for one in registered(github).values()}
     power_cycle(shell)
     converge(play)
-    deadline = time.monotonic() + 60
-    while online(github) != POOL and time.monotonic() < deadline:
-        time.sleep(1)
+    # GitHub calls them online by their sessions from before the cut, until those end.
+    until(lambda: all(listens(shell, name) for name in POOL), seconds=150)
     assert online(github) == POOL
     assert {one["id"] for one in registered(github).values()} == numbers
     assert minted(github) == before
@@ -175,7 +190,7 @@ def test_a_host_that_lost_power_comes_back(play: Play, shell: Shell, github: Adm
 def test_a_runner_deleted_on_the_server_is_registered_again(play: Play, github: AdminClient) -> None:
     ask(github, f"runners/{registered(github)[NAME]['id']}", method="DELETE")
     assert converge(play) == {HOST: 1}
-    assert online(github) == POOL
+    until(lambda: online(github) == POOL)
 
 
 def test_github_away_changes_nothing(play: Play, shell: Shell, github: AdminClient) -> None:
