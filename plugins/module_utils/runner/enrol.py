@@ -95,7 +95,9 @@ def enrol(host: Host, runners: Runners, settings: Mapping[str, Any]) -> Enrolmen
         unit = systemd.show(host.run, [instance_unit(name)])[instance_unit(name)]
         if not unit.enabled:
             return Enrolment(AT_REST)
-        return _enrolled(host, runners, _with_own_tree(settings, layout), lock) if is_over(unit) else WORKS
+        if not is_over(unit):
+            return WORKS
+        return _enrolled(host, runners, _with_own_tree(settings, layout), lock)
     finally:
         lock.release()
 

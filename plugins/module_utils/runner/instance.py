@@ -129,6 +129,7 @@ class Instance:
             try:
                 if self._disturbs_what_began(steps):
                     self._stop()
+                    stopped = True
                 for step in steps:
                     if step in actions:
                         actions[step]()
@@ -239,26 +240,29 @@ class Instance:
         if os.path.isabs(work_dir):
             self._sweep(self._layout.root, [home])
             if os.path.isdir(work_dir):
-                self._sweep(work_dir, [name for name in os.listdir(work_dir) if name != sweep.TRASH])
+                self._sweep(work_dir)
         else:
             self._sweep(self._layout.root, [home, work_dir])
         self._make_directories()
 
     @staticmethod
-    def _sweep(directory: str, names: Sequence[str]) -> None:
-        """Remove ``names`` from ``directory``; raises CiError when one stays."""
+    def _sweep(directory: str, names: Optional[Sequence[str]] = None) -> None:
+        """Remove ``names`` from ``directory``, or all that is in it; raises CiError when something stays."""
         with contextlib.ExitStack() as opened:
             folder = sweep.open_directory(directory)
             opened.callback(os.close, folder)
             trash = sweep.open_trash(folder)
             opened.callback(os.close, trash)
-            for name in names:
-                sweep.discard(folder, name, trash)
-            left = sweep.empty(trash, lambda: False).left
+            if names is None:
+                sweep.discard_all(folder, trash, [sweep.TRASH])
+            else:
+                for name in names:
+                    sweep.discard(folder, name, trash)
+            left = bool(sweep.empty(trash, lambda: False).left)
             with contextlib.suppress(OSError):
                 os.rmdir(sweep.TRASH, dir_fd=folder)
-            left += sum(os.path.lexists(os.path.join(directory, name)) for name in names)
-        if left:
+        here = os.listdir(directory)
+        if left or (here if names is None else set(here).intersection(names)):
             raise CiError(
                 f"'{directory}' still has what a job left there; is something mounted in it? Unmount it, "
                 "then run again."
@@ -342,7 +346,7 @@ class Instance:
             systemd.daemon_reload(run)
         if os.path.isdir(layout.root):
             # A job may have nested directories deeper than rmtree goes.
-            self._sweep(layout.root, [name for name in os.listdir(layout.root) if name != sweep.TRASH])
+            self._sweep(layout.root)
             shutil.rmtree(layout.root)
         remove_account(run, self._target.user, layout.home)
 

@@ -66,6 +66,16 @@ def test_a_job_that_began_since_the_look_is_waited_for(host: RunnerHost, job: An
     assert host.file("one", ".env").read_text() == ""
 
 
+def test_one_that_was_drained_after_all_runs_again_when_the_rest_fails(host: RunnerHost) -> None:
+    host.converge(ONE)
+    host.file("one", ".env").unlink()
+    (host.file("one", ".env") / "in the way").mkdir(parents=True)
+    (host.systemctl / "states").write_text("inactive")
+    host.log()
+    assert host.converge({**ONE, "environment": {"A": "2"}})["failed"]
+    assert host.log() == ["stop coldvox-runner@one.service", "start coldvox-runner@one.service"]
+
+
 @pytest.mark.parametrize("name", [".runner_migrated", ".credentials_migrated"])
 def test_a_directory_that_a_job_planted_does_not_last(host: RunnerHost, name: str) -> None:
     host.converge(ONE)

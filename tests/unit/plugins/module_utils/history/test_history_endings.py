@@ -50,6 +50,14 @@ def write(spool: Path, kind: str) -> None:
         put(spool, record() if kind == "S" else ended(result="success"))
 
 
+def take_in(history: History, spool: Path, passes: str) -> None:
+    """Write the records of each pass and take them in, none of which may be refused."""
+    for kinds in passes.split():
+        for kind in kinds:
+            write(spool, kind)
+        assert ingest(history, str(spool)).refused == 0
+
+
 def waiting(spool: Path) -> list[str]:
     return [path.name for folder in (spool, spool.parent / "results") for path in folder.rglob("*.json")]
 
@@ -62,10 +70,7 @@ def test_the_order_in_which_records_are_taken_in_changes_nothing(
     history: History, spool: Path, passes: str
 ) -> None:
     """Also what was taken in and is there again, since a crash kept it from being removed."""
-    for kinds in passes.split():
-        for kind in kinds:
-            write(spool, kind)
-        assert ingest(history, str(spool)).refused == 0
+    take_in(history, spool, passes)
     (job,) = history.jobs()
     assert (job.result, job.started_at, job.completed_at, job.duration_seconds) == (
         "failure",
@@ -80,10 +85,7 @@ def test_the_order_in_which_records_are_taken_in_changes_nothing(
 def test_a_job_whose_last_hook_never_ran_ends_all_the_same(
     history: History, spool: Path, passes: str
 ) -> None:
-    for kinds in passes.split():
-        for kind in kinds:
-            write(spool, kind)
-        ingest(history, str(spool))
+    take_in(history, spool, passes)
     history.started(record(at=NOON + 100, run_id=8))
     _next, job = history.jobs()
     assert (job.result, job.completed_at, job.duration_seconds) == ("failure", NOON + 61, 61)
@@ -93,10 +95,7 @@ def test_a_job_whose_last_hook_never_ran_ends_all_the_same(
 def test_a_job_whose_first_hook_was_not_heard_has_its_result(
     history: History, spool: Path, passes: str
 ) -> None:
-    for kinds in passes.split():
-        for kind in kinds:
-            write(spool, kind)
-        ingest(history, str(spool))
+    take_in(history, spool, passes)
     (job,) = history.jobs()
     assert (job.result, job.started_at, job.duration_seconds) == ("failure", None, None)
 
@@ -111,10 +110,7 @@ def test_a_job_cannot_say_itself_how_it_ended(history: History, spool: Path) -> 
 @pytest.mark.parametrize("passes", ["SCE", "SC E", "S E C"])
 def test_a_job_cannot_rewrite_one_before_it(history: History, spool: Path, passes: str) -> None:
     """What its own hook told stays, with figures of it or without."""
-    for kinds in passes.split():
-        for kind in kinds:
-            write(spool, kind)
-        ingest(history, str(spool))
+    take_in(history, spool, passes)
     (before,) = history.jobs()
     put(spool, ended(1, peak_memory_bytes=5), 2)
     ingest(history, str(spool))
