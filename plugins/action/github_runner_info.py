@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.coldvox.ci.plugins.module_utils.github.client import Client
-from ansible_collections.coldvox.ci.plugins.module_utils.github.releases import newest_version, standing
-from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
-from ansible_collections.coldvox.ci.plugins.module_utils.github.views import RegisteredRunner
+from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import (
+    RegisteredRunner,
+    Runners,
+    newest_version,
+    standing,
+)
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_action import GithubAction
 
 

@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
-from ansible_collections.coldvox.ci.plugins.module_utils.inputs import (
+from ansible_collections.coldvox.ci.plugins.module_utils.inventory.inputs import (
     misspelt_shared,
     shared_runner_names,
     unknown_inputs,

@@ -67,8 +67,8 @@ from collections.abc import Sequence
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.coldvox.ci.plugins.module_utils import cache_key as keys
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.inventory import cache_key as keys
 
 
 def cache_key(model: Any, os: str, labels: Sequence[str] = ()) -> dict[str, Any]:

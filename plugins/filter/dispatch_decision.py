@@ -98,7 +98,7 @@ _value:
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
-from ansible_collections.coldvox.ci.plugins.module_utils import dispatch
+from ansible_collections.coldvox.ci.plugins.module_utils.health import dispatch
 from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
 
 

@@ -81,7 +81,7 @@ _value:
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
-from ansible_collections.coldvox.ci.plugins.module_utils import health
+from ansible_collections.coldvox.ci.plugins.module_utils.health import score
 from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
 
 
@@ -89,7 +89,7 @@ def health_check(metrics: Any, policy: Optional[Mapping[str, Any]] = None) -> di
     """Return how ``metrics`` look; what cannot be judged is an error of the template."""
     require_mappings("health_check", metrics=metrics, policy={} if policy is None else policy)
     with template_errors():
-        return health.health_check(metrics, policy)
+        return score.health_check(metrics, policy)
 
 
 class FilterModule:

@@ -71,7 +71,7 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.health_policy import merged_policy
+from ansible_collections.coldvox.ci.plugins.module_utils.health.policy import merged_policy
 
 
 def health_policy(policy: Any) -> dict[str, Any]:

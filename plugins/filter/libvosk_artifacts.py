@@ -53,7 +53,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.coldvox.ci.plugins.module_utils.vosk import libvosk_artifacts
+from ansible_collections.coldvox.ci.plugins.module_utils.inventory.vosk import libvosk_artifacts
 
 
 class FilterModule:

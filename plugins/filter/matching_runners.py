@@ -56,8 +56,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.coldvox.ci.plugins.module_utils import labels
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.inventory import labels
 
 
 def matching_runners(runs_on: Any, runners: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

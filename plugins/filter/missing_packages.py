@@ -45,7 +45,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.coldvox.ci.plugins.module_utils.packages import missing_packages
+from ansible_collections.coldvox.ci.plugins.module_utils.inventory.packages import missing_packages
 
 
 class FilterModule:

@@ -36,7 +36,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.coldvox.ci.plugins.module_utils.packages import package_plan
+from ansible_collections.coldvox.ci.plugins.module_utils.inventory.packages import package_plan
 
 
 class FilterModule:

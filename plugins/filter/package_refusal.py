@@ -48,7 +48,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.coldvox.ci.plugins.module_utils.packages import package_refusal
+from ansible_collections.coldvox.ci.plugins.module_utils.inventory.packages import package_refusal
 
 
 class FilterModule:

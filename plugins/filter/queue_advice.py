@@ -51,7 +51,7 @@ _value:
 from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.coldvox.ci.plugins.module_utils import dispatch
+from ansible_collections.coldvox.ci.plugins.module_utils.health import dispatch
 from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
 
 

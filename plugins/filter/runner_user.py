@@ -41,7 +41,7 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.naming import check_name, instance_user
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import check_name, instance_user
 
 
 def runner_user(name: str) -> str:

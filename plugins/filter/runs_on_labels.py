@@ -73,8 +73,8 @@ from typing import Any, Callable
 
 import yaml
 from ansible.errors import AnsibleFilterError
-from ansible_collections.coldvox.ci.plugins.module_utils import labels
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.inventory import labels
 
 
 def runs_on_labels(workflow: Any) -> list[dict[str, Any]]:

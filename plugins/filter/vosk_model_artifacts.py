@@ -46,7 +46,7 @@ _value:
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.coldvox.ci.plugins.module_utils.vosk import vosk_model_artifacts
+from ansible_collections.coldvox.ci.plugins.module_utils.inventory.vosk import vosk_model_artifacts
 
 
 class FilterModule:

@@ -270,10 +270,9 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import (
     checked_name,
     parse_all,
 )
-from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Report, Settings, Store
+from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Report, Settings, Store, summary
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE
-from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
-from ansible_collections.coldvox.ci.plugins.module_utils.store.summary import summary
+from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
 
 ARTIFACT_OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},

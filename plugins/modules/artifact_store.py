@@ -198,8 +198,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import collect
-from ansible_collections.coldvox.ci.plugins.module_utils.store.collection import Policy
+from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import Policy, collect
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE
 from ansible_collections.coldvox.ci.plugins.module_utils.store.verify import REMOVED, outline, verify
 

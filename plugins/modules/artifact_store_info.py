@@ -169,8 +169,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import describe
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE
-from ansible_collections.coldvox.ci.plugins.module_utils.store.report import describe
 
 ARGUMENTS: dict[str, dict[str, Any]] = {"store": {"type": "path", "default": DEFAULT_STORE}}
 

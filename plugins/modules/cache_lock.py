@@ -131,11 +131,11 @@ import socket
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.coldvox.ci.plugins.module_utils import lease as leases
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.store.clock import boottime, timestamp
+from ansible_collections.coldvox.ci.plugins.module_utils.host.clock import boottime, timestamp
+from ansible_collections.coldvox.ci.plugins.module_utils.store import lease as leases
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE, Layout
-from ansible_collections.coldvox.ci.plugins.module_utils.store.leases import LeaseFile, Waited, now
+from ansible_collections.coldvox.ci.plugins.module_utils.store.lease import LeaseFile, Waited, now
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},

@@ -142,9 +142,9 @@ locks:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.paths import Paths
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.store import lock_report
+from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
+from ansible_collections.coldvox.ci.plugins.module_utils.store import describe
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE, Layout
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -157,8 +157,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     store, lock_dirs = module.params["store"], module.params["lock_dirs"]
     try:
-        leases = lock_report.leases(store)
-        locks = lock_report.locks([Layout(store).locks, *lock_dirs])
+        leases = describe.leases(store)
+        locks = describe.locks([Layout(store).locks, *lock_dirs])
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
     module.exit_json(changed=False, leases=leases, locks=locks)

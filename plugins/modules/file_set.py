@@ -130,9 +130,9 @@ commands_run:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.coldvox.ci.plugins.module_utils import file_state, files
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.process import run
+from ansible_collections.coldvox.ci.plugins.module_utils.host import file_state, files
+from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
 
 _SOURCES = [("template", "content", "link_to", "directory")]
 

@@ -313,9 +313,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.process import run
+from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, orphans, release
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Host
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.target import Means
 

@@ -220,12 +220,12 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.paths import Paths
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
+from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics import csv_log
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Target, take_samples
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sources import machine
-from ansible_collections.coldvox.ci.plugins.module_utils.process import run
 
 # The longest a run of samples may take: nobody waits longer on one task, and a timer can start the next.
 LONGEST_SECONDS = 3600

@@ -175,10 +175,10 @@ import os
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.coldvox.ci.plugins.module_utils import rust
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.process import run
-from ansible_collections.coldvox.ci.plugins.module_utils.rust_host import RustHost
+from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
+from ansible_collections.coldvox.ci.plugins.module_utils.rust import plan
+from ansible_collections.coldvox.ci.plugins.module_utils.rust.host import RustHost
 
 TOOLCHAIN_OPTIONS = {
     "name": {"type": "str", "required": True},
@@ -201,19 +201,19 @@ ARGUMENT_SPEC = {
 
 
 def steps_for(
-    params: dict[str, Any], host: RustHost, state: rust.State
-) -> tuple[rust.Wanted, list[rust.Step]]:
+    params: dict[str, Any], host: RustHost, state: plan.State
+) -> tuple[plan.Wanted, list[plan.Step]]:
     """Return what is wanted and the steps to it."""
-    wanted = rust.wanted_from(params["toolchains"], params["tools"], state.host)
+    wanted = plan.wanted_from(params["toolchains"], params["tools"], state.host)
     if params["state"] == "absent":
-        return wanted, rust.plan_removal(wanted, state)
+        return wanted, plan.plan_removal(wanted, state)
     updates: frozenset[str] = frozenset()
     if params["state"] == "latest" and state.rustup != "missing":
         updates = host.updates([one.name for one in wanted.toolchains if one.name in state.toolchains])
-    return wanted, rust.plan(wanted, state, updates)
+    return wanted, plan.plan(wanted, state, updates)
 
 
-def shown(state: rust.State) -> list[dict[str, Any]]:
+def shown(state: plan.State) -> list[dict[str, Any]]:
     """Return the toolchains of ``state`` as the module returns them."""
     return [
         {
@@ -263,12 +263,12 @@ def main() -> None:
         "removed": [step.removes for step in steps if step.removes],
     }
     if module._diff:
-        final = rust.predicted(before, steps) if module.check_mode else rust.describe(after)
+        final = plan.predicted(before, steps) if module.check_mode else plan.describe(after)
         result["diff"] = [
             {
                 "before_header": host.rustup_home,
                 "after_header": host.rustup_home,
-                "before": "".join(f"{line}\n" for line in sorted(rust.describe(before))),
+                "before": "".join(f"{line}\n" for line in sorted(plan.describe(before))),
                 "after": "".join(f"{line}\n" for line in sorted(final)),
             }
         ]

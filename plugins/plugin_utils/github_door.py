@@ -13,16 +13,16 @@ from urllib.error import HTTPError, URLError
 from ansible.module_utils.urls import ConnectionError as OpenerError
 from ansible.module_utils.urls import open_url
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.app import AppCredential, Sign
-from ansible_collections.coldvox.ci.plugins.module_utils.github.client import Client, Patience
-from ansible_collections.coldvox.ci.plugins.module_utils.github.http import (
+from ansible_collections.coldvox.ci.plugins.module_utils.github.auth import AppCredential, Sign, bearer
+from ansible_collections.coldvox.ci.plugins.module_utils.github.client import (
     Answer,
+    Client,
+    Patience,
     Transport,
     UnreachableError,
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.github.options import CONNECTION_SPEC
 from ansible_collections.coldvox.ci.plugins.module_utils.github.scope import Scope, scope_of
-from ansible_collections.coldvox.ci.plugins.module_utils.github.token import bearer
 
 TOKEN_VARIABLE = "COLDVOX_GITHUB_TOKEN"  # noqa: S105 - the name of a variable, not its value
 CREDENTIAL_OPTIONS = frozenset(CONNECTION_SPEC.keys() - {"url"})

@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional, Protocol
 
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
-from ansible_collections.coldvox.ci.plugins.module_utils.github.views import RegisteredRunner
+from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import RegisteredRunner, Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Step
 
 from .runner_settlement import Answer, Settlement

@@ -11,9 +11,12 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
 
-from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
-from ansible_collections.coldvox.ci.plugins.module_utils.github.views import JitRunner, RegisteredRunner
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.labels import same_labels
+from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import (
+    JitRunner,
+    RegisteredRunner,
+    Runners,
+)
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import same_labels
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Step
 
 #: One instance as the host's module describes it.

@@ -59,7 +59,7 @@ def milliseconds(work: Callable[[], int], expected: int) -> float:
 def measure(options: Options) -> None:
     """Print what a day, the sums of everything, one job's record, and one more job cost."""
     collections_root()
-    base = "ansible_collections.coldvox.ci.plugins.module_utils.history"
+    base = "ansible_collections.coldvox.ci.plugins.module_utils.agent.history"
     database, records = (importlib.import_module(f"{base}.{name}") for name in ("database", "records"))
     with workplace("history") as place:
         path, whole = make(place, database, records)

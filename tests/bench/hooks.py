@@ -29,7 +29,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _COMMAND = """
 import os, sys
 sys.path.insert(0, os.path.realpath("{place}/current"))
-from coldvox_ci.cli.main import run
+from coldvox_ci.agent.cli.main import run
 places = ("store", "run", "state", "runners", "config")
 run({{place: "{place}/" + place for place in places}})
 """

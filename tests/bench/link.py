@@ -19,7 +19,7 @@ def measure(options: Options) -> None:
     """Print the time of the installed command, of a Python that does nothing, and of the library alone."""
     with workplace("link") as place:
         collections_root()
-        installed = importlib.import_module("tests.unit.plugins.module_utils.cli.installed_agent")
+        installed = importlib.import_module("tests.unit.plugins.module_utils.agent.cli.installed_agent")
         agent = installed.Agent(place)
         agent.install()
         agent.run("package", "settle")
@@ -42,8 +42,8 @@ def measure(options: Options) -> None:
 def stock(store: Path, place: Path) -> None:
     """Install the model ``m`` into ``store``."""
     archive = make_archive(place / "m.zip", 8 * MIB, middle_files=FILES - 1)
-    artifact, engine, paths = (
-        importlib.import_module(f"{_BASE}.{n}") for n in ("artifact", "engine", "paths")
+    artifact, install, members = (
+        importlib.import_module(f"{_BASE}.{n}") for n in ("artifact", "install", "members")
     )
     wanted = {
         "name": "m",
@@ -52,8 +52,8 @@ def stock(store: Path, place: Path) -> None:
         "sha256": archive.sha256,
         "strip_components": 1,
     }
-    settings = engine.Settings(paths.Limits(2**40, 250, 10_000))
-    engine.Store(str(store), settings).install(artifact.parse_all([wanted]))
+    settings = install.Settings(members.Limits(2**40, 250, 10_000))
+    install.Store(str(store), settings).install(artifact.parse_all([wanted]))
 
 
 def in_library(store: Path, directory: Path) -> float:

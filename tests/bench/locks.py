@@ -70,7 +70,9 @@ def measure(options: Options) -> None:
     """Print both comparisons."""
     with workplace("locks") as place:
         collections = collections_root()
-        flock = importlib.import_module("ansible_collections.coldvox.ci.plugins.module_utils.flock").Flock
+        flock = importlib.import_module(
+            "ansible_collections.coldvox.ci.plugins.module_utils.host.flock"
+        ).Flock
         ours, noted = flock(str(place / "a")), flock(str(place / "b"), purpose="bench")
         theirs = FileLock(place / "c")
         medians = alternating(

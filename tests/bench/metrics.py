@@ -34,9 +34,9 @@ _LIBRARY = "ansible_collections.coldvox.ci.plugins.module_utils"
 _SERVICE = """
 import sys
 sys.path.insert(0, "{place}/current")
-from coldvox_ci.cli.main import main
-from coldvox_ci.metrics import cgroups
-cgroups.ROOT, cgroups.init_group = "{groups}", lambda _text: "/"
+from coldvox_ci.agent.cli.main import main
+from coldvox_ci.metrics import instances
+instances.ROOT, instances.init_group = "{groups}", lambda _text: "/"
 places = ("store", "run", "state", "runners", "config")
 sys.exit(main(["metrics", "run"], {{place: "{place}/" + place for place in places}}))
 """
@@ -123,18 +123,18 @@ class Library:
         sampler, sample, sources, paths, config, process = map(
             module,
             (
-                "metrics.sampler",
+                "agent.sampler",
                 "metrics.sample",
                 "metrics.sources",
-                "agent.paths",
-                "agent.config",
-                "process",
+                "host.paths",
+                "host.config",
+                "host.process",
             ),
         )
-        cgroups = module("metrics.cgroups")
-        cgroups.ROOT, cgroups.init_group = str(groups), lambda _text: "/"
+        instances = module("metrics.instances")
+        instances.ROOT, instances.init_group = str(groups), lambda _text: "/"
         where = paths.Paths(*(f"{place}/{name}" for name in ("store", "run", "state", "runners", "config")))
-        target = paths.target_of(where, config.read_config(where.config))
+        target = sample.target_of(where, config.read_config(where.config))
         series = sample.Series(target, sources.resident(process.run, lambda _url: False))
         self._sampler = sampler.Sampler(series, where, sampler.Journal(print))
         while self._sampler.tick()["rust_cache_bytes"] is None:

@@ -32,13 +32,13 @@ def stock(place: Path, now: float) -> None:
     """Give the host at ``place`` its jobs and its samples."""
     metrics = place / "state" / "metrics"
     metrics.mkdir(parents=True)
-    some_jobs = importlib.import_module("tests.unit.plugins.module_utils.report.some_jobs")
-    database = importlib.import_module(f"{_BASE}.history.database")
+    some_jobs = importlib.import_module("tests.unit.plugins.module_utils.agent.report.some_jobs")
+    database = importlib.import_module(f"{_BASE}.agent.history.database")
     path = str(place / "state" / "history" / "history.db")
     Path(path).parent.mkdir()
     with database.History(path):
         pass
-    names = [*importlib.import_module(f"{_BASE}.history.records").Job._fields, "began"]
+    names = [*importlib.import_module(f"{_BASE}.agent.history.records").Job._fields, "began"]
     insert = f"INSERT INTO jobs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
     with sqlite3.connect(path) as connection:
         connection.executemany(insert, ((*job, job.began) for job in some_jobs.jobs(JOBS, DAYS, now)))

@@ -20,16 +20,18 @@ def measure(options: Options) -> None:
     with workplace("verify") as place:
         collections_root()
         archive = make_archive(place / "m.zip", options.archive_bytes // 2, middle_files=FILES - 1)
-        base = "ansible_collections.coldvox.ci.plugins.module_utils.store"
+        library = "ansible_collections.coldvox.ci.plugins.module_utils"
         module = {
-            name: importlib.import_module(f"{base}.{name}")
-            for name in ("artifact", "engine", "layout", "paths", "records", "clock")
+            name: importlib.import_module(f"{library}.store.{name}")
+            for name in ("artifact", "install", "layout", "members", "records")
         }
         wanted = {"name": "m", "url": archive.path.as_uri(), "sha256": archive.sha256, "strip_components": 1}
-        settings = module["engine"].Settings(module["paths"].Limits(2**40, 250, 10_000))
+        settings = module["install"].Settings(module["members"].Limits(2**40, 250, 10_000))
         store = str(place / "store")
-        module["engine"].Store(store, settings).install(module["artifact"].parse_all([wanted]))
-        records = module["records"].Records(module["layout"].Layout(store), module["clock"].boot_id())
+        module["install"].Store(store, settings).install(module["artifact"].parse_all([wanted]))
+        records = module["records"].Records(
+            module["layout"].Layout(store), importlib.import_module(f"{library}.host.clock").boot_id()
+        )
 
         def quick() -> float:
             begun = time.perf_counter()

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.report.figures import Figures
-from ansible_collections.coldvox.ci.plugins.module_utils.report.page import page
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.figures import Figures
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.page import page
 
 from testbed.docker_engine import install, this_machine
 from testbed.paths import CHECKOUT, Paths
 from testbed.progress import Progress
 from tests.browser.devtools import PACKAGE, Browser, find_browser
-from tests.unit.plugins.module_utils.report.some_jobs import a_month, hostile, nothing
+from tests.unit.plugins.module_utils.agent.report.some_jobs import a_month, hostile, nothing
 
 PATHS = Paths(CHECKOUT / ".testbed")
 SCREENSHOTS = PATHS.root / "reports" / "screenshots"

@@ -15,9 +15,8 @@ def main() -> int:
     told = json.loads(sys.argv[1])
     sys.path[:0] = told["paths"]
     from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-    from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import collect
-    from ansible_collections.coldvox.ci.plugins.module_utils.store.collection import Policy
-    from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Settings
+    from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import Policy, collect
+    from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Settings
     from ansible_collections.coldvox.ci.plugins.module_utils.store.verify import DEFAULT_LIMITS, verify
 
     os.umask(0o077)

@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Optional
 
 from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import Artifact, parse
-from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Report, Settings, Store
-from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
+from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Report, Settings, Store
+from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
 
 
 def sha256(data: bytes) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
+from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
 
 from tests.faults.support import FaultServer, install, noise, tar_of, tar_special, wanted, zip_of
 

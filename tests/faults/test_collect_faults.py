@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import Artifact
-from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import collect
-from ansible_collections.coldvox.ci.plugins.module_utils.store.collection import Policy
+from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import Policy, collect
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.store.verify import verify
 
@@ -232,8 +231,8 @@ def test_a_job_that_holds_its_model_never_loses_it(
 
 @pytest.mark.parametrize("days", [365, -365, 36500])
 def test_the_clock_jumps(root: Path, artifacts: list[Artifact], days: int, survived: list[bool]) -> None:
-    from ansible_collections.coldvox.ci.plugins.module_utils.lease import Instant
-    from ansible_collections.coldvox.ci.plugins.module_utils.store.clock import boot_id, boottime
+    from ansible_collections.coldvox.ci.plugins.module_utils.host.clock import boot_id, boottime
+    from ansible_collections.coldvox.ci.plugins.module_utils.store.lease import Instant
 
     for was_collected_before in (True, False):
         install(root, *artifacts)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.hooks import spool, sweep
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.hooks import spool
+from ansible_collections.coldvox.ci.plugins.module_utils.host import sweep
 
 FEW, MANY = 500, 6_000
 # What the interpreter itself may allocate meanwhile.

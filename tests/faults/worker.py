@@ -69,8 +69,8 @@ def main() -> int:
     sys.path[:0] = told["paths"]
     from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
     from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse_all
-    from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Settings, Store
-    from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
+    from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Settings, Store
+    from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
 
     os.umask(told.get("umask", 0o077))
     if "sabotage" in told:

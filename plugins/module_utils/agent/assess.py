@@ -9,18 +9,19 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from .. import health, health_state
-from ..foreign_file import read_json
-from ..health_policy import merged_policy, probe_url
+from ..health.policy import merged_policy, probe_url
+from ..health.score import health_check, health_score
+from ..health.state import decode, encode, health_document, step
+from ..host.clock import boot_id, boottime
+from ..host.config import Config
+from ..host.directories import read_json
+from ..host.durable import replace_file, storage_error
+from ..host.paths import Paths
 from ..metrics import signals
 from ..metrics.probe import reachable, server_clock
-from ..metrics.sample import FIRST_WINDOW_SECONDS, Sample, Series
-from ..metrics.sampler import fresh_sample
+from ..metrics.sample import FIRST_WINDOW_SECONDS, Sample, Series, target_of
 from ..metrics.sources import Sources, machine
-from ..store.clock import boot_id, boottime
-from ..store.durable import replace_file, storage_error
-from .config import Config
-from .paths import Paths, target_of
+from .sampler import fresh_sample
 
 # The sampler writes every few seconds; what is older than some of its rounds is taken anew.
 _ROUNDS = 4
@@ -59,13 +60,13 @@ def assess(paths: Paths, config: Config) -> Assessment:
         ),
     )
     metrics = {**sample, **found}
-    score = health.health_score(metrics, config.policy)
-    return Assessment(metrics, score, health.health_check(metrics, config.policy), memory)
+    score = health_score(metrics, config.policy)
+    return Assessment(metrics, score, health_check(metrics, config.policy), memory)
 
 
 def _run(*arguments: Any, **options: Any) -> Any:
     """Run a program as ``process.run`` does, which is only imported where one is needed."""
-    from ..process import run
+    from ..host.process import run
 
     return run(*arguments, **options)
 
@@ -119,9 +120,9 @@ def publish(paths: Paths, config: Config, found: Assessment) -> Published:
     Raises CiError when it cannot be written; what was published then expires by itself.
     """
     policy = merged_policy(config.policy)
-    before = health_state.decode(_before(paths)["state"])
-    state = health_state.step(before, found.score["verdict"], policy, boottime())
-    said = health_state.document(
+    before = decode(_before(paths)["state"])
+    state = step(before, found.score["verdict"], policy, boottime())
+    said = health_document(
         state,
         found.score["score"],
         policy,
@@ -132,7 +133,7 @@ def publish(paths: Paths, config: Config, found: Assessment) -> Published:
     )
     kept = {
         "boot_id": boot_id(),
-        "state": health_state.encode(state),
+        "state": encode(state),
         "memory": found.memory,
         "network_reachable": found.metrics["network_reachable"],
         "probed_at": boottime(),

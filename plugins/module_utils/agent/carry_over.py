@@ -10,9 +10,9 @@ import stat
 import time
 
 from ..errors import CiError
+from ..host.durable import make_directory, sync_path
+from ..host.paths import Paths
 from ..store import links
-from ..store.durable import make_directory, sync_path
-from .paths import Paths
 
 #: The user of the agent's services.
 USER = "coldvox-agent"

@@ -1,13 +1,96 @@
-"""The runners of one scope, as GitHub's REST API sees them."""
+"""The runners of one scope, as GitHub's REST API sees them.
+
+How far a runner is behind the release that GitHub means for its scope. Pure.
+
+A runner that does not update itself must take each release within 30 days, or it gets no more jobs; GitHub's
+API dates no release, so that distance is counted in releases.
+
+What GitHub says about runners, as plain data.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Optional
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Optional
 
 from ..errors import CiError
 from .client import Client
-from .views import JitRunner, RegisteredRunner, RunnerGroup, RunnerPackage
+
+_VERSION = re.compile(r"-(\d+\.\d+\.\d+)\.(?:tar\.gz|zip)$")
+
+
+@dataclass(frozen=True)
+class RegisteredRunner:
+    """GitHub's public view of a runner. ``status`` and ``busy`` are hints: they are wrong after a sleep.
+
+    ``group_id`` is None where GitHub keeps it to itself; ``version`` is empty before the first connection.
+    """
+
+    id: int
+    name: str
+    status: str
+    busy: bool
+    labels: tuple[str, ...]
+    custom_labels: tuple[str, ...]
+    version: str
+    os: str = ""
+    group_id: Optional[int] = None
+    ephemeral: bool = False
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> RegisteredRunner:
+        """Return the runner that the API describes by ``data``."""
+        labels = data.get("labels", [])
+        group = data.get("runner_group_id")
+        return cls(
+            id=int(data["id"]),
+            name=str(data["name"]),
+            status=str(data.get("status", "offline")),
+            busy=bool(data.get("busy", False)),
+            labels=tuple(str(label["name"]) for label in labels),
+            custom_labels=tuple(str(label["name"]) for label in labels if label.get("type") != "read-only"),
+            version=str(data.get("version") or ""),
+            os=str(data.get("os") or ""),
+            group_id=None if group is None else int(group),
+            ephemeral=bool(data.get("ephemeral", False)),
+        )
+
+
+@dataclass(frozen=True)
+class RunnerGroup:
+    """A group of runners; ``default`` is the one that takes whoever names none."""
+
+    id: int
+    name: str
+    default: bool
+
+
+@dataclass(frozen=True)
+class RunnerPackage:
+    """The runner that GitHub means for a scope; ``sha256`` is None where it names none."""
+
+    os: str
+    architecture: str
+    download_url: str
+    filename: str
+    sha256: Optional[str]
+
+    @property
+    def version(self) -> str:
+        """Return the version in the file name, such as ``2.336.0``; empty when there is none."""
+        found = _VERSION.search(self.filename)
+        return found[1] if found else ""
+
+
+@dataclass(frozen=True)
+class JitRunner:
+    """A runner registered for one job; ``encoded`` is its whole configuration with its key, a secret."""
+
+    runner: RegisteredRunner
+    encoded: str = field(repr=False)
+
 
 PAGE_SIZE = 100  # the most that GitHub gives
 #: The one group that a repository has, of which the API says nothing.
@@ -178,3 +261,33 @@ def _sort_in(
         key = str(data["name"]).lower()
         if missing.pop(key, None) is not None:
             found[key] = RegisteredRunner.of(data)
+
+
+_RELEASE_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+
+
+class Standing(NamedTuple):
+    """``outdated`` and ``behind`` (feature releases) are None where one of the versions is not known."""
+
+    outdated: Optional[bool]
+    behind: Optional[int]
+
+
+def newest_version(packages: Iterable[RunnerPackage]) -> str:
+    """Return the newest version among ``packages``; empty when none has any."""
+    known = [package.version for package in packages if package.version]
+    return max(known, key=_numbers, default="")
+
+
+def standing(version: str, newest: str) -> Standing:
+    """Return how ``version`` stands to ``newest``; another major release counts as one feature release."""
+    if not _RELEASE_VERSION.fullmatch(version) or not _RELEASE_VERSION.fullmatch(newest):
+        return Standing(None, None)
+    mine, theirs = _numbers(version), _numbers(newest)
+    if mine >= theirs:
+        return Standing(False, 0)
+    return Standing(True, theirs[1] - mine[1] if mine[0] == theirs[0] else 1)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))

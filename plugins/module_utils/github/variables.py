@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..errors import CiError
-from .client import Client
-from .refusal import VARIABLES
+from .client import VARIABLES, Client
 
 # Names and sizes: docs.github.com/actions/reference/workflows-and-actions/variables.
 _NAME = re.compile(r"(?!GITHUB_)[A-Z_][A-Z0-9_]*")

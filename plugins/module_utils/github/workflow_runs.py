@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ..errors import CiError
-from .client import Client
-from .refusal import JOBS
+from .client import JOBS, Client
 
 PAGE_SIZE = 100
 MOST_RUNS = 1000  # GitHub gives no more to a filtered question

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
 from ..errors import CiError
-from ..foreign_file import open_regular
+from ..host.directories import open_regular
 from .system import SECTOR_BYTES, percent
 
 MIB = 1024 * 1024

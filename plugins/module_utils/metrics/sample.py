@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Callable, NamedTuple, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional, TypeVar
 
 from ..errors import CiError
+from ..host.paths import Paths
 from . import instances as runners
 from . import system
 from .sources import Sources
+
+if TYPE_CHECKING:
+    from ..host.config import Config
 
 T = TypeVar("T")
 Sample = dict[str, Any]
@@ -233,3 +237,16 @@ def _reach(target: Target, sources: Sources, gaps: Gaps) -> Sample:
         "model_cache_available": gaps.read(models_there, "model_cache_available"),
         "network_reachable": gaps.read(lambda: sources.reachable(target.github_url), "network_reachable"),
     }
+
+
+def target_of(paths: Paths, config: Config) -> Target:
+    """Return what a sample of this host looks at."""
+    return Target(
+        base_dir=paths.runners,
+        store_dir=paths.store,
+        models_dir=f"{paths.store}/models",
+        rust_dirs=config.rust_dirs,
+        github_url=config.github_url,
+        models=config.models,
+        work_dir=config.work_dir,
+    )

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import CiError
-from ..runner.naming import instance_unit
+from ..runner.layout import instance_unit
 from .instances import Unit
 
 _HOUR_SECONDS = 3600.0

@@ -48,7 +48,7 @@ def _moved_at(directory: str) -> Optional[int]:
 
 def _added_up(store: str) -> StoreSizes:
     # Late, because a program that only reads what a sampler wrote needs none of it.
-    from ..store import survey
+    from ..store import trees
     from ..store.layout import Layout
     from ..store.records import Records
 
@@ -57,10 +57,10 @@ def _added_up(store: str) -> StoreSizes:
     refs = records.refs()
     by_digest = {ref.sha256: ref.bytes for ref in refs.values()}
     sizes = {
-        sha256: by_digest[sha256] if sha256 in by_digest else survey.tree_bytes(layout, records, sha256)
-        for sha256 in survey.digests(layout)
+        sha256: by_digest[sha256] if sha256 in by_digest else trees.tree_bytes(layout, records, sha256)
+        for sha256 in trees.digests(layout)
     }
-    linked = {refs[name].sha256 for name in survey.names_in(os.path.join(store, "models")) if name in refs}
+    linked = {refs[name].sha256 for name in trees.names_in(os.path.join(store, "models")) if name in refs}
     return StoreSizes(sum(sizes.values()), sum(sizes.get(sha256, 0) for sha256 in linked))
 
 

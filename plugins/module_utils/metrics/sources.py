@@ -13,16 +13,16 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
-from ..runner.naming import instance_unit
+from ..runner.layout import instance_unit
 from ..runner.worker import Process, first_arguments, processes
-from . import cgroups
+from . import instances
 from .instances import Unit, read_units
 from .kept import KeptFiles
 from .probe import reachable
 from .sizes import InBackground, StoreBooks, StoreSizes
 
 if TYPE_CHECKING:
-    from ..process import Run
+    from ..host.process import Run
 
 
 class DiskSpace(NamedTuple):
@@ -80,12 +80,12 @@ def resident(run: Run, reachable: Callable[[str], bool]) -> Sources:
 def unit_reader(run: Run, text: Callable[[str], str]) -> Callable[[Sequence[str]], Mapping[str, Unit]]:
     """Return what reads the units of instances: their control groups, with the old hierarchy systemd."""
     try:
-        group = cgroups.init_group(text("/proc/1/cgroup"))
+        group = instances.init_group(text("/proc/1/cgroup"))
     except OSError:
         group = None
-    if group is None or not os.path.exists(f"{cgroups.ROOT}/cgroup.procs"):
+    if group is None or not os.path.exists(f"{instances.ROOT}/cgroup.procs"):
         return lambda names: read_units(run, names)
-    groups = cgroups.Groups(text, init_group=group)
+    groups = instances.Groups(text, init_group=group)
     return lambda names: groups.units([instance_unit(name) for name in names])
 
 

@@ -1,4 +1,7 @@
-"""The account of an instance, and programs run as it."""
+"""The account of an instance, and programs run as it.
+
+What an instance needs of the machine, all of which can be another in a test.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import contextlib
 import os
 import pwd
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from ..errors import CiError
+from ..host.process import Run
 
 if TYPE_CHECKING:
-    from ..process import Run
+    from ..host.process import Run
 
 # What config.sh freezes into .path, so it is not the caller's.
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -82,3 +87,18 @@ def remove_account(run: Run, name: str, home: str) -> None:
             f"Account '{name}' could not be removed ({' '.join(result.stderr.split())[-200:]}); end its "
             "processes and run again."
         )
+
+
+@dataclass(frozen=True)
+class Host:
+    """Programs, clock and directories of the machine; ``now`` is a monotonic clock in seconds, ``kill`` sends
+    a signal to a process.
+    """
+
+    run: Run
+    sleep: Callable[[float], None]
+    now: Callable[[], float]
+    kill: Callable[[int, int], None] = os.kill
+    unit_dir: str = "/etc/systemd/system"
+    proc: str = "/proc"
+    drain_timeout_seconds: float = 1800.0

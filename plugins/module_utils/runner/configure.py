@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import Optional
 
 from ..errors import CiError
-from ..process import Run
+from ..host.process import Run
 from .account import Account, as_account, clean_environment, private_umask
 from .layout import Layout
-from .registration import Registration
+from .options import Registration
 
 _TIMEOUT_SECONDS = 300.0
 # All that config.sh leaves; .env and .path too, because it rewrites them and they belong to root by then.

@@ -7,16 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .. import systemd
 from ..errors import CiError
-from ..flock import Flock
-from .account import has_account
-from .host import Host
+from ..host import systemd
+from ..host.flock import Flock
+from .account import Host, has_account
 from .instance import Instance
-from .labels import check_architecture, system_labels
-from .layout import instance_layout
-from .naming import instance_unit
-from .options import normal_instances
+from .layout import instance_layout, instance_unit
+from .options import check_architecture, normal_instances, system_labels
 from .plan import UNCHANGED, Local, Plan, Remote, Wanted, plan
 from .target import Means, Target, target_of
 from .tree import tree_identity

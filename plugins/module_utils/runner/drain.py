@@ -1,14 +1,20 @@
-"""Stopping an instance without ending a job, not even one that comes in at that very moment."""
+"""Stopping an instance without ending a job, not even one that comes in at that very moment.
+
+Who works on an instance: a converge, a person or the self-healing, one at a time.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from typing import Callable, NamedTuple, Optional
 
-from .. import systemd
-from .host import Host
+from ..errors import CiError
+from ..host import systemd
+from ..host.flock import Flock, describe_holder
+from .account import Host
 from .layout import Layout
 from .worker import has_worker, listeners
 
@@ -92,3 +98,30 @@ def _signal(host: Host, pids: Sequence[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             host.kill(pid, number)
+
+
+# Healing has an instance for a moment, and is waited for; whoever else has one has it for long.
+_PATIENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 0.1
+
+
+def claim_lock(layout: Layout, name: str, doing: str) -> Flock:
+    """Return the lock of the instance ``name``, not taken yet; ``doing`` tells others what for
+    (``draining``).
+    """
+    return Flock(layout.record("lock"), mode=0o600, purpose=f"{doing} the runner {name}")
+
+
+def claim(layout: Layout, name: str, doing: str) -> Flock:
+    """Take the lock of the instance ``name``; raises CiError when somebody else has it."""
+    lock = claim_lock(layout, name, doing)
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    # Not Flock.acquire, whose thread would be left behind: what freezes a listener must have none.
+    while not lock.try_acquire():
+        if time.monotonic() >= deadline:
+            raise CiError(
+                f"Runner '{name}' was left as it is, because {describe_holder(lock.path)} works on it; run "
+                "again when that is done."
+            )
+        time.sleep(_PAUSE_SECONDS)
+    return lock

@@ -13,15 +13,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, NamedTuple, Optional
 
-from .. import systemd
 from ..errors import CiError
-from ..flock import Flock
 from ..github.runners import Runners
-from .claim import claim
+from ..host import systemd
+from ..host.flock import Flock
+from .account import Host
 from .converge import converge, pool_of, survey
-from .host import Host
-from .layout import Layout, instance_layout
-from .naming import instance_unit
+from .drain import claim
+from .layout import Layout, instance_layout, instance_unit
 from .plan import Step
 from .records import REGISTRATION, TREE, read_record
 from .target import Means

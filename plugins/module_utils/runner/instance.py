@@ -11,16 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace as replaced
 from typing import Callable, Optional
 
-from .. import systemd
 from ..errors import CiError
-from ..file_state import Entry, as_wanted, look
-from ..flock import Flock
-from ..hooks import sweep
-from .account import account_of, as_account, clean_environment, has_account, remove_account
-from .claim import claim
+from ..host import sweep, systemd
+from ..host.file_state import Entry, as_wanted, look
+from ..host.flock import Flock
+from .account import Host, account_of, as_account, clean_environment, has_account, remove_account
 from .configure import configure, forget_configuration, read_agent
-from .drain import drain
-from .host import Host
+from .drain import claim, drain
 from .layout import instance_directories
 from .plan import Local, Step
 from .records import (

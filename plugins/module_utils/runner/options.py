@@ -1,18 +1,225 @@
 """The options of coldvox.ci.github_runner: their specification, and one normal form for controller and
 host.
+
+The runner's ``.env`` and ``.path``: what jobs find in their environment, and what would break there.
+
+``.env`` has no comments, no quotes, no trimming and no expansion (Program.cs LoadAndSetEnv, runner 2.336.0).
+
+Labels: what GitHub adds by itself, what we add, and when two sets are the same.
+
+What a registration consists of, and the fingerprint that tells when it has to be made anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..errors import CiError
 from ..github.options import CONNECTION_SPEC
-from .environment import env_text, path_text
-from .labels import custom_labels
-from .layout import check_base_dir
-from .naming import check_distinct, check_name, instance_user
-from .registration import check_work_dir
+from .layout import check_base_dir, check_distinct, check_name, instance_user
+
+_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_QUOTES = "'\""
+# What actions/runner 2.336.0 reads (found by searching its source). The two families are closed: a name that
+# is not here does nothing, and somebody believes that it does.
+_KNOWN = frozenset(
+    [
+        "ACTIONS_RUNNER_ACTION_ARCHIVE_CACHE",
+        "ACTIONS_RUNNER_CONTAINER_HOOKS",
+        "ACTIONS_RUNNER_DISABLE_NODE_MAGLEV",
+        "ACTIONS_RUNNER_FORCED_INTERNAL_NODE_VERSION",
+        "ACTIONS_RUNNER_HOOK_JOB_COMPLETED",
+        "ACTIONS_RUNNER_HOOK_JOB_STARTED",
+        "ACTIONS_RUNNER_PRINT_LOG_TO_STDOUT",
+        "ACTIONS_RUNNER_REQUIRE_JOB_CONTAINER",
+        "ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE",
+        "ACTIONS_RUNNER_SYMLINK_CACHED_ACTIONS",
+        "GITHUB_ACTIONS_RUNNER_CHANNEL_TIMEOUT",
+        "GITHUB_ACTIONS_RUNNER_DOWNLOAD_TIMEOUT",
+        "GITHUB_ACTIONS_RUNNER_EXTRA_USER_AGENT",
+        "GITHUB_ACTIONS_RUNNER_FORCE_GHES",
+        "GITHUB_ACTIONS_RUNNER_HTTP_RETRY",
+        "GITHUB_ACTIONS_RUNNER_HTTP_TIMEOUT",
+        "GITHUB_ACTIONS_RUNNER_TLS_NO_VERIFY",
+        "GITHUB_ACTIONS_SERVICE_EXIT_AFTER_N_FAILURES",
+    ]
+)
+_CLOSED_FAMILIES = ("ACTIONS_RUNNER_", "GITHUB_ACTIONS_RUNNER_", "GITHUB_ACTIONS_SERVICE_")
+# What a name ends in that holds a secret; every job could read it, those of a fork's pull request too.
+_SECRET = re.compile(
+    r"(?:^|_)(?:TOKEN|PAT|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE)_?KEY)$"
+)
+_HOOKS = frozenset(["ACTIONS_RUNNER_HOOK_JOB_STARTED", "ACTIONS_RUNNER_HOOK_JOB_COMPLETED"])
+
+
+def env_text(environment: Mapping[str, object]) -> str:
+    """Return the contents of ``.env``, sorted by name; raises CiError for an entry that would not do what it
+    says.
+    """
+    return "".join(f"{key}={_checked(key, environment[key])}\n" for key in sorted(environment))
+
+
+def path_text(entries: Sequence[str]) -> str:
+    """Return the contents of ``.path``: the search path of every job, one line without an end."""
+    return ":".join(_checked_entry(entry) for entry in entries)
+
+
+def _checked(key: str, value: object) -> str:
+    """Return the text of one value; a truth value is written as programs expect it, ``true`` or ``false``."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    reason = _key_trouble(key) or _value_trouble(text) or _hook_trouble(key, text)
+    if reason:
+        raise CiError(f"Runner environment variable '{key}' cannot be used: {reason}.")
+    return text
+
+
+def _key_trouble(key: str) -> str:
+    if key.startswith("#"):
+        return "the runner's .env has no comments, this line would set a variable of that name; remove it"
+    if not _KEY.fullmatch(key):
+        return "a name has letters, digits and '_' only, and does not start with a digit"
+    upper = key.upper()
+    if upper == "ACTIONS_RUNNER_CONCURRENT_JOBS":
+        return "the runner has no such setting and runs one job at a time; add instances for more at once"
+    if upper.startswith("ACTIONS_RUNNER_INPUT_"):
+        return "it would be taken as an option of every later configuration; use the options of the instance"
+    if upper == "PATH":
+        return "the search path has an option of its own; use 'path'"
+    if _SECRET.search(upper):
+        return "by its name it is a secret, and every job could read it; use the secrets of GitHub Actions"
+    if upper.startswith(_CLOSED_FAMILIES) and upper not in _KNOWN:
+        return "actions/runner reads no variable of that name; check the spelling or remove it"
+    return ""
+
+
+def _value_trouble(text: str) -> str:
+    if not text.isprintable():
+        return "its value has a line break or control character, which .env cannot hold"
+    if text != text.strip():
+        return "its value begins or ends with a space, which the runner would keep"
+    if len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES:
+        return "the quotes around its value would become part of it; remove them"
+    if " #" in text or text.startswith("#"):
+        return "the runner's .env has no comments, so '#…' would become part of the value; remove it"
+    return ""
+
+
+def _hook_trouble(key: str, text: str) -> str:
+    if key.upper() not in _HOOKS or (text.startswith("/") and text.endswith((".sh", ".ps1"))):
+        return ""
+    return "a job hook must be the absolute path of a .sh or .ps1 file"
+
+
+def _checked_entry(entry: str) -> str:
+    if not entry.startswith("/") or re.search(r"[:\"'\\%\s]", entry):
+        raise CiError(
+            f"Path entry '{entry}' cannot be used: it must be one absolute directory without spaces, quotes "
+            "or any of : % \\."
+        )
+    return entry
+
+
+_SYSTEM_BY_MACHINE = {"x86_64": "X64", "amd64": "X64", "aarch64": "ARM64", "arm64": "ARM64", "armv7l": "ARM"}
+_ARCHITECTURES = frozenset(["x64", "arm64", "arm", "x86"])
+_COMMON = frozenset(["self-hosted", "linux"])
+# A longer one silently empties the whole set in the runner's unattended configuration
+# (ConfigurationManager.cs).
+_LENGTH_LIMIT = 256
+_COUNT_LIMIT = 100  # per request, GitHub's OpenAPI description
+
+
+def system_labels(machine: str) -> tuple[str, ...]:
+    """Return the labels that a Linux runner on ``machine`` (as uname gives it) gets without being asked."""
+    architecture = _SYSTEM_BY_MACHINE.get(machine.lower())
+    return ("self-hosted", "Linux") + ((architecture,) if architecture else ())
+
+
+def custom_labels(labels: Iterable[str], *, default_labels: bool = True) -> tuple[str, ...]:
+    """Return what has to be asked for: the distinct ``labels`` in order, without those that come by
+    themselves.
+
+    Raises CiError for a label that the runner would split, drop or refuse. Without ``default_labels``
+    nothing comes by itself, so everything is asked for.
+    """
+    given_by_default = _COMMON | _ARCHITECTURES if default_labels else frozenset[str]()
+    chosen: dict[str, str] = {}
+    for label in labels:
+        check_label(label)
+        if label.lower() not in given_by_default:
+            chosen.setdefault(label.lower(), label)
+    if len(chosen) > _COUNT_LIMIT:
+        raise CiError(f"{len(chosen)} labels are more than the {_COUNT_LIMIT} that GitHub takes; name fewer.")
+    return tuple(chosen.values())
+
+
+def check_label(label: str) -> None:
+    """Raise CiError unless ``label`` reaches GitHub as it stands."""
+    if not label or label != label.strip() or len(label) > _LENGTH_LIMIT:
+        raise CiError(
+            f"Label '{label[:40]}' cannot be used: it must be 1 to 256 characters without spaces at the ends."
+        )
+    if "," in label or not label.isprintable():
+        raise CiError(
+            f"Label {label[:40]!r} cannot be used: the runner splits labels at commas; give them as a list."
+        )
+
+
+def check_architecture(labels: Iterable[str], machine: str) -> None:
+    """Raise CiError when ``labels`` claim an architecture other than that of ``machine``: jobs would break
+    there.
+    """
+    own = {label.lower() for label in system_labels(machine)}
+    for label in labels:
+        if label.lower() in _ARCHITECTURES and label.lower() not in own:
+            raise CiError(
+                f"Label '{label}' claims an architecture that this host ({machine}) does not have; remove it."
+            )
+
+
+def same_labels(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Return whether two sets are the same to GitHub: order and case do not count."""
+    return {label.lower() for label in one} == {label.lower() for label in other}
+
+
+@dataclass(frozen=True)
+class Registration:
+    """All that only ``config.sh`` can set. Labels are not part of it: they change by REST, with no
+    restart.
+    """
+
+    url: str
+    name: str
+    group: str = ""
+    work_dir: str = "_work"
+    ephemeral: bool = False
+    default_labels: bool = True
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 over all values, equal as long as no new registration is needed."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def check_work_dir(work_dir: str) -> str:
+    """Return ``work_dir``; raises CiError unless it is absolute, or a name in the instance's directory.
+
+    What lies deeper there belongs to the jobs, who could put a link in its way.
+    """
+    parts = work_dir.split("/")
+    plain = work_dir.isprintable() and not any(letter in work_dir for letter in " \t\"'\\%:$")
+    nested = not work_dir.startswith("/") and len(parts) > 1
+    if not work_dir or not plain or nested or ".." in parts or "." in parts or work_dir.rstrip("/") == "":
+        raise CiError(
+            f"Work directory '{work_dir}' cannot be used: give one name, which lies in the instance's own "
+            "directory, or an absolute path, without spaces, quotes, '.' and '..'."
+        )
+    return work_dir
+
 
 _STATES = ["present", "absent", "drained"]
 

@@ -12,10 +12,9 @@ import os
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple, Optional
 
-from .. import systemd
-from .host import Host
-from .layout import Layout, instance_layout
-from .naming import instance_unit
+from ..host import systemd
+from .account import Host
+from .layout import Layout, instance_layout, instance_unit
 from .records import ORPHAN, REGISTRATION, forget_record, read_record, write_record
 from .worker import has_worker
 

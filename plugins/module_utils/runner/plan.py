@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..errors import CiError
-from .labels import same_labels
+from .options import same_labels
 
 
 class Step(str, enum.Enum):

@@ -6,8 +6,8 @@ import json
 import os
 from typing import Any
 
-from ..file_state import Entry, look
-from ..files import Change, apply
+from ..host.file_state import Entry, look
+from ..host.files import Change, apply
 from .layout import Layout
 
 REGISTRATION = "registration.json"

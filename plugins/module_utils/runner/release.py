@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
-from ..github.views import RunnerPackage
+from ..github.runners import RunnerPackage
 
 # docs.github.com, "Updating runners": without self-update, within 30 days.
 MAX_AGE_DAYS = 30

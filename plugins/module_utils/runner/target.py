@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..file_state import Entry
+from ..host.file_state import Entry
 from .account import SAFE_PATH
-from .environment import env_text, path_text
-from .layout import Layout
-from .naming import instance_unit
+from .layout import Layout, instance_unit
+from .options import Registration, env_text, path_text
 from .records import root_file
-from .registration import Registration
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .naming import UNIT_TEMPLATE
+from .layout import UNIT_TEMPLATE
 
 WORKER = "Runner.Worker"
 LISTENER = "Runner.Listener"

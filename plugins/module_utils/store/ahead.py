@@ -20,11 +20,10 @@ from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
-from .download import room
-from .durable import remove_file
+from ..host.durable import remove_file
+from .download import Partial, room
 from .inflate import LOCAL_HEADER_BYTES, PIECE_BYTES, checked_pieces
-from .partial import Partial
-from .paths import FILE, Limits, Outline
+from .members import FILE, Limits, Outline
 from .staging import DEFAULT_MTIME, Staging
 
 _SIGNATURE = b"PK\x03\x04"

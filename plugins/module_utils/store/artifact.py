@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
 from ..errors import CiError
-from .paths import member_path
+from .members import member_path
 from .receipt import Shape
 
 FORMATS = ("auto", "zip", "tar", "file")

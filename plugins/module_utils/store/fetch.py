@@ -9,20 +9,18 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
+from ..host.durable import StorageError, storage_error, sync_path
 from .ahead import Ahead
+from .archive import unpack
 from .artifact import Artifact
-from .download import Download, Downloaded
-from .durable import StorageError, storage_error, sync_path
+from .download import Download, Downloaded, Partial
 from .layout import Layout
-from .partial import Partial
-from .paths import Limits
-from .plan import check_expected
+from .members import Limits
 from .progress import Progress
 from .receipt import Receipt
-from .records import Records
+from .records import Records, check_expected
 from .staging import Staging
 from .trash import discard_tree
-from .unpack import unpack
 
 # Beside the unpacked bytes, for directories, block ends and the file system's own books.
 _UNPACK_MARGIN = 1.1

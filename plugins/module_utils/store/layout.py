@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import stat
 
-from ..agent.paths import Paths
 from ..errors import CiError
-from .durable import make_directory, replace_file, storage_error
+from ..host.durable import make_directory, replace_file, storage_error
+from ..host.paths import Paths
 
 DEFAULT_STORE = Paths().store
 # Published directories can be read by all; what is in flight is nobody's business but the owner's.

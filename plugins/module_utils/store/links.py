@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Optional
 
 from ..errors import CiError
-from .durable import storage_error
+from ..host.durable import storage_error
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 

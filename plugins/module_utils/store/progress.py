@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Optional
 
+from ..host.clock import timestamp
+from ..host.durable import replace_file
 from .artifact import public_url
-from .clock import timestamp
-from .durable import replace_file
 
 _WRITE_EVERY_SECONDS = 0.5
 # Enough for a person; a call may have thousands.

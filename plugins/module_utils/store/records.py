@@ -1,19 +1,137 @@
-"""The store's books on disk: receipts, refs, and the two files generated from them."""
+"""The store's books on disk: receipts, refs, and the two files generated from them.
+
+Refs: which name means which digest; and the two files generated from them. Pure.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
-from typing import Optional
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
-from . import refs as ref_codec
-from .durable import read_text, remove_file, replace_file
+from ..errors import CiError
+from ..host.durable import read_text, remove_file, replace_file
 from .layout import Layout
-from .plan import Condition
-from .receipt import Receipt, decode, encode
-from .refs import Ref
-from .tree import content_difference, quick_difference
+from .receipt import (
+    Condition,
+    Receipt,
+    checksum_lines,
+    content_difference,
+    decode,
+    encode,
+    missing_paths,
+    quick_difference,
+)
+
+if TYPE_CHECKING:
+    from .artifact import Artifact
+
+SCHEMA = 1
+
+
+class Ref(NamedTuple):
+    """One installed name. ``bytes`` and ``files`` are of the unpacked tree; ``link`` is empty for none."""
+
+    name: str
+    sha256: str
+    kind: str
+    bytes: int
+    files: int
+    source_url: str
+    installed_at: str
+    pinned: bool
+    link: str
+
+
+def encode_ref(ref: Ref) -> str:
+    """Return ``ref`` as the text of its file."""
+    return json.dumps({"schema": SCHEMA, **ref._asdict()}, indent=2) + "\n"
+
+
+def decode_ref(text: Optional[str]) -> Optional[Ref]:
+    """Return the ref in ``text``; None when there is none or it is damaged, which then counts as not
+    installed.
+    """
+    try:
+        whole = json.loads(text or "null")
+        if whole is None or whole["schema"] != SCHEMA:
+            return None
+        return Ref(
+            name=str(whole["name"]),
+            sha256=str(whole["sha256"]),
+            kind=str(whole["kind"]),
+            bytes=int(whole["bytes"]),
+            files=int(whole["files"]),
+            source_url=str(whole["source_url"]),
+            installed_at=str(whole["installed_at"]),
+            pinned=bool(whole["pinned"]),
+            link=str(whole["link"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def wanted(artifact: Artifact, receipt: Receipt, current: Optional[Ref], source_url: str, now: str) -> Ref:
+    """Return the ref that ``artifact`` should have; where it came from and since when is kept while it
+    stays.
+    """
+    same = current is not None and current.sha256 == artifact.sha256
+    return Ref(
+        name=artifact.name,
+        sha256=artifact.sha256,
+        kind=artifact.kind,
+        bytes=receipt.unpacked_bytes,
+        files=receipt.file_count,
+        source_url=source_url or (current.source_url if same and current else artifact.urls[0]),
+        installed_at=current.installed_at if same and current else now,
+        pinned=artifact.pinned,
+        link=artifact.link,
+    )
+
+
+def manifest(refs: Iterable[Ref]) -> str:
+    """Return the text of ``version-manifest.json``: every ref, by name. Equal refs give equal text."""
+    listed = {ref.name: {k: v for k, v in ref._asdict().items() if k != "name"} for ref in refs}
+    return json.dumps({"schema": SCHEMA, "artifacts": listed}, indent=2, sort_keys=True) + "\n"
+
+
+def checksums(refs: Iterable[Ref], receipts: Mapping[str, Receipt]) -> str:
+    """Return the text of ``checksums.txt``: every file of every tree that a ref names, once."""
+    digests = sorted({ref.sha256 for ref in refs if ref.sha256 in receipts})
+    lines = [line for digest in digests for line in checksum_lines(receipts[digest])]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def shown(ref: Optional[Ref]) -> Optional[dict[str, Any]]:
+    """Return what a diff shows of ``ref``: what the user decides, not when and where it was fetched."""
+    if ref is None:
+        return None
+    return {"sha256": ref.sha256, "kind": ref.kind, "pinned": ref.pinned, "link": ref.link or None}
+
+
+def desired(artifact: Artifact) -> dict[str, Any]:
+    """Return what ``shown`` gives once ``artifact`` is installed."""
+    return {
+        "sha256": artifact.sha256,
+        "kind": artifact.kind,
+        "pinned": artifact.pinned,
+        "link": artifact.link or None,
+    }
+
+
+def check_expected(artifact: Artifact, receipt: Receipt) -> None:
+    """Raise CiError when a path that ``artifact`` expects is not in its tree."""
+    missing = missing_paths(receipt, artifact.expect)
+    if missing:
+        raise CiError(
+            f"artifact {artifact.name}: {', '.join(missing)} is expected and not in what was unpacked; "
+            "correct expect or strip_components, or take the right archive.",
+            artifact=artifact.name,
+        )
+
 
 _TOUCH_EVERY_SECONDS = 300
 
@@ -66,7 +184,7 @@ class Records:
             self.write_receipt(receipt._replace(boot_id=self._boot_id))
 
     def ref(self, name: str) -> Optional[Ref]:
-        return ref_codec.decode(read_text(self._layout.ref(name)))
+        return decode_ref(read_text(self._layout.ref(name)))
 
     def refs(self) -> dict[str, Ref]:
         """Return all refs by name."""
@@ -80,7 +198,7 @@ class Records:
         return {ref.name: ref for ref in found if ref}
 
     def write_ref(self, ref: Ref) -> None:
-        replace_file(self._layout.ref(ref.name), ref_codec.encode(ref))
+        replace_file(self._layout.ref(ref.name), encode_ref(ref))
 
     def drop_ref(self, name: str) -> None:
         remove_file(self._layout.ref(name))
@@ -93,15 +211,15 @@ class Records:
         text = read_text(self._layout.manifest)
         if text is None:
             return not refs
-        return text == ref_codec.manifest(refs.values()) and os.path.exists(self._layout.checksums)
+        return text == manifest(refs.values()) and os.path.exists(self._layout.checksums)
 
     def regenerate(self) -> None:
         """Write the generated files anew from the refs."""
         refs = self.refs()
         found = {sha256: self.receipt(sha256) for sha256 in {ref.sha256 for ref in refs.values()}}
         receipts = {sha256: receipt for sha256, receipt in found.items() if receipt}
-        replace_file(self._layout.checksums, ref_codec.checksums(refs.values(), receipts))
-        replace_file(self._layout.manifest, ref_codec.manifest(refs.values()))
+        replace_file(self._layout.checksums, checksums(refs.values(), receipts))
+        replace_file(self._layout.manifest, manifest(refs.values()))
 
     def touch(self, sha256: str) -> None:
         """Note that ``sha256`` is in use; at most every five minutes, so that readers cost no disk writes.

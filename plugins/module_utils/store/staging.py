@@ -8,7 +8,7 @@ import stat
 import threading
 from collections.abc import Iterable
 
-from .durable import (
+from ..host.durable import (
     make_directory,
     start_writing_back,
     sync_descriptor,
@@ -16,7 +16,7 @@ from .durable import (
     sync_path,
     write_all,
 )
-from .paths import parent_of
+from .members import parent_of
 from .receipt import Entry
 
 _EXECUTABLE = 0o755

@@ -16,7 +16,18 @@ from typing import IO, Any, NamedTuple, Optional, Protocol
 from urllib.parse import unquote, urlsplit
 
 from .artifact import public_url
-from .partial import Origin
+
+
+class Origin(NamedTuple):
+    """Where partial bytes came from, so that a later request can ask for the rest of exactly the same.
+
+    ``validator`` is a strong ETag or a Last-Modified date, fit for If-Range (RFC 9110, 13.1.5).
+    """
+
+    url: str = ""
+    validator: str = ""
+    total: Optional[int] = None
+
 
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/(\d+)")

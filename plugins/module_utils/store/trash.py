@@ -8,12 +8,11 @@ import shutil
 import time
 from collections.abc import Iterable
 
-from ..flock import Flock
+from ..host.durable import sync_path
+from ..host.flock import Flock
 from . import links
-from .durable import sync_path
 from .layout import Layout
-from .records import Records
-from .refs import Ref
+from .records import Records, Ref
 
 # Without locks nobody can tell whether a directory in staging is in use; after a day it is not.
 _UNLOCKED_LEFTOVER_SECONDS = 86400

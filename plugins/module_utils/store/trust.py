@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import NamedTuple, Optional
 
-from ..lease import Instant
+from .lease import Instant
 
 SCHEMA = 1
 # Daylight saving does not move this clock; NTP and a suspended machine's rounding move it by seconds.

@@ -6,8 +6,8 @@ import os
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
-from ..flock import Flock, LockUnsupportedError
-from .clock import boot_id
+from ..host.clock import boot_id
+from ..host.flock import Flock, LockUnsupportedError
 from .layout import Layout
 from .receipt import single_file
 from .records import Records

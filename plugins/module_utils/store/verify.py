@@ -7,20 +7,19 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from ..errors import CiError
-from . import survey
+from ..host.clock import boot_id
+from ..host.durable import read_text, storage_error
+from . import trees
 from .artifact import NAME, Artifact, url_problem
-from .clock import boot_id
-from .durable import read_text, storage_error
 from .layout import Layout
-from .locking import Locks
-from .paths import Limits
+from .locks import Locks
+from .members import Limits
 from .receipt import Receipt, is_newer, single_file
-from .records import Records
-from .refs import Ref
+from .records import Records, Ref
 from .trash import discard_tree, forget_names
 
 if TYPE_CHECKING:
-    from .engine import Settings
+    from .install import Settings
 
 FOUND, REPAIRED, REMOVED, KEPT = "found", "repaired", "removed", "kept"
 DEFAULT_LIMITS = Limits(max_unpacked_bytes=34359738368, max_ratio=250, max_entries=500000)
@@ -106,8 +105,8 @@ class _Verification:
         self._freed = 0
 
     def run(self, repair: bool, tell: Optional[Tell]) -> Verified:
-        by_digest = survey.names_by_digest(self._records.refs())
-        everything = sorted({*survey.digests(self._layout), *by_digest})
+        by_digest = trees.names_by_digest(self._records.refs())
+        everything = sorted({*trees.digests(self._layout), *by_digest})
         sound, corrupt = [], []
         for number, sha256 in enumerate(everything, start=1):
             if tell:
@@ -116,14 +115,14 @@ class _Verification:
             names = tuple(ref.name for ref in refs)
             problem = self._problem(sha256, refs)
             if problem:
-                size = survey.bytes_below(self._layout.tree(sha256))
+                size = trees.bytes_below(self._layout.tree(sha256))
                 corrupt.append(self._mend(Corrupt(sha256, names, problem, FOUND, size), refs, repair))
             elif os.path.lexists(self._layout.tree(sha256)):
-                size = survey.tree_bytes(self._layout, self._records, sha256)
+                size = trees.tree_bytes(self._layout, self._records, sha256)
                 sound.append(Sound(sha256, names, size))
         changed = any(item.outcome in (REPAIRED, REMOVED) for item in corrupt)
         left = sum(
-            survey.tree_bytes(self._layout, self._records, sha256) for sha256 in survey.digests(self._layout)
+            trees.tree_bytes(self._layout, self._records, sha256) for sha256 in trees.digests(self._layout)
         )
         return Verified(changed, tuple(sound), tuple(corrupt), self._freed, left, tuple(_warnings(corrupt)))
 
@@ -162,7 +161,7 @@ class _Verification:
 
     def _fetch(self, artifacts: Sequence[Artifact]) -> int:
         """Have the artifacts present again; return the bytes downloaded. Raises CiError."""
-        from .engine import Settings, Store  # with urllib and ssl: only when there is something to mend
+        from .install import Settings, Store  # with urllib and ssl: only when there is something to mend
 
         settings = (self._settings or Settings(DEFAULT_LIMITS))._replace(full=self._full, predict=False)
         report = Store(self._layout.root, settings).install(artifacts)

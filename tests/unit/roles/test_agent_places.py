@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.carry_over import USER
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.paths import Paths
-from ansible_collections.coldvox.ci.plugins.module_utils.hooks import spool
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.hooks import spool
+from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "agent"
 PATHS = Paths(run="/r", state="/s")

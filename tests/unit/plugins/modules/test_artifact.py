@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.sizes import size
+from ansible_collections.coldvox.ci.plugins.module_utils.host.sizes import size
 from ansible_collections.coldvox.ci.plugins.modules import artifact
 
 from tests.faults.support import FaultServer, fault_server, model_zip, sha256

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
-from ansible_collections.coldvox.ci.plugins.module_utils.lease import Acquire
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
-from ansible_collections.coldvox.ci.plugins.module_utils.store.leases import LeaseFile
+from ansible_collections.coldvox.ci.plugins.module_utils.store.lease import Acquire, LeaseFile
 from ansible_collections.coldvox.ci.plugins.modules import (
     artifact_store,
     artifact_store_info,

@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.lease import Acquire, Instant, Release
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
-from ansible_collections.coldvox.ci.plugins.module_utils.store.leases import LeaseFile
+from ansible_collections.coldvox.ci.plugins.module_utils.store.lease import (
+    Acquire,
+    Instant,
+    LeaseFile,
+    Release,
+)
 from ansible_collections.coldvox.ci.plugins.modules import cache_lock
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from testbed.github.client import AdminClient
 from tests.unit.plugins.action.github_runner.runner_host import TOKEN, RunnerHost
-from tests.unit.plugins.module_utils.cli.installed_agent import Agent
+from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent
 
 JIT: dict[str, Any] = {"name": "one", "labels": ["fast"], "jit": True}
 SYSTEM_LABELS = {"self-hosted", "linux", "x64"}

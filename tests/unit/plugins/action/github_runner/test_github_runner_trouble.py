@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 
 from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
 

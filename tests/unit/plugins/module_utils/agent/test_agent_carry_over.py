@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.carry_over import carry_over
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.paths import Paths
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
+from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
 
-from tests.unit.plugins.module_utils.history.made import record
+from tests.unit.plugins.module_utils.agent.history.made import record
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 

@@ -8,9 +8,10 @@ from typing import Any, Optional, Union
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.client import Client, Patience
-from ansible_collections.coldvox.ci.plugins.module_utils.github.http import (
+from ansible_collections.coldvox.ci.plugins.module_utils.github.client import (
     Answer,
+    Client,
+    Patience,
     UnreachableError,
     retry_delay_seconds,
 )

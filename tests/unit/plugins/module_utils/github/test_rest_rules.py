@@ -7,17 +7,21 @@ from typing import Any, Optional
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.http import Answer
-from ansible_collections.coldvox.ci.plugins.module_utils.github.refusal import (
+from ansible_collections.coldvox.ci.plugins.module_utils.github.client import (
     APP,
     JOBS,
     RUNNERS,
     VARIABLES,
+    Answer,
     need,
     refusal,
 )
-from ansible_collections.coldvox.ci.plugins.module_utils.github.releases import newest_version, standing
-from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import cheaper_by_name
+from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import (
+    RunnerPackage,
+    cheaper_by_name,
+    newest_version,
+    standing,
+)
 from ansible_collections.coldvox.ci.plugins.module_utils.github.scope import scope_of
 from ansible_collections.coldvox.ci.plugins.module_utils.github.variables import (
     MOST_BYTES,
@@ -25,7 +29,6 @@ from ansible_collections.coldvox.ci.plugins.module_utils.github.variables import
     value_text,
     variable_name,
 )
-from ansible_collections.coldvox.ci.plugins.module_utils.github.views import RunnerPackage
 from ansible_collections.coldvox.ci.plugins.module_utils.github.workflow_runs import (
     check_since,
     is_hosted,

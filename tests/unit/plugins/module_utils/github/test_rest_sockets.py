@@ -17,11 +17,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.client import Client, Patience
-from ansible_collections.coldvox.ci.plugins.module_utils.github.http import Transport
+from ansible_collections.coldvox.ci.plugins.module_utils.github.client import (
+    Client,
+    Patience,
+    Transport,
+    stdlib_transport,
+)
 from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.github.scope import scope_of
-from ansible_collections.coldvox.ci.plugins.module_utils.github.stdlib_transport import stdlib_transport
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import ansible_transport, connect
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -269,7 +272,7 @@ def test_the_primary_limit_of_the_emulator_is_named(github: Running) -> None:
 
 
 def test_an_app_renews_its_token_before_it_expires(github: Running) -> None:
-    from ansible_collections.coldvox.ci.plugins.module_utils.github.app import AppCredential
+    from ansible_collections.coldvox.ci.plugins.module_utils.github.auth import AppCredential
     from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import rs256_signer
     from cryptography.hazmat.primitives.asymmetric import rsa
 

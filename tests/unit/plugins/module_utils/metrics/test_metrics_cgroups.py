@@ -6,8 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.metrics.cgroups import Groups, find, init_group
-from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import Unit
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import (
+    Groups,
+    Unit,
+    find,
+    init_group,
+)
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.kept import KeptFiles
 
 UNIT = "coldvox-runner@one.service"

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result, Run
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import (
     Unit,
     busy_shares,
     describe,
     read_units,
 )
-from ansible_collections.coldvox.ci.plugins.module_utils.process import Result, Run
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.naming import instance_unit
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import instance_unit
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.worker import Process
 
 BASE = "/var/lib/actions-runner"

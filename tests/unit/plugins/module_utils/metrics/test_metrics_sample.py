@@ -7,12 +7,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import read_units
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Series, Target, take_samples
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sizes import StoreSizes
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sources import DiskSpace, Sources
-from ansible_collections.coldvox.ci.plugins.module_utils.process import Result
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.naming import instance_unit
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import instance_unit
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.worker import Process
 
 T = TypeVar("T")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.health_policy import SIGNALS
+from ansible_collections.coldvox.ci.plugins.module_utils.health.policy import SIGNALS
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics import signals
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import Unit
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.naming import instance_unit
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import instance_unit
 
 from tests.faults.support import install, model_zip, wanted
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics import sizes
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sizes import InBackground, StoreBooks
-from ansible_collections.coldvox.ci.plugins.module_utils.store import survey
+from ansible_collections.coldvox.ci.plugins.module_utils.store import trees
 
 from tests.faults.support import install, model_zip, wanted
 
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Path:
 
 def test_the_books_say_what_the_trees_hold(store: Path) -> None:
     found = StoreBooks().sizes(str(store))
-    assert found.store == survey.bytes_below(str(store / "trees"))
+    assert found.store == trees.bytes_below(str(store / "trees"))
     assert found.models == found.store - len(b"library")
 
 

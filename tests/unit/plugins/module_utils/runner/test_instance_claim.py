@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.runner import claim as claiming
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.claim import claim, claim_lock
+from ansible_collections.coldvox.ci.plugins.module_utils.runner import drain as claiming
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.drain import claim, claim_lock
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import Layout
 
 

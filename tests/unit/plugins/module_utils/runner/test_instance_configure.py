@@ -11,15 +11,11 @@ from typing import Optional
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.process import Result, run
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import (
-    Account,
-    account_of,
-    as_account,
-)
+from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result, run
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account, account_of, as_account
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.configure import configure, read_agent
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import Layout
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.registration import Registration
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import Registration
 
 WANTED = Registration(url="http://ghes/o/r", name="One", group="g", ephemeral=True)
 # Leaves what the real one leaves, and a record of how it was called.

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.process import Result
+from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Host
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.drain import drain
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import Layout
 
 UNIT = "coldvox-runner@one.service"

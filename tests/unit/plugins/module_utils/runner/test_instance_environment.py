@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.environment import env_text, path_text
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import env_text, path_text
 
 
 def test_entries_are_sorted_lines() -> None:

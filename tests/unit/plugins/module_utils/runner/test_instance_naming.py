@@ -6,21 +6,19 @@ import re
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.labels import (
-    check_architecture,
-    custom_labels,
-    same_labels,
-    system_labels,
-)
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.naming import (
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import (
     check_distinct,
     check_name,
     instance_unit,
     instance_user,
 )
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.registration import (
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import (
     Registration,
+    check_architecture,
     check_work_dir,
+    custom_labels,
+    same_labels,
+    system_labels,
 )
 from hypothesis import given
 from hypothesis import strategies as st

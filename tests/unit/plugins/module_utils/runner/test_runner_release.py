@@ -8,7 +8,7 @@ from typing import Optional
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.views import RunnerPackage
+from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import RunnerPackage
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.release import (
     Release,
     age_days,

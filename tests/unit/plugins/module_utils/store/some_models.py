@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.coldvox.ci.plugins.module_utils.lease import Instant
+from ansible_collections.coldvox.ci.plugins.module_utils.host.clock import boot_id, boottime
 from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import Artifact
-from ansible_collections.coldvox.ci.plugins.module_utils.store.clock import boot_id, boottime
+from ansible_collections.coldvox.ci.plugins.module_utils.store.lease import Instant
 
 from tests.faults.support import FaultServer, install, model_zip, wanted
 

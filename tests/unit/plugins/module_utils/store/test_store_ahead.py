@@ -13,12 +13,11 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store import download
 from ansible_collections.coldvox.ci.plugins.module_utils.store.ahead import Ahead
+from ansible_collections.coldvox.ci.plugins.module_utils.store.download import Partial
 from ansible_collections.coldvox.ci.plugins.module_utils.store.fetch import Fetcher
-from ansible_collections.coldvox.ci.plugins.module_utils.store.partial import Partial
-from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
-from ansible_collections.coldvox.ci.plugins.module_utils.store.receipt import Seen
+from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
+from ansible_collections.coldvox.ci.plugins.module_utils.store.receipt import Seen, scan
 from ansible_collections.coldvox.ci.plugins.module_utils.store.staging import Staging
-from ansible_collections.coldvox.ci.plugins.module_utils.store.tree import scan
 
 from tests.faults.support import LIMITS, FaultServer, install, noise, wanted, zip_of
 

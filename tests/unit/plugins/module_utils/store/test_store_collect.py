@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
-from ansible_collections.coldvox.ci.plugins.module_utils.store import collect as door
-from ansible_collections.coldvox.ci.plugins.module_utils.store import collection, locking, survey
-from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import Collected, collect
-from ansible_collections.coldvox.ci.plugins.module_utils.store.collection import Disk, Policy
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.store import collect as collect_module
+from ansible_collections.coldvox.ci.plugins.module_utils.store import locks, trees
+from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import Collected, Policy, collect
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
+from ansible_collections.coldvox.ci.plugins.module_utils.store.trees import Disk
 
 from tests.faults.support import FaultServer, install, model_zip, noise, tar_of, tar_special, wanted
 from tests.unit.plugins.module_utils.store.some_models import models, moment, present, used
@@ -33,7 +33,7 @@ def run(root: Path, *limits: float, **how: Any) -> Collected:
 
 def test_a_budget_takes_the_least_recently_used_with_names_and_links(server: FaultServer, root: Path) -> None:
     made = models(server, root, 3)
-    size = survey.bytes_below(str(root / "trees" / made[0].sha256))
+    size = trees.bytes_below(str(root / "trees" / made[0].sha256))
     before = snapshot(root)
     predicted = run(root, 2 * size, dry_run=True)
     assert snapshot(root) == before
@@ -124,8 +124,8 @@ def test_something_else_in_place_of_a_link_stops_nothing(
 
 def test_the_free_space_floor(server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = models(server, root, 3)
-    size = survey.bytes_below(str(root / "trees" / made[0].sha256))
-    monkeypatch.setattr(survey, "disk", lambda _layout: Disk(100 * size, 9 * size))
+    size = trees.bytes_below(str(root / "trees" / made[0].sha256))
+    monkeypatch.setattr(trees, "disk", lambda _layout: Disk(100 * size, 9 * size))
     assert names(run(root, 0, 0, 9, dry_run=True).removed) == []
     done = run(root, 0, 0, 10.5)
     assert names(done.removed) == ["m0", "m1"]
@@ -192,7 +192,7 @@ def test_a_disk_short_of_space_gives_up_young_downloads(
 ) -> None:
     models(server, root, 1)
     (root / "partial" / "ef.part").write_text("young")
-    monkeypatch.setattr(survey, "disk", lambda _layout: Disk(1000, 1))
+    monkeypatch.setattr(trees, "disk", lambda _layout: Disk(1000, 1))
     assert run(root, 0, 0, 1).leftover_bytes == 5
 
 
@@ -225,7 +225,7 @@ def test_a_clock_a_year_back_deletes_nothing_and_future_uses_are_now(server: Fau
     used(root, made[0], days_ago=-100)
     used(root, made[1], days_ago=1)
     (root / "clock.json").unlink()
-    size = survey.bytes_below(str(root / "trees" / made[0].sha256))
+    size = trees.bytes_below(str(root / "trees" / made[0].sha256))
     assert names(run(root, size).removed) == ["m1"]
 
 
@@ -243,7 +243,7 @@ def test_whoever_comes_between_looking_and_taking_keeps_the_tree(
     made = models(server, root, 4)
     layout = Layout(str(root))
     lock = Flock(layout.mutate_lock(made[0].sha256), shared=True)
-    decide = collection.decide
+    decide = collect_module.decide
 
     def meanwhile(*arguments: Any) -> Any:
         decision = decide(*arguments)
@@ -252,7 +252,7 @@ def test_whoever_comes_between_looking_and_taking_keeps_the_tree(
         os.utime(layout.last_used(made[3].sha256))
         return decision
 
-    monkeypatch.setattr(door, "decide", meanwhile)
+    monkeypatch.setattr(collect_module, "decide", meanwhile)
     done = run(root, 1)
     lock.release()
     assert done.removed == ()
@@ -269,7 +269,7 @@ def test_where_locks_do_not_exclude_nothing_is_taken(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models(server, root, 2)
-    monkeypatch.setattr(locking, "excludes", lambda _directory: False)
+    monkeypatch.setattr(locks, "excludes", lambda _directory: False)
     done = run(root, 1)
     assert done.removed == ()
     assert "nobody can tell who uses it" in done.warnings[0]
@@ -301,7 +301,7 @@ def test_two_collections_do_not_meet(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models(server, root, 1)
-    monkeypatch.setattr(locking, "_COLLECT_SECONDS", 0.1)
+    monkeypatch.setattr(locks, "_COLLECT_SECONDS", 0.1)
     with (
         Flock(Layout(str(root)).collect_lock, mode=0o600, purpose="collecting"),
         pytest.raises(CiError, match=r"process \d+ on .* \(collecting\)"),

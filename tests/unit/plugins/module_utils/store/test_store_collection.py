@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.store.collection import (
+from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import (
     DAY_SECONDS,
     Decision,
-    Disk,
     Policy,
-    Tree,
     check,
     decide,
 )
+from ansible_collections.coldvox.ci.plugins.module_utils.store.trees import Disk, Tree
 from hypothesis import given
 from hypothesis import strategies as st
 

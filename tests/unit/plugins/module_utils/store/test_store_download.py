@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.store.download import Download, Downloaded
-from ansible_collections.coldvox.ci.plugins.module_utils.store.durable import StorageError
-from ansible_collections.coldvox.ci.plugins.module_utils.store.partial import Partial
+from ansible_collections.coldvox.ci.plugins.module_utils.host.durable import StorageError
+from ansible_collections.coldvox.ci.plugins.module_utils.store.download import Download, Downloaded, Partial
 from ansible_collections.coldvox.ci.plugins.module_utils.store.transport import FetchError, Floor
 
 from tests.faults.support import DRIPS, FaultServer, noise, sha256

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
-from ansible_collections.coldvox.ci.plugins.module_utils.store import locking, receipt
-from ansible_collections.coldvox.ci.plugins.module_utils.store.engine import Report, Store
-from ansible_collections.coldvox.ci.plugins.module_utils.store.flights import Flight, in_flight
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.store import locks, receipt
+from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import Flight, in_flight
+from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Report, Store
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 
 from tests.faults.support import FaultServer, install, model_zip, noise, settings, sha256, tar_of, wanted
@@ -329,7 +329,7 @@ def test_different_artifacts_come_side_by_side(server: FaultServer, root: Path) 
 def test_without_locks_the_result_is_the_same(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locking, "excludes", lambda _directory: False)
+    monkeypatch.setattr(locks, "excludes", lambda _directory: False)
     results: list[Report] = []
     server.serve("/m.zip", MODEL, rate=2_000_000)
     threads = [

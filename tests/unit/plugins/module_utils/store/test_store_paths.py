@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import (
+from ansible_collections.coldvox.ci.plugins.module_utils.store.members import (
     DIRECTORY,
     FILE,
     HARDLINK,

@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock, occupied
-from ansible_collections.coldvox.ci.plugins.module_utils.lease import Acquire, Instant
-from ansible_collections.coldvox.ci.plugins.module_utils.store import lock_report
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock, occupied
+from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import describe, leases, locks
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
-from ansible_collections.coldvox.ci.plugins.module_utils.store.leases import LeaseFile
-from ansible_collections.coldvox.ci.plugins.module_utils.store.report import describe
+from ansible_collections.coldvox.ci.plugins.module_utils.store.lease import Acquire, Instant, LeaseFile
 
 from tests.faults.support import FaultServer, install, model_zip, wanted
 from tests.unit.plugins.module_utils.store.some_models import models
@@ -45,13 +43,13 @@ WAITER = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX
 
 def test_holders_and_waiters_are_named(tmp_path: Path) -> None:
     path = str(tmp_path / "x.lock")
-    assert lock_report.locks([str(tmp_path), str(tmp_path / "none")]) == []
+    assert locks([str(tmp_path), str(tmp_path / "none")]) == []
     with Flock(path, purpose="a test"):
         waiter = subprocess.Popen([sys.executable, "-c", WAITER, path])
         try:
             deadline = time.monotonic() + 30
             while True:
-                (lock,) = lock_report.locks([str(tmp_path)])
+                (lock,) = locks([str(tmp_path)])
                 if lock["waiters"] or time.monotonic() > deadline:
                     break
                 time.sleep(0.02)
@@ -74,7 +72,7 @@ def test_the_note_of_an_earlier_holder_is_not_believed(tmp_path: Path) -> None:
     path.write_text(json.dumps({"pid": 1, "purpose": "long ago", "since": "2020-01-01T00:00:00Z"}))
     path.chmod(0o644)
     with Flock(str(path)):  # without a purpose it leaves no note
-        (lock,) = lock_report.locks([str(tmp_path)])
+        (lock,) = locks([str(tmp_path)])
     assert (lock["purpose"], lock["since"], lock["age_seconds"]) == (None, None, None)
 
 
@@ -86,15 +84,15 @@ def test_leases_are_listed_with_what_is_left(tmp_path: Path) -> None:
         LeaseFile(layout, name, clock=lambda: start).acquire(Acquire("alice", seconds), 0)
     (tmp_path / "leases" / "c.json").write_text("{")
     later = start._replace(boottime=1100.0, wall=start.wall + 100)
-    a, b, c = lock_report.leases(str(tmp_path), clock=lambda: later)
+    a, b, c = leases(str(tmp_path), clock=lambda: later)
     assert (a["name"], a["owner"], a["expired"], a["expires_at"]) == ("a", "alice", True, None)
     assert (b["remaining_seconds"], b["age_seconds"], b["expired"]) == (500, 100, False)
     assert b["expires_at"] == "2027-01-15T08:10:00Z"
     assert (c["name"], c["owner"], c["expired"]) == ("c", None, None)
     assert "cannot be understood" in c["problem"]
     other_boot = Instant("boot-2", 10.0, start.wall + 1000)
-    assert lock_report.leases(str(tmp_path), clock=lambda: other_boot)[1]["age_seconds"] is None
-    assert lock_report.leases(str(tmp_path / "none")) == []
+    assert leases(str(tmp_path), clock=lambda: other_boot)[1]["age_seconds"] is None
+    assert leases(str(tmp_path / "none")) == []
 
 
 def test_a_store_is_described_without_touching_it(server: FaultServer, root: Path) -> None:

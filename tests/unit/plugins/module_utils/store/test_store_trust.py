@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.lease import Instant
-from ansible_collections.coldvox.ci.plugins.module_utils.store.trust import (
-    Anchor,
-    decode,
-    encode,
-    observe,
-)
+from ansible_collections.coldvox.ci.plugins.module_utils.store.lease import Instant
+from ansible_collections.coldvox.ci.plugins.module_utils.store.trust import Anchor, decode, encode, observe
 from hypothesis import given
 from hypothesis import strategies as st
 

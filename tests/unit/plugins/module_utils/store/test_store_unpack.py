@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store import inflate
-from ansible_collections.coldvox.ci.plugins.module_utils.store.paths import Limits
+from ansible_collections.coldvox.ci.plugins.module_utils.store.archive import members_of, open_tar, unpack
+from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
+from ansible_collections.coldvox.ci.plugins.module_utils.store.receipt import file_sha256, scan
 from ansible_collections.coldvox.ci.plugins.module_utils.store.staging import Staging
-from ansible_collections.coldvox.ci.plugins.module_utils.store.tar_source import members_of, open_tar
-from ansible_collections.coldvox.ci.plugins.module_utils.store.tree import file_sha256, scan
-from ansible_collections.coldvox.ci.plugins.module_utils.store.unpack import unpack
 
 from tests.faults.support import LIMITS, noise, sha256, tar_of, tar_special, zip_of
 

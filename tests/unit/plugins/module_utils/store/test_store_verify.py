@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
-from ansible_collections.coldvox.ci.plugins.module_utils.store import survey
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.store import trees
 from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import Artifact
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.store.records import Records
@@ -187,7 +187,7 @@ def test_what_was_taken_away_meanwhile_is_no_damage(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models(server, root, 1)
-    list_digests = survey.digests
+    list_digests = trees.digests
 
     def then_take(layout: Layout) -> list[str]:
         found = list_digests(layout)
@@ -196,6 +196,6 @@ def test_what_was_taken_away_meanwhile_is_no_damage(
         (root / "refs" / "m0.json").unlink(missing_ok=True)
         return found
 
-    monkeypatch.setattr(survey, "digests", then_take)
+    monkeypatch.setattr(trees, "digests", then_take)
     done = run(root)
     assert (done.corrupt, done.sound) == ((), ())

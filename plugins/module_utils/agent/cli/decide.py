@@ -1,0 +1,48 @@
+"""``runnerctl decide``: whether the next run of a job should be here."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+
+from .advice import add_places, latest_sample
+from .history import add_shared, opened
+from .output import ATTENTION, OK, put, put_json, table
+
+
+def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
+    """Add the options of the command to its parser."""
+    group.description = (
+        "Weighs the host's load, the history of JOB here and in the cloud, and the local hour. Exit code: 0 "
+        "when that speaks for this host, 1 when it speaks for the cloud."
+    )
+    group.add_argument("job", metavar="JOB", help="the job's name; its matrix counts as well")
+    add_shared(group, defaults)
+    add_places(group, defaults)
+    group.set_defaults(perform=decide)
+
+
+def decide(options: argparse.Namespace) -> int:
+    """Print the decision with its reasons."""
+    from ...health.dispatch import dispatch_decision, history_of
+
+    with opened(options) as history:
+        sums = history.summaries(job=options.job)
+    decision = dispatch_decision(latest_sample(options), history_of(sums), time.localtime().tm_hour)
+    if options.json:
+        put_json({"job": options.job, **decision})
+    else:
+        put(f"{decision['recommendation']} (score {decision['score']}, confidence {decision['confidence']})")
+        rows = [
+            (factor["factor"], _said(factor["value"]), f"{factor['points']:+d}")
+            for factor in decision["factors"]
+        ]
+        put(table(("FACTOR", "VALUE", "POINTS"), rows))
+    return OK if decision["score"] > 0 else ATTENTION
+
+
+def _said(value: object) -> str:
+    if isinstance(value, dict):
+        return f"{value['self_hosted']:g} here, {value['cloud']:g} in the cloud"
+    return "unknown" if value is None else f"{value:g}"

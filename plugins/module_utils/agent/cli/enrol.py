@@ -1,0 +1,58 @@
+"""``runnerctl enrol``: a JIT instance gets its registration for the next job, without the controller."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+
+from ...host.paths import paths_of
+from ...host.process import run
+from .drain import Subject, tell
+
+_REQUEST_SECONDS = 20.0
+
+
+def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
+    """Add the options of this command to its parser."""
+    group.description = (
+        "Empties INSTANCE's home and work directory, registers it for one more job and starts it; without "
+        "effect while it works, or rests because it was drained. The service coldvox-ci-enrol@INSTANCE calls "
+        "this after each job."
+    )
+    group.add_argument("instance", metavar="INSTANCE")
+    group.add_argument("--json", action="store_true", help="print JSON")
+    paths = paths_of(defaults)
+    group.add_argument("--config", default=paths.config, help="has enrol.json and enrol.token")
+    group.add_argument("--runners", default=paths.runners, help="directory of the instances")
+    group.set_defaults(perform=enrol)
+
+
+def enrol(options: argparse.Namespace) -> int:
+    """Register the instance once more, if its last job is over."""
+    from ...github.auth import bearer
+    from ...github.client import Client, Patience, stdlib_transport
+    from ...github.runners import Runners
+    from ...github.scope import scope_of
+    from ...runner import enrol as enrolment
+    from ...runner.account import Host
+
+    one = Subject.of(options)
+    settings = enrolment.read_settings(options.config, one.name)
+    if settings is None:
+        return tell(options, one, enrolment.AT_REST, f"{one.name} is not to be registered from here")
+    scope = scope_of(settings["url"], settings["api_url"])
+    client = Client(
+        stdlib_transport(_REQUEST_SECONDS),
+        scope,
+        bearer(enrolment.read_token(options.config), scope),
+        Patience(sleep=time.sleep, now=time.time),
+    )
+    host = Host(run, time.sleep, time.monotonic, unit_dir=settings["unit_dir"])
+    done = enrolment.enrol(host, Runners(client), settings)
+    said = {
+        enrolment.ENROLLED: f"{one.name} is registered for one more job (id {done.runner_id})",
+        enrolment.WORKING: f"{one.name} needs no registration, it runs",
+        enrolment.AT_REST: f"{one.name} is to rest; 'runnerctl resume {one.name}' ends that",
+    }
+    return tell(options, one, done.outcome, said[done.outcome])

@@ -1,0 +1,104 @@
+"""``runnerctl heal``: one pass over the instances of this host; a timer calls it every minute."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ...host.paths import paths_of
+from .output import ATTENTION, CRITICAL, OK, put, put_json, say
+
+if TYPE_CHECKING:
+    from ..heal.rules import Action, Decision
+
+
+def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
+    """Add the options of this command to its parser."""
+    paths = paths_of(defaults)
+    group.description = (
+        "Looks at every instance once and does at most one thing: starts a dead one, restarts one that is "
+        "deaf or shut out. Never while a job of it runs. Exit code 1 when one needs a person, 2 when an "
+        "action failed."
+    )
+    group.add_argument("--json", action="store_true", help="print JSON")
+    group.add_argument("--dry-run", action="store_true", help="only say what would be done; remember nothing")
+    group.add_argument("--quiet", action="store_true", help="say only what is done, and what is new")
+    group.add_argument("--run", default=paths.run, help="directory of heal.json")
+    group.add_argument(
+        "--runners",
+        default=paths.runners,
+        help="directory of the instances",
+    )
+    group.set_defaults(perform=heal)
+
+
+def heal(options: argparse.Namespace) -> int:
+    """Look, decide, act, remember."""
+    from ...host.process import run
+    from ..heal import look, rules
+    from ..heal.rules import History, decide
+
+    before = rules.read(options.run)
+    history = before.history if before else History()
+    place = look.Place(run, options.runners, options.run)
+    decision = decide(look.gather(place, history.instances), history, look.clocks())
+    if not options.dry_run:
+        decision = _carried_out(options, decision)
+        rules.write(options.run, decision.history, time.time())
+    known = before.needs_person if before and options.quiet else ()
+    return _tell(options, decision, known)
+
+
+def _carried_out(options: argparse.Namespace, decision: Decision) -> Decision:
+    """Do what was decided; the actions that were taken are in the returned history."""
+    from ...host.clock import timestamp
+    from ...host.process import run
+    from ...runner.account import Host
+    from ..heal import act
+    from ..heal.rules import Done
+
+    host = Host(run, time.sleep, time.monotonic)
+    done = list(decision.history.done)
+    for action in decision.actions:
+        outcome = act.perform(host, options.runners, action)
+        at = timestamp(time.time())
+        done.append(Done(decision.history.at, action.instance, action.action, action.reason, outcome, at))
+    for name in decision.watch:
+        complaint = act.start_watcher(run, name)
+        if complaint:
+            say(complaint)
+    return decision._replace(history=decision.history._replace(done=tuple(done)))
+
+
+def _tell(options: argparse.Namespace, decision: Decision, known: Sequence[str]) -> int:
+    from ..heal import rules
+
+    history = decision.history
+    done = [one for one in history.done if one.at == history.at]
+    needing = rules.needs_person(history)
+    if options.json:
+        put_json(
+            {
+                "actions": [action._asdict() for action in decision.actions],
+                "watch": list(decision.watch),
+                **rules.shown(history, time.time()),
+            }
+        )
+    else:
+        for action in decision.actions:
+            outcome = next((one.outcome for one in done), "not done, this is a dry run")
+            put(_line(action, outcome))
+        for sentence in needing:
+            if sentence not in known:
+                put(sentence)
+        if not decision.actions and not needing and not options.quiet:
+            put(f"{len(history.instances)} instances, all well")
+    if any(one.outcome.startswith("failed") for one in done):
+        return CRITICAL
+    return ATTENTION if needing else OK
+
+
+def _line(action: Action, outcome: str) -> str:
+    return f"{action.instance}: {action.action}, because {action.reason}: {outcome}"

@@ -1,0 +1,113 @@
+"""``runnerctl lock``: one command at a time, held by the kernel."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+
+from ...host import named_lock
+from ...host.paths import paths_of
+from .main import UsageError, require_command
+from .output import OK, put, put_json, say, table
+
+# The first word comes soon, so that nobody wonders; then rarely, so that no log fills up.
+_FIRST_WORD_SECONDS = 1.0
+_NEXT_WORD_SECONDS = 10.0
+
+
+def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
+    """Add the commands of this group to its parser."""
+    commands = group.add_subparsers(prog=group.prog, metavar="COMMAND", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print JSON")
+    shared.add_argument(
+        "--dir",
+        default=paths_of(defaults).locks,
+        help="directory of the lock files",
+    )
+    running = commands.add_parser(
+        "run",
+        parents=[shared],
+        help="run a command while holding a lock",
+        usage="runnerctl lock run NAME [--timeout SECONDS] [--shared] -- COMMAND...",
+        description="Waits for the lock NAME and runs COMMAND while holding it. Exit code: COMMAND's, "
+        "128 + n when signal n ended it, 3 when the lock was not free in time.",
+    )
+    running.add_argument("name", metavar="NAME")
+    running.add_argument(
+        "--timeout", metavar="SECONDS", type=_seconds, help="wait so long; default: for ever"
+    )
+    running.add_argument("--shared", action="store_true", help="hold it together with other shared holders")
+    running.set_defaults(perform=run)
+    listing = commands.add_parser("list", parents=[shared], help="locks that are held, and by whom")
+    listing.set_defaults(perform=show)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    # Python waits for at most that long (threading.TIMEOUT_MAX); NaN is refused as well.
+    if not 0 <= seconds <= 1e9:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 1e9")
+    return seconds
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command under the lock and return its exit code."""
+    from ...host.process import run_command
+
+    command = require_command(options.command, "runnerctl lock run NAME -- COMMAND...")
+    path = named_lock.lock_path(options.dir, options.name)
+    next_word = _FIRST_WORD_SECONDS
+
+    def waiting(seconds: float) -> None:
+        nonlocal next_word
+        if seconds >= next_word:
+            next_word = seconds + _NEXT_WORD_SECONDS
+            say(f"waiting {seconds:.0f} s for the lock {options.name}: {named_lock.held_by(path)} holds it.")
+
+    lock = named_lock.acquire(
+        path,
+        shared=options.shared,
+        timeout_seconds=options.timeout,
+        # The arguments may hold a secret, the program's name does not.
+        purpose=os.path.basename(command[0]),
+        waiting=waiting,
+    )
+    try:
+        return run_command(command)
+    finally:
+        lock.release()
+
+
+def show(options: argparse.Namespace) -> int:
+    """List the locks that are held or awaited."""
+    if options.command is not None:
+        raise UsageError("'lock list' runs no command; leave '--' out.")
+    found = list(named_lock.listed(options.dir))
+    if options.json:
+        put_json(
+            [
+                {
+                    "name": one.name,
+                    "holders": [holder._asdict() for holder in one.holders],
+                    "waiters": [waiter._asdict() for waiter in one.waiters],
+                }
+                for one in found
+            ]
+        )
+        return OK
+    rows = [
+        (
+            one.name,
+            "shared" if one.holders and not one.holders[0].exclusive else "exclusive",
+            ", ".join(map(str, one.holders)) or "-",
+            str(len(one.waiters) or "-"),
+        )
+        for one in found
+    ]
+    put(table(("LOCK", "MODE", "HELD BY", "WAITING"), rows) if rows else f"no lock in {options.dir} is held")
+    return OK

@@ -1,0 +1,60 @@
+"""Doing what was decided, after one more look: nothing here ends a job, and nothing disturbs a converge."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+
+from ...errors import CiError
+from ...host import systemd
+from ...host.flock import describe_holder
+from ...host.process import Run
+from ...runner.account import Host
+from ...runner.drain import claim_lock, drain
+from ...runner.layout import Layout, instance_layout, instance_unit
+from ...runner.worker import has_worker, listeners
+from .look import watcher_unit
+from .rules import RESTART, THAW, Action
+
+DONE = "done"
+
+
+def perform(host: Host, base_dir: str, action: Action) -> str:
+    """Do ``action`` and return its outcome: DONE, why it was left, or why it failed."""
+    layout, unit = instance_layout(base_dir, action.instance), instance_unit(action.instance)
+    lock = claim_lock(layout, action.instance, "healing")
+    try:
+        if not lock.try_acquire():
+            return f"left alone, because {describe_holder(lock.path)} works on it"
+        try:
+            return _perform(host, layout, unit, action.action)
+        finally:
+            lock.release()
+    except (CiError, OSError) as error:
+        return f"failed: {error}"
+
+
+def _perform(host: Host, layout: Layout, unit: str, action: str) -> str:
+    if has_worker(layout.root, unit, host.proc):
+        return "left alone, because a job has begun"
+    if action == THAW:
+        for pid in listeners(layout.root, unit, host.proc):
+            with contextlib.suppress(ProcessLookupError):
+                host.kill(pid, signal.SIGCONT)
+        return DONE
+    if action == RESTART and not drain(host, unit, layout, timeout_seconds=0).stopped:
+        return "left alone, because a job has begun"
+    # Between the look and now, somebody may have let it rest.
+    if not systemd.show(host.run, [unit])[unit].enabled:
+        return "left alone, because it was disabled"
+    systemd.start(host.run, unit)
+    return DONE
+
+
+def start_watcher(run: Run, name: str) -> str:
+    """Let somebody stay by the job of the instance ``name``; return why that cannot be, or an empty text."""
+    try:
+        systemd.begin_start(run, watcher_unit(name))
+    except CiError as error:
+        return str(error)
+    return ""

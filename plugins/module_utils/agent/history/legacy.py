@@ -1,0 +1,43 @@
+"""The JSON history of the scripts that came before: sums per job name and kind of runner. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ...health.dispatch import KINDS, Aggregate
+from .records import RecordError, clean, moment, number, whole_number
+
+
+def aggregates(whole: Mapping[str, Any]) -> list[Aggregate]:
+    """Return the sums in an old history, ``{job: {kind: sums}}``; raises RecordError that names the entry.
+
+    Rates and means in it follow from the sums and are not read.
+    """
+    found = []
+    for job, kinds in whole.items():
+        if not isinstance(kinds, Mapping) or not set(kinds) <= set(KINDS):
+            raise RecordError(f"'{clean(job)}' has other entries than {' and '.join(KINDS)}")
+        found += [_aggregate(clean(job), kind, sums) for kind, sums in kinds.items()]
+    return found
+
+
+def _aggregate(job: str, kind: str, sums: Any) -> Aggregate:
+    try:
+        if not isinstance(sums, Mapping):
+            raise RecordError("it is no object")
+        total, successful = whole_number(sums, "total_runs"), whole_number(sums, "successful_runs")
+        duration = number(sums, "total_duration")
+        if total is None or successful is None or duration is None or successful > total:
+            raise RecordError("it needs total_runs, successful_runs of them, and total_duration")
+        return Aggregate(job, kind, total, successful, duration, total, _updated(sums.get("last_updated")))
+    except RecordError as error:
+        raise RecordError(f"'{job}' on {kind}: {error}") from error
+
+
+def _updated(value: Any) -> Optional[float]:
+    """Return when the sums last changed; the scripts wrote Unix seconds, or a time stamp of ``date``."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return number({"last_updated": value}, "last_updated")
+    text = str(value or "")
+    return moment(text.replace("+00:00", "Z"))

@@ -1,0 +1,84 @@
+"""The door of the report: the history, the samples and the store of this host, read once."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Iterator, Mapping
+from typing import Optional
+
+from ...host.clock import boot_id
+from ...host.config import Config, read_config
+from ...host.directories import open_regular
+from ...host.paths import paths_of
+from ...store.layout import Layout
+from ...store.records import Records
+from ..history.database import MOST_JOBS
+from ..history.statistics import DAY_SECONDS
+from .curve import Curve
+from .figures import Figures, Period, figures
+from .goals import Policy
+from .sources import Sources, read_jobs
+
+# GitHub ends a job of a self-hosted runner after five days, so one that ended in time began at most so early.
+_LONGEST_JOB_SECONDS = 5 * DAY_SECONDS
+
+
+def collect(places: Mapping[str, str], days: int, policy: Policy) -> Figures:
+    """Return the figures of this host for the last ``days``; ``places`` are its directories. Never raises
+    for a source that is missing, damaged or closed to this user.
+    """
+    paths = paths_of(places)
+    now = time.time()
+    offset = time.localtime(now).tm_gmtoff
+    # Whole days of the host's calendar, so that no bar of a chart is half a day's.
+    begins_at = (now + offset) // DAY_SECONDS * DAY_SECONDS - offset - (days - 1) * DAY_SECONDS
+    period = Period(begins_at, now, offset)
+    sources = Sources()
+    config = sources.read("settings", lambda: read_config(paths.config)) or Config()
+    since = begins_at - _LONGEST_JOB_SECONDS
+    return figures(
+        config.host or os.uname().nodename,
+        period,
+        sources.read("jobs", lambda: read_jobs(paths.history, since, MOST_JOBS)),
+        sources.read("samples", lambda: _curve(paths.samples, period, config)),
+        policy,
+        sources.read("models", lambda: _model_seconds(Layout(paths.store))),
+        sources.unknown,
+    )
+
+
+def _curve(newest: str, period: Period, config: Config) -> Curve:
+    curve = Curve(
+        period.begins_at, period.ends_at, utc_offset_seconds=period.utc_offset_seconds, policy=config.policy
+    )
+    for path in _samples(newest):
+        # A cut line is left out like any broken one.
+        with open(path, encoding="utf-8", errors="replace", newline="", opener=open_regular) as stream:
+            curve.add(csv.reader(stream))
+    return curve
+
+
+def _samples(newest: str) -> Iterator[str]:
+    """Yield the sampler's files, those that were set aside as well."""
+    directory, first = os.path.split(newest)
+    names = sorted(name for name in os.listdir(directory) if name.startswith(first))
+    if not names:
+        raise FileNotFoundError(2, "no samples", newest)
+    yield from (os.path.join(directory, name) for name in names)
+
+
+def _model_seconds(layout: Layout) -> Optional[float]:
+    """Return how long the check takes that a job waits for before it has its model, for the slowest one.
+
+    None without models. It is done here, now, because it is the same for every job; it changes nothing.
+    """
+    records = Records(layout, boot_id())
+    slowest = None
+    for ref in records.refs().values():
+        if ref.kind == "model":
+            begun = time.perf_counter()
+            records.condition(ref.sha256, full=False)
+            slowest = max(slowest or 0.0, time.perf_counter() - begun)
+    return slowest

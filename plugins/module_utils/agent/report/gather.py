@@ -1,0 +1,314 @@
+"""The door of the status: asks every source of this host once, and notes why one is silent.
+
+The notes that the agent's services leave, as facts. Pure; a note that makes no sense is a ValueError.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from typing import Any, Optional
+
+from ...errors import CiError
+from ...health.policy import SIGNALS
+from ...host import systemd
+from ...host.clock import boot_id, boottime
+from ...host.config import Config, read_config
+from ...host.directories import load_json
+from ...host.paths import paths_of
+from ...host.process import Result, Run
+from ...host.process import run as run_process
+from ...metrics.instances import describe
+from ...metrics.system import percent
+from ...runner.layout import UNIT_TEMPLATE, instance_unit
+from ...runner.worker import processes
+from ...store.describe import in_flight
+from ...store.layout import Layout
+from ...store.records import Records
+from ..heal.rules import Done, state_path
+from ..heal.rules import read as read_state
+from ..history.statistics import DAY_SECONDS, regressions
+from .facts import Cache, Disk, Facts, Healing, Health, Instance, Reason, Sample, Timer
+from .sources import Sources, read_jobs, read_text
+
+# What a truth that costs points means; others are told by the policy's own word for them.
+_TRUTHS = {
+    "model_cache_available": "models are missing in the store",
+    "network_reachable": "GitHub cannot be reached",
+    "clock_synchronized": "the clock is not synchronized",
+    "on_battery": "it runs on battery",
+}
+_CRON_FIELD = re.compile(r"[\d*/,-]+")
+# systemd.time(7), as systemctl writes it.
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|min|h|d|w|month|y)")
+_SPAN_SECONDS = {
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+    "w": 604800.0,
+    "month": 2629800.0,
+    "y": 31557600.0,
+}
+_OURS = re.compile(r"\b(coldvox|runnerctl|maintenance\.yml)\b")
+
+
+def seconds(moment: Any) -> float:
+    """Return ``moment``, UTC ISO 8601 with ``Z`` or a number, in seconds since the epoch; ValueError for
+    others.
+    """
+    if isinstance(moment, bool):
+        raise ValueError(f"{moment} is no time")
+    if isinstance(moment, (int, float)):
+        return float(moment)
+    # Python before 3.11 does not know the Z.
+    return datetime.fromisoformat(str(moment).replace("Z", "+00:00")).timestamp()
+
+
+def next_run(realtime: str, monotonic: str, booted_at: float) -> Optional[float]:
+    """Return when a timer fires next in seconds since the epoch, None when it waits for another event.
+
+    Both are systemctl's words with TZ=UTC: ``realtime`` a moment (``Sun 2026-11-22 02:00:00 UTC``),
+    ``monotonic`` the time since ``booted_at``, suspend left out (``1h 2min 3.5s``).
+    """
+    words = realtime.split()
+    if len(words) == 4 and words[3] == "UTC":
+        return seconds(f"{words[1]}T{words[2]}Z")
+    spans = [_SPAN.fullmatch(word) for word in monotonic.split()]
+    known = [float(span[1]) * _SPAN_SECONDS[span[2]] for span in spans if span]
+    return booted_at + sum(known) if known and len(known) == len(spans) else None
+
+
+def health(document: Mapping[str, Any], penalties: Iterable[Mapping[str, Any]]) -> Health:
+    """Return health.json as a fact, explained by ``penalties``, those of the last sample."""
+    score = document["score"]
+    if not isinstance(score, int) or isinstance(score, bool):
+        raise ValueError(f"the score {score!r} is no whole number")
+    return Health(
+        score=score,
+        verdict=str(document["verdict"]),
+        recommendation=str(document["recommendation"]),
+        observed_at=seconds(document["observed_at"]),
+        expires_at=seconds(document["expires_at"]),
+        reasons=tuple(reason(one) for one in penalties),
+    )
+
+
+def reason(penalty: Mapping[str, Any]) -> Reason:
+    """Return a penalty of the health score in words."""
+    signal, value, threshold = str(penalty["signal"]), penalty["value"], penalty["threshold"]
+    name = SIGNALS[signal][1] if signal in SIGNALS else signal.replace("_", " ")
+    points = int(penalty["points"])
+    if isinstance(value, bool):
+        return Reason(points, _TRUTHS.get(signal, f"{name}: {'yes' if value else 'no'}"))
+    return Reason(points, f"{name}: {value:g}, {'above' if value > threshold else 'below'} {threshold:g}")
+
+
+def sample_document(document: Mapping[str, Any]) -> Sample:
+    """Return a sample of runner_metrics as a fact."""
+    models = document.get("model_cache_available")
+    return Sample(
+        at=seconds(document["timestamp"]),
+        load=_number(document.get("load_1m")),
+        memory_percent=_number(document.get("memory_used_percent")),
+        models_available=models if isinstance(models, bool) else None,
+    )
+
+
+def _number(value: Any) -> Optional[float]:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def schedules(crontab: str) -> Iterator[str]:
+    """Yield when the lines of a system's ``crontab`` (crontab(5)) run this collection: ``15 3 * * *``."""
+    for line in crontab.splitlines():
+        fields = line.split(None, 5)
+        if len(fields) == 6 and _CRON_FIELD.fullmatch(fields[0]) and _OURS.search(fields[5]):
+            yield " ".join(fields[:5])
+
+
+# As far back as a job's usual time is looked for.
+_JOBS_SECONDS = 30 * DAY_SECONDS
+_MOST_JOBS = 2000
+_OWN_UNITS = "coldvox-ci-*"
+_UNIT_PROPERTIES = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime,NextElapseUSecMonotonic"
+_SYSTEMD_SECONDS = 5.0
+_DONE = "done"  # heal.act.DONE, whose import would cost more than the whole status
+
+
+def gather(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc") -> Facts:
+    """Return what is known of this host now; ``places`` are its directories, ``etc`` has its
+    crontabs. Never raises for a source that is missing, damaged or closed to this user.
+    """
+    paths = paths_of(places)
+    now = time.time()
+    sources = Sources()
+    run_dir, base_dir, store = paths.run, paths.runners, Layout(paths.store)
+    config = sources.read("settings", partial(read_config, paths.config)) or Config()
+    units = sources.read("runners", partial(_units, run, base_dir))
+    if units is None:
+        sources.unknown["timers"] = "systemd does not answer; see the runners"
+    jobs = sources.read("jobs", partial(read_jobs, paths.history, now - _JOBS_SECONDS, _MOST_JOBS))
+    healed = sources.read("healed", partial(_healed, run_dir, now - DAY_SECONDS))
+    sample = sources.read("sample", partial(load_json, paths.sample))
+    disks = sources.read("disk", partial(_disks, config.work_dir or base_dir, store.root))
+    return Facts(
+        host=config.host or os.uname().nodename,
+        now=now,
+        midnight=time.mktime((*time.localtime(now)[:3], 0, 0, 0, 0, 0, -1)),
+        instances=None
+        if units is None
+        else sources.read("runners", partial(_instances, units, base_dir, now)),
+        jobs=None if jobs is None else [one for one in jobs if one.running or one.ended > now - DAY_SECONDS],
+        health=sources.read("health", partial(_health, paths.health, sample, config.policy)),
+        sample=None if sample is None else sources.read("sample", partial(sample_document, sample)),
+        caches=sources.read("caches", partial(_caches, store)),
+        downloads=in_flight(store),
+        disks=disks or (),
+        timers=None if units is None else sources.read("timers", partial(_timers, units, etc)),
+        failed_units=[name for name, unit in (units or {}).items() if _has_failed(unit)],
+        healings=healed and healed[0],
+        left_over=healed[1] if healed else (),
+        slower=[one.text for one in regressions(jobs or (), now) if one.kind == "duration"],
+        unknown=sources.unknown,
+    )
+
+
+def _health(path: str, sample: Optional[Mapping[str, Any]], policy: Mapping[str, Any]) -> Health:
+    from ...health.score import health_score
+
+    document = load_json(path)
+    return health(document, health_score(sample, policy)["penalties"] if sample else ())
+
+
+def _units(run: Run, base_dir: str) -> dict[str, systemd.Unit]:
+    """Return the collection's own units by name, those of all instances among them."""
+
+    def bounded(argv: Sequence[str], **options: Any) -> Result:
+        # In UTC, so that no time zone's name has to be understood.
+        given = {"timeout_seconds": _SYSTEMD_SECONDS, "environment": {**os.environ, "TZ": "UTC"}}
+        return run(argv, **{**given, **options})
+
+    names = [instance_unit(name) for name in _instance_names(base_dir)]
+    return systemd.show_loaded(bounded, [_OWN_UNITS, *names], _UNIT_PROPERTIES)
+
+
+def _instance_names(base_dir: str) -> list[str]:
+    """Return the directories of instances: a runner is unpacked where a bin is, or where we may not look."""
+    try:
+        names = sorted(os.listdir(base_dir))
+    except FileNotFoundError:
+        return []
+    return [name for name in names if name[0] != "." and _is_instance(os.path.join(base_dir, name))]
+
+
+def _is_instance(directory: str) -> bool:
+    try:
+        return "bin" in os.listdir(directory)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+
+
+def _instances(units: Mapping[str, systemd.Unit], base_dir: str, now: float) -> list[Instance]:
+    names = _instance_names(base_dir)
+    # With hidepid the processes of others cannot be seen, and then their absence says nothing.
+    visible = os.path.exists("/proc/1/cgroup")
+    told = describe(names, base_dir, list(processes()) if visible and names else [], {}, {})
+    found = [(one, units.get(instance_unit(one["name"]), systemd.Unit())) for one in told]
+    return [
+        Instance(
+            name=one["name"],
+            unit=instance_unit(one["name"]),
+            state=unit.get("ActiveState", ""),
+            drained="UnitFileState" in unit and not unit.enabled and not unit.active,
+            listening=one["listener_pid"] is not None if visible else None,
+            busy=one["busy"] if visible else None,
+            busy_since=_started(one["worker_pid"], now),
+        )
+        for one, unit in found
+    ]
+
+
+def _healed(run_dir: str, since: float) -> tuple[list[Healing], Sequence[str]]:
+    """Return what the self-healing did since then, and what it leaves to a person."""
+    os.stat(state_path(run_dir))
+    found = read_state(run_dir)
+    if found is None:
+        raise ValueError("it is damaged, or was not written by this version")
+    done = [(seconds(one.time), one) for one in found.history.done]
+    return [Healing(at, _told(one)) for at, one in done if at >= since], found.needs_person
+
+
+def _told(one: Done) -> str:
+    outcome = "" if one.outcome == _DONE else f" ({one.outcome})"
+    return f"{one.instance}: {one.action}, because {one.reason}{outcome}"
+
+
+def _started(pid: Optional[int], now: float) -> Optional[float]:
+    """Return when process ``pid`` began in seconds since the epoch, None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            ticks = int(stream.read().rpartition(")")[2].split()[19])  # starttime: proc_pid_stat(5)
+    except (OSError, IndexError, ValueError):
+        return None
+    return now - (boottime() - ticks / os.sysconf("SC_CLK_TCK"))
+
+
+def _caches(layout: Layout) -> list[Cache]:
+    if not layout.exists():
+        raise CiError(f"there is no store at {layout.root}; converge the host")
+    refs = Records(layout, boot_id()).refs().values()
+    return [Cache(ref.name, ref.kind, ref.bytes) for ref in refs]
+
+
+def _disks(*paths: str) -> list[Disk]:
+    """Return the file systems of ``paths``, each once, by the nearest directory that exists."""
+    found: dict[int, Disk] = {}
+    for path in map(os.path.abspath, paths):
+        there = path
+        while not os.path.isdir(there):
+            there = os.path.dirname(there)
+        space = shutil.disk_usage(there)
+        # What is kept for root is neither used nor free, as in df(1).
+        used = percent(space.used, space.used + space.free)
+        found.setdefault(os.stat(there).st_dev, Disk(path, space.total, space.free, used))
+    return list(found.values())
+
+
+def _timers(units: Mapping[str, systemd.Unit], etc: str) -> list[Timer]:
+    """Return the timers that run, and the cron jobs."""
+    booted_at = time.time() - time.monotonic()
+    found = []
+    for unit in units.values():
+        name, _dot, kind = unit.get("Id", "").rpartition(".")
+        if kind == "timer" and unit.active:
+            realtime, monotonic = (
+                unit.get(f"NextElapseUSec{clock}", "") for clock in ("Realtime", "Monotonic")
+            )
+            found.append(Timer(name, next_run(realtime, monotonic, booted_at)))
+    return [*found, *_cron_jobs(etc)]
+
+
+def _cron_jobs(etc: str) -> Iterator[Timer]:
+    """Yield the lines of the system's crontabs that run this collection, as far as they can be read."""
+    directory = os.path.join(etc, "cron.d")
+    with suppress(OSError):
+        for name in sorted(os.listdir(directory)):
+            with suppress(OSError):
+                text = read_text(os.path.join(directory, name))
+                yield from (Timer(name, None, schedule) for schedule in schedules(text))
+
+
+def _has_failed(unit: systemd.Unit) -> bool:
+    """Tell whether one of the agent's own units failed; instances are told of by themselves."""
+    return unit.get("ActiveState") == "failed" and not unit["Id"].startswith(UNIT_TEMPLATE)

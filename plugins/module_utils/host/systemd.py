@@ -1,0 +1,134 @@
+"""Thin calls of systemctl, through a ``run`` callable.
+
+What a service tells systemd of itself: sd_notify(3), without its library.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+
+from ..errors import CiError
+from .process import Run
+
+# systemctl's own answer in this locale and format is made for programs (systemctl(1), show).
+_PROPERTIES = "Id,ActiveState,SubState,UnitFileState,NeedDaemonReload"
+_RUNNING_STATES = frozenset(["active", "activating", "reloading"])
+
+
+class Unit(dict[str, str]):
+    """The properties of one unit."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the unit runs, or is about to by itself."""
+        return self.get("ActiveState") in _RUNNING_STATES
+
+    @property
+    def running(self) -> bool:
+        """Whether the unit runs right now."""
+        return self.get("ActiveState") == "active"
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the unit starts at boot."""
+        return self.get("UnitFileState") == "enabled"
+
+    @property
+    def needs_reload(self) -> bool:
+        """Whether its files changed since systemd read them."""
+        return self.get("NeedDaemonReload") == "yes"
+
+
+def show(run: Run, units: Sequence[str], properties: str = _PROPERTIES) -> dict[str, Unit]:
+    """Return ``properties`` of all ``units`` by one call; a unit that is not known is neither active nor
+    enabled.
+    """
+    found = show_loaded(run, units, properties) if units else {}
+    return {name: found.get(name, Unit()) for name in units}
+
+
+def show_loaded(run: Run, patterns: Sequence[str], properties: str = _PROPERTIES) -> dict[str, Unit]:
+    """Return ``properties`` (Id among them) of the units that systemd has for ``patterns``, by one call; a
+    pattern without ``*`` is a unit's name.
+    """
+    result = run(["systemctl", "show", "--no-pager", f"--property={properties}", *patterns])
+    if result.status != 0:
+        raise CiError(
+            f"systemctl cannot say how the units are ({_said(result.stderr)}); is systemd running on this "
+            "host?"
+        )
+    found: dict[str, Unit] = {}
+    for block in result.stdout.strip().split("\n\n"):
+        unit = Unit(line.partition("=")[::2] for line in block.splitlines())
+        found[unit.get("Id", "")] = unit
+    return found
+
+
+def daemon_reload(run: Run) -> None:
+    """Let systemd read its unit files again."""
+    _call(run, ["daemon-reload"], "read its unit files")
+
+
+def enable(run: Run, unit: str) -> None:
+    """Let ``unit`` start at boot."""
+    _call(run, ["enable", "--quiet", unit], f"enable {unit}")
+
+
+def disable(run: Run, unit: str) -> None:
+    """Keep ``unit`` from starting at boot."""
+    _call(run, ["disable", "--quiet", unit], f"disable {unit}")
+
+
+def start(run: Run, unit: str) -> None:
+    """Start ``unit`` and wait until systemd calls it started."""
+    _call(run, ["start", unit], f"start {unit}")
+
+
+def begin_start(run: Run, unit: str) -> None:
+    """Let systemd begin to start ``unit``."""
+    _call(run, ["start", "--no-block", unit], f"start {unit}")
+
+
+def stop(run: Run, unit: str) -> None:
+    """Stop ``unit`` and wait until nothing of it runs."""
+    _call(run, ["stop", unit], f"stop {unit}")
+
+
+def begin_stop(run: Run, unit: str) -> None:
+    """Let systemd begin to stop ``unit``; from now on it does not start it again by itself."""
+    _call(run, ["stop", "--no-block", unit], f"stop {unit}")
+
+
+def _call(run: Run, arguments: Sequence[str], intent: str) -> None:
+    result = run(["systemctl", *arguments])
+    if result.status != 0:
+        raise CiError(
+            f"systemd could not {intent} ({_said(result.stderr or result.stdout)}); see 'systemctl status' "
+            "and 'journalctl' on the host."
+        )
+
+
+def _said(output: str) -> str:
+    return " ".join(output.split())[:300] or "no reason given"
+
+
+class Notifier:
+    """Sends to the socket that ``environment`` names; without one every word is for nobody."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._address = environment.get("NOTIFY_SOCKET", "")
+        self._socket = (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if self._address else None
+        )
+
+    def send(self, *words: str) -> None:
+        """Send ``words`` such as ``READY=1`` in one message. A systemd that is away is no reason to stop."""
+        if self._socket is None:
+            return
+        # "@" stands for the zero byte of an abstract address.
+        address = self._address.replace("@", "\0", 1) if self._address[0] == "@" else self._address
+        try:
+            self._socket.sendto("\n".join(words).encode(), address)
+        except OSError:
+            return

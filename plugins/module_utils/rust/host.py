@@ -1,0 +1,211 @@
+"""Rust on this host: read from rustup's own files, changed by rustup and cargo in a clean environment."""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import os
+import platform
+import pwd
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from ..host.flock import Flock
+from ..host.process import Result, Run
+from .plan import (
+    Installed,
+    RustError,
+    State,
+    Step,
+    moves,
+    parse_components,
+    parse_settings,
+    parse_tools,
+    parse_updates,
+    parse_version,
+    triple_of,
+)
+
+# How to reach the network is the host's affair; everything else of the environment is ours.
+_NETWORK = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SHORT = 500
+_NOT_FOUND = 127
+_TIMED_OUT = 124
+_UPDATE_AVAILABLE = 100  # exit status of `rustup check`
+
+
+@dataclass(frozen=True)
+class RustHost:
+    """One shared Rust installation: its directories, its server, and how to run programs."""
+
+    rustup_home: str
+    cargo_home: str
+    dist_server: str
+    installer: str
+    timeout_seconds: int
+    run: Run
+
+    def read(self) -> State:
+        """Return what is installed, without running anything and without the network."""
+        settings = parse_settings(_text(os.path.join(self.rustup_home, "settings.toml")))
+        root = os.path.join(self.rustup_home, "toolchains")
+        names = sorted(os.listdir(root)) if os.path.isdir(root) else []
+        return State(
+            rustup=self._rustup_state(),
+            host=settings.get("default_host_triple") or host_triple(platform.machine()),
+            default=settings.get("default_toolchain"),
+            toolchains={name: _installed(os.path.join(root, name), name) for name in names},
+            tools=parse_tools(_text(os.path.join(self.cargo_home, ".crates.toml"))),
+        )
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs from installing at the same time, which rustup itself does not.
+
+        Waits as long as one program may take. Raises LockTimeoutError.
+        """
+        os.makedirs(self.rustup_home, exist_ok=True)
+        lock = Flock(os.path.join(self.rustup_home, "coldvox.lock"), mode=0o600, purpose="installing Rust")
+        lock.acquire(self.timeout_seconds)
+        with lock:
+            yield
+
+    def _rustup_state(self) -> str:
+        """The installer copies itself to ``bin/rustup``, so equal content is the same version."""
+        rustup = os.path.join(self.cargo_home, "bin", "rustup")
+        if not os.path.isfile(rustup):
+            return "missing"
+        if not self.installer or not os.path.isfile(self.installer):
+            return "current"
+        return "current" if filecmp.cmp(rustup, self.installer, shallow=False) else "other"
+
+    def updates(self, names: Sequence[str]) -> frozenset[str]:
+        """Ask the server which of ``names`` have an update; only channels can have one."""
+        asked = [name for name in names if moves(name)]
+        if not asked:
+            return frozenset()
+        done = self._call("rustup", ("check", "--no-self-update"))
+        if done.status not in (0, _UPDATE_AVAILABLE):
+            raise RustError(self._explain("looking for updates", done))
+        return parse_updates(done.stdout) & frozenset(asked)
+
+    def perform(self, step: Step, toolchain: Optional[str]) -> None:
+        """Run one step; ``toolchain`` builds cargo tools. Raises RustError with one sentence."""
+        if step.program == "installer" and not os.path.isfile(self.installer):
+            raise RustError(
+                f"rustup cannot be installed, because its installer '{self.installer}' is not on this host; "
+                "give the path of a verified rustup-init."
+            )
+        argv = step.argv
+        if step.program == "cargo":
+            argv = (*([f"+{toolchain}"] if toolchain else []), *argv, "--root", self.cargo_home)
+        done = self._call(step.program, argv)
+        if done.status != 0:
+            raise RustError(self._explain(step.title, done))
+
+    def _call(self, program: str, argv: Sequence[str]) -> Result:
+        path = self.installer if program == "installer" else os.path.join(self.cargo_home, "bin", program)
+        return self.run([path, *argv], environment=self._environment(), timeout_seconds=self.timeout_seconds)
+
+    def _environment(self) -> dict[str, str]:
+        """Nothing is inherited but proxies: a stray RUSTUP_TOOLCHAIN would change what is installed."""
+        kept = {key: value for key, value in os.environ.items() if key.lower() in _NETWORK}
+        return {
+            **kept,
+            "PATH": _PATH,
+            "HOME": pwd.getpwuid(os.geteuid()).pw_dir,
+            "RUSTUP_HOME": self.rustup_home,
+            "CARGO_HOME": self.cargo_home,
+            "RUSTUP_DIST_SERVER": self.dist_server,
+            "RUSTUP_AUTO_INSTALL": "0",
+            "RUSTUP_INIT_SKIP_PATH_CHECK": "yes",
+            "RUSTUP_TERM_COLOR": "never",
+            "CARGO_TERM_COLOR": "never",
+            "CARGO_BUILD_JOBS": str(os.cpu_count() or 1),
+            "RUST_BACKTRACE": "0",
+        }
+
+    def _explain(self, title: str, done: Result) -> str:
+        """Return one sentence: what failed, where, why in the program's own words, and what to do."""
+        if done.status == _TIMED_OUT:
+            return (
+                f"{_capital(title)} did not end within {self.timeout_seconds} s; look at the host's network "
+                f"and at '{self.dist_server}', or allow more time."
+            )
+        said = done.stderr + done.stdout
+        short = _errors(said)
+        for signs, reason in _REASONS:
+            if any(sign in said for sign in signs):
+                return f"{_capital(title)} failed: {reason.format(server=self.dist_server)} ({short})."
+        if done.status == _NOT_FOUND:
+            return f"{_capital(title)} failed: {short}; install rustup first or give its installer."
+        return f"{_capital(title)} failed with status {done.status}: {short}."
+
+
+# In this order: a channel that does not exist is reported as a failed download too.
+_REASONS = (
+    (
+        ("nonexistent rust version", "invalid toolchain name", "no release found"),
+        "'{server}' has no such toolchain, so correct its name",
+    ),
+    (
+        ("does not support target", "component 'rust-std'"),
+        "the toolchain has no such target, so correct its name",
+    ),
+    (
+        ("does not contain component", "unavailable for download"),
+        "the toolchain has no such component for this host, so take it off the list",
+    ),
+    (
+        ("checksum failed", "checksum mismatch", "failed to verify the checksum"),
+        "what was downloaded from '{server}' does not have the published checksum; what was installed before "
+        "is untouched, so repair the mirror or try again",
+    ),
+    (("No space left on device",), "the disk is full, so make room"),
+    (
+        ("error sending request", "could not download", "Could not resolve", "spurious network error"),
+        "'{server}' cannot be reached or lacks the file, so look at the network and the address",
+    ),
+)
+
+
+def _installed(root: str, name: str) -> Installed:
+    """Read one toolchain directory; rustup writes ``multirust-config.toml`` last."""
+    rustlib = os.path.join(root, "lib", "rustlib")
+    components, targets = parse_components(_text(os.path.join(rustlib, "components")), triple_of(name))
+    version = parse_version(_text(os.path.join(rustlib, "multirust-channel-manifest.toml")))
+    # A toolchain that an administrator linked is a link, and not ours to judge.
+    complete = os.path.islink(root) or os.path.isfile(os.path.join(rustlib, "multirust-config.toml"))
+    return Installed(version, components, targets, complete)
+
+
+def host_triple(machine: str) -> str:
+    """Return rustup's host triple for ``uname -m`` on glibc Linux."""
+    if machine.startswith("armv7"):
+        return "armv7-unknown-linux-gnueabihf"
+    return f"{machine}-unknown-linux-gnu"
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+
+
+def _errors(said: str) -> str:
+    """Compress a program's complaint to its error lines, or to its last line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line[len("error:") :].strip() for line in lines if line.startswith("error:")]
+    text = "; ".join(errors) or (lines[-1] if lines else "it said nothing")
+    if len(text) <= _SHORT:
+        return text
+    # What was tried is at the beginning, why it failed at the end.
+    return f"{text[: _SHORT // 2].rstrip()} ... {text[-_SHORT // 2 :].lstrip()}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,220 @@
+"""``runnerctl lock`` as a process: what it holds, what it passes on, and what is left when it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
+
+from tests.unit.plugins.module_utils.agent.cli.installed_agent import (
+    NOBODY,
+    Agent,
+    first_line,
+    heed_the_keyboard,
+)
+
+
+def is_free(agent: Agent, name: str) -> bool:
+    lock = Flock(str(agent.locks / f"{name}.lock"), mode=0o666)
+    free = lock.try_acquire()
+    lock.release()
+    return free
+
+
+def gone_within(pid: int, seconds: float) -> bool:
+    """Tell whether process ``pid`` ends within ``seconds``; a zombie has ended."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -TERM $$", 143), ("kill -KILL $$", 137)],
+)
+def test_the_exit_code_is_the_commands(agent: Agent, user: int | None, script: str, status: int) -> None:
+    agent.run("lock", "run", "x", "--", "sh", "-c", script, status=status, user=user)
+
+
+def test_streams_and_words_reach_the_command_untouched(agent: Agent) -> None:
+    script = 'cat; printf "%s|" "$@"'
+    done = agent.run("lock", "run", "x", "--", "sh", "-c", script, "sh", "--", "--json", "a b", stdin="in ")
+    assert done.stdout == "in --|--json|a b|"
+
+
+def test_a_command_that_cannot_be_started_is_named(agent: Agent) -> None:
+    missing = agent.run("lock", "run", "x", "--", "nonesuch", status=127)
+    assert missing.stderr == "runnerctl: 'nonesuch' cannot be started (No such file or directory).\n"
+    refused = agent.run("lock", "run", "x", "--", str(agent.locks), status=126)
+    assert "Permission denied" in refused.stderr
+    assert is_free(agent, "x")
+
+
+def test_the_command_has_signals_and_descriptors_as_if_called_directly(agent: Agent) -> None:
+    script = "grep -E '^Sig(Blk|Ign)' /proc/self/status; ls -l /proc/self/fd"
+    direct = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, input="")
+    locked = agent.run("lock", "run", "x", "--", "sh", "-c", script)
+    assert locked.stdout.splitlines()[:2] == direct.stdout.splitlines()[:2]
+    assert "x.lock" not in locked.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_a_signal_is_passed_on_and_the_commands_answer_counts(agent: Agent, number: signal.Signals) -> None:
+    name = number.name[3:]
+    script = f"trap 'echo got; exit 5' {name}; echo ready; while :; do sleep 0.05; done"
+    with agent.start("lock", "run", "x", "--", "sh", "-c", script) as process:
+        assert first_line(process) == "ready"
+        process.send_signal(number)
+        assert first_line(process) == "got"
+        assert process.wait(30) == 5
+    assert is_free(agent, "x")
+
+
+def test_the_keyboard_reaches_the_command_once(agent: Agent) -> None:
+    """From a terminal the whole group gets it; passed on as well, it would come twice."""
+    script = "trap 'echo got' INT; echo ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.05; done"
+    controller, terminal = os.openpty()
+    process = subprocess.Popen(
+        ["setsid", "--ctty", agent.command, "lock", "run", "x", "--", "sh", "-c", script],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_the_keyboard,
+    )
+    try:
+        assert first_line(process) == "ready"
+        os.write(controller, b"\x03")
+        assert process.stdout is not None
+        assert process.stdout.read().split() == ["got"]
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(controller)
+        os.close(terminal)
+
+
+def test_a_killed_holder_takes_its_command_along_and_frees_the_lock(agent: Agent) -> None:
+    with agent.start("lock", "run", "x", "--", "sh", "-c", "echo $$; exec sleep 60") as process:
+        command = int(first_line(process))
+        assert not is_free(agent, "x")
+        process.kill()
+        assert gone_within(command, 10)
+    assert is_free(agent, "x")
+
+
+def test_one_at_a_time_and_readers_together(agent: Agent, user: int | None) -> None:
+    with agent.start("lock", "run", "x", "--shared", "--", "sh", "-c", "echo in; read end") as reader:
+        assert first_line(reader) == "in"
+        agent.run("lock", "run", "x", "--shared", "--timeout", "0", "--", "true", user=user)
+        refused = agent.run("lock", "run", "x", "--timeout", "0", "--", "true", user=user, status=3)
+        assert f"process {reader.pid} (runnerctl) holds it" in refused.stderr
+        reader.communicate("\n", timeout=30)
+    agent.run("lock", "run", "x", "--timeout", "0", "--", "true", user=user)
+
+
+def test_a_waiter_says_who_holds_it_and_gets_it_at_the_end(agent: Agent) -> None:
+    with agent.start("lock", "run", "x", "--", "sh", "-c", "echo in; read end") as holder:
+        assert first_line(holder) == "in"
+        with agent.start("lock", "run", "x", "--", "echo", "mine") as waiter:
+            assert waiter.stderr is not None
+            said = waiter.stderr.readline()
+            assert f"s for the lock x: process {holder.pid} (sh) since 20" in said
+            (listed,) = json.loads(agent.run("lock", "list", "--json").stdout)
+            assert [one["pid"] for one in listed["waiters"]] == [waiter.pid]
+            holder.communicate("\n", timeout=30)
+            assert first_line(waiter) == "mine"
+
+
+def test_a_timeout_says_how_long_and_who(agent: Agent) -> None:
+    with agent.start("lock", "run", "x", "--", "sh", "-c", "echo in; read end") as holder:
+        assert first_line(holder) == "in"
+        done = agent.run("lock", "run", "x", "--timeout", "0.2", "--", "echo", "never", status=3)
+        assert "the lock x was not free within 0.2 s, because process" in done.stderr
+        assert done.stdout == ""
+        as_json = agent.run("lock", "run", "x", "--timeout", "0", "--json", "--", "true", status=3)
+        assert "was not free within 0 s" in json.loads(as_json.stdout)["error"]
+        table = agent.run("lock", "list").stdout.splitlines()
+        assert table[0].split() == ["LOCK", "MODE", "HELD", "BY", "WAITING"]
+        assert table[1].startswith(f"x     exclusive  process {holder.pid} (sh) since 20")
+        holder.communicate("\n", timeout=30)
+    assert agent.run("lock", "list").stdout == f"no lock in {agent.locks} is held\n"
+    assert json.loads(agent.run("lock", "list", "--json").stdout) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become two users")
+def test_users_share_a_lock_and_none_can_take_the_file_of_another(agent: Agent) -> None:
+    other = NOBODY - 1
+    agent.run("lock", "run", "x", "--", "true", user=NOBODY)
+    agent.run("lock", "run", "x", "--", "true", user=other)
+    agent.run("lock", "run", "x", "--", "true")
+    path = agent.locks / "x.lock"
+    assert path.stat().st_uid == NOBODY
+    for attempt in (f"rm -f {path}", f"mv {path} {path}.y", f"ln -sfn /etc/passwd {path}"):
+        with agent.spawn(*attempt.split(), user=other) as refused:
+            assert refused.wait(30) != 0, attempt
+    with agent.start("lock", "run", "x", "--", "sh", "-c", "echo in; read end", user=other) as holder:
+        assert first_line(holder) == "in"
+        done = agent.run("lock", "run", "x", "--timeout", "0", "--", "true", user=NOBODY, status=3)
+        assert f"process {holder.pid} (sh) since" in done.stderr, "a user's note can be read by the others"
+        holder.communicate("\n", timeout=30)
+
+
+def test_a_planted_link_is_no_lock(agent: Agent, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    (agent.locks / "x.lock").symlink_to(victim)
+    done = agent.run("lock", "run", "x", "--", "true", status=3)
+    assert "cannot be opened" in done.stderr
+    assert victim.read_text() == "kept"
+
+
+def test_a_directory_where_files_can_be_swapped_is_refused(agent: Agent) -> None:
+    agent.locks.chmod(0o777)
+    done = agent.run("lock", "run", "x", "--", "true", status=3)
+    assert "is not safe: others could replace lock files in it" in done.stderr
+    missing = agent.run("lock", "run", "x", "--dir", "/nonexistent", "--", "true", status=3)
+    assert "converge the host with the role agent" in missing.stderr
+    assert json.loads(agent.run("lock", "list", "--dir", "/nonexistent", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x\ny", "x" * 129])
+def test_a_name_that_is_no_name_is_refused(agent: Agent, name: str) -> None:
+    done = agent.run("lock", "run", "--", "true", status=2) if not name else None
+    done = done or agent.run("lock", "run", name, "--", "true", status=3)
+    assert done.stderr
+    assert list(agent.locks.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lock", "run", "x"], "there is no command to run; call it as: runnerctl lock run NAME"),
+        (["lock", "run", "x", "--"], "there is no command to run"),
+        (["lock", "run", "x", "true"], "unrecognized arguments: true"),
+        (["lock", "run", "x", "--timeout", "soon", "--", "true"], "soon is not a number of seconds"),
+        (["lock", "run", "x", "--timeout", "nan", "--", "true"], "nan is not a number of seconds"),
+        (["lock", "list", "--", "true"], "'lock list' runs no command"),
+        (["lock"], "the following arguments are required: COMMAND"),
+        (["nonesuch"], "invalid choice"),
+    ],
+)
+def test_a_wrong_call_is_told_what_is_wrong(agent: Agent, words: list[str], said: str) -> None:
+    assert said in agent.run(*words, status=2).stderr
+
+
+def test_help_lists_the_commands(agent: Agent) -> None:
+    assert {"cache", "lock", "package"} <= set(agent.run("--help").stdout.split())
+    assert "--shared" in agent.run("lock", "run", "--help").stdout

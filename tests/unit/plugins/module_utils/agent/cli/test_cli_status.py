@@ -1,0 +1,274 @@
+"""``runnerctl status`` as a process, on hosts that have everything, nothing, or something damaged."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import UNREGISTERED, Done, Known
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import History as Past
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import shown as shown_state
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.gather import gather
+from ansible_collections.coldvox.ci.plugins.module_utils.host.clock import timestamp
+from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result
+from ansible_collections.coldvox.ci.plugins.module_utils.store.progress import Progress
+
+from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent
+
+#: As systemd 257 answers, with TZ=UTC, for a timer that counts, one by the calendar, and two runners.
+SYSTEMD = """Id=coldvox-runner@heavy-1.service
+ActiveState=active
+UnitFileState=enabled
+
+Id=coldvox-runner@light-1.service
+ActiveState=inactive
+UnitFileState=disabled
+
+NextElapseUSecRealtime=
+NextElapseUSecMonotonic=
+Id=coldvox-ci-health.timer
+ActiveState=active
+UnitFileState=static
+
+Id=coldvox-ci-health.service
+ActiveState=failed
+UnitFileState=static
+
+NextElapseUSecRealtime=Sun 2026-11-22 02:00:00 UTC
+NextElapseUSecMonotonic=0
+Id=coldvox-ci-nightly.timer
+ActiveState=active
+UnitFileState=static
+"""
+
+CRONTAB = """# 1 1 * * * root runnerctl cache collect
+SHELL=/bin/sh
+0 4 * * * root apt-get update
+15 3 * * * ci cd /srv/coldvox-ci && ansible-playbook maintenance.yml
+"""
+
+
+def health(**change: Any) -> dict[str, Any]:
+    now = time.time()
+    return {
+        "score": 90,
+        "verdict": "healthy",
+        "recommendation": "use-self-hosted",
+        "observed_at": timestamp(now - 20),
+        "expires_at": timestamp(now + 280),
+        "consecutive_failures": 0,
+        "host": "laptop-extra",
+        "runs_on": ["self-hosted"],
+        **change,
+    }
+
+
+def healed(**change: Any) -> dict[str, Any]:
+    """What a pass of the self-healing left that restarted one runner and gave up another."""
+    done = {"at": 5.0, "instance": "heavy-1", "action": "restart", "reason": "it was deaf", "outcome": "done"}
+    action = Done(**{**done, "time": timestamp(time.time() - 60), **change})
+    gone = Known(condition=UNREGISTERED, detail="GitHub has deleted its registration")
+    return shown_state(Past("boot", 5.0, instances={"light-1": gone}, done=(action,)), time.time())
+
+
+def sample(**change: Any) -> dict[str, Any]:
+    return {
+        "timestamp": timestamp(time.time()),
+        "load_1m": 5.5,
+        "cpu_count": 4,
+        "memory_used_percent": 40.0,
+        "model_cache_available": True,
+        **change,
+    }
+
+
+@pytest.fixture
+def host(agent: Agent) -> Agent:
+    """A host whose services have left their notes, and that did one job."""
+    for name in ("runners", "config"):
+        (agent.root / name).mkdir()
+    write(Path(agent.paths.health), health())
+    write(Path(agent.paths.sample), sample())
+    with History(agent.paths.history) as history:
+        job = {"instance": "heavy-1", "job": "build", "run_id": 7, "workflow": "CI"}
+        history.started({**job, "at": time.time() - 100})
+        history.completed({**job, "at": time.time() - 40, "result": "success"})
+    return agent
+
+
+def write(path: Path, data: Any) -> None:
+    path.write_text(json.dumps(data))
+
+
+def told(agent: Agent, user: int | None = None) -> dict[str, Any]:
+    """Return the status as JSON, whose level must be the exit code."""
+    with agent.start("status", "--json", user=user) as process:
+        found: dict[str, Any] = json.loads(process.communicate(timeout=60)[0])
+        assert process.returncode == found["exit_code"]
+    return found
+
+
+def needs(seen: dict[str, Any]) -> list[str]:
+    """Return what needs a person, but for the disk of the machine that the tests run on."""
+    return [need["what"] for need in seen["needs"] if not need["what"].startswith("the disk of ")]
+
+
+def shown(agent: Agent, user: int | None = None) -> str:
+    """Return the status as a person gets it in a pipe."""
+    with agent.start("status", user=user) as process:
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode in (0, 1, 2)
+        assert errors == ""
+    return out
+
+
+def test_a_fresh_host_is_no_alarm_and_every_silence_has_a_reason(agent: Agent, user: int | None) -> None:
+    assert "HEALTH    unknown: there is no" in shown(agent, user)
+    seen = told(agent, user)
+    assert needs(seen) == []
+    assert {"jobs", "health", "sample", "caches", "healed"} <= set(seen["unknown"])
+    assert all(seen["unknown"].values())
+
+
+def test_what_the_services_noted_is_shown(host: Agent, user: int | None) -> None:
+    seen = told(host, user)
+    assert (needs(seen), seen["health"]["score"], seen["load"]) == ([], 90, 5.5)
+    assert seen["health"]["reasons"] == [{"points": 20, "what": "load over one minute: 5.5, above 4"}]
+    assert {"health", "sample", "settings"}.isdisjoint(seen["unknown"])
+
+
+def test_jobs_of_today_are_counted(host: Agent) -> None:
+    assert told(host)["today"]["jobs"] in (0, 1)  # none when midnight has just passed
+    assert "jobs" not in told(host)["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "part"),
+    [
+        ("run/agent/health.json", "{", "health"),
+        ("run/agent/health.json", "[]", "health"),
+        ("run/agent/health.json", json.dumps(health(score="many")), "health"),
+        ("run/agent/health.json", json.dumps(health(expires_at="soon")), "health"),
+        ("run/agent/health.json", json.dumps({}), "health"),
+        ("run/agent/sample.json", json.dumps(sample(timestamp=None)), "sample"),
+        ("run/agent/sample.json", "\udcff", "sample"),
+        ("run/heal.json", "{}", "healed"),
+        ("run/heal.json", json.dumps(healed(time="soon")), "healed"),
+        ("state/history/history.db", "no database, but long enough to be read as one " * 9, "jobs"),
+        ("config/agent.json", "{", "settings"),
+    ],
+)
+def test_a_damaged_note_costs_its_part_only(host: Agent, name: str, content: str, part: str) -> None:
+    (host.root / name).write_bytes(content.encode(errors="surrogateescape"))
+    seen = told(host)
+    assert seen["unknown"][part]
+    assert seen["disks"]
+
+
+def test_the_level_is_the_exit_code(host: Agent) -> None:
+    write(Path(host.paths.health), health(verdict="degraded", score=60))
+    assert needs(told(host)) == ["the health score is 60: degraded"]
+    write(Path(host.paths.health), health(verdict="unhealthy", score=20))
+    assert "!! the health score is 20: unhealthy" in host.run("status", status=2).stdout
+    assert told(host)["level"] == "critical"
+
+
+def test_what_the_self_healing_did_and_what_it_leaves(host: Agent, user: int | None) -> None:
+    write(host.root / "run" / "heal.json", healed())
+    seen = told(host, user)
+    assert [one["what"] for one in seen["healed"]] == ["heavy-1: restart, because it was deaf"]
+    assert needs(seen) == ["runner light-1: GitHub has deleted its registration"]
+    write(host.root / "run" / "heal.json", healed(outcome="failed: no systemd"))
+    assert "because it was deaf (failed: no systemd)" in " ".join(shown(host).split())
+
+
+def test_a_download_is_shown_on_its_way(host: Agent, user: int | None) -> None:
+    (host.store / "progress").mkdir(parents=True)
+    path = host.store / "progress" / f"{'0' * 64}.json"
+    Progress(str(path), "big", "https://example.org/big.zip").report("download", 450_000_000, 1_800_000_000)
+    assert "DOWNLOADS big: download 450 MB of 1.8 GB (25 %)" in shown(host, user)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can close a file to somebody else")
+def test_what_is_closed_to_a_user_is_said_to_be(host: Agent, user: int | None) -> None:
+    Path(host.paths.health).chmod(0o600)
+    Path(host.paths.history).chmod(0o600)
+    seen = told(host, user)
+    assert "may not be read by this user" in seen["unknown"]["health"]
+    assert seen["unknown"]["jobs"]
+
+
+def on_a_terminal(agent: Agent, **environment: str) -> str:
+    """Return what a person at a terminal of 70 columns sees."""
+    controller, terminal = pty.openpty()
+    os.set_blocking(controller, False)
+    termios.tcsetwinsize(terminal, (24, 70))
+    given = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "TERM")}
+    subprocess.run(
+        [agent.command, "status"],
+        stdout=terminal,
+        stdin=subprocess.DEVNULL,
+        env={**given, "TERM": "xterm", **environment},
+        timeout=60,
+        check=False,
+    )
+    os.close(terminal)
+    text = b""
+    try:
+        while data := os.read(controller, 65536):
+            text += data
+    except OSError:  # the other end is closed
+        pass
+    os.close(controller)
+    return text.decode()
+
+
+def test_colours_are_for_terminals_that_want_them(host: Agent) -> None:
+    assert "\x1b[32mhealthy" in on_a_terminal(host)
+    assert max(len(line) for line in on_a_terminal(host, NO_COLOR="1").splitlines()) <= 70
+    for no in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert "\x1b" not in on_a_terminal(host, **no)
+    assert "\x1b[32mhealthy" in on_a_terminal(host, NO_COLOR=""), "an empty one does not count"
+    assert "\x1b" not in shown(host)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(host: Agent) -> None:
+    done = subprocess.run(f"{host.command} status | head -1", shell=True, capture_output=True, check=True)
+    assert done.stderr == b""
+
+
+def test_units_and_timers_are_told_as_systemd_has_them(host: Agent) -> None:
+    for name in ("heavy-1", "light-1"):
+        (host.root / "runners" / name / "bin").mkdir(parents=True)
+    (host.root / "runners" / "lost+found").mkdir()
+    asked: list[Any] = []
+
+    def systemctl(argv: Any, **options: Any) -> Result:
+        asked.append((argv, options["environment"]["TZ"], options["timeout_seconds"]))
+        return Result(0, SYSTEMD, "")
+
+    places = {name: str(host.root / name) for name in ("run", "state", "runners", "config", "store")}
+    (host.root / "cron.d").mkdir()
+    (host.root / "cron.d" / "nightly").write_text(CRONTAB)
+    facts = gather(places, systemctl, str(host.root))
+    ((argv, zone, bound),) = asked
+    assert argv[-3:] == ["coldvox-ci-*", "coldvox-runner@heavy-1.service", "coldvox-runner@light-1.service"]
+    assert (zone, bound > 0) == ("UTC", True)
+    assert [(one.name, one.state, one.drained) for one in facts.instances or ()] == [
+        ("heavy-1", "active", False),
+        ("light-1", "inactive", True),
+    ]
+    assert facts.failed_units == ["coldvox-ci-health.service"]
+    assert [*(facts.timers or ())] == [
+        ("coldvox-ci-health", None, ""),
+        ("coldvox-ci-nightly", 1795312800.0, ""),
+        ("nightly", None, "15 3 * * *"),
+    ]

@@ -1,0 +1,356 @@
+"""Staying by a job: awake as long as it runs, and clean when it is over."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal import watch as watching
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.watch import (
+    Cleaned,
+    clean,
+    watch,
+    work_directory,
+)
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.hooks import spool
+from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account, Host
+
+from tests.unit.plugins.module_utils.agent.heal.an_instance import Instance
+
+UNIT = "coldvox-runner@one.service"
+OTHER = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+
+
+@pytest.fixture
+def work(instance: Instance) -> Path:
+    """A work directory with a file of its owner, who is the one that runs the tests."""
+    path = instance.root / "_work"
+    (path / "repository").mkdir(parents=True)
+    (path / "repository" / "own").touch()
+    return path
+
+
+def foreign(path: Path) -> Path:
+    """Make a directory with a file of another user."""
+    path.mkdir()
+    (path / "file").touch()
+    for each in (path, path / "file"):
+        os.chown(each, OTHER, OTHER)
+    return path
+
+
+def names(work: Path) -> set[str]:
+    return {str(path.relative_to(work)) for path in work.rglob("*")}
+
+
+@as_root
+def test_what_is_anothers_goes_and_the_trash_with_it(instance: Instance, work: Path) -> None:
+    foreign(work / "repository" / "container")
+    foreign(work / "_coldvox_trash")
+    done = clean(instance.layout, UNIT, os.geteuid())
+    assert done is not None
+    assert done.foreign == 1
+    assert names(work) == {"_coldvox_trash", "repository", "repository/own"}
+
+
+@as_root
+def test_nothing_goes_while_a_worker_lives(instance: Instance, work: Path) -> None:
+    left = foreign(work / "container")
+    listener = instance.start("Runner.Listener")
+    instance.start("Runner.Worker")
+    assert clean(instance.layout, UNIT, os.geteuid()) is None
+    assert left.exists()
+    assert Path(f"/proc/{listener.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T"
+
+
+@as_root
+@pytest.mark.parametrize("program", ["Runner.Worker", "Runner.Listener"])
+def test_nothing_goes_when_a_job_comes_in_as_the_listener_is_frozen(
+    instance: Instance, work: Path, program: str
+) -> None:
+    """Right after the fork, its worker is still the listener's program."""
+    left = foreign(work / "container")
+    instance.start("Runner.Listener")
+
+    def kill(pid: int, number: int) -> None:
+        if number == signal.SIGSTOP:
+            instance.start(program)
+        os.kill(pid, number)
+
+    host = Host(run, time.sleep, time.monotonic, kill=kill)
+    assert clean(instance.layout, UNIT, os.geteuid(), host) is None
+    assert left.exists()
+
+
+@as_root
+@pytest.mark.parametrize("lie", ["..", "../..", "/", "/etc", "/proc", "."])
+def test_a_job_cannot_name_another_directory(instance: Instance, work: Path, lie: str) -> None:
+    """The account owns its work directory, and neither its instance's nor anything above."""
+    for path in (work, work / "repository", work / "repository" / "own"):
+        os.chown(path, OTHER, OTHER)
+    instance.register(workFolder=lie)
+    assert clean(instance.layout, UNIT, OTHER) is None
+    assert (instance.root / ".runner").exists()
+
+
+def test_a_link_is_no_work_directory(instance: Instance, work: Path, tmp_path: Path) -> None:
+    work.rename(tmp_path / "elsewhere")
+    work.symlink_to(tmp_path / "elsewhere")
+    assert clean(instance.layout, UNIT, os.geteuid()) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "{root}/_work"),
+        ({"workFolder": "w"}, "{root}/w"),
+        ({"workFolder": "/srv/w"}, "/srv/w"),
+        ({"workFolder": ""}, "{root}/_work"),
+        ({"workFolder": 7}, "{root}/_work"),
+        ({"workFolder": "a\0b"}, "{root}/_work"),
+    ],
+)
+def test_the_work_directory_is_the_runners_word(
+    instance: Instance, settings: dict[str, Any], expected: str
+) -> None:
+    instance.register(**settings)
+    assert work_directory(instance.layout) == expected.format(root=instance.root)
+
+
+@pytest.mark.parametrize("name", ["\ud800", "x" * 300, "x/" * 3000], ids=["surrogate", "name", "path"])
+def test_what_no_path_can_be_is_no_work_directory(instance: Instance, name: str) -> None:
+    instance.register(workFolder=name)
+    assert clean(instance.layout, UNIT, os.geteuid()) is None
+
+
+@pytest.mark.parametrize(
+    "plant", [lambda path: path.mkdir(), lambda path: os.mkfifo(path), lambda _path: None]
+)
+def test_a_spoilt_runner_file_means_the_default(instance: Instance, plant: Callable[[Path], object]) -> None:
+    (instance.root / ".runner").unlink()
+    plant(instance.root / ".runner")
+    assert work_directory(instance.layout) == f"{instance.root}/_work"
+
+
+def test_a_pipe_that_a_job_holds_open_means_the_default(instance: Instance) -> None:
+    """Nothing is in it, and its end does not come either."""
+    (instance.root / ".runner").unlink()
+    os.mkfifo(instance.root / ".runner")
+    held = os.open(instance.root / ".runner", os.O_RDWR)
+    try:
+        assert work_directory(instance.layout) == f"{instance.root}/_work"
+    finally:
+        os.close(held)
+
+
+class Logind:
+    """A ``systemd-inhibit`` of the test's own, in front of the machine's."""
+
+    def __init__(self, directory: Path, script: str) -> None:
+        self.lines = directory / "inhibited"
+        program = directory / "systemd-inhibit"
+        program.write_text(f"#!/bin/sh\n{script.format(lines=self.lines)}\n")
+        program.chmod(0o755)
+
+    def said(self) -> str:
+        return self.lines.read_text() if self.lines.exists() else ""
+
+
+HONEST = 'echo "begin $*" >>{lines}; for last; do :; done; "$last"; echo end >>{lines}'
+ABSENT = "echo asked >>{lines}; echo 'Failed to inhibit: no logind' >&2; exit 1"
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the instance's account be ours, and programs be found in the returned directory first."""
+    account = Account("ci-one", os.geteuid(), os.getegid())
+    monkeypatch.setattr(watching, "account_of", lambda _name: account)
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    (tmp_path / "run" / "jobs" / "one").mkdir(parents=True)
+    spool.put_record(str(tmp_path / "run"), "one", "1-1-b-1.started.json", {"job": "build\x1b it"})
+    return tmp_path
+
+
+def watched(instance: Instance, host: Path) -> tuple[threading.Thread, list[str]]:
+    """Start to watch; returns the watching thread and what it says."""
+    said: list[str] = []
+    machine = Host(instance.run, time.sleep, time.monotonic)
+    places = (str(instance.base), str(host / "run"))
+    thread = threading.Thread(target=watch, args=(*places, "one", said.append, machine))
+    thread.start()
+    return thread, said
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("work")
+def test_the_machine_stays_awake_until_the_worker_ends(instance: Instance, host: Path) -> None:
+    logind = Logind(host / "bin", HONEST)
+    worker = instance.start("Runner.Worker")
+    thread, said = watched(instance, host)
+    until(lambda: "begin" in logind.said())
+    assert "--what=sleep:idle --who=coldvox-ci --why=job build it on one --mode=block cat" in logind.said()
+    assert "end" not in logind.said()
+    worker.kill()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert logind.said().endswith("end\n")
+    assert said == []
+
+
+@pytest.mark.usefixtures("work")
+def test_without_logind_it_says_so_once(instance: Instance, host: Path) -> None:
+    logind = Logind(host / "bin", ABSENT)
+    heard = []
+    for job in range(1, 3):
+        worker = instance.start("Runner.Worker")
+        thread, said = watched(instance, host)
+        until(lambda times=job: logind.said().count("asked") == times)  # type: ignore[misc]
+        assert thread.is_alive(), "it stays by the job all the same"
+        worker.kill()
+        worker.wait()
+        thread.join(30)
+        heard += said
+    assert heard == [
+        "jobs do not keep this machine awake, because logind cannot be asked (Failed to inhibit: no logind)."
+    ]
+
+
+def test_without_a_job_it_only_cleans(instance: Instance, work: Path, host: Path) -> None:
+    logind = Logind(host / "bin", HONEST)
+    thread, said = watched(instance, host)
+    thread.join(30)
+    assert (logind.said(), said) == ("", [])
+    assert (work / "_coldvox_trash").is_dir()
+
+
+def said(pid: int, at: float, text: str) -> str:
+    """A line of the listener as journalctl prints it."""
+    entry = {
+        "__REALTIME_TIMESTAMP": str(int(at * 1e6)),
+        "_PID": str(pid),
+        "MESSAGE": f"2026-11-21 15:48:51Z: {text}",
+    }
+    return f"{json.dumps(entry)}\n"
+
+
+@pytest.mark.usefixtures("work")
+@pytest.mark.parametrize(
+    ("listener_lives", "word", "results"),
+    [(True, "Failed", ["failure"]), (False, "Succeeded", ["success"]), (True, "Abandoned", [])],
+)
+def test_root_leaves_how_the_job_ended(
+    instance: Instance, host: Path, listener_lives: bool, word: str, results: list[str]
+) -> None:
+    """Also of a listener that has ended since, as that of an ephemeral runner does."""
+    logind = Logind(host / "bin", HONEST)
+    (host / "run" / "results").mkdir()
+    listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
+    begun = time.time()
+    instance.journal = said(listener.pid, begun, "Running job: b")
+    thread, heard = watched(instance, host)
+    until(lambda: "begin" in logind.said())
+    worker.kill()
+    worker.wait()
+    if not listener_lives:
+        listener.kill()
+        listener.wait()
+    instance.journal += said(listener.pid + 1, time.time(), "Job b completed with result: Canceled")
+    instance.journal += said(listener.pid, time.time(), f"Job b completed with result: {word}")
+    thread.join(30)
+    left = [json.loads(path.read_text()) for path in (host / "run" / "results").iterdir()]
+    assert [(one["instance"], one["result"]) for one in left] == [("one", result) for result in results]
+    assert all(begun - 1 < one["since"] <= one["at"] for one in left)
+    assert heard == []
+
+
+@pytest.mark.usefixtures("work")
+def test_a_job_that_comes_in_meanwhile_is_stayed_by_as_well(instance: Instance, host: Path) -> None:
+    """Its hook's record starts nobody while somebody is still there."""
+    logind = Logind(host / "bin", HONEST)
+    (host / "run" / "results").mkdir()
+    listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
+    thread, _heard = watched(instance, host)
+    until(lambda: "begin" in logind.said())
+    following = instance.start("Runner.Worker")
+    for one in (worker, following):
+        instance.journal += said(listener.pid, time.time(), "Running job: b")
+        instance.journal += said(listener.pid, time.time(), "Job b completed with result: Failed")
+        one.kill()
+        one.wait()
+        until(lambda: logind.said().count("begin") == 2)
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+@as_root
+def test_what_went_after_each_of_them_is_told_together(instance: Instance, work: Path, host: Path) -> None:
+    logind = Logind(host / "bin", HONEST)
+    listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
+    following: list[subprocess.Popen[bytes]] = []
+    cleaned: list[Cleaned | None] = []
+
+    def sleep(seconds: float) -> None:
+        """The line about the first job comes late, and the second job with it."""
+        if not following:
+            following.append(instance.start("Runner.Worker"))
+            instance.journal += said(listener.pid, time.time(), "Job b completed with result: Abandoned")
+        time.sleep(seconds)
+
+    def perform() -> None:
+        machine = Host(instance.run, sleep, time.monotonic)
+        cleaned.append(watch(str(instance.base), str(host / "run"), "one", lambda _text: None, machine))
+
+    foreign(work / "first")
+    instance.journal = said(listener.pid, time.time(), "Running job: b")
+    thread = threading.Thread(target=perform)
+    thread.start()
+    until(lambda: "begin" in logind.said())
+    worker.kill()
+    until(lambda: logind.said().count("begin") == 2)
+    foreign(work / "second")
+    instance.journal += said(listener.pid, time.time(), "Running job: b")
+    instance.journal += said(listener.pid, time.time(), "Job b completed with result: Abandoned")
+    following[0].kill()
+    thread.join(60)
+    assert [one and (one.foreign, one.swept.removed) for one in cleaned] == [(2, 4)]
+
+
+@pytest.mark.usefixtures("work")
+def test_results_that_cannot_be_left_are_told_and_the_rest_is_done(
+    instance: Instance, work: Path, host: Path
+) -> None:
+    listener = instance.start("Runner.Listener")
+    instance.journal = said(listener.pid, time.time() - 9, "Running job: b")
+    instance.journal += said(listener.pid, time.time() - 5, "Job b completed with result: Failed")
+    thread, heard = watched(instance, host)
+    thread.join(30)
+    assert len(heard) == 1
+    assert "results cannot be written" in heard[0]
+    assert (work / "_coldvox_trash").is_dir()
+
+
+@pytest.mark.usefixtures("work")
+def test_the_locks_of_the_job_go_with_it(instance: Instance, host: Path) -> None:
+    locks = host / "run" / "locks"
+    locks.mkdir()
+    (locks / "left.lock").touch()
+    thread, _said = watched(instance, host)
+    thread.join(30)
+    assert os.listdir(locks) == []

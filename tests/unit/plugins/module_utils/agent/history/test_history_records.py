@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.legacy import aggregates
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import (
+    RecordError,
+    checked,
+    clean,
+    decode,
+    hosted_job,
+    moment,
+)
+from ansible_collections.coldvox.ci.plugins.module_utils.health.dispatch import Aggregate
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.plugins.module_utils.agent.history.made import NOON, ended, hosted, record
+
+HOSTILE = [
+    "two\nlines",
+    "red \x1b[31m",
+    "title \x1b]0;x\x07",
+    "back\x08\x08",
+    "bidi \u202e",
+    "lone \ud800",
+    "nul \x00",
+    "\x9b31m",
+    "\u2028",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_a_terminal_would_obey_is_replaced(text: str) -> None:
+    assert clean(text).isprintable()
+    assert "\N{REPLACEMENT CHARACTER}" in clean(text)
+
+
+@given(st.text(max_size=400) | st.integers() | st.none())
+def test_every_text_becomes_one_short_printable_line(value: Any) -> None:
+    found = clean(value)
+    assert found.isprintable()
+    assert len(found) <= 200
+    found.encode()
+    assert clean(found) == found
+
+
+def test_names_of_people_stay_as_they_are_and_long_ones_end() -> None:
+    assert clean("Bau 🚀 größer (x, y)") == "Bau 🚀 größer (x, y)"
+    assert clean("x" * 10_000) == "x" * 199 + "…"
+    assert clean("x" * 200) == "x" * 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"event": "queued"}, "'event' is neither started nor completed"),
+        ({"event": ["started"]}, "'event'"),
+        ({"instance": ""}, "'instance' is missing"),
+        ({"instance": 3}, "'instance' is no text"),
+        ({"job": None}, "'job' is missing"),
+        ({"run_id": None}, "'run_id' is missing"),
+        ({"run_id": "7"}, "'run_id' is no whole number"),
+        ({"run_id": True}, "'run_id' is no whole number"),
+        ({"run_id": -1}, "'run_id' is no whole number"),
+        ({"run_id": 2**63}, "'run_id' is no whole number"),
+        ({"run_id": 7.0}, "'run_id' is no whole number"),
+        ({"at": None}, "'at' is missing"),
+        ({"at": "now"}, "'at' is no number"),
+        ({"at": -1}, "'at' is no number"),
+        ({"at": 1e300}, "'at' is no number"),
+        ({"at": math.nan}, "'at' is no number"),
+        ({"at": 10**400}, "'at' is no number"),
+        ({"cpu_seconds": math.inf}, "'cpu_seconds' is no number"),
+        ({"peak_memory_bytes": 1.5}, "'peak_memory_bytes' is no whole number"),
+        ({"repository": {}}, "'repository' is no text"),
+        ({"result": []}, "'result' is no text"),
+    ],
+)
+def test_every_field_of_a_record_is_checked(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        checked(record(**fields))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=3
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from([*record(), "result", "class", "queued_at", "cache_hits"]), json_values)
+)
+def test_no_record_does_more_than_be_refused(fields: dict[str, Any]) -> None:
+    try:
+        found = checked({**record(), **fields})
+    except RecordError:
+        return
+    assert all(part == part for part in found), "a value that is no number"
+    assert found.instance
+    assert found.job
+
+
+@pytest.mark.parametrize(
+    ("result", "known"),
+    [
+        ("success", "success"),
+        ("failure", "failure"),
+        ("lost", ""),
+        ("SUCCESS", ""),
+        ("'; DROP", ""),
+        ("", ""),
+    ],
+)
+def test_a_job_ends_in_githubs_words_only(result: str, known: str) -> None:
+    assert checked(ended(result=result)).result == known
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{", b"[]", b"3", b'{"at": NaN}', b"\xff", b"[" * 60_000, b'{"a":' * 30_000, b"null"]
+)
+def test_what_is_no_object_of_json_is_refused(text: bytes) -> None:
+    with pytest.raises(RecordError, match="it is no"):
+        decode(text)
+
+
+def test_a_hosted_job_is_told_by_github() -> None:
+    found = hosted_job(hosted())
+    assert found is not None
+    assert (found.kind, found.instance, found.job, found.result) == (
+        "cloud",
+        "GitHub Actions 3",
+        "build",
+        "success",
+    )
+    assert (found.queued_at, found.started_at, found.completed_at) == (NOON - 5, NOON, NOON + 300)
+    assert found.duration_seconds == 300
+
+
+@pytest.mark.parametrize("fields", [{"result": None}, {"result": ""}, {"started_at": None}])
+def test_a_job_that_has_not_ended_is_left_out(fields: dict[str, Any]) -> None:
+    assert hosted_job(hosted(**fields)) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (3, "a job is no object"),
+        (hosted(hosted=None), "'hosted' is missing"),
+        (hosted(run_id=None), "'run_id' is missing"),
+        (hosted(name=""), "'name' is missing"),
+        (hosted(duration_seconds=-3), "'duration_seconds' is no number"),
+        (hosted(started_at="yesterday"), "'yesterday' is no time like"),
+    ],
+)
+def test_what_is_no_hosted_job_is_refused(row: Any, message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        hosted_job(row)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [("2027-01-15T08:00:00Z", NOON), ("1970-01-01T00:00:00Z", 0.0), ("", None), (None, None)],
+)
+def test_moments_are_utc(text: Any, at: float | None) -> None:
+    assert moment(text) == at
+
+
+SUMS = {
+    "total_runs": 10,
+    "successful_runs": 9,
+    "total_duration": 3000,
+    "success_rate": 90,
+    "avg_duration": 300,
+    "last_updated": "2027-01-15T08:00:00Z",
+}
+
+
+def test_the_old_history_is_kept_as_sums() -> None:
+    found = aggregates({"build": {"self_hosted": SUMS, "cloud": {**SUMS, "last_updated": NOON}}})
+    assert found == [
+        Aggregate("build", "self_hosted", 10, 9, 3000.0, 10, NOON),
+        Aggregate("build", "cloud", 10, 9, 3000.0, 10, NOON),
+    ]
+    assert (found[0].success_rate, found[0].avg_duration) == (90.0, 300.0)
+
+
+def test_an_entry_without_runs_divides_by_nothing() -> None:
+    (found,) = aggregates({"x": {"cloud": {"total_runs": 0, "successful_runs": 0, "total_duration": 0}}})
+    assert (found.success_rate, found.avg_duration, found.last_updated) == (0.0, 0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("whole", "message"),
+    [
+        ({"build": 3}, "'build' has other entries"),
+        ({"build": {"local": SUMS}}, "'build' has other entries than self_hosted and cloud"),
+        ({"build": {"cloud": None}}, "'build' on cloud: it is no object"),
+        ({"build": {"cloud": {}}}, "it needs total_runs"),
+        (
+            {"build": {"cloud": {**SUMS, "successful_runs": 11}}},
+            "it needs total_runs, successful_runs of them",
+        ),
+        ({"build": {"cloud": {**SUMS, "total_duration": "long"}}}, "'total_duration' is no number"),
+        ({"build": {"cloud": {**SUMS, "last_updated": "noon"}}}, "'noon' is no time"),
+    ],
+)
+def test_an_old_history_that_makes_no_sense_names_the_entry(whole: Any, message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        aggregates(whole)

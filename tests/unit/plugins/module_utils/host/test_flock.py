@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
+from ansible_collections.coldvox.ci.plugins.module_utils.host import flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import (
+    Flock,
+    LockTimeoutError,
+    LockUnsupportedError,
+    excludes,
+)
+
+HOLDER = """
+import sys, time
+sys.path[:0] = {paths!r}
+from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+lock = Flock({path!r}, purpose="a test")
+lock.acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "x.lock")
+
+
+@pytest.fixture
+def holder(path: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock."""
+    code = HOLDER.format(paths=sys.path, path=path)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_exclusive_excludes_and_shared_shares(path: str) -> None:
+    with Flock(path) as held:
+        assert held.held
+        assert not Flock(path).try_acquire()
+        assert not Flock(path, shared=True).try_acquire()
+    with Flock(path, shared=True), Flock(path, shared=True):
+        assert not Flock(path).try_acquire()
+    with Flock(path):
+        pass
+
+
+def test_a_killed_holder_frees_it_at_once(path: str, holder: subprocess.Popen[str]) -> None:
+    waits: list[float] = []
+    thread = threading.Thread(target=lambda: waits.append(Flock(path).acquire(10)))
+    thread.start()
+    time.sleep(0.3)
+    assert thread.is_alive()
+    holder.kill()
+    thread.join()
+    # Far from the waiter's own limit, so that only the end of the holder can have let it in.
+    assert 0.25 <= waits[0] < 8
+
+
+def test_a_stopped_holder_is_named_and_nothing_is_stolen(path: str, holder: subprocess.Popen[str]) -> None:
+    holder.send_signal(signal.SIGSTOP)
+    with pytest.raises(LockTimeoutError) as caught:
+        Flock(path).acquire(0.3)
+    assert f"process {holder.pid} on" in str(caught.value)
+    assert "(a test) since 20" in str(caught.value)
+    holder.send_signal(signal.SIGCONT)
+    assert not Flock(path).try_acquire()
+
+
+def test_the_descriptor_is_not_inherited(path: str) -> None:
+    lock = Flock(path)
+    lock.acquire()
+    child = subprocess.Popen(["sleep", "30"])
+    try:
+        lock.release()
+        assert Flock(path).try_acquire()
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_waiter_that_gave_up_leaves_no_lock_behind(path: str) -> None:
+    first = Flock(path)
+    first.acquire()
+    with pytest.raises(LockTimeoutError):
+        Flock(path).acquire(0.05)
+    first.release()
+    with Flock(path):
+        pass
+    assert Flock(path).acquire(10) < 5
+
+
+def test_progress_of_the_holder_keeps_a_waiter_waiting(path: str) -> None:
+    first = Flock(path)
+    first.acquire()
+    threading.Timer(4.0, first.release).start()
+    # That is too short for the wait, but the pulse changes all the time.
+    second = Flock(path)
+    assert second.acquire(2.5, pulse=time.monotonic) > 3
+    with second, pytest.raises(LockTimeoutError):
+        Flock(path).acquire(0.2, pulse=lambda: "still the same")
+
+
+def test_a_stale_file_and_its_note_mean_nothing(path: str) -> None:
+    note = {"pid": 1, "start": 1, "host": "elsewhere", "purpose": "x", "since": "2020"}
+    Path(path).write_text(json.dumps(note))
+    assert Flock(path).try_acquire()
+
+
+@pytest.mark.parametrize("note", ["", "[]", "{}", '{"pid": "x"}', "\0\0"])
+def test_an_unreadable_note_names_nobody(path: str, note: str) -> None:
+    Path(path).write_text(note)
+    assert flock.describe_holder(path) == "an unknown process"
+
+
+def test_a_replaced_lock_file_is_noticed(path: str) -> None:
+    first = Flock(path)
+    first.acquire()
+    waiting = Flock(path)
+    thread = threading.Thread(target=waiting.acquire, args=(5,))
+    thread.start()
+    time.sleep(0.1)
+    os.rename(path, path + ".old")
+    Path(path).touch()
+    first.release()
+    thread.join()
+    # Whoever waited on the old file must hold the new one: that is the one others see.
+    assert waiting.held
+    assert not Flock(path).try_acquire()
+
+
+def test_a_planted_link_is_refused(path: str, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("mine")
+    os.symlink(tmp_path / "victim", path)
+    with pytest.raises(CiError, match="cannot be opened"):
+        Flock(path).acquire()
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
+def test_modes_do_not_depend_on_the_umask(path: str) -> None:
+    before = os.umask(0o077)
+    try:
+        with Flock(path, mode=0o644):
+            assert os.stat(path).st_mode & 0o777 == 0o644
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_a_reader_without_write_permission_can_share() -> None:
+    # Not below pytest's own directories, which others may not enter.
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o755)
+    path = str(directory / "x.lock")
+    with Flock(path):
+        pass
+    code = f"import fcntl, os; fcntl.flock(os.open({path!r}, os.O_RDONLY), fcntl.LOCK_SH); print('shared')"
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", code], user=65534, group=65534, capture_output=True, text=True, check=False
+    )
+    shutil.rmtree(directory)
+    assert done.stdout == "shared\n"
+
+
+def test_the_self_test_believes_a_working_lock(tmp_path: Path) -> None:
+    assert excludes(str(tmp_path))
+
+
+def test_the_self_test_believes_a_lock_that_is_just_being_tested(tmp_path: Path) -> None:
+    with Flock(str(tmp_path / "self-test.lock"), mode=0o600):
+        assert excludes(str(tmp_path))
+
+
+def test_the_self_test_finds_a_lock_that_grants_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", lambda _fd, _operation: None)
+    assert not excludes(str(tmp_path))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_recognized(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(_fd: int, _operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert not excludes(str(tmp_path))
+    with pytest.raises(LockUnsupportedError, match="has no flock"):
+        Flock(path).acquire()
+
+
+def test_a_counter_under_the_lock_comes_out_exact(tmp_path: Path, path: str) -> None:
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    code = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+for _number in range(200):
+    with Flock({path!r}):
+        with open({str(counter)!r}) as stream:
+            value = int(stream.read())
+        with open({str(counter)!r}, "w") as stream:
+            stream.write(str(value + 1))
+"""
+    workers = [subprocess.Popen([sys.executable, "-c", code]) for _number in range(8)]
+    assert [worker.wait() for worker in workers] == [0] * 8
+    assert counter.read_text() == "1600"

@@ -1,0 +1,63 @@
+"""Misspelt inputs are found, and nothing else is."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.inventory.inputs import (
+    misspelt_shared,
+    unknown_inputs,
+)
+
+INPUTS = {
+    "vosk_models": ["vosk_models_models", "vosk_models_link_dir"],
+    "github_runner": ["github_runner_instances"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("vosk_models_modles", "vosk_models_models"),
+        ("github_runner_instance", "github_runner_instances"),
+        ("github_runner_zzz", None),
+    ],
+)
+def test_a_misspelt_input_is_told_with_the_nearest_name(name: str, suggestion: str | None) -> None:
+    (found,) = unknown_inputs([name], INPUTS)
+    assert found.name == name
+    assert found.suggestion == suggestion
+
+
+@pytest.mark.parametrize(
+    "name", ["vosk_models_models", "vosk_model_catalogue", "ansible_host", "__github_runner_x"]
+)
+def test_everything_else_is_left_alone(name: str) -> None:
+    assert unknown_inputs([name], INPUTS) == []
+
+
+def test_a_name_belongs_to_the_role_with_the_longest_name() -> None:
+    assert unknown_inputs(["github_runner_x"], {"github": [], **INPUTS})[0].role == "github_runner"
+    assert unknown_inputs(["vosk_models_models"], {"vosk": [], **INPUTS}) == []
+
+
+def test_the_sentence_says_what_to_do() -> None:
+    (found,) = unknown_inputs(["vosk_models_modles"], INPUTS)
+    assert str(found) == (
+        "'vosk_models_modles' is no input of the role 'vosk_models', did you mean 'vosk_models_models'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("coldvox_stor_dir", "coldvox_store_dir"),
+        ("coldvox_store_dri", "coldvox_store_dir"),
+        ("coldvox_repository_url", None),
+        ("coldvox_store_dir", None),
+        ("other_store_dir", None),
+    ],
+)
+def test_a_shared_input_is_only_missed_by_a_letter_or_two(name: str, meant: str | None) -> None:
+    found = misspelt_shared([name], ["coldvox_store_dir", "coldvox_state_dir"])
+    assert [one.suggestion for one in found] == ([meant] if meant else [])
+    assert all("no input of the collection, did you mean" in str(one) for one in found)

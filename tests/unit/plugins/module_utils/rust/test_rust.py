@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.rust import plan
+from ansible_collections.coldvox.ci.plugins.module_utils.rust.host import host_triple
+from ansible_collections.coldvox.ci.plugins.module_utils.rust.plan import Installed, State
+
+HOST = "x86_64-unknown-linux-gnu"
+ARM = "aarch64-unknown-linux-gnu"
+STABLE = f"stable-{HOST}"
+
+
+def state(**changes: Any) -> State:
+    stable = Installed("1.76.0", frozenset({"rustc", "cargo", "clippy"}), frozenset({HOST}))
+    values: dict[str, Any] = {
+        "rustup": "current",
+        "host": HOST,
+        "default": STABLE,
+        "toolchains": {STABLE: stable},
+        "tools": {"cargo-audit": "0.20.1"},
+    }
+    return State(**{**values, **changes})
+
+
+def wanted(*toolchains: dict[str, Any], tools: Any = ()) -> plan.Wanted:
+    return plan.wanted_from(toolchains, tools, HOST)
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("stable", STABLE),
+        ("1.75.0", f"1.75.0-{HOST}"),
+        ("1.75", f"1.75-{HOST}"),
+        ("nightly-2024-02-10", f"nightly-2024-02-10-{HOST}"),
+        ("1.80.0-beta.2", f"1.80.0-beta.2-{HOST}"),
+        (f"beta-{ARM}", f"beta-{ARM}"),
+        (f"nightly-2024-02-10-{ARM}", f"nightly-2024-02-10-{ARM}"),
+    ],
+)
+def test_names_get_the_host_triple_once(name: str, full: str) -> None:
+    assert plan.full_name(name, HOST) == full
+    assert plan.full_name(full, HOST) == full
+
+
+@pytest.mark.parametrize("name", ["stabel", "", "1.75.0.1", "--default", "stable; rm", "../x"])
+def test_no_toolchain_is_one_sentence(name: str) -> None:
+    with pytest.raises(plan.RustError, match="is no Rust toolchain; use stable"):
+        plan.full_name(name, HOST)
+
+
+@pytest.mark.parametrize(
+    ("toolchains", "said"),
+    [
+        ([{"name": "stable"}, {"name": STABLE}], "more than once"),
+        ([{"name": "stable", "default": True}, {"name": "beta", "default": True}], "Only one toolchain"),
+    ],
+)
+def test_contradictions_are_refused(toolchains: Any, said: str) -> None:
+    with pytest.raises(plan.RustError, match=said):
+        wanted(*toolchains)
+
+
+def test_components_are_known_by_the_names_people_use() -> None:
+    listing = (
+        f"cargo-{HOST}\nclippy-preview-{HOST}\nrust-std-{ARM}\nrust-std-{HOST}\nrust-src\nrustc-{HOST}\n"
+    )
+    components, targets = plan.parse_components(listing, HOST)
+    assert components == {"cargo", "clippy", "rust-src", "rustc"}
+    assert targets == {HOST, ARM}
+
+
+def test_files_of_rustup_and_cargo_are_read() -> None:
+    settings = (
+        f'version = "12"\ndefault_toolchain = "{STABLE}"\nprofile = "minimal"\n\n[overrides]\nx = "y"\n'
+    )
+    assert plan.parse_settings(settings) == {
+        "version": "12",
+        "default_toolchain": STABLE,
+        "profile": "minimal",
+    }
+    manifest = '[pkg.cargo]\nversion = "0.76.0"\n[pkg.rustc]\nversion = "1.76.0 (07dca489a 2024-02-04)"\n'
+    assert plan.parse_version(manifest) == "1.76.0"
+    crates = '[v1]\n"cargo-audit 0.20.1 (registry+https://index.crates.io/)" = ["cargo-audit"]\n'
+    assert plan.parse_tools(crates) == {"cargo-audit": "0.20.1"}
+    check = f"{STABLE} - update available: 1.76.0 (x) -> 1.77.0 (y)\nbeta-{HOST} - up to date: 1.78.0\n"
+    assert plan.parse_updates(check) == {STABLE}
+    assert plan.parse_updates(check.replace("update a", "Update a")) == {STABLE}
+
+
+def test_nothing_missing_is_nothing_to_do() -> None:
+    goal = wanted(
+        {"name": "stable", "components": ["clippy-preview"], "targets": [HOST], "default": True},
+        tools=[{"name": "cargo-audit"}],
+    )
+    assert plan.plan(goal, state()) == []
+
+
+def test_only_what_is_missing_is_added() -> None:
+    goal = wanted(
+        {"name": "stable", "components": ["clippy", "rustfmt"], "targets": [ARM]},
+        {"name": "1.75.0", "profile": "minimal", "components": ["clippy"], "default": True},
+        tools=[{"name": "cargo-audit", "version": "0.21.2"}, {"name": "cargo-deny"}],
+    )
+    steps = plan.plan(goal, state())
+    msrv = f"1.75.0-{HOST}"
+    assert [(step.program, *step.argv) for step in steps] == [
+        ("rustup", "component", "add", "--toolchain", STABLE, "rustfmt"),
+        ("rustup", "target", "add", "--toolchain", STABLE, ARM),
+        (
+            *("rustup", "toolchain", "install", msrv, "--profile", "minimal", "--no-self-update"),
+            *("--component", "clippy"),
+        ),
+        ("rustup", "default", msrv),
+        ("cargo", "install", "cargo-audit", "--version", "=0.21.2", "--locked"),
+        ("cargo", "install", "cargo-deny", "--locked"),
+    ]
+    assert [step.installs for step in steps if step.installs] == [msrv, "cargo-deny"]
+
+
+def test_a_broken_toolchain_is_cleared_first() -> None:
+    broken = {STABLE: Installed("", frozenset({"rustc"}), frozenset(), complete=False)}
+    steps = plan.plan(wanted({"name": "stable"}), state(toolchains=broken))
+    assert [step.argv[:2] for step in steps] == [("toolchain", "uninstall"), ("toolchain", "install")]
+
+
+@pytest.mark.parametrize(("rustup", "count"), [("missing", 1), ("other", 1), ("current", 0)])
+def test_rustup_comes_first(rustup: str, count: int) -> None:
+    steps = plan.plan(wanted(), state(rustup=rustup))
+    assert [step.program for step in steps] == ["installer"] * count
+
+
+def test_removal_names_only_what_is_there() -> None:
+    goal = wanted(
+        {"name": "stable"}, {"name": "beta"}, tools=[{"name": "cargo-audit"}, {"name": "cargo-deny"}]
+    )
+    assert [step.removes for step in plan.plan_removal(goal, state())] == ["cargo-audit", STABLE]
+
+
+def test_described_changes_lead_to_the_planned_state() -> None:
+    goal = wanted({"name": "stable", "components": ["rustfmt"]}, {"name": "beta", "default": True})
+    lines = plan.describe(state())
+    for step in plan.plan(goal, state()):
+        lines = (lines - step.drops) | step.adds
+    assert f"component rustfmt of {STABLE}" in lines
+    assert f"default beta-{HOST}" in lines
+    assert f"default {STABLE}" not in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "moving"),
+    [("stable", True), (f"beta-{HOST}", True), ("nightly-2024-02-10", False), ("1.75.0", False)],
+)
+def test_only_channels_move(name: str, moving: bool) -> None:
+    assert plan.moves(name) is moving
+
+
+def test_host_triples() -> None:
+    assert host_triple("x86_64") == HOST
+    assert host_triple("armv7l") == "armv7-unknown-linux-gnueabihf"
