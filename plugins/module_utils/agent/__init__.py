@@ -1,1 +1,1 @@
-"""The library as a package on a host: what keeps its releases in order."""
+"""The program on the host: commands, job hooks, healing, history, reports and the sampler."""

@@ -1,1 +1,1 @@
-"""The command-line door to the library: ``runnerctl``. Nothing is imported here, so it starts fast."""
+"""Judge a sample: score, policy, state with hysteresis, and where the next job should run. Pure."""

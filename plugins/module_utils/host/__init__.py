@@ -1,1 +1,1 @@
-"""The command-line door to the library: ``runnerctl``. Nothing is imported here, so it starts fast."""
+"""The ground of all rooms: Linux, files, locks, processes, systemd, and the host's own layout."""

@@ -1,1 +1,1 @@
-"""The command-line door to the library: ``runnerctl``. Nothing is imported here, so it starts fast."""
+"""Pure helpers of single roles, for the filters: packages, Vosk, labels, cache keys, checks of inputs."""

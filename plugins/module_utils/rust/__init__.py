@@ -1,1 +1,1 @@
-"""The command-line door to the library: ``runnerctl``. Nothing is imported here, so it starts fast."""
+"""Rust toolchains: a pure plan, and rustup on the host."""
