@@ -1,4 +1,4 @@
-"""The one base of every error that a user may see."""
+"""The base class of every error that a user may see."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 
 class CiError(Exception):
-    """A failure told in one sentence: what, where, why, and what to do.
+    """A failure in one sentence: what, where, why, and what to do.
 
-    ``details`` are machine-readable extras that a module returns beside ``msg``; they never hold a secret.
+    ``details`` are machine-readable values that a module returns next to ``msg``. They never hold a secret.
     """
 
     def __init__(self, message: str, **details: Any) -> None:

@@ -1,4 +1,4 @@
-"""Names under which a model is kept in a cache: the content first, then ever less of it. Pure."""
+"""Build the key and the restore keys of a model for a cache of GitHub Actions. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def cache_key(model: Any, os: str, labels: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the ``key`` of ``model`` (``name`` and ``sha256``) for the system ``os`` and runners with
-    ``labels``, and its ``restore_keys``, the most specific first.
+    """Return ``key`` and ``restore_keys`` of ``model``, the most specific restore key first.
 
-    Equal content gives equal keys: neither order nor case of the labels counts. The parts are separated so
-    that no restore key is the prefix of another model's key. Raises CiError for a model without a name or
-    with a checksum that is none, and for a key that no cache takes.
+    ``model`` has ``name`` and ``sha256``; ``os`` is the system and ``labels`` are those of the runners. Order
+    and case of the labels do not change the key. Separators keep a restore key from being the prefix of
+    another model's key. Raises CiError for a model without a name, for a bad checksum, and for a key that is
+    too long for a cache.
     """
     name, sha256 = _text(model, "name"), _text(model, "sha256")
     if not _SHA256.fullmatch(sha256):
@@ -29,7 +29,7 @@ def cache_key(model: Any, os: str, labels: Iterable[str] = ()) -> dict[str, Any]
             f"The checksum of the model '{name[:80]}' is not 64 hexadecimal digits; give its SHA-256."
         )
     own = sorted({str(label).lower() for label in labels})
-    # A digest, since labels are many and may hold what a key must not.
+    # A digest, because labels are many and may hold characters that a key must not have.
     host = hashlib.sha256("\n".join(own).encode()).hexdigest()[:_DIGEST_LETTERS] if own else ""
     parts = [_plain(name), sha256.lower()[:_DIGEST_LETTERS], _plain(os.lower()), *([host] if host else [])]
     key = "/".join(parts)
@@ -51,5 +51,5 @@ def _text(model: Any, field: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return ``text`` for a key; other characters than those of artifact names stand as their code."""
-    return re.sub(r"[^A-Za-z0-9._+-]", lambda found: f"%{ord(found.group()):X}", text)
+    """Return ``text`` with each character that artifact names do not have as ``%`` and its code."""
+    return re.sub(r"[^A-Za-z0-9._+-]", lambda match: f"%{ord(match.group()):X}", text)

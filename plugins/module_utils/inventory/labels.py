@@ -1,4 +1,4 @@
-"""Which labels the jobs of a workflow ask for, and which runners have them. Pure."""
+"""Read the labels that a workflow's jobs ask for, and match runners with them. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EXPRESSION = "${{"
 
 
 class Wanted(NamedTuple):
-    """What ``runs-on`` asks for. ``unknown`` are the expressions that only a run can evaluate."""
+    """Labels and group of a ``runs-on``; ``unknown`` are expressions that only a run can evaluate."""
 
     labels: tuple[str, ...]
     group: str
@@ -19,10 +19,11 @@ class Wanted(NamedTuple):
 
 
 def wanted(runs_on: Any) -> Wanted:
-    """Return what a ``runs-on`` asks for: one label, a list, or a dictionary of ``group`` and ``labels``.
+    """Return the labels and the group of ``runs_on``.
 
-    Labels are the same whatever their case (GitHub's "Choosing the runner for a job"), so each comes once, as
-    it was written first. Raises CiError for what GitHub would not take.
+    ``runs_on`` is a label, a list of labels, or a dictionary with ``group`` and ``labels``. Case does not
+    count (GitHub's "Choosing the runner for a job"): a label comes once, as it was written first. Raises
+    CiError for a value that GitHub would reject.
     """
     group: Any = ""
     labels = runs_on
@@ -44,10 +45,10 @@ def wanted(runs_on: Any) -> Wanted:
 
 
 def job_labels(workflow: Any) -> list[dict[str, Any]]:
-    """Return what each job of a parsed workflow asks for, in their order: ``job``, ``labels``, ``group``,
-    ``unknown`` (expressions) and ``uses`` (the workflow that decides instead, else empty).
+    """Return the labels of each job of a parsed workflow, in the order of the jobs.
 
-    Raises CiError when it is no workflow, naming the job that is wrong.
+    Each entry has ``job``, ``labels``, ``group``, ``unknown`` (expressions) and ``uses`` (the reusable
+    workflow that decides instead, else empty). Raises CiError for a text that is no workflow; it names the job.
     """
     jobs = workflow.get("jobs") if isinstance(workflow, Mapping) else None
     if not isinstance(jobs, Mapping):
@@ -61,23 +62,23 @@ def _of_job(name: str, job: Any) -> dict[str, Any]:
     if "uses" in job:
         return {"job": name, "labels": [], "group": "", "unknown": [], "uses": str(job["uses"])}
     try:
-        found = wanted(job["runs-on"])
+        asked = wanted(job["runs-on"])
     except CiError as error:
         raise CiError(f"In the job '{name}': {error}") from error
     return {
         "job": name,
-        "labels": list(found.labels),
-        "group": found.group,
-        "unknown": list(found.unknown),
+        "labels": list(asked.labels),
+        "group": asked.group,
+        "unknown": list(asked.unknown),
         "uses": "",
     }
 
 
 def matching_runners(runs_on: Any, runners: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return those of ``runners`` that GitHub could give a job with ``runs_on``, in their order.
+    """Return the ``runners`` that GitHub could give a job with ``runs_on``, in their order.
 
-    A runner has ``labels`` as texts, or as dictionaries with a ``name`` as GitHub's API gives them, and may
-    have a ``group``. Raises CiError for a ``runs_on`` with expressions, since nobody knows its labels yet.
+    A runner has ``labels``, as texts or as dictionaries with a ``name`` (the form of GitHub's API), and
+    may have a ``group``. Raises CiError for a ``runs_on`` with expressions, because its labels are not known yet.
     """
     asked = wanted(runs_on)
     if asked.unknown:
@@ -95,7 +96,7 @@ def matching_runners(runs_on: Any, runners: Iterable[Mapping[str, Any]]) -> list
 
 
 def runner_labels(runner: Any) -> set[str]:
-    """Return the labels of ``runner`` in lower case; raises CiError when it is none."""
+    """Return the labels of ``runner`` in lower case; raises CiError when it is not a runner."""
     labels = runner.get("labels") if isinstance(runner, Mapping) else None
     if not isinstance(labels, Sequence) or isinstance(labels, str):
         raise CiError(f"A runner is {_short(runner)}; give dictionaries with a list of labels.")

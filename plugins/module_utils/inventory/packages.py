@@ -1,4 +1,4 @@
-"""Reads what package managers say when they refuse, or only plan, a transaction."""
+"""Read the results of dnf and apt: missing packages, refusals, plans. Pure."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ _SHORT = 400
 
 
 def missing_packages(failure: Mapping[str, Any], names: Sequence[str], policy: str = "") -> list[str]:
-    """Return those of ``names`` that the repositories do not have, in their order.
+    """Return the ``names`` that the repositories do not have, in their order.
 
     ``failure`` is the failed result of Ansible's dnf or apt module. ``policy`` is the output of
-    ``apt-cache policy`` for ``names``; when given it decides alone, since apt's module stops at the first.
+    ``apt-cache policy`` for ``names``; when it is given it decides alone, because
+    Ansible's apt module stops at the first missing package.
     """
     if policy:
         known = _known_to_apt(policy)
         return [name for name in names if re.split(r"[=:/]", name)[0] not in known]
-    said = [str(failure.get("msg") or ""), *map(str, failure.get("failures") or [])]
-    unknown = {name for line in said for pattern in _UNKNOWN for name in _groups(pattern, line)}
+    messages = [str(failure.get("msg") or ""), *map(str, failure.get("failures") or [])]
+    unknown = {name for line in messages for pattern in _UNKNOWN for name in _groups(pattern, line)}
     return [name for name in names if name in unknown or name.lstrip("@") in unknown]
 
 
@@ -34,7 +35,10 @@ def _groups(pattern: re.Pattern[str], line: str) -> list[str]:
 
 
 def _known_to_apt(policy: str) -> set[str]:
-    """Return the names with a candidate: a stanza alone may only mean that another package mentions it."""
+    """Return the names with a candidate.
+
+    A stanza without one only means that another package mentions the name.
+    """
     known = set()
     name = ""
     for line in policy.splitlines():
@@ -46,7 +50,7 @@ def _known_to_apt(policy: str) -> set[str]:
 
 
 def package_refusal(failure: Mapping[str, Any], host: str, manager: str, missing: Sequence[str]) -> str:
-    """Return one sentence for a refused transaction: which host, which packages, what to do."""
+    """Return one sentence about a refused transaction: host, packages, and what to do."""
     if missing:
         noun = "package" if len(missing) == 1 else "packages"
         return (
@@ -54,18 +58,18 @@ def package_refusal(failure: Mapping[str, Any], host: str, manager: str, missing
             "system_packages_extra or the role's package data, add the repository to the host, or set "
             "system_packages_skip_unavailable to go on without."
         )
-    said = [str(failure.get("msg") or "").strip(), *map(str, failure.get("failures") or [])]
-    reason = " ".join(" ".join(part for part in said if part).split())
+    messages = [str(failure.get("msg") or "").strip(), *map(str, failure.get("failures") or [])]
+    reason = " ".join(" ".join(part for part in messages if part).split())
     if len(reason) > _SHORT:
         reason = reason[:_SHORT].rstrip() + " ..."
     return (
         f"{manager} on {host} refused to install the packages ({reason or 'it gave no reason'}); "
-        "mend that on the host and converge again."
+        "fix that on the host and converge again."
     )
 
 
 def package_plan(result: Mapping[str, Any]) -> list[str]:
-    """Return what a transaction in check mode would install, by name, from dnf's or apt's result."""
+    """Return the names that a transaction in check mode would install, from dnf's or apt's result."""
     planned = [
         entry.split("Installed: ", 1)[1]
         for entry in map(str, result.get("results") or [])

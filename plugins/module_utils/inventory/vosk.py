@@ -1,4 +1,4 @@
-"""Turns what the inventory says of libvosk and its models into artifacts of the store."""
+"""Turn libvosk versions and Vosk models of the inventory into artifacts of the store. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.(gz|xz|bz2|zst))$", re.IGNORECASE)
 _LIBRARY = ("libvosk.so", "vosk_api.h")
-# What decides that a directory is a model of the second layout (vosk-api, src/model.cc).
+# The files by which libvosk recognizes a model of the second layout (vosk-api, src/model.cc).
 _MODEL = ("am/final.mdl", "conf/model.conf")
 
 
@@ -24,7 +24,7 @@ def libvosk_artifacts(
     """Return one artifact per version, linked at ``<prefix>/<version>``; the default version is pinned.
 
     ``releases`` maps version and architecture to the url and sha256 that are used where the inventory
-    gives neither. What is missing then is missing in the artifact too, whose module says so.
+    gives neither. A value that is missing there too is reported by the module ``artifact``.
     """
     names = [str(version["version"]) for version in versions]
     return [
@@ -42,7 +42,7 @@ def libvosk_artifacts(
 
 
 def libvosk_registry(versions: Sequence[Mapping[str, Any]], default: str, prefix: str) -> dict[str, Any]:
-    """Return what the host's registry says: the default version and where each version lies."""
+    """Return the content of the host's registry: the default version and the path of each version."""
     names = [str(version["version"]) for version in versions]
     return {
         "default": default,
@@ -55,8 +55,8 @@ def vosk_model_artifacts(
 ) -> list[dict[str, Any]]:
     """Return one artifact per model.
 
-    An archive loses its top directory and must hold a model; anything else is kept as the single file it
-    is. ``releases`` maps a name to the url and sha256 that are used where the inventory gives neither.
+    An archive is unpacked without its top directory and must hold a model. Any other URL is kept as a single
+    file. ``releases`` maps a name to the url and sha256 that are used where the inventory gives neither.
     """
     artifacts = []
     for model in models:
@@ -83,7 +83,7 @@ def vosk_model_artifacts(
 
 
 def _source(raw: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return url and sha256: the inventory's or the known ones, but never one of each."""
+    """Return url and sha256, both from the inventory or both from ``known``."""
     given = {key: raw[key] for key in ("url", "sha256") if raw.get(key)}
     return given or dict(known)
 
