@@ -7,16 +7,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from . import jobs
 from .clock import timestamp
+from .emulator import Emulator, guarded
 from .exchange import Answer, RefusedError, Request, json_object, not_found
 from .faults import Fault
 from .state import App, Credential, Job
-
-if TYPE_CHECKING:
-    from .emulator import Emulator
 
 PREFIX = "/_testbed"
 
@@ -31,7 +29,11 @@ class Visit:
 
 
 def answer(emulator: Emulator, request: Request) -> Answer:
-    """Answer an administrative request; raises RefusedError."""
+    """Answer one request of a test or of the command line; never raises."""
+    return guarded(lambda: (_answer(emulator, request), None))[0]
+
+
+def _answer(emulator: Emulator, request: Request) -> Answer:
     path = request.path.removeprefix(PREFIX)
     with emulator.changed:
         if match := re.fullmatch(r"/jobs/(\d+)", path):

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Optional
 
-from . import admin, broker, jobs, setup_routes
+from . import broker, jobs, setup_routes
 from .api import PREFIX, Api
 from .clock import Clock, timestamp
 from .exchange import Answer, RefusedError, Request, not_found
@@ -19,6 +19,21 @@ from .seed import Seed
 from .validation import Description
 
 AUDIT_ENTRIES = 20_000
+
+
+def guarded(serve: Callable[[], tuple[Answer, Optional[str]]]) -> tuple[Answer, Optional[str]]:
+    """Return what ``serve`` returns: an answer, and how it violates GitHub's description, if it does.
+
+    A RefusedError becomes its error answer. Any other exception is a defect of the emulator: it becomes a violation, so
+    that the caller gets an answer and no test takes it for one of GitHub's.
+    """
+    try:
+        return serve()
+    except RefusedError as refusal:
+        return refusal.answer(), None
+    except Exception as error:
+        traceback.print_exc()
+        return Answer(500), f"the emulator failed with {type(error).__name__}: {error}"
 
 
 class Emulator:
@@ -55,24 +70,12 @@ class Emulator:
             return [entry for entry in self.audit if entry["violation"]]
 
     def answer(self, request: Request) -> Answer:
-        """Answer one request; never raises for anything that a caller can send."""
-        if request.path.startswith(admin.PREFIX):
-            return self._guarded(lambda: (admin.answer(self, request), None))[0]
-        answer, violation = self._guarded(lambda: self._serve(request))
+        """Answer one request of a GitHub client; never raises."""
+        answer, violation = guarded(lambda: self._serve(request))
         if violation:
             answer = Answer(500, {"message": "The emulator's answer violates spec.", "violation": violation})
         self._record(request, answer, violation)
         return answer
-
-    def _guarded(self, serve: Callable[[], tuple[Answer, Optional[str]]]) -> tuple[Answer, Optional[str]]:
-        try:
-            return serve()
-        except RefusedError as refusal:
-            return refusal.answer(), None
-        except Exception as error:
-            # A defect of the emulator must neither hang the caller nor pass for an answer of GitHub.
-            traceback.print_exc()
-            return Answer(500), f"the emulator failed with {type(error).__name__}: {error}"
 
     def _serve(self, request: Request) -> tuple[Answer, Optional[str]]:
         if faulty := self._fault(request):

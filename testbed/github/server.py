@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Optional
 
+from . import admin
 from .api import PREFIX
 from .client import AdminClient
 from .clock import Clock
@@ -75,6 +76,8 @@ class Handler(BaseHTTPRequestHandler):
         base_url = f"http://{self.headers.get('Host') or self.server.url.split('://')[1]}"
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, self.path, headers, body, base_url, self._connected)
+        if request.path.startswith(admin.PREFIX):
+            return self._write(admin.answer(self.server.emulator, request))
         return self._write(self.server.emulator.answer(request))
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815  (names of the base class)
