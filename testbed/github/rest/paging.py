@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """One page of a list; ``total`` counts all pages' items."""
+    """One page of a list; ``total`` counts the items of all pages."""
 
     items: list[Item]
     total: int
@@ -21,7 +21,10 @@ class Page(Generic[Item]):
 
 
 def cut_page(items: list[Item], request: Request, *, default: int, most: int) -> Page[Item]:
-    """Return what ``request`` asks for; like GitHub, silently give ``most`` where more is asked."""
+    """Return the page that ``request`` asks for.
+
+    Like GitHub, it gives at most ``most`` items without an error when more are asked for.
+    """
     size = min(max(_count(request.query.get("per_page"), default), 1), most)
     number = max(_count(request.query.get("page"), 1), 1)
     last = max(-(-len(items) // size), 1)
