@@ -101,7 +101,7 @@ def up(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> int:
     wish = lifecycle.Wish(tuple(arguments.host), arguments.hosts, arguments.model_mib, arguments.fresh)
     world = chosen_world(arguments)
     lifecycle.up(world, wish, this_machine(), paths, progress)
-    config = world_status.shown(paths.world(world.name) / "ssh_config")
+    config = world_status.short_path(paths.world(world.name) / "ssh_config")
     progress.line("world", f"{world.name} is up; log in with 'ssh -F {config} HOST'")
     return 0
 

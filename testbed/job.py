@@ -48,7 +48,7 @@ def run_job(world: World, request: JobRequest, timeout_seconds: float, say: Call
         job = call(f"{world.emulator_url}/_testbed/jobs/{job_id}", world)
         if job["status"] != status:
             status = job["status"]
-            say(change(job))
+            say(status_line(job))
         shown = show_log(job.get("log") or "", shown, final=status == "completed", say=say)
         if status == "completed":
             say(f"result: {job['conclusion']}")
@@ -61,7 +61,7 @@ def run_job(world: World, request: JobRequest, timeout_seconds: float, say: Call
         time.sleep(POLL_SECONDS)
 
 
-def change(job: dict[str, Any]) -> str:
+def status_line(job: dict[str, Any]) -> str:
     """Return one line about a job's new status."""
     runner = f" on {job['runner_name']}" if job.get("runner_name") else ""
     return f"{job['status'].replace('_', ' ')}{runner}"

@@ -62,10 +62,12 @@ def describe(answer: dict[str, Any]) -> str:
         state = "healthy" if service["healthy"] else "running, no answer" if service["running"] else "stopped"
         lines += [f"  service  {service['name']:<16} {state:<8} {service['url']}"]
     if answer["hosts"]:
-        lines.append(f"  log in   ssh -F {shown(Path(answer['ssh_config']))} {answer['hosts'][0]['name']}")
+        lines.append(
+            f"  log in   ssh -F {short_path(Path(answer['ssh_config']))} {answer['hosts'][0]['name']}"
+        )
     return "\n".join(lines)
 
 
-def shown(path: Path) -> str:
+def short_path(path: Path) -> str:
     """Return a path relative to the working directory if it is below that."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -15,7 +15,7 @@ from .rest.call import Operation
 from .state import Credential, GitHubState, Scope
 
 # GitHub refuses an app assertion that lives longer than ten minutes; a minute of clock drift is allowed.
-MOST_ASSERTION_SECONDS = 660
+MAX_ASSERTION_SECONDS = 660
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _app_id(state: GitHubState, token: str, moment: Moment) -> int:
             "'Expiration time' claim ('exp') must be a numeric value representing the future time "
             "at which the assertion expires"
         )
-    if expires - now > MOST_ASSERTION_SECONDS:
+    if expires - now > MAX_ASSERTION_SECONDS:
         raise _unauthorized("'Expiration time' claim ('exp') is too far in the future")
     if issued > now + 60:
         raise _unauthorized(

@@ -15,7 +15,7 @@ from .exchange import RefusedError, not_found
 from .state import SYSTEM_LABELS, GitHubState, Group, Runner, RunnerToken, Scope, secret
 
 TOKEN_LIFETIME = timedelta(hours=1)
-MOST_NAME_CHARACTERS = 64
+MAX_NAME_CHARACTERS = 64
 
 
 def issue_token(state: GitHubState, kind: str, scope: Scope, moment: Moment) -> tuple[str, RunnerToken]:
@@ -58,8 +58,8 @@ def register(
 
     A runner with the id ``replace_id`` gets new keys and labels instead. Raises RefusedError.
     """
-    if not 1 <= len(data["name"]) <= MOST_NAME_CHARACTERS:
-        raise RefusedError(422, f"Runner name must be between 1 and {MOST_NAME_CHARACTERS} characters.")
+    if not 1 <= len(data["name"]) <= MAX_NAME_CHARACTERS:
+        raise RefusedError(422, f"Runner name must be between 1 and {MAX_NAME_CHARACTERS} characters.")
     existing = find_by_name(state, scope, data["name"])
     if existing is not None and existing.id != replace_id:
         raise already_exists(data["name"])

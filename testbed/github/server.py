@@ -20,7 +20,7 @@ from .rest.call import Downloads, no_downloads
 from .validation import Description
 
 # A job's log is the largest body; a greater length comes from a broken or hostile client.
-MOST_BODY_BYTES = 16 * 1024 * 1024
+MAX_BODY_BYTES = 16 * 1024 * 1024
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         length = self.headers.get("Content-Length") or "0"
-        if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             self.close_connection = True
             return self._write(Answer(413, {"message": "Request body is too large."}))
         body = self.rfile.read(int(length))

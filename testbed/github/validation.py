@@ -58,7 +58,7 @@ class Description:
     """
 
     def __init__(self, document: Mapping[str, Any], prefix: str) -> None:
-        self._document = _as_meant(document)
+        self._document = _corrected(document)
         served = {**self._document, "servers": [{"url": _SERVER}]}
         self._openapi = OpenAPI.from_dict(served, config=Config(spec_validator_cls=None))
         self._prefix = prefix
@@ -111,7 +111,7 @@ def _loaded(path: Path, _changed_at: int, prefix: str) -> Description:
     return Description(json.loads(path.read_bytes()), prefix)
 
 
-def _as_meant(node: Any) -> Any:
+def _corrected(node: Any) -> Any:
     """Return ``node`` with two corrections that GitHub's own text asks for.
 
     In OpenAPI 3.0 ``nullable`` adds nothing to ``enum``. GitHub uses it as if it did: the conclusion of a
@@ -119,10 +119,10 @@ def _as_meant(node: Any) -> Any:
     syntax such as ``>=2026-01-01``.
     """
     if isinstance(node, list):
-        return [_as_meant(value) for value in node]
+        return [_corrected(value) for value in node]
     if not isinstance(node, Mapping):
         return node
-    copied = {key: _as_meant(value) for key, value in node.items()}
+    copied = {key: _corrected(value) for key, value in node.items()}
     if copied.get("name") == "created" and copied.get("in") == "query":
         copied["schema"].pop("format", None)
     if copied.get("nullable") is True and isinstance(copied.get("enum"), list) and None not in copied["enum"]:

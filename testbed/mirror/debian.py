@@ -50,7 +50,7 @@ def obstacle() -> str | None:
     return None if KEYRING.is_file() else f"Debian's keys ({KEYRING}) are not installed"
 
 
-def fetched(names: Sequence[str], cache: Path, *, with_dependencies: bool = False) -> Path:
+def fetch_packages(names: Sequence[str], cache: Path, *, with_dependencies: bool = False) -> Path:
     """Return a directory with the packages, downloaded once per list of names.
 
     With ``with_dependencies`` it also has everything that apt would install with them on an empty machine.
@@ -73,7 +73,7 @@ def fetched(names: Sequence[str], cache: Path, *, with_dependencies: bool = Fals
 
 
 def unpack(packages: Path, target: Path) -> None:
-    """Unpack the packages of a directory of ``fetched`` into ``target``.
+    """Unpack the packages of a directory of ``fetch_packages`` into ``target``.
 
     Their maintainer scripts do not run.
     """
@@ -84,7 +84,7 @@ def unpack(packages: Path, target: Path) -> None:
 
 
 def version(packages: Path, name: str) -> str:
-    """Return the upstream version of a package in a directory of ``fetched``."""
+    """Return the upstream version of a package in a directory of ``fetch_packages``."""
     [file] = packages.glob(f"{name}_*.deb")
     # An epoch is written as 1%3a in file names.
     return re.split(r"[+~-]", file.name.split("_")[1].rpartition("%3a")[2])[0]

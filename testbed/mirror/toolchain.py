@@ -113,13 +113,13 @@ class Stager:
         return outcome.stdout
 
 
-def staged(target: Path, patchelf: Path, cache: Path, progress: Callable[[str], None]) -> str:
+def write_components(target: Path, patchelf: Path, cache: Path, progress: Callable[[str], None]) -> str:
     """Write the components of Debian's Rust below ``target``.
 
     Returns its version, such as ``1.85.1``.
     """
     progress("fetching Debian's Rust (110 MB) unless the cache has it")
-    packages = debian.fetched(PACKAGES, cache)
+    packages = debian.fetch_packages(PACKAGES, cache)
     tree = target.with_name("packages")
     progress("unpacking Debian's Rust")
     debian.unpack(packages, tree)

@@ -75,9 +75,9 @@ class Call:
     def number(self, name: str) -> int:
         return int(self.parameters[name])
 
-    def page(self, items: Iterable[Item], *, default: int = 30, most: int = 100) -> Page[Item]:
-        """Return the page of ``items`` that the query asks for, at most ``most`` items."""
-        return cut_page(list(items), self.request, default=default, most=most)
+    def page(self, items: Iterable[Item], *, default: int = 30, maximum: int = 100) -> Page[Item]:
+        """Return the page of ``items`` that the query asks for, at most ``maximum`` items."""
+        return cut_page(list(items), self.request, default=default, maximum=maximum)
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ class Page(Generic[Item]):
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def cut_page(items: list[Item], request: Request, *, default: int, most: int) -> Page[Item]:
+def cut_page(items: list[Item], request: Request, *, default: int, maximum: int) -> Page[Item]:
     """Return the page that ``request`` asks for.
 
-    Like GitHub, it gives at most ``most`` items without an error when more are asked for.
+    Like GitHub, it gives at most ``maximum`` items without an error when more are asked for.
     """
-    size = min(max(_count(request.query.get("per_page"), default), 1), most)
+    size = min(max(_count(request.query.get("per_page"), default), 1), maximum)
     number = max(_count(request.query.get("page"), 1), 1)
     last = max(-(-len(items) // size), 1)
     link = _link(request, number, last)

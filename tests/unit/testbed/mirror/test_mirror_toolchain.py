@@ -77,7 +77,7 @@ def host(www: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     root = tmp_path_factory.mktemp("debian")
     if subprocess.run(["unshare", "--mount", "true"], check=False).returncode != 0 and os.geteuid() == 0:
         pytest.skip("this machine does not allow mounts in a new namespace")
-    debian.unpack(debian.fetched(HOST_PACKAGES, cache, with_dependencies=True), root)
+    debian.unpack(debian.fetch_packages(HOST_PACKAGES, cache, with_dependencies=True), root)
     for name in ("bin", "sbin", "lib", "lib64"):
         (root / name).symlink_to(f"usr/{name}")
     (root / "usr/bin/cc").symlink_to("gcc")

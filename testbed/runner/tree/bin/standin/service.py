@@ -11,7 +11,7 @@ from typing import Optional
 from .basics import SESSION_CONFLICT, SUCCESS, TERMINATED, name_process, root_directory
 
 PAUSE_SECONDS = 5.0
-MOST_FAILURES = 10
+MAX_FAILURES = 10
 KILL_SECONDS = 30
 CONFIG_REFRESHED = 6
 
@@ -47,7 +47,7 @@ class ListenerSupervisor:
             if status in (SUCCESS, TERMINATED, SESSION_CONFLICT):
                 break
             failures = 0 if status == CONFIG_REFRESHED else failures + 1
-            if failures >= MOST_FAILURES:
+            if failures >= MAX_FAILURES:
                 print("Runner listener failed too often, stopping the service.", flush=True)
                 break
             if not self._stopping:

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from .registration import Registration
 
-MOST_CHARACTERS = 150
-MOST_SCOPE_CHARACTERS = 70
+MAX_CHARACTERS = 150
+MAX_SCOPE_CHARACTERS = 70
 
 
 def service_name(runner: Registration) -> str:
@@ -28,10 +28,10 @@ def service_name(runner: Registration) -> str:
     scope = re.sub(r"[^0-9a-zA-Z._-]", "-", scope)
     name = runner.agent_name
     full = f"actions.runner.{scope}.{name}.service"
-    if len(full) <= MOST_CHARACTERS:
+    if len(full) <= MAX_CHARACTERS:
         return full
-    scope = scope[:MOST_SCOPE_CHARACTERS]
-    excess = len(f"actions.runner.{scope}.{name}.service") - MOST_CHARACTERS + 5
+    scope = scope[:MAX_SCOPE_CHARACTERS]
+    excess = len(f"actions.runner.{scope}.{name}.service") - MAX_CHARACTERS + 5
     name = name[: len(name) - max(excess, 0)]
     return f"actions.runner.{scope}.{name}-{random.randint(1000, 9998)}.service"
 

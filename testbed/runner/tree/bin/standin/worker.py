@@ -18,7 +18,7 @@ from .tracking import kill_leftovers
 from .transport import AnsweredError, Transport, UnreachableError
 
 # GitHub keeps more; a job of the testbed with a longer log is out of control.
-MOST_LOG_CHARACTERS = 1_000_000
+MAX_LOG_CHARACTERS = 1_000_000
 REPORT_TRIES = 15
 
 
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     # The result is final from here on: another signal must not lose it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    body = {"conclusion": conclusion, "log": steps.log[-MOST_LOG_CHARACTERS:], "steps": steps.finished}
+    body = {"conclusion": conclusion, "log": steps.log[-MAX_LOG_CHARACTERS:], "steps": steps.finished}
     _report(message, "completed", diagnostics, body)
     diagnostics.trace(f"Job {message['id']} completed with {conclusion}")
     return WORKER_RESULTS[conclusion]
