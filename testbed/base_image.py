@@ -168,8 +168,8 @@ def bootstrap(choice: BaseChoice, archive: Path, paths: Paths, progress: Progres
         if outcome.status != 0:
             raise TestbedError(
                 f"The program debootstrap could not make a base image from {choice.mirror}: "
-                f"{outcome.reason}. "
-                f"Read {paths.logs / 'debootstrap.log'} and check that the mirror can be reached."
+                f"{outcome.reason}. Read {paths.logs / 'debootstrap.log'} and check that the mirror "
+                "can be reached."
             )
         finish_tree(tree, choice)
         fresh = archive.with_suffix(".new")

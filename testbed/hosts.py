@@ -122,8 +122,8 @@ def await_host(world: World, host: Host, access: Access, progress: Progress) -> 
         if time.monotonic() > deadline:
             raise TestbedError(
                 f"The host {host.name} rejects the login of {USER} on port {host.ssh_port} "
-                f"({answer.reason}); "
-                f"look at 'docker logs {world.container(host.name)}' and at 'journalctl -u ssh' on the host."
+                f"({answer.reason}); look at 'docker logs {world.container(host.name)}' and at "
+                "'journalctl -u ssh' on the host."
             )
         time.sleep(POLL_SECONDS)
     check_reach(world, host)

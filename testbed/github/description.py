@@ -114,8 +114,8 @@ def _archive(directory: Path) -> Path:
             actual = _sha256(fetched) if fetched.exists() else "nothing"
             raise TestbedError(
                 f"The program npm delivered another {PACKAGE} {VERSION} than the pinned one "
-                f"(expected sha256 {SHA256}, "
-                f"got {actual}); check the registry that `npm config get registry` names."
+                f"(expected sha256 {SHA256}, got {actual}); "
+                "check the registry that `npm config get registry` names."
             )
         fetched.replace(archive)
     return archive

@@ -81,7 +81,7 @@ def complete(
 
 
 def sweep(state: GitHubState, moment: Moment) -> None:
-    """Act on silence.
+    """Handle runners that have become silent.
 
     End the sessions of silent listeners, queue jobs again that no runner started, and fail jobs whose runner
     is lost.

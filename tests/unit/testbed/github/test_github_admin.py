@@ -128,7 +128,7 @@ def test_serve_runs_until_sigterm(description: Path) -> None:
         _hang_up(url)
         assert AdminClient(url).health()["status"] == "ok"
         child.send_signal(signal.SIGTERM)
-        assert child.wait(10) == 0
+        assert child.wait(60) == 0
         assert child.stderr is not None
         assert child.stderr.read() == ""
 
@@ -137,10 +137,10 @@ def test_serve_reports_a_taken_address_and_a_missing_description(description: Pa
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with _serve(description, port) as child:
-            _, errors = child.communicate(timeout=20)
+            _, errors = child.communicate(timeout=120)
     assert child.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port} (Address already in use)" in errors
     assert errors.count("\n") == 1
     with _serve(tmp_path / "none.json", 0) as child:
-        _, errors = child.communicate(timeout=20)
+        _, errors = child.communicate(timeout=120)
     assert "python -m testbed.github prepare" in errors

@@ -78,7 +78,7 @@ def test_description_prepare_replaces_a_cut_for_other_operations(
     target = tmp_path / "github" / "openapi.json"
     target.parent.mkdir()
     target.write_text(json.dumps({description.MARK: description.cut_mark([("GET", "/others")])}))
-    with pytest.raises(TestbedError, match=r"there is none on PATH: install Node\.js"):
+    with pytest.raises(TestbedError, match=r"there is none on PATH; install Node\.js"):
         description.prepare(tmp_path, WANTED)
 
 
