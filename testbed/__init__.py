@@ -1,1 +1,4 @@
-"""The world outside, for tests and the demo: hosts, a GitHub emulator, a stand-in runner, a mirror."""
+"""The hosts and services that tests and the demo use instead of the real ones.
+
+These are the managed hosts, the GitHub emulator, the stand-in runner and the artifact mirror.
+"""

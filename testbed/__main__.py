@@ -1,4 +1,4 @@
-"""``python -m testbed``: starts, shows and stops the worlds."""
+"""The program ``python -m testbed``: start, show and stop the worlds."""
 
 import sys
 

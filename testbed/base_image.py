@@ -1,4 +1,7 @@
-"""The Debian 13 image under every host: from a registry where one is reachable, else made by debootstrap."""
+"""The Debian 13 image that every host image builds on.
+
+It is pulled from a registry, or made with debootstrap where no registry can be reached.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ PROBE_SECONDS = 3.0
 PULL_SECONDS = 300.0
 SUITE = "trixie"
 WAYS = ("auto", "registry", "debootstrap")
-#: What debootstrap leaves out of a Debian system's usual sources: point releases and security updates.
+#: The usual sources of a Debian system; debootstrap leaves out point releases and security updates.
 SOURCES = """\
 Types: deb
 URIs: {mirror}
@@ -42,7 +45,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 
 @dataclasses.dataclass(frozen=True)
 class BaseChoice:
-    """How to come by the base image; ``way`` is one of ``WAYS``."""
+    """Where the base image comes from; ``way`` is one of ``WAYS``."""
 
     way: str = "auto"
     mirror: str = "http://deb.debian.org/debian"
@@ -50,7 +53,7 @@ class BaseChoice:
 
     @property
     def tag(self) -> str:
-        """The name of an image that debootstrap makes from this choice."""
+        """The name of the image that debootstrap makes from this choice."""
         digest = hashlib.sha256(
             "\n".join((SUITE, self.mirror, self.security_mirror, SOURCES)).encode()
         ).hexdigest()
@@ -58,15 +61,18 @@ class BaseChoice:
 
 
 def base_choice(environment: Mapping[str, str] = os.environ) -> BaseChoice:
-    """Return what ``COLDVOX_TESTBED_BASE`` and ``COLDVOX_TESTBED_DEBIAN_MIRROR`` ask for."""
+    """Return the choice that the environment makes.
+
+    The variables are ``COLDVOX_TESTBED_BASE`` and ``COLDVOX_TESTBED_DEBIAN_MIRROR``.
+    """
     way = environment.get("COLDVOX_TESTBED_BASE", "") or "auto"
     if way not in WAYS:
-        raise TestbedError(f"COLDVOX_TESTBED_BASE is {way!r} and must be one of {', '.join(WAYS)}.")
+        raise TestbedError(f"COLDVOX_TESTBED_BASE is {way!r}; set it to one of {', '.join(WAYS)}.")
     return BaseChoice(way, environment.get("COLDVOX_TESTBED_DEBIAN_MIRROR", "") or BaseChoice.mirror)
 
 
 def ensure_base(choice: BaseChoice, machine: Machine, paths: Paths, progress: Progress) -> str:
-    """Return the name of a base image that the engine has, after fetching or making it if need be."""
+    """Pull or make the base image if Docker lacks it; return its name."""
     if choice.way != "registry" and docker_cli.image_exists(choice.tag):
         return choice.tag
     if choice.way == "registry":
@@ -79,16 +85,19 @@ def ensure_base(choice: BaseChoice, machine: Machine, paths: Paths, progress: Pr
 
 
 def ensure_pulled(image: str, paths: Paths, progress: Progress) -> None:
-    """Have the engine hold ``image`` of a registry, or raise."""
+    """Pull ``image`` if Docker lacks it; raises UnsupportedMachineError."""
     if not docker_cli.image_exists(image) and not pull(image, paths, progress):
         raise UnsupportedMachineError(
-            f"COLDVOX_TESTBED_BASE=registry, and {image} could not be pulled; without that setting the "
-            "testbed makes its images from a Debian mirror."
+            f"COLDVOX_TESTBED_BASE is 'registry' and {image} could not be pulled; unset it, and the testbed "
+            "makes its images from a Debian mirror."
         )
 
 
 def pull_if_reachable(paths: Paths, progress: Progress) -> bool:
-    """Have the engine hold the registry's base image if a registry answers; tell whether it does."""
+    """Pull the registry's base image if a registry answers.
+
+    Returns whether Docker now has it.
+    """
     if docker_cli.image_exists(REGISTRY_IMAGE):
         return True
     if not registry_answers():
@@ -98,7 +107,7 @@ def pull_if_reachable(paths: Paths, progress: Progress) -> bool:
 
 
 def pull(image: str, paths: Paths, progress: Progress) -> bool:
-    """Try to pull ``image`` and tell whether that worked."""
+    """Pull ``image`` and return whether that succeeded."""
     with progress.step("images", f"pulling {image}") as report:
         argv = ["timeout", f"{PULL_SECONDS:.0f}", "docker", "pull", image]
         outcome = stream(argv, log=paths.logs / "pull.log", report=report)
@@ -108,24 +117,27 @@ def pull(image: str, paths: Paths, progress: Progress) -> bool:
 
 
 def registry_answers(probe: str = REGISTRY_PROBE) -> bool:
-    """Tell whether something at the registry's address speaks HTTP."""
+    """Return whether the registry's address answers HTTP requests."""
     try:
         with urllib.request.urlopen(probe, timeout=PROBE_SECONDS):
             return True
     except urllib.error.HTTPError:
-        return True  # asking for a login is an answer
+        return True  # an error status, such as a demand for a login, is an answer
     except OSError:
         return False
 
 
 def make_base(choice: BaseChoice, machine: Machine, paths: Paths, progress: Progress) -> None:
-    """Make the base image with debootstrap; the file system is kept in the cache as a tar file."""
+    """Make the base image with debootstrap.
+
+    The cache keeps its file system as a tar file.
+    """
     archive = paths.cache / "base" / f"{choice.tag.rpartition(':')[2]}.tar"
     if not archive.exists():
         if not machine.is_root:
             raise UnsupportedMachineError(
-                f"No registry offers {REGISTRY_IMAGE} here, and making the image by debootstrap takes root; "
-                "connect to a registry or run this as root."
+                f"No registry offers {REGISTRY_IMAGE} here, and debootstrap needs root to make the image; "
+                "make a registry reachable or run this as root."
             )
         ensure_debootstrap(machine, paths, progress)
         bootstrap(choice, archive, paths, progress)
@@ -134,7 +146,7 @@ def make_base(choice: BaseChoice, machine: Machine, paths: Paths, progress: Prog
 
 
 def ensure_debootstrap(machine: Machine, paths: Paths, progress: Progress) -> None:
-    """Install debootstrap where it is missing and may be installed."""
+    """Install debootstrap if it is missing and may be installed."""
     missing = missing_packages(needs_debootstrap=True)
     if missing and not (machine.is_debian_like and machine.may_install):
         raise UnsupportedMachineError(
@@ -146,7 +158,7 @@ def ensure_debootstrap(machine: Machine, paths: Paths, progress: Progress) -> No
 
 
 def bootstrap(choice: BaseChoice, archive: Path, paths: Paths, progress: Progress) -> None:
-    """Put a minimal Debian into ``archive``."""
+    """Write a minimal Debian to the tar file ``archive``."""
     tree = archive.with_suffix(".tree")
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
@@ -155,20 +167,23 @@ def bootstrap(choice: BaseChoice, archive: Path, paths: Paths, progress: Progres
         outcome = stream(argv, log=paths.logs / "debootstrap.log", report=report)
         if outcome.status != 0:
             raise TestbedError(
-                f"debootstrap could not make a base image from {choice.mirror}: {outcome.reason} "
-                f"(all of it is in {paths.logs / 'debootstrap.log'})."
+                f"The program debootstrap could not make a base image from {choice.mirror}: "
+                f"{outcome.reason}. Read {paths.logs / 'debootstrap.log'} and check that the mirror "
+                "can be reached."
             )
         finish_tree(tree, choice)
         fresh = archive.with_suffix(".new")
         packed = capture(["tar", "-C", str(tree), "-cf", str(fresh), "."], timeout_seconds=300)
         if packed.status != 0:
-            raise TestbedError(f"tar could not pack {tree}: {packed.reason}.")
+            raise TestbedError(
+                f"The program tar could not pack {tree}: {packed.reason}; check the free space."
+            )
         fresh.replace(archive)
     shutil.rmtree(tree)
 
 
 def finish_tree(tree: Path, choice: BaseChoice) -> None:
-    """Name the usual package sources and leave out what was only needed for the making."""
+    """Write the usual package sources and remove downloaded packages."""
     sources = SOURCES.format(mirror=choice.mirror, security=choice.security_mirror)
     (tree / "etc/apt/sources.list").unlink(missing_ok=True)
     (tree / "etc/apt/sources.list.d/debian.sources").write_text(sources, encoding="ascii")

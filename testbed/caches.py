@@ -1,4 +1,4 @@
-"""What is dear to make and shared by both worlds: images, packages, artifacts, the API description."""
+"""Everything that the worlds share: images, packages, artifacts, API description."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class Images:
 
 
 def ensure_caches(machine: Machine, paths: Paths, model_mib: int, progress: Progress) -> Images:
-    """Bring all shared things up to date, the slow ones side by side; quick when nothing changed."""
+    """Bring everything that the worlds share up to date, in parallel.
+
+    It returns quickly when nothing changed.
+    """
     images = Images()
     with locked(
         paths.lock("cache"), lambda pid: progress.line("caches", f"waiting for process {pid} to finish")

@@ -42,16 +42,16 @@ def parser() -> argparse.ArgumentParser:
         "--hosts", type=int, default=0, metavar="N", help="start N further Debian hosts, runner-01…"
     )
     up.add_argument(
-        "--fresh", action="store_true", help="make the named hosts anew; without --host, the services too"
+        "--fresh", action="store_true", help="remove the named hosts first; without --host, the whole world"
     )
     down = commands.add_parser("down", parents=[world], help="stop and remove what up started")
     down.add_argument(
-        "--engine", action="store_true", help="also end the Docker daemon if the testbed started it"
+        "--engine", action="store_true", help="also stop the Docker daemon if the testbed started it"
     )
     down.add_argument("--caches", action="store_true", help="also remove images and volumes from Docker")
-    status = commands.add_parser("status", parents=[world], help="say how the world is")
+    status = commands.add_parser("status", parents=[world], help="show the state of the world")
     status.add_argument("--json", action="store_true", help="as JSON")
-    commands.add_parser("build", parents=[size], help="make images, packages and artifacts only")
+    commands.add_parser("build", parents=[size], help="build images, packages and artifacts only")
     job = commands.add_parser("job", parents=[world], help="run a job on the runners of the world")
     job.add_argument(
         "--runs-on", required=True, help="labels that the runner must have, with commas between them"
@@ -68,7 +68,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command: 0 well, 1 failed, 2 wrong usage, 3 not possible on this machine, 130 interrupted."""
+    """Run one command and return its exit status.
+
+    0: success, 1: failure, 2: wrong usage, 3: impossible on this machine, 130: interrupted.
+    """
     arguments = parser().parse_args(argv)
     progress = Progress()
     try:
@@ -79,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         process.terminate_children()
         print(
-            "\ntestbed: interrupted; the same command goes on from here, 'down' removes what runs.",
+            "\ntestbed: Interrupted; run the same command to continue, or 'down' to remove what runs.",
             file=sys.stderr,
         )
         return INTERRUPTED
@@ -89,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def chosen_world(arguments: argparse.Namespace) -> World:
-    """Return the world that was named."""
+    """Return the world that the command line names."""
     return WORLDS[arguments.world]
 
 
@@ -98,7 +101,7 @@ def up(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> int:
     wish = lifecycle.Wish(tuple(arguments.host), arguments.hosts, arguments.model_mib, arguments.fresh)
     world = chosen_world(arguments)
     lifecycle.up(world, wish, this_machine(), paths, progress)
-    config = world_status.shown(paths.world(world.name) / "ssh_config")
+    config = world_status.short_path(paths.world(world.name) / "ssh_config")
     progress.line("world", f"{world.name} is up; log in with 'ssh -F {config} HOST'")
     return 0
 
@@ -108,20 +111,20 @@ def down(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> int
     world = chosen_world(arguments)
     lifecycle.down(world, paths, progress, caches=arguments.caches)
     if arguments.engine and stop_engine(paths):
-        progress.line("docker", "ended the daemon that the testbed had started")
+        progress.line("docker", "stopped the daemon that the testbed had started")
     progress.line("world", f"{world.name} is down")
     return 0
 
 
 def status(arguments: argparse.Namespace, paths: Paths, _progress: Progress) -> int:
-    """Print how a world is; 0 when everything in it runs."""
+    """Print the state of a world; return 0 when everything in it runs, else 1."""
     answer = world_status.read(chosen_world(arguments), paths)
     print(json.dumps(answer, indent=2) if arguments.json else world_status.describe(answer))
     return 0 if answer["up"] else 1
 
 
 def build(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> int:
-    """Fill the caches."""
+    """Build everything that the worlds share."""
     machine = this_machine()
     check_machine(machine)
     ensure_programs(machine, paths, progress)
@@ -132,7 +135,7 @@ def build(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> in
 
 
 def job(arguments: argparse.Namespace, _paths: Paths, progress: Progress) -> int:
-    """Run a job; 0 when it succeeded."""
+    """Run a job; return 0 when it succeeded, else 1."""
     try:
         script = (
             sys.stdin.read()
@@ -140,7 +143,10 @@ def job(arguments: argparse.Namespace, _paths: Paths, progress: Progress) -> int
             else Path(arguments.script).read_text(encoding="utf-8")
         )
     except OSError as error:
-        raise TestbedError(f"The script {arguments.script} cannot be read: {error.strerror}.") from error
+        raise TestbedError(
+            f"The script {arguments.script} cannot be read: {error.strerror}. "
+            "Name a readable file with --script."
+        ) from error
     labels = tuple(label.strip() for label in arguments.runs_on.split(",") if label.strip())
     name = arguments.name or Path(arguments.script).stem.lstrip("-") or "job"
     request = JobRequest(name, labels, script, arguments.repository)

@@ -1,4 +1,4 @@
-"""The few things that the testbed asks of Docker, through its command line."""
+"""The Docker commands that the testbed uses."""
 
 from __future__ import annotations
 
@@ -11,61 +11,70 @@ from typing import Any
 from testbed.errors import TestbedError
 from testbed.process import Outcome, capture, stream
 
-#: Both are for the classic builder and BuildKit alike; each ignores the other's.
+#: The classic builder reads one and BuildKit the other; each ignores the other's.
 BUILD_ENVIRONMENT = {"BUILDKIT_PROGRESS": "plain", "DOCKER_CLI_HINTS": "false"}
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def docker(*arguments: str, timeout_seconds: float = 60, stdin: bytes | None = None) -> Outcome:
-    """Run one docker command and return what it left."""
-    return capture(["docker", *arguments], timeout_seconds=timeout_seconds, stdin=stdin)
+def docker(*arguments: str, timeout_seconds: float = 60) -> Outcome:
+    """Run one docker command and return its outcome."""
+    return capture(["docker", *arguments], timeout_seconds=timeout_seconds)
 
 
-def must(what: str, *arguments: str, timeout_seconds: float = 60, stdin: bytes | None = None) -> str:
-    """Run one docker command that has to succeed; ``what`` names the undertaking in the error."""
-    outcome = docker(*arguments, timeout_seconds=timeout_seconds, stdin=stdin)
+def must(what: str, *arguments: str, timeout_seconds: float = 60) -> str:
+    """Run one docker command and return its output; raises TestbedError.
+
+    ``what`` completes the error message "Docker could not ...".
+    """
+    outcome = docker(*arguments, timeout_seconds=timeout_seconds)
     if outcome.status != 0:
-        raise TestbedError(f"Docker could not {what}: {outcome.reason}.")
+        raise TestbedError(f"Docker could not {what}: {outcome.reason}; correct that and run this again.")
     return outcome.stdout.strip()
 
 
 def image_exists(reference: str) -> bool:
-    """Tell whether the engine has this image."""
+    """Return whether Docker has this image."""
     return docker("image", "inspect", "--format", "{{.Id}}", reference).status == 0
 
 
 def build(
     context: Path, tag: str, arguments: Mapping[str, str], log: Path, report: Callable[[str], None]
 ) -> None:
-    """Build the Dockerfile of ``context``; every line is reported and kept in ``log``."""
+    """Build the Dockerfile of ``context``; report each line and write it to ``log``."""
     argv = ["docker", "build", "--tag", tag, "--force-rm"]
     for name, value in arguments.items():
         argv += ["--build-arg", f"{name}={value}"]
     outcome = stream([*argv, str(context)], log=log, report=report, environment=BUILD_ENVIRONMENT)
     if outcome.status != 0:
         raise TestbedError(
-            f"Docker could not build {tag}: {build_reason(outcome.stdout)} (all of it is in {log})."
+            f"Docker could not build {tag}: {build_reason(outcome.stdout)}. Read the whole output in {log}."
         )
 
 
 def build_reason(tail: str) -> str:
-    """Return the line of a failed build's output that says why: the builder's own summary comes after it."""
+    """Return the line of a failed build's output that has the reason.
+
+    The lines after it are the builder's own summary.
+    """
     lines = [ANSI.sub("", line).strip() for line in tail.splitlines()]
-    telling = [
+    reasons = [
         line
         for line in lines
         if line and not line.startswith(("The command ", "Removing intermediate", "---"))
     ]
-    return telling[-1] if telling else "it gave no reason"
+    return reasons[-1] if reasons else "it gave no reason"
 
 
 def import_tree(archive: Path, tag: str) -> None:
-    """Make an image of a tar file of a file system."""
+    """Make an image from a tar file of a file system."""
     must(f"import {archive}", "import", str(archive), tag, timeout_seconds=300)
 
 
 def containers(filters: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return what ``docker ps`` knows of the containers, running or not, that match all ``label`` filters."""
+    """Return the ``docker ps`` entry of each container that has all these labels.
+
+    Stopped containers are included.
+    """
     argv = ["ps", "--all", "--no-trunc", "--format", "{{json .}}"]
     for name, value in filters.items():
         argv += ["--filter", f"label={name}={value}"]
@@ -85,7 +94,10 @@ def remove_containers(names: Sequence[str]) -> None:
 
 
 def ensure_network(name: str, subnet: str, gateway: str, labels: Mapping[str, str]) -> None:
-    """Make a bridge network unless it is there; the gateway is an address of this machine."""
+    """Make a bridge network unless it exists.
+
+    ``gateway`` becomes an address of this machine.
+    """
     if docker("network", "inspect", name).status == 0:
         return
     argv = ["network", "create", "--driver", "bridge", "--subnet", subnet, "--gateway", gateway]
@@ -95,7 +107,7 @@ def ensure_network(name: str, subnet: str, gateway: str, labels: Mapping[str, st
 
 
 def remove_network(name: str) -> None:
-    """Remove a network if it is there."""
+    """Remove a network if it exists."""
     if docker("network", "inspect", name).status == 0:
         must(f"remove the network {name}", "network", "rm", name)
 

@@ -1,4 +1,7 @@
-"""Makes sure that a Docker daemon answers: uses one that runs, or installs and starts one on request."""
+"""The Docker daemon: find a running one, or install and start one.
+
+The testbed installs and starts Docker only where the user has agreed to that.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from testbed.progress import Progress
 
 START_SECONDS = 60.0
 ARCHITECTURES = ("x86_64", "amd64")
-#: A cgroup driver that needs no systemd, and a storage driver that does not copy every layer.
+#: overlay2 shares the image layers; Docker's fallback, vfs, copies every layer.
 DAEMON = ("dockerd", "--storage-driver=overlay2")
 INSTALL_HINT = (
     "install and start Docker Engine and run this again (as root on Debian or Ubuntu, "
@@ -28,7 +31,7 @@ INSTALL_HINT = (
 
 @dataclasses.dataclass(frozen=True)
 class Machine:
-    """What decides whether the testbed can run here, and how."""
+    """The properties of this machine that decide whether and how the testbed can run."""
 
     system: str
     architecture: str
@@ -62,7 +65,7 @@ def this_machine(environment: Mapping[str, str] = os.environ) -> Machine:
 
 
 def read_os_release(path: Path) -> dict[str, str]:
-    """Return the fields of an os-release file, or nothing where there is none."""
+    """Return the fields of an os-release file, or {} when there is no such file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -72,7 +75,7 @@ def read_os_release(path: Path) -> dict[str, str]:
 
 
 def check_machine(machine: Machine) -> None:
-    """Raise unless the hosts could run here once Docker does."""
+    """Raise UnsupportedMachineError unless this machine can run the hosts."""
     if machine.system != "Linux" or machine.architecture not in ARCHITECTURES:
         raise UnsupportedMachineError(
             f"The testbed runs its hosts as x86-64 Linux containers and this machine is {machine.system} on "
@@ -81,7 +84,10 @@ def check_machine(machine: Machine) -> None:
 
 
 def ensure_engine(machine: Machine, paths: Paths, progress: Progress) -> None:
-    """Return once the engine answers; install and start the engine where that is agreed."""
+    """Return once the Docker daemon answers.
+
+    Installs and starts it where the user has agreed to that; raises UnsupportedMachineError elsewhere.
+    """
     refusal = engine_refusal()
     if refusal is None:
         return
@@ -94,14 +100,14 @@ def ensure_engine(machine: Machine, paths: Paths, progress: Progress) -> None:
 
 
 def engine_refusal() -> str | None:
-    """Return why no engine can be used, or None when one can."""
-    # Not "docker info": some clients end that with 0 although no daemon answered.
+    """Return why the Docker daemon cannot be used, or None when it can."""
+    # Not "docker info": some clients exit with 0 although no daemon answered.
     outcome = process.capture(["docker", "version", "--format", "{{.Server.Version}}"], timeout_seconds=20)
     return None if outcome.status == 0 and outcome.stdout.strip() else outcome.reason
 
 
 def check_may_start(machine: Machine, refusal: str) -> None:
-    """Raise unless the testbed may install and start an engine by itself."""
+    """Raise unless the testbed may install and start the Docker daemon."""
     if not machine.is_root:
         raise UnsupportedMachineError(
             f"The testbed needs Docker Engine and cannot use one ({refusal}): {INSTALL_HINT}."
@@ -120,7 +126,7 @@ def check_may_start(machine: Machine, refusal: str) -> None:
 
 
 def missing_packages(*, needs_debootstrap: bool) -> list[str]:
-    """Return the Debian packages whose programs are not here."""
+    """Return the Debian packages whose programs are missing on this machine."""
     wanted = {"dockerd": "docker.io", "docker": "docker.io", "iptables": "iptables"}
     if needs_debootstrap:
         wanted = {"debootstrap": "debootstrap"}
@@ -130,19 +136,21 @@ def missing_packages(*, needs_debootstrap: bool) -> list[str]:
 def install(packages: list[str], paths: Paths, progress: Progress) -> None:
     """Install Debian packages on this machine."""
     with progress.step("machine", f"installing {', '.join(packages)}") as report:
-        # An index that cannot be refreshed is no reason to stop while the packages themselves can be had.
+        # A failed refresh of the index is not fatal: the packages may still be available.
         _apt_get(["update", "-q"], paths, report)
         names = with_companions(packages, _apt_knows)
         outcome = _apt_get(["install", "-q", "-y", "--no-install-recommends", *names], paths, report)
     if outcome.status != 0:
         raise UnsupportedMachineError(
-            f"apt-get could not install {', '.join(names)} ({outcome.reason}); do so and run this again."
+            f"The program apt-get could not install {', '.join(names)} ({outcome.reason}); "
+            "install the packages yourself and run this again."
         )
 
 
 def with_companions(packages: list[str], known: Callable[[str], bool]) -> list[str]:
-    """Return the packages with those that they only recommend and that are needed all the same."""
-    # Newer Debian splits Docker's client off; debootstrap wants Debian's own keys, on Ubuntu too.
+    """Return the packages and those that they only recommend but that are needed here."""
+    # Newer Debian has Docker's client in a package of its own. debootstrap needs Debian's keys, which Ubuntu
+    # lacks.
     companions = {"docker.io": "docker-cli", "debootstrap": "debian-archive-keyring"}
     more = [companions[name] for name in packages if name in companions and known(companions[name])]
     return [*packages, *more]
@@ -162,7 +170,10 @@ def _apt_knows(package: str) -> bool:
 
 
 def start(machine: Machine, paths: Paths, progress: Progress) -> None:
-    """Start the daemon: by systemd where that is in charge, else as a process that ``down --engine`` ends."""
+    """Start the daemon with systemd, or as a process where systemd is not running.
+
+    ``down --engine`` stops the process.
+    """
     with progress.step("docker", "starting the daemon"):
         if machine.boots_with_systemd:
             process.capture(["systemctl", "start", "docker"], timeout_seconds=START_SECONDS)
@@ -171,17 +182,21 @@ def start(machine: Machine, paths: Paths, progress: Progress) -> None:
             refusal = _start_daemon(DAEMON, paths)
             if refusal is not None and "driver not supported" in refusal:
                 progress.line(
-                    "docker", "no overlay file system here; Docker is left to choose a slower storage"
+                    "docker", "overlay2 is not supported here; starting Docker with a slower storage driver"
                 )
                 refusal = _start_daemon(DAEMON[:1], paths)
     if refusal is not None:
         raise UnsupportedMachineError(
-            f"The Docker daemon was started and does not answer: {refusal} (its log is in {paths.engine})."
+            f"The Docker daemon was started and does not answer: {refusal}. "
+            f"Look at its log in {paths.engine}."
         )
 
 
 def _start_daemon(argv: Sequence[str], paths: Paths) -> str | None:
-    """Start the daemon as a process of its own; return None when it answers, else why not."""
+    """Start the daemon as a separate process.
+
+    Returns None when it answers, else the reason why it does not.
+    """
     log = paths.engine / "dockerd.log"
     daemon = process.spawn(argv, log=log, cwd=Path("/"))
     record = paths.engine / "daemon.json"
@@ -195,7 +210,10 @@ def _start_daemon(argv: Sequence[str], paths: Paths) -> str | None:
 
 
 def _await_engine(daemon: process.Identity | None) -> str | None:
-    """Wait until the engine answers; return None then, or why it does not when it ended or took too long."""
+    """Wait until the daemon answers and return None.
+
+    Returns the reason when the process ended or START_SECONDS have passed.
+    """
     deadline = time.monotonic() + START_SECONDS
     while (refusal := engine_refusal()) is not None:
         if time.monotonic() > deadline or (daemon is not None and not process.alive(daemon)):
@@ -205,7 +223,7 @@ def _await_engine(daemon: process.Identity | None) -> str | None:
 
 
 def stop_engine(paths: Paths) -> bool:
-    """End the daemon that ``start`` recorded, and no other; return whether there was one."""
+    """Stop the daemon that ``start`` recorded; return whether it was running."""
     record = paths.engine / "daemon.json"
     try:
         daemon = process.Identity(**json.loads(record.read_text(encoding="utf-8")))
@@ -213,7 +231,7 @@ def stop_engine(paths: Paths) -> bool:
         return False
     except (ValueError, TypeError) as error:
         raise TestbedError(
-            f"{record} is not readable as the daemon's identity ({error}); remove it."
+            f"The file {record} does not hold the identity of the Docker daemon ({error}); remove the file."
         ) from error
     stopped = process.stop(daemon, grace_seconds=30)
     record.unlink()

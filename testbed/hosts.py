@@ -1,4 +1,4 @@
-"""The managed hosts: systemd containers that are reached by SSH like any other machine."""
+"""The managed hosts: containers with systemd that are reached by SSH."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from testbed.world import LABEL, MIRROR_PORT, ROOT_LABEL, Host, World
 
 BOOT_SECONDS = 90.0
 POLL_SECONDS = 0.2
-#: The login key that a container was made for; with another key it could not be entered.
+#: The digest of the login key that a container was made for; another key cannot log in.
 KEY_LABEL = "ci.coldvox.testbed.key"
-#: systemd needs to mount and to see the machine's cgroups; the rest of the sandbox stays as Docker has it.
+#: systemd must be able to mount and to see the machine's cgroups; the rest of Docker's sandbox stays.
 SYSTEMD_ARGUMENTS = (
     "--cap-add=SYS_ADMIN",
-    # Without it systemd, under ProtectProc=invisible, cannot see its own child and PrivateUsers fails.
+    # Without it, systemd under ProtectProc=invisible cannot see its own child and PrivateUsers fails.
     "--cap-add=SYS_PTRACE",
     "--security-opt=seccomp=unconfined",
     "--security-opt=apparmor=unconfined",
@@ -37,12 +37,12 @@ SYSTEMD_ARGUMENTS = (
 
 
 def key_digest(access: Access) -> str:
-    """Return a short name for the public key of the world's administrator."""
+    """Return a short digest of the administrator's public key."""
     return hashlib.sha256(access.user_key.with_suffix(".pub").read_bytes()).hexdigest()[:16]
 
 
 def labels(world: World, paths: Paths) -> dict[str, str]:
-    """Return the labels of everything that this checkout makes in ``world``."""
+    """Return the labels of every container and network of this checkout in ``world``."""
     return {LABEL: world.name, ROOT_LABEL: str(paths.root)}
 
 
@@ -60,7 +60,7 @@ def create_arguments(world: World, host: Host, image: str, all_labels: Mapping[s
     ]
     arguments += ["--publish", f"127.0.0.1:{host.ssh_port}:22"]
     if host.keeps_apt_cache:
-        # What apt downloaded outlives the container: a second converge need not fetch it again.
+        # apt's downloads outlive the container: the next run of the playbook does not fetch them again.
         arguments += ["--volume", f"{name}-apt:/var/cache/apt/archives"]
     for key, value in all_labels.items():
         arguments += ["--label", f"{key}={value}"]
@@ -76,7 +76,10 @@ def ensure_started(
     found: Mapping[str, str],
     progress: Progress,
 ) -> None:
-    """Bring one host to life; ``found`` gives the state of the world's containers by name."""
+    """Start one host, and make its container first if it is missing.
+
+    ``found`` has the state of the world's containers by name.
+    """
     name = world.container(host.name)
     state = found.get(name)
     if state == "running":
@@ -100,14 +103,17 @@ def ensure_started(
 
 
 def await_all(world: World, hosts: tuple[Host, ...], access: Access, progress: Progress) -> None:
-    """Return once every host has booted, lets its administrator in, and reaches the world's services."""
+    """Return once every host is ready.
+
+    A host is ready when it has booted, its administrator can log in, and it reaches the world's services.
+    """
     names = ", ".join(host.name for host in hosts)
     with progress.step("hosts", f"waiting for {names}"):
         side_by_side([functools.partial(await_host, world, host, access, progress) for host in hosts])
 
 
 def await_host(world: World, host: Host, access: Access, progress: Progress) -> None:
-    """Wait for one host; a service of its own that failed is told and is no obstacle."""
+    """Wait for one host; a failed unit on it is reported but is no error."""
     deadline = time.monotonic() + BOOT_SECONDS
     failed = await_boot(world, host, deadline)
     if failed:
@@ -115,26 +121,30 @@ def await_host(world: World, host: Host, access: Access, progress: Progress) -> 
     while (answer := capture([*login(access, host), "true"], timeout_seconds=10)).status != 0:
         if time.monotonic() > deadline:
             raise TestbedError(
-                f"{host.name} does not let {USER} in on port {host.ssh_port} ({answer.reason}); "
-                f"'docker logs {world.container(host.name)}' and 'journalctl -u ssh' on it may tell why."
+                f"The host {host.name} rejects the login of {USER} on port {host.ssh_port} "
+                f"({answer.reason}); look at 'docker logs {world.container(host.name)}' and at "
+                "'journalctl -u ssh' on the host."
             )
         time.sleep(POLL_SECONDS)
     check_reach(world, host)
 
 
 def check_reach(world: World, host: Host) -> None:
-    """Raise unless the host reaches a service of its world: a firewall of this machine may be in between."""
+    """Raise TestbedError unless the host can connect to the mirror of its world.
+
+    A firewall of this machine may prevent it.
+    """
     connect = f"import socket; socket.create_connection(({world.gateway!r}, {MIRROR_PORT}), 5)"
     tried = docker_cli.docker("exec", world.container(host.name), "python3", "-c", connect)
     if tried.status != 0:
         raise TestbedError(
-            f"{host.name} cannot reach the mirror at {world.mirror_url} ({tried.reason}); if this machine "
-            f"has a firewall, let it accept what comes from {world.subnet} ({world.network})."
+            f"The host {host.name} cannot reach the mirror at {world.mirror_url} ({tried.reason}); "
+            f"if this machine has a firewall, let it accept {world.subnet} ({world.network})."
         )
 
 
 def await_boot(world: World, host: Host, deadline: float) -> list[str]:
-    """Wait until systemd has started what there is to start; return the units that failed."""
+    """Wait until systemd has finished booting; return the units that failed."""
     name = world.container(host.name)
     while True:
         state = docker_cli.docker("exec", name, "systemctl", "is-system-running").stdout.strip()
@@ -144,8 +154,8 @@ def await_boot(world: World, host: Host, deadline: float) -> list[str]:
             return failed_units(name)
         if time.monotonic() > deadline:
             raise TestbedError(
-                f"{host.name} has not booted after {BOOT_SECONDS:.0f} s (systemd says {state or 'nothing'}); "
-                f"'docker logs {name}' may tell why."
+                f"The host {host.name} has not booted after {BOOT_SECONDS:.0f} s (systemd reports "
+                f"{state or 'nothing'}); look at 'docker logs {name}'."
             )
         time.sleep(POLL_SECONDS)
 
@@ -159,7 +169,7 @@ def failed_units(container: str) -> list[str]:
 
 
 def found_containers(world: World) -> list[dict[str, str]]:
-    """Return name, state and labels of every container that carries the world's label."""
+    """Return name, state, image and labels of every container of the world."""
     return [
         {
             "name": str(line["Names"]),

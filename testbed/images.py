@@ -1,4 +1,4 @@
-"""The host images: each is a directory with a Dockerfile, and is built again only when its inputs change."""
+"""The host images: one directory with a Dockerfile each, rebuilt after changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from testbed.wheels import ensure_wheels
 
 IMAGES_DIR = Path(__file__).parent / "images"
 PREFIX = "coldvox-testbed"
-#: The machine's own way to its package mirror, which a host behind the same network needs as well.
+#: The settings with which this machine reaches its package mirror; the hosts need them too.
 APT_SETTINGS = (
     "Acquire::Check-Date",
     "Acquire::Check-Valid-Until",
@@ -28,7 +28,7 @@ APT_SETTINGS = (
     "Acquire::https::Proxy",
 )
 FEDORA_IMAGE = "fedora:42"
-#: What the laptop on a real Fedora takes from the images on Debian.
+#: The files that the fedora-host image shares with the Debian images.
 SHARED_WITH_FEDORA = (
     "host-base/files/etc/sudoers.d/admin",
     "host-base/files/etc/ssh/sshd_config.d/testbed.conf",
@@ -39,12 +39,15 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What an image is made of: a directory with a Dockerfile, the image below, arguments, extra files."""
+    """The inputs of an image.
+
+    These are a directory with a Dockerfile, the base image, build arguments and generated files.
+    """
 
     name: str
     base: str
     arguments: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    #: Files that are made when the image is, by path in the build context.
+    #: Generated files, by their path in the build context.
     extra: Mapping[str, str] = dataclasses.field(default_factory=dict)
     directory: Path = IMAGES_DIR
 
@@ -55,7 +58,7 @@ class Recipe:
 
     @property
     def tag(self) -> str:
-        """The image's name; it changes with everything that goes into the image."""
+        """The image's name, with a digest over all its inputs."""
         digest = hashlib.sha256()
         for path in sorted(file for file in self.context.rglob("*") if file.is_file()):
             executable = bool(path.stat().st_mode & 0o100)
@@ -67,7 +70,7 @@ class Recipe:
 
 
 def recipes(base: str, catalogue: Catalogue, apt_settings: str) -> dict[str, Recipe]:
-    """Return the recipe of every image by name, in the order in which they must be built."""
+    """Return the recipe of every image by name, in the order to build them."""
     host_base = Recipe("host-base", base, extra={"files/etc/apt/apt.conf.d/90machine": apt_settings})
     nobara = Recipe(
         "nobara-host",
@@ -81,14 +84,14 @@ def recipes(base: str, catalogue: Catalogue, apt_settings: str) -> dict[str, Rec
 
 
 def fedora_recipe() -> Recipe:
-    """Return the recipe of the laptop on a real Fedora."""
+    """Return the recipe of the laptop's image on Fedora."""
     shared = (Path(name) for name in SHARED_WITH_FEDORA)
     extra = {str(Path(*path.parts[1:])): (IMAGES_DIR / path).read_text(encoding="utf-8") for path in shared}
     return Recipe("fedora-host", FEDORA_IMAGE, extra=extra)
 
 
 def ensure_image(recipe: Recipe, paths: Paths, progress: Progress) -> None:
-    """Build the image unless the engine has it."""
+    """Build the image unless Docker has it."""
     if docker_cli.image_exists(recipe.tag):
         return
     with (
@@ -105,7 +108,7 @@ def ensure_image(recipe: Recipe, paths: Paths, progress: Progress) -> None:
 
 
 def fill(context: Path, recipe: Recipe, paths: Paths) -> None:
-    """Add to a build context what is made or fetched for it."""
+    """Add the generated files and the downloaded wheels to a build context."""
     for name, text in recipe.extra.items():
         target = context / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +121,7 @@ def fill(context: Path, recipe: Recipe, paths: Paths) -> None:
 
 
 def remove_older(recipe: Recipe, progress: Progress) -> None:
-    """Remove earlier builds of this image, except those that a container still uses."""
+    """Remove earlier builds of this image that no container uses."""
     name = recipe.tag.rpartition(":")[0]
     listed = docker_cli.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", name)
     for tag in listed.stdout.split():
@@ -137,19 +140,25 @@ def remove_images(progress: Progress) -> None:
 def ensure_base_and_recipes(
     choice: BaseChoice, machine: Machine, catalogue: Catalogue, paths: Paths, progress: Progress
 ) -> dict[str, Recipe]:
-    """Return the recipes over a base image that is there."""
+    """Provide the base image and return the recipes that build on it."""
     base = ensure_base(choice, machine, paths, progress)
     return recipes(base, catalogue, machine_apt_settings())
 
 
 def machine_apt_settings() -> str:
-    """Return the machine's apt settings that concern the way to the mirror, as an apt.conf file."""
+    """Return this machine's apt settings for reaching its mirror.
+
+    The result is the text of an apt.conf file.
+    """
     dumped = capture(["apt-config", "dump", *APT_SETTINGS])
     return select_apt_settings(dumped.stdout if dumped.status == 0 else "")
 
 
 def select_apt_settings(dumped: str) -> str:
-    """Choose from ``apt-config dump`` what also holds inside a container; a proxy on loopback does not."""
+    """Return the lines of ``apt-config dump`` that are valid in a container.
+
+    A proxy on loopback is not.
+    """
     lines = []
     for line in dumped.splitlines():
         name, _, value = line.partition(" ")

@@ -1,4 +1,4 @@
-"""Brings a world up, takes it down, and says how it is."""
+"""Starting and stopping a world."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from testbed.world import Host, State, World, load_state, locked, save_state, st
 
 @dataclasses.dataclass(frozen=True)
 class Wish:
-    """What ``up`` was asked for; without names of hosts, the two of the inventory are meant."""
+    """The options of ``up``.
+
+    Without ``host_names`` all hosts of the world are meant, with the ``extra_hosts``.
+    """
 
     host_names: tuple[str, ...] = ()
     extra_hosts: int = 0
@@ -35,7 +38,7 @@ class Wish:
         offered = {host.name: host for host in world.hosts(self.extra_hosts)}
         unknown = sorted(set(self.host_names) - set(offered))
         if unknown:
-            raise TestbedError(f"There is no host {', '.join(unknown)}; the world has {', '.join(offered)}.")
+            raise TestbedError(f"There is no host {', '.join(unknown)}; name one of {', '.join(offered)}.")
         return tuple(host for name, host in offered.items() if not self.host_names or name in self.host_names)
 
 
@@ -50,7 +53,7 @@ def alone(world: World, paths: Paths, progress: Progress) -> Iterator[None]:
 
 
 def up(world: World, wish: Wish, machine: Machine, paths: Paths, progress: Progress) -> None:
-    """Start what of the wish does not run yet."""
+    """Start the services and the wanted hosts that do not run yet."""
     wanted = wish.hosts(world)
     check_machine(machine)
     ensure_programs(machine, paths, progress)
@@ -69,7 +72,7 @@ def up(world: World, wish: Wish, machine: Machine, paths: Paths, progress: Progr
         start_services(world, state, source_digest(wish.model_mib), paths, progress)
         for host in wanted:
             hosts.ensure_started(world, host, images.tags[host.image], access, paths, found, progress)
-            # A container that was kept keeps the image that it was made from.
+            # A container that was kept still has the image that it was made from.
             state.hosts.setdefault(host.name, images.tags[host.image])
             save_state(state_path(paths, world), state)
         await_services(world, state, paths, progress)
@@ -78,7 +81,7 @@ def up(world: World, wish: Wish, machine: Machine, paths: Paths, progress: Progr
 
 
 def renew(world: World, wish: Wish, paths: Paths, progress: Progress) -> None:
-    """Remove what has to be made anew: the named hosts alone, or the whole world where none was named."""
+    """Remove the named hosts, or the whole world when no host was named."""
     if not wish.host_names:
         take_down(world, paths, progress)
         return
@@ -95,7 +98,10 @@ def known_extra(world: World, paths: Paths) -> int:
 
 
 def refuse_other_checkout(world: World, paths: Paths) -> None:
-    """Raise when another checkout's world of this name is alive: both would use the same addresses."""
+    """Raise TestbedError when another checkout runs a world of this name.
+
+    Both would use the same addresses.
+    """
     for root in {container["root"] for container in hosts.found_containers(world)} - {str(paths.root), ""}:
         other = load_state(state_path(Paths(Path(root)), world))
         if any(process.alive(running) for running in other.services.values()):
@@ -106,7 +112,10 @@ def refuse_other_checkout(world: World, paths: Paths) -> None:
 
 
 def clear_leftovers(world: World, paths: Paths, state: State, key: str, progress: Progress) -> dict[str, str]:
-    """Remove what a crashed run left, and return the state of the containers that stay, by name."""
+    """Remove the remains of a crashed run.
+
+    Returns the state of the containers that are kept, by name.
+    """
     keep, remove = {}, []
     for container in hosts.found_containers(world):
         usable = container["root"] == str(paths.root) and container["key"] == key
@@ -132,7 +141,10 @@ def service_log(world: World, name: str, paths: Paths) -> Path:
 
 
 def start_services(world: World, state: State, source: str, paths: Paths, progress: Progress) -> None:
-    """Start the services that do not run, and note each at once; ``source`` names the code of today."""
+    """Start the services that do not run, and record each at once.
+
+    ``source`` is the digest of the current code.
+    """
     for service in services.world_services(world, paths):
         running = state.services.get(service.name)
         if running is None or not process.alive(running):
@@ -141,7 +153,9 @@ def start_services(world: World, state: State, source: str, paths: Paths, progre
             state.sources[service.name] = source
             save_state(state_path(paths, world), state)
         elif state.sources.get(service.name) != source:
-            progress.line("services", f"{service.name} runs older code; 'up --fresh' makes the world anew")
+            progress.line(
+                "services", f"{service.name} runs older code; 'up --fresh' starts it with the current code"
+            )
 
 
 def await_services(world: World, state: State, paths: Paths, progress: Progress) -> None:
@@ -155,16 +169,19 @@ def await_services(world: World, state: State, paths: Paths, progress: Progress)
 
 
 def tell_outdated(wanted: Sequence[Host], state: State, images: Images, progress: Progress) -> None:
-    """Name the hosts that were made from an image that is no longer the newest."""
+    """Report the hosts that were made from an older image."""
     for host in wanted:
         if state.hosts[host.name] != images.tags[host.image]:
             progress.line(
-                "hosts", f"{host.name} was made from an older image and is kept; 'up --fresh' makes it anew"
+                "hosts", f"{host.name} was made from an older image and is kept; 'up --fresh' replaces it"
             )
 
 
 def down(world: World, paths: Paths, progress: Progress, *, caches: bool = False) -> None:
-    """Remove what ``up`` started in this world; with ``caches`` also what it keeps in Docker."""
+    """Remove everything that ``up`` started in this world.
+
+    With ``caches``, also remove the images and volumes in Docker.
+    """
     with alone(world, paths, progress):
         take_down(world, paths, progress)
         if caches and engine_refusal() is None:
@@ -173,7 +190,7 @@ def down(world: World, paths: Paths, progress: Progress, *, caches: bool = False
 
 
 def take_down(world: World, paths: Paths, progress: Progress) -> None:
-    """Stop the services, remove the hosts and the network, and forget the world."""
+    """Stop the services, remove the hosts and the network, and delete the state."""
     state = load_state(state_path(paths, world))
     for name, running in state.services.items():
         if process.stop(running):

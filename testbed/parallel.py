@@ -1,4 +1,4 @@
-"""Doing several slow things at once, in a way that a failure or a person can end."""
+"""Running several slow functions at once, with an orderly end on failure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from testbed import process
 
 
 def side_by_side(work: Sequence[Callable[[], None]]) -> None:
-    """Do several things at once; when one fails or a person interrupts, the programs of all are ended."""
+    """Run all functions at once and wait for them.
+
+    When one fails or the user interrupts, the programs of all are ended and the exception is raised.
+    """
     with ThreadPoolExecutor(len(work)) as pool:
-        futures: list[Future[None]] = [pool.submit(one) for one in work]
+        futures: list[Future[None]] = [pool.submit(part) for part in work]
         try:
             finished, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in finished:

@@ -1,4 +1,4 @@
-"""Where the testbed keeps what it makes: everything below one git-ignored directory."""
+"""The directories that the testbed writes to, all below one git-ignored directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Paths:
 
     @property
     def cache(self) -> Path:
-        """What is dear to make again and belongs to no world."""
+        """The results that take long to make and that all worlds share."""
         return self.root / "cache"
 
     @property
@@ -28,29 +28,32 @@ class Paths:
 
     @property
     def logs(self) -> Path:
-        """What builds and downloads printed."""
+        """The output of builds and downloads."""
         return self.root / "logs"
 
     @property
     def engine(self) -> Path:
-        """The Docker daemon that the testbed started, if it did."""
+        """The log and the identity of the Docker daemon that the testbed started."""
         return self.root / "engine"
 
     def world(self, name: str) -> Path:
-        """Return the directory of one world: key, state, logs of its services."""
+        """Return the directory of one world: keys, state, logs of its services."""
         return self.root / "worlds" / name
 
     def lock(self, name: str) -> Path:
-        """Return the lock file ``name``; it lies outside the world's directory, which ``down`` removes."""
+        """Return the lock file ``name``.
+
+        It is outside the world's directory, because ``down`` removes that.
+        """
         return self.root / "locks" / f"{name}.lock"
 
 
 def testbed_paths() -> Paths:
-    """Return the tree that this process's environment asks for."""
+    """Return the tree that this process's environment names."""
     return paths_for(os.environ)
 
 
 def paths_for(environment: Mapping[str, str]) -> Paths:
-    """Return the tree in ``COLDVOX_TESTBED_DIR``, or in ``.testbed`` of the checkout."""
+    """Return the tree in ``COLDVOX_TESTBED_DIR``, or ``.testbed`` of the checkout."""
     chosen = environment.get("COLDVOX_TESTBED_DIR", "")
     return Paths(Path(chosen).resolve() if chosen else CHECKOUT / ".testbed")

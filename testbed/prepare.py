@@ -1,6 +1,6 @@
-"""Makes what the services serve, each part in its own process.
+"""The files that the services serve, made by one process per service.
 
-Separate processes can be shown as they go, run beside the image builds, and be ended at once.
+A separate process can report progress, run next to the image builds, and be ended at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SOURCES = ("github", "mirror", "runner")
 
 
 def source_digest(model_mib: int, root: Path = CHECKOUT / "testbed") -> str:
-    """Return a name for the code and the options that decide what gets made."""
+    """Return a digest of the code and options that decide the result."""
     digest = hashlib.sha256(f"{model_mib} {sys.version_info[:2]}".encode())
     for name in SOURCES:
         for path in sorted((root / name).rglob("*")):
@@ -29,19 +29,19 @@ def source_digest(model_mib: int, root: Path = CHECKOUT / "testbed") -> str:
 
 
 def is_prepared(paths: Paths, digest: str) -> bool:
-    """Tell whether everything was made by the same code with the same options."""
+    """Return whether everything was made by the same code with the same options."""
     stamp = paths.cache / "prepared.digest"
     made = (paths.www / "manifest.json", paths.cache / "github" / "openapi.json", stamp)
     return all(path.exists() for path in made) and stamp.read_text(encoding="ascii").strip() == digest
 
 
 def mark_prepared(paths: Paths, digest: str) -> None:
-    """Note that everything was made."""
+    """Record that everything was made."""
     (paths.cache / "prepared.digest").write_text(digest + "\n", encoding="ascii")
 
 
 def run_part(part: str, title: str, arguments: list[str], paths: Paths, progress: Progress) -> None:
-    """Make one part in a process of its own; its lines are shown when it is at work for long."""
+    """Make one service's files in a separate process."""
     log = paths.logs / f"{part}.log"
     with progress.step(part, title) as report:
         outcome = stream(
@@ -52,12 +52,13 @@ def run_part(part: str, title: str, arguments: list[str], paths: Paths, progress
         )
     if outcome.status != 0:
         raise TestbedError(
-            f"The testbed failed at {title}: {outcome.reason.rstrip('.')} (all of it is in {log})."
+            f"The testbed failed at {title}: {outcome.reason.rstrip('.')}. "
+            f"Read its log {log} and run this again."
         )
 
 
 def prepare_mirror(paths: Paths, model_mib: int, progress: Progress) -> None:
-    """Make the tree that the mirror serves, the RPM repository apart."""
+    """Make the mirror's tree, without the RPM repository."""
     run_part(
         "mirror",
         "making the artifacts",
@@ -68,5 +69,5 @@ def prepare_mirror(paths: Paths, model_mib: int, progress: Progress) -> None:
 
 
 def prepare_github(paths: Paths, progress: Progress) -> None:
-    """Cut GitHub's description of its API for the emulator."""
+    """Make the emulator's copy of GitHub's API description."""
     run_part("github", "making the API description", ["testbed.github", "prepare"], paths, progress)

@@ -1,4 +1,4 @@
-"""Running programs, and keeping sight of those that outlive the command that started them."""
+"""Running programs, and identifying those that outlive their starter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _abandoned = threading.Event()
 
 
 class Outcome(NamedTuple):
-    """What a finished program left; 127 stands for a missing program and 124 for one that took too long."""
+    """The result of a finished program.
+
+    ``status`` is 127 for a missing program and 124 for one that exceeded its time.
+    """
 
     status: int
     stdout: str
@@ -33,14 +36,17 @@ class Outcome(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """The last line it printed, which is where most programs say what went wrong."""
+        """The last line of the output: most programs say there what went wrong."""
         lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
         return lines[-1].strip() if lines else f"exit status {self.status}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """One process for certain: a number is given out again, its start time in the same boot is not."""
+    """A process, identified beyond doubt.
+
+    The kernel reuses process ids, but not together with the start time and the boot id.
+    """
 
     pid: int
     start_ticks: int
@@ -51,13 +57,10 @@ def capture(
     argv: Sequence[str],
     *,
     timeout_seconds: float = 60,
-    stdin: bytes | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run ``argv`` to its end and return what it printed."""
-    status, out, err = capture_bytes(
-        argv, timeout_seconds=timeout_seconds, stdin=stdin, environment=environment
-    )
+    """Run ``argv`` to its end and return its output."""
+    status, out, err = capture_bytes(argv, timeout_seconds=timeout_seconds, environment=environment)
     return Outcome(status, out.decode(errors="replace"), err)
 
 
@@ -68,7 +71,7 @@ def capture_bytes(
     stdin: bytes | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> tuple[int, bytes, str]:
-    """Run ``argv`` to its end and return its status, its output as it is, and its errors as text."""
+    """Run ``argv`` to its end; return status, output as bytes, and errors as text."""
     try:
         with _tracked(argv, environment, stdin is not None, stderr=subprocess.PIPE) as child:
             try:
@@ -89,7 +92,7 @@ def stream(
     report: Callable[[str], None] = lambda _line: None,
     environment: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run ``argv`` to its end, pass on each line as it comes, and keep all of them in ``log``.
+    """Run ``argv`` to its end, report each line, and write all lines to ``log``.
 
     ``stdout`` of the outcome holds the last lines of both streams.
     """
@@ -114,10 +117,12 @@ def stream(
 def _tracked(
     argv: Sequence[str], environment: Mapping[str, str] | None, feeds_stdin: bool, stderr: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    # Under the lock as a whole, so that no program slips in between the decision to end all and the ending.
+    # The lock covers the check and the start, so that no program starts after abandoned() has ended them all.
     with _children_lock:
         if _abandoned.is_set():
-            raise TestbedError(f"{argv[0]} was not started, because something else failed before.")
+            raise TestbedError(
+                f"The program {argv[0]} was not started, because another step failed; correct that first."
+            )
         child = subprocess.Popen(
             list(argv),
             stdin=subprocess.PIPE if feeds_stdin else subprocess.DEVNULL,
@@ -135,7 +140,7 @@ def _tracked(
 
 
 def terminate_children() -> None:
-    """End every program that ``capture`` and ``stream`` still wait for."""
+    """End every program that ``capture`` and ``stream`` are waiting for."""
     with _children_lock:
         for child in _children:
             child.terminate()
@@ -143,7 +148,10 @@ def terminate_children() -> None:
 
 @contextlib.contextmanager
 def abandoned() -> Iterator[None]:
-    """End what other threads wait for, and keep them from starting more while the context lasts."""
+    """End the programs that other threads wait for, for a ``with`` block.
+
+    Until the block ends, no thread can start another one.
+    """
     _abandoned.set()
     terminate_children()
     try:
@@ -155,7 +163,10 @@ def abandoned() -> Iterator[None]:
 def spawn(
     argv: Sequence[str], *, log: Path, cwd: Path, environment: Mapping[str, str] | None = None
 ) -> Identity:
-    """Start ``argv`` so that it outlives this command and the terminal; its output goes to ``log``."""
+    """Start ``argv`` so that it outlives this command and the terminal.
+
+    Its output goes to ``log``.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -177,18 +188,21 @@ def identify(pid: int) -> Identity | None:
         boot_id = BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:
         return None
-    # Field 2, the name, is in parentheses and may hold anything: count the fields behind it.
+    # Field 2, the name, is in parentheses and may hold any character: count the fields after it.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] == "Z" else Identity(pid, int(fields[19]), boot_id)
 
 
 def alive(process: Identity) -> bool:
-    """Tell whether exactly this process still runs."""
+    """Return whether exactly this process still runs."""
     return identify(process.pid) == process
 
 
 def stop(process: Identity, grace_seconds: float = 10) -> bool:
-    """End exactly this process, kindly first; return whether it was there."""
+    """End exactly this process and return whether it was running.
+
+    Sends SIGTERM, and SIGKILL after ``grace_seconds``.
+    """
     if not alive(process):
         return False
     with contextlib.suppress(ProcessLookupError):
@@ -205,13 +219,13 @@ def stop(process: Identity, grace_seconds: float = 10) -> bool:
 
 
 def _reap(pid: int) -> None:
-    """Collect the exit status in case the process is our own child."""
+    """Collect the exit status if the process is our own child."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
 
 def last_line(log: Path, containing: str = "") -> str:
-    """Return the last line of a log that says something, and holds ``containing``."""
+    """Return the last line of a log that is not empty and has ``containing``."""
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n") if log.exists() else []
     return next(
         (line.strip() for line in reversed(lines) if line.strip() and containing in line),

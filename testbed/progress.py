@@ -1,4 +1,4 @@
-"""Tells a person what goes on: a line per step, and a sign of life when a step takes long."""
+"""Progress messages: a line per step, and a heartbeat while a step takes long."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ LATEST_WIDTH = 90
 
 
 class Progress:
-    """Prints lines with the seconds since the start; safe to use from several threads.
+    """Printer of lines with the seconds since the start; safe in several threads.
 
-    While a step runs and nothing was printed for ``HEARTBEAT_SECONDS``, a line tells which steps run and the
-    last thing each reported.
+    While steps run and nothing was printed for HEARTBEAT_SECONDS, a line per step repeats its last message.
     """
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,7 +39,10 @@ class Progress:
 
     @contextlib.contextmanager
     def step(self, topic: str, doing: str) -> Iterator[Callable[[str], None]]:
-        """Announce work on ``topic``; the value is called with whatever the work reports meanwhile."""
+        """Announce a step on ``topic`` for a ``with`` block.
+
+        Gives a function that the step calls with each message; the heartbeat shows the last one.
+        """
         self.line(topic, doing)
         with self._lock:
             self._active[topic] = doing
@@ -52,14 +54,14 @@ class Progress:
                 self._active.pop(topic, None)
 
     def beat(self) -> None:
-        """Print a sign of life if a step runs and nothing was printed for too long."""
+        """Print a heartbeat if a step runs and nothing was printed for too long."""
         with self._lock:
             if self._active and self._clock() - self._printed_at >= HEARTBEAT_SECONDS:
                 for topic, latest in list(self._active.items()):
                     self.line(topic, f"… {latest}")
 
     def close(self) -> None:
-        """Stop the signs of life."""
+        """Stop the heartbeat."""
         self._closed.set()
         if self._thread:
             self._thread.join()

@@ -1,4 +1,4 @@
-"""Which packages the local RPM repository offers, and how rpmbuild and DNF are told of them."""
+"""The packages of the local RPM repository, as spec and comps file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ Stand-ins for Fedora packages in the testbed of coldvox.ci.
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """One RPM; ``paths`` are the hidden paths that it brings back, ``debian`` is where they come from."""
+    """One RPM package.
+
+    ``paths`` are the hidden paths that it makes visible, ``debian`` the packages that they come from.
+    """
 
     name: str
     paths: tuple[str, ...] = ()
@@ -50,7 +53,7 @@ class Package:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """One group of Fedora's comps file."""
+    """One package group of Fedora's comps file."""
 
     identifier: str
     name: str
@@ -60,7 +63,7 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:
-    """Everything that the repository offers."""
+    """All packages and groups of the repository."""
 
     version: str
     release: str
@@ -68,25 +71,28 @@ class Catalogue:
     groups: tuple[Group, ...]
 
     def names(self) -> set[str]:
-        """Return what a package manager can be asked for: names, provided names, and groups with their @."""
+        """Return every name that a package manager accepts.
+
+        These are packages, provided names, and groups with their @.
+        """
         provided = {name for package in self.packages for name in package.provides}
         return {p.name for p in self.packages} | provided | {f"@{group.identifier}" for group in self.groups}
 
     def debian_packages(self) -> list[str]:
-        """Return the Debian packages that lie under the RPMs."""
+        """Return the Debian packages that the RPM packages take their files from."""
         return sorted({name for package in self.packages for name in package.debian})
 
     def hidden_paths(self) -> list[str]:
-        """Return what the image keeps out of sight until the RPM is installed."""
+        """Return the paths that the image hides until their RPM is installed."""
         return sorted({path for package in self.packages for path in package.paths})
 
     def digest(self) -> str:
-        """Return a name for this content."""
+        """Return a digest of the content."""
         return hashlib.sha256((render_spec(self) + render_comps(self)).encode()).hexdigest()
 
 
 def load_catalogue(path: Path = CATALOGUE_FILE) -> Catalogue:
-    """Read and check a catalogue."""
+    """Read and check a catalogue; raises TestbedError."""
     with path.open("rb") as handle:
         data = tomllib.load(handle)
     stubs = [Package(name) for names in data["stubs"].values() for name in names]
@@ -113,7 +119,8 @@ def _check(catalogue: Catalogue, path: Path) -> None:
     lost = sorted(wanted - catalogue.names())
     if twice or lost:
         raise TestbedError(
-            f"{path} names packages twice ({', '.join(twice)}) or needs what it lacks ({', '.join(lost)})."
+            f"The catalogue {path} names packages twice ({', '.join(twice)}) or requires packages "
+            f"that it lacks ({', '.join(lost)}); correct it."
         )
 
 
@@ -155,7 +162,7 @@ def _file_lines(package: Package) -> str:
 
 
 def render_comps(catalogue: Catalogue) -> str:
-    """Return the comps file, from which DNF knows the groups."""
+    """Return the comps file, from which DNF reads the groups."""
     content = "".join(map(_comps_group, catalogue.groups))
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<comps>\n{content}</comps>\n'
 

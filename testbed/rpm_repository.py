@@ -1,4 +1,4 @@
-"""Builds the local RPM repository in a container, so that this machine needs no RPM tools."""
+"""The local RPM repository, built in a container: this machine needs no RPM tools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUILD_SECONDS = 300
 
 
 def ensure_repository(catalogue: Catalogue, tools: Recipe, paths: Paths, progress: Progress) -> None:
-    """Make ``/rpm`` of the mirror's tree hold the catalogue's packages; nothing is done when it does."""
+    """Build ``rpm/`` of the mirror's tree unless it has the catalogue's packages."""
     target = paths.www / "rpm"
     stamp = paths.cache / "rpm.digest"
     digest = f"{catalogue.digest()} {tools.tag}\n"
@@ -31,7 +31,10 @@ def ensure_repository(catalogue: Catalogue, tools: Recipe, paths: Paths, progres
             argv, stdin=pack_sources(catalogue), timeout_seconds=BUILD_SECONDS
         )
         if status != 0:
-            raise TestbedError(f"The RPM repository could not be built: {reason}.")
+            raise TestbedError(
+                f"The RPM repository could not be built in the image {tools.tag}: {reason}. "
+                "Check images/nobara-host/packages.toml and run this again."
+            )
         publish(packed, target)
     stamp.write_text(digest, encoding="ascii")
 
@@ -49,7 +52,7 @@ def pack_sources(catalogue: Catalogue) -> bytes:
 
 
 def publish(packed: bytes, target: Path) -> None:
-    """Unpack a finished repository beside ``target`` and put it in its place."""
+    """Unpack a finished repository next to ``target``, then replace ``target``."""
     fresh = target.with_name(".rpm-new")
     old = target.with_name(".rpm-old")
     for leftover in (fresh, old):

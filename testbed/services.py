@@ -1,4 +1,7 @@
-"""The services of a world: processes of this checkout that listen on the world's gateway address."""
+"""The services of a world: the GitHub emulator and the artifact mirror.
+
+They are processes of this checkout that listen on the world's gateway address.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ POLL_SECONDS = 0.1
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """One process to keep running; it is healthy when ``health_path`` of its ``url`` answers with 200."""
+    """One service process.
+
+    It is healthy when ``health_path`` of its ``url`` answers with 200.
+    """
 
     name: str
     module: str
@@ -32,12 +38,12 @@ class Service:
 
     @property
     def health_url(self) -> str:
-        """What to ask whether it is well."""
+        """The URL that answers with 200 when the service is healthy."""
         return self.url + self.health_path
 
     @property
     def argv(self) -> list[str]:
-        """The command that starts it."""
+        """The command line that starts the service."""
         return [sys.executable, "-m", self.module, *self.arguments]
 
 
@@ -71,7 +77,7 @@ def world_services(world: World, paths: Paths) -> tuple[Service, ...]:
 
 
 def healthy(service: Service, timeout_seconds: float = 2) -> bool:
-    """Tell whether the service answers."""
+    """Return whether the service answers."""
     try:
         with urllib.request.urlopen(service.health_url, timeout=timeout_seconds) as answer:
             return bool(answer.status == 200)
@@ -80,7 +86,7 @@ def healthy(service: Service, timeout_seconds: float = 2) -> bool:
 
 
 def start(service: Service, log: Path, paths: Paths, progress: Progress) -> Identity:
-    """Start a service; ``await_healthy`` tells whether it came up."""
+    """Start a service without waiting for it; see ``await_healthy``."""
     progress.line("services", f"starting {service.name}")
     return process.spawn(
         service.argv, log=log, cwd=CHECKOUT, environment={"COLDVOX_TESTBED_DIR": str(paths.root)}
@@ -88,22 +94,29 @@ def start(service: Service, log: Path, paths: Paths, progress: Progress) -> Iden
 
 
 def await_healthy(service: Service, running: Identity, log: Path) -> None:
-    """Return once the service answers; raise with the last line of its log when it ends or stays mute."""
+    """Return once the service answers.
+
+    Raises TestbedError with the last line of its log when the process ends or HEALTHY_SECONDS have passed.
+    """
     deadline = time.monotonic() + HEALTHY_SECONDS
     while not healthy(service):
         ended = not process.alive(running)
         if ended or time.monotonic() > deadline:
             how = "ended at once" if ended else f"does not answer at {service.health_url}"
             raise TestbedError(
-                f"The service {service.name} {how}: {process.last_line(log)} (all of it is in {log})."
+                f"The service {service.name} {how}: {process.last_line(log)}. "
+                f"Read its log {log} and run 'up' again."
             )
         time.sleep(POLL_SECONDS)
 
 
 def orphans(service: Service, known: Identity | None, proc: Path = Path("/proc")) -> list[Identity]:
-    """Return processes that serve the same address and are not ``known``: a killed ``up`` leaves such."""
+    """Return the processes, other than ``known``, that serve the same address.
+
+    An ``up`` that was killed leaves such processes.
+    """
     wanted = ["-m", service.module, *service.arguments[:5]]
-    found = []
+    leftovers = []
     for entry in proc.glob("[0-9]*/cmdline"):
         try:
             argv = entry.read_bytes().decode(errors="replace").split("\0")
@@ -111,5 +124,5 @@ def orphans(service: Service, known: Identity | None, proc: Path = Path("/proc")
             continue
         identity = process.identify(int(entry.parent.name)) if argv[1 : 1 + len(wanted)] == wanted else None
         if identity is not None and identity != known:
-            found.append(identity)
-    return found
+            leftovers.append(identity)
+    return leftovers

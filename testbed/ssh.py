@@ -1,4 +1,4 @@
-"""Keys and settings with which a person, Ansible and the tests log in to the hosts of a world."""
+"""SSH keys and configuration for the hosts of a world."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ USER = "admin"
 
 @dataclasses.dataclass(frozen=True)
 class Access:
-    """The files of one world that logging in takes."""
+    """The files that a login to the hosts of one world needs."""
 
     directory: Path
 
@@ -25,22 +25,22 @@ class Access:
 
     @property
     def host_key(self) -> Path:
-        """The private key by which the hosts of this world prove themselves."""
+        """The private key of the SSH servers on this world's hosts."""
         return self.directory / "host_ed25519"
 
     @property
     def known_hosts(self) -> Path:
-        """Which key belongs to which address."""
+        """The file with the public key of each host's address."""
         return self.directory / "known_hosts"
 
     @property
     def config(self) -> Path:
-        """Settings for ``ssh -F``, so that a host can be called by its name."""
+        """The file for ``ssh -F``, in which the hosts have names."""
         return self.directory / "ssh_config"
 
 
 def ensure_access(directory: Path, world: World, hosts: tuple[Host, ...]) -> Access:
-    """Make the world's keys unless they are there, and write the files that name its hosts."""
+    """Make the world's keys if they are missing, and write its SSH configuration."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     access = Access(directory)
     for key in (access.user_key, access.host_key):
@@ -50,7 +50,8 @@ def ensure_access(directory: Path, world: World, hosts: tuple[Host, ...]) -> Acc
             )
             if outcome.status != 0:
                 raise TestbedError(
-                    f"ssh-keygen could not make {key} ({outcome.reason}); install OpenSSH's client."
+                    f"The program ssh-keygen could not make {key} ({outcome.reason}); "
+                    "install the OpenSSH client."
                 )
     public = " ".join(access.host_key.with_suffix(".pub").read_text(encoding="ascii").split()[:2])
     access.known_hosts.write_text(known_hosts(hosts, public), encoding="ascii")
@@ -64,7 +65,7 @@ def known_hosts(hosts: tuple[Host, ...], public_key: str) -> str:
 
 
 def ssh_config(access: Access, hosts: tuple[Host, ...]) -> str:
-    """Return an ssh_config that knows the hosts by name."""
+    """Return an ssh_config that has the hosts by name."""
     blocks = [f"Host {host.name}\n  Port {host.ssh_port}\n" for host in hosts]
     common = (
         "Host *\n"
@@ -79,7 +80,10 @@ def ssh_config(access: Access, hosts: tuple[Host, ...]) -> str:
 
 
 def login(access: Access, host: Host) -> list[str]:
-    """Return the command that logs in to ``host`` and never asks anything; a remote command may follow."""
+    """Return the ssh command that logs in to ``host`` without asking anything.
+
+    A remote command may be appended.
+    """
     options = ["BatchMode=yes", "ConnectTimeout=3"]
     return [
         "ssh",

@@ -1,4 +1,4 @@
-"""Says how a world is, to programs and to people."""
+"""The state of a world, for programs and for people."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from testbed.world import World, load_state, state_path
 
 
 def read(world: World, paths: Paths) -> dict[str, Any]:
-    """Return how the world is, as plain data."""
+    """Return the state of the world as plain data."""
     state = load_state(state_path(paths, world))
     refusal = engine_refusal()
-    found = hosts.found_containers(world) if refusal is None else []
-    containers = {c["name"]: c["state"] for c in found if c["root"] == str(paths.root)}
+    present = hosts.found_containers(world) if refusal is None else []
+    containers = {c["name"]: c["state"] for c in present if c["root"] == str(paths.root)}
     ports = {host.name: host.ssh_port for host in world.hosts(known_extra(world, paths))}
     listed_hosts = [
         {
@@ -52,7 +52,7 @@ def read(world: World, paths: Paths) -> dict[str, Any]:
 
 
 def describe(answer: dict[str, Any]) -> str:
-    """Return the status as lines for a person."""
+    """Return the state as lines for a person."""
     lines = [f"world {answer['world']}: {'up' if answer['up'] else 'not up'} (docker: {answer['docker']})"]
     lines += [
         f"  host     {host['name']:<16} {host['state']:<8} ssh port {host['ssh_port']}"
@@ -62,10 +62,12 @@ def describe(answer: dict[str, Any]) -> str:
         state = "healthy" if service["healthy"] else "running, no answer" if service["running"] else "stopped"
         lines += [f"  service  {service['name']:<16} {state:<8} {service['url']}"]
     if answer["hosts"]:
-        lines.append(f"  log in   ssh -F {shown(Path(answer['ssh_config']))} {answer['hosts'][0]['name']}")
+        lines.append(
+            f"  log in   ssh -F {short_path(Path(answer['ssh_config']))} {answer['hosts'][0]['name']}"
+        )
     return "\n".join(lines)
 
 
-def shown(path: Path) -> str:
-    """Return a path as short as it can be said from here."""
+def short_path(path: Path) -> str:
+    """Return a path relative to the working directory if it is below that."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

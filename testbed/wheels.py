@@ -1,4 +1,4 @@
-"""Python wheels for the host images: pinned by digest, fetched with pip on this machine, and kept."""
+"""Python wheels for the host images, pinned by digest and kept in the cache."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from testbed.errors import TestbedError
 from testbed.process import capture
 
-#: The Python of Debian 13, and the oldest C library that such wheels ask for.
+#: The Python of Debian 13, and the oldest C library that the wheels need.
 PYTHON = "3.13"
 PLATFORM = "manylinux_2_28_x86_64"
 
 
 def ensure_wheels(requirements: Path, cache: Path) -> list[Path]:
-    """Return the wheels that ``requirements`` pins, downloaded into ``cache`` first when they are not there.
+    """Return the wheels that ``requirements`` pins, downloading them if necessary.
 
-    pip itself compares the digests, which every line of ``requirements`` has to give.
+    pip compares the digests; every line of ``requirements`` must have one.
     """
     name = hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
     home = cache / "wheels" / name
@@ -32,8 +32,8 @@ def ensure_wheels(requirements: Path, cache: Path) -> list[Path]:
         outcome = capture(argv, timeout_seconds=300)
         if outcome.status != 0:
             raise TestbedError(
-                f"pip could not download what {requirements} names: {outcome.reason}; check that the package "
-                "index can be reached."
+                f"The program pip could not download the wheels of {requirements}: {outcome.reason}; "
+                "check that the package index can be reached and run this again."
             )
         fresh.rename(home)
     return sorted(home.glob("*.whl"))

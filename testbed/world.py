@@ -1,4 +1,4 @@
-"""What belongs to a world: its network, its hosts, its services, and what is known of those that run."""
+"""The worlds: networks, hosts, addresses, and their recorded state."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from testbed.process import Identity
 
 EMULATOR_PORT = 8080
 MIRROR_PORT = 8081
-ADMIN_TOKEN = "sandbox-admin-token"
 REPOSITORY = "Coldaine/ColdVox"
 #: The label of every container, network and volume; its value is the world's name.
 LABEL = "ci.coldvox.testbed"
-#: The directory of the checkout's testbed that made it.
+#: The label that holds the testbed directory of the checkout that made the container.
 ROOT_LABEL = "ci.coldvox.testbed.root"
 MAX_EXTRA_HOSTS = 40
 
 
 @dataclasses.dataclass(frozen=True)
 class Host:
-    """One managed host; ``octet`` ends its address, ``ssh_port`` is on the loopback of this machine."""
+    """One managed host.
+
+    ``octet`` is the last part of its address. ``ssh_port`` is a port on the loopback of this machine.
+    """
 
     name: str
     image: str
@@ -39,7 +41,10 @@ class Host:
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """One network with its hosts and services; ``third_octet`` tells the worlds' addresses apart."""
+    """One network with its hosts and services.
+
+    ``third_octet`` keeps the addresses of the worlds apart.
+    """
 
     name: str
     third_octet: int
@@ -48,12 +53,12 @@ class World:
 
     @property
     def network(self) -> str:
-        """The Docker network, also the prefix of the containers' names."""
+        """The Docker network; also the prefix of the containers' names."""
         return f"coldvox-{self.name}"
 
     @property
     def subnet(self) -> str:
-        """The addresses of the network."""
+        """The address range of the network."""
         return f"10.213.{self.third_octet}.0/24"
 
     def address(self, octet: int) -> str:
@@ -67,12 +72,12 @@ class World:
 
     @property
     def emulator_url(self) -> str:
-        """Where the GitHub emulator listens."""
+        """The address of the GitHub emulator."""
         return f"http://{self.gateway}:{EMULATOR_PORT}"
 
     @property
     def mirror_url(self) -> str:
-        """Where the artifact mirror listens."""
+        """The address of the artifact mirror."""
         return f"http://{self.gateway}:{MIRROR_PORT}"
 
     def container(self, host: str) -> str:
@@ -80,10 +85,13 @@ class World:
         return f"{self.network}-{host}"
 
     def hosts(self, extra: int = 0) -> tuple[Host, ...]:
-        """Return the two hosts of the inventory and ``extra`` further Debian hosts, runner-01 and so on."""
+        """Return the two hosts of the inventory and ``extra`` further Debian hosts.
+
+        The further hosts are runner-01, runner-02 and so on.
+        """
         if not 0 <= extra <= MAX_EXTRA_HOSTS:
             raise TestbedError(
-                f"--hosts {extra} is out of range; 0 to {MAX_EXTRA_HOSTS} extra hosts are possible."
+                f"The option --hosts {extra} is out of range; give a number from 0 to {MAX_EXTRA_HOSTS}."
             )
         named = (
             Host("laptop-extra", "nobara-host", 11, self.first_ssh_port),
@@ -104,10 +112,13 @@ WORLDS = {
 
 @dataclasses.dataclass
 class State:
-    """What ``up`` started in one world: services as processes, hosts with the image each was made from."""
+    """The services and hosts that ``up`` started in one world.
+
+    ``services`` has the process of each service, ``hosts`` the image that each host was made from.
+    """
 
     services: dict[str, Identity] = dataclasses.field(default_factory=dict)
-    #: Which code each service was started from.
+    #: A digest of the code that each service was started from.
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
     hosts: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -128,7 +139,10 @@ def state_path(paths: Paths, world: World) -> Path:
 
 
 def load_state(path: Path) -> State:
-    """Return the recorded state; a missing or torn file means that nothing is known to run."""
+    """Return the recorded state.
+
+    A missing or damaged file gives an empty state: nothing is known to run.
+    """
     try:
         return State.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
@@ -145,7 +159,10 @@ def save_state(path: Path, state: State) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, on_wait: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock file ``path``; ``on_wait`` is told who holds it when it must be waited for."""
+    """Hold the lock file ``path`` for a ``with`` block.
+
+    When another process holds it, call ``on_wait`` with that process's id and wait.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="ascii") as handle:
         try:

@@ -1,1 +1,4 @@
-"""A stateful stand-in for GitHub's Actions REST API, checked against GitHub's own description."""
+"""An emulator of GitHub's Actions REST API that keeps state.
+
+Its answers are checked against GitHub's own description of the API.
+"""

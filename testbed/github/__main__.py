@@ -1,4 +1,7 @@
-"""``python -m testbed.github prepare`` fetches the description, ``serve`` runs the emulator."""
+"""The program ``python -m testbed.github``.
+
+``prepare`` fetches GitHub's description of its API, ``serve`` runs the emulator.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,16 @@ from pathlib import Path
 from testbed.errors import TestbedError
 from testbed.github import description
 from testbed.github.api import PREFIX, operations
-from testbed.github.downloads import mirrored
 from testbed.github.emulator import Emulator
 from testbed.github.rest.call import no_downloads
+from testbed.github.runner_downloads import mirrored
 from testbed.github.server import Server
 from testbed.github.validation import Description
 from testbed.paths import testbed_paths
 
 
 def main(arguments: list[str]) -> int:
-    """Return the exit status."""
+    """Run one command and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "prepare":
@@ -35,7 +38,7 @@ def main(arguments: list[str]) -> int:
 def _serve(options: argparse.Namespace) -> None:
     if not options.spec.is_file():
         raise TestbedError(
-            f"GitHub's API description is not at {options.spec}: "
+            f"GitHub's API description is missing at {options.spec}; "
             "make it with `python -m testbed.github prepare`."
         )
     checked = Description.load(options.spec, PREFIX)
@@ -44,8 +47,8 @@ def _serve(options: argparse.Namespace) -> None:
         server = Server((options.host, options.port), Emulator(checked, downloads=offer))
     except OSError as error:
         raise TestbedError(
-            f"The GitHub emulator cannot listen on {options.host}:{options.port} ({error.strerror}): "
-            "stop what uses the address, or choose another one with --host and --port."
+            f"The GitHub emulator cannot listen on {options.host}:{options.port} ({error.strerror}); "
+            "stop the program that uses the address, or choose another one with --host and --port."
         ) from None
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"GitHub emulator: {server.url}", flush=True)

@@ -1,4 +1,7 @@
-"""The testbed's own side door: queue jobs, read the audit, order faults, move the clock."""
+"""The emulator's routes for tests and the command line, below ``/_testbed``.
+
+They queue jobs, read the audit, inject faults and move the clock.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,21 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
 from . import jobs
 from .clock import timestamp
+from .emulator import Emulator, guarded
 from .exchange import Answer, RefusedError, Request, json_object, not_found
 from .faults import Fault
 from .state import App, Credential, Job
-
-if TYPE_CHECKING:
-    from .emulator import Emulator
 
 PREFIX = "/_testbed"
 
 
 @dataclass(frozen=True)
-class Visit:
-    """One administrative request, decoded; the world is locked meanwhile."""
+class AdminCall:
+    """One administrative request, decoded; the caller holds the lock on the state."""
 
     emulator: Emulator
     data: dict[str, Any]
@@ -31,7 +32,11 @@ class Visit:
 
 
 def answer(emulator: Emulator, request: Request) -> Answer:
-    """Answer an administrative request; raises RefusedError."""
+    """Answer one request of a test or of the command line; never raises."""
+    return guarded(lambda: (_answer(emulator, request), None))[0]
+
+
+def _answer(emulator: Emulator, request: Request) -> Answer:
     path = request.path.removeprefix(PREFIX)
     with emulator.changed:
         if match := re.fullmatch(r"/jobs/(\d+)", path):
@@ -40,7 +45,7 @@ def answer(emulator: Emulator, request: Request) -> Answer:
         if handler is None:
             raise not_found()
         try:
-            done = handler(Visit(emulator, _data(request), request.query))
+            done = handler(AdminCall(emulator, _data(request), request.query))
         except (KeyError, TypeError, ValueError) as error:
             raise RefusedError(422, f"{request.path}: {type(error).__name__}: {error}") from None
         emulator.changed.notify_all()
@@ -48,14 +53,14 @@ def answer(emulator: Emulator, request: Request) -> Answer:
 
 
 def _data(request: Request) -> dict[str, Any]:
-    """Return the body; faults may come as a bare list."""
+    """Return the body; a bare list is a list of faults."""
     if request.body.lstrip().startswith(b"["):
         return {"faults": json.loads(request.body)}
     return json_object(request.body)
 
 
 def _job(emulator: Emulator, number: int) -> Answer:
-    job = emulator.world.jobs.get(number)
+    job = emulator.state.jobs.get(number)
     if job is None:
         raise not_found()
     return Answer(200, _render(job))
@@ -82,92 +87,97 @@ def _render(job: Job) -> dict[str, Any]:
     }
 
 
-def _queue(visit: Visit) -> Answer:
+def _queue(call: AdminCall) -> Answer:
     for name in ("repository", "name", "runs_on", "script"):
-        if name not in visit.data:
+        if name not in call.data:
             raise RefusedError(422, f'"{name}" wasn\'t supplied.')
-    if visit.emulator.world.scope("repos", visit.data["repository"]) is None:
-        raise RefusedError(422, f"There is no repository {visit.data['repository']}.")
-    return Answer(201, {"id": jobs.queue(visit.emulator.world, visit.data, visit.emulator.clock.moment()).id})
+    if call.emulator.state.scope("repos", call.data["repository"]) is None:
+        raise RefusedError(422, f"There is no repository {call.data['repository']}; name a known one.")
+    return Answer(201, {"id": jobs.queue(call.emulator.state, call.data, call.emulator.clock.moment()).id})
 
 
-def _jobs(visit: Visit) -> Answer:
-    return Answer(200, [_render(job) for job in visit.emulator.world.jobs.values()])
+def _jobs(call: AdminCall) -> Answer:
+    return Answer(200, [_render(job) for job in call.emulator.state.jobs.values()])
 
 
-def _audit(visit: Visit) -> Answer:
-    wanted = visit.query.get("prefix", "")
-    return Answer(200, [entry for entry in visit.emulator.audit if entry["path"].startswith(wanted)])
+def _audit(call: AdminCall) -> Answer:
+    wanted = call.query.get("prefix", "")
+    return Answer(200, [entry for entry in call.emulator.audit if entry["path"].startswith(wanted)])
 
 
-def _reset(visit: Visit) -> Answer:
-    visit.emulator.reset()
+def _reset(call: AdminCall) -> Answer:
+    call.emulator.reset()
     return Answer(204)
 
 
-def _faults(visit: Visit) -> Answer:
-    """Replace all faults: an empty list heals."""
-    visit.emulator.faults[:] = [Fault.parse(each) for each in visit.data.get("faults", [])]
+def _faults(call: AdminCall) -> Answer:
+    """Replace all faults; an empty list removes them."""
+    call.emulator.faults[:] = [Fault.parse(each) for each in call.data.get("faults", [])]
     return Answer(204)
 
 
-def _credential(visit: Visit) -> Answer:
-    """Make a token known, with all permissions or with those given."""
-    visit.emulator.world.credentials[visit.data["token"]] = Credential(visit.data.get("permissions"))
+def _credential(call: AdminCall) -> Answer:
+    """Accept a token, with all permissions or with the given ones."""
+    call.emulator.state.credentials[call.data["token"]] = Credential(call.data.get("permissions"))
     return Answer(204)
 
 
-def _app(visit: Visit) -> Answer:
+def _app(call: AdminCall) -> Answer:
     app = App(
-        visit.data["id"], visit.data["installation_id"], visit.data["public_key"], visit.data["permissions"]
+        call.data["id"], call.data["installation_id"], call.data["public_key"], call.data["permissions"]
     )
-    visit.emulator.world.apps[app.id] = app
+    call.emulator.state.apps[app.id] = app
     return Answer(204)
 
 
-def _lie(visit: Visit) -> Answer:
-    """Make the API say something else about a runner than what is true."""
-    told: dict[str, Any] = {key: visit.data[key] for key in ("status", "busy") if key in visit.data}
-    found = [
-        runner for runner in visit.emulator.world.runners.values() if runner.name == visit.data.get("runner")
+def _lie(call: AdminCall) -> Answer:
+    """Make the API report a status of a runner that is not the true one."""
+    lies: dict[str, Any] = {key: call.data[key] for key in ("status", "busy") if key in call.data}
+    named = [
+        runner for runner in call.emulator.state.runners.values() if runner.name == call.data.get("runner")
     ]
-    if not found:
+    if not named:
         raise not_found()
-    for runner in found:
-        runner.lies = told
+    for runner in named:
+        runner.lies = lies
     return Answer(204)
 
 
-def _advance(visit: Visit) -> Answer:
-    visit.emulator.clock.advance(float(visit.data["advance_seconds"]))
+def _advance(call: AdminCall) -> Answer:
+    call.emulator.clock.advance(float(call.data["advance_seconds"]))
     return Answer(204)
 
 
-def _support(visit: Visit) -> Answer:
-    """Tell when the support of runner versions ends."""
-    visit.emulator.world.support_ends = dict(visit.data["versions"])
+def _support(call: AdminCall) -> Answer:
+    """Set the times when the support of runner versions ends."""
+    call.emulator.state.support_ends = dict(call.data["versions"])
     return Answer(204)
 
 
-def _limit(visit: Visit) -> Answer:
-    visit.emulator.world.requests_limit = int(visit.data["limit"])
+def _limit(call: AdminCall) -> Answer:
+    call.emulator.state.requests_limit = int(call.data["limit"])
     return Answer(204)
 
 
-def _issued_tokens(visit: Visit) -> Answer:
-    """Name every token that was given out, and what apps signed to get one, for tests that look for them."""
-    world = visit.emulator.world
-    bought = [token for token, credential in world.credentials.items() if credential.installation]
-    return Answer(200, [*world.runner_tokens, *bought, *world.assertions])
+def _issued_tokens(call: AdminCall) -> Answer:
+    """Return every issued token and every assertion of an App.
+
+    Tests look for them in places where they must not be.
+    """
+    state = call.emulator.state
+    installation_tokens = [
+        token for token, credential in state.credentials.items() if credential.installation
+    ]
+    return Answer(200, [*state.runner_tokens, *installation_tokens, *state.assertions])
 
 
-def _health(visit: Visit) -> Answer:
-    online = sum(1 for runner in visit.emulator.world.runners.values() if runner.session)
-    violations = sum(1 for entry in visit.emulator.audit if entry["violation"])
+def _health(call: AdminCall) -> Answer:
+    online = sum(1 for runner in call.emulator.state.runners.values() if runner.session)
+    violations = sum(1 for entry in call.emulator.audit if entry["violation"])
     return Answer(200, {"status": "ok", "runners_online": online, "violations": violations})
 
 
-_ROUTES: dict[tuple[str, str], Callable[[Visit], Answer]] = {
+_ROUTES: dict[tuple[str, str], Callable[[AdminCall], Answer]] = {
     ("GET", "/health"): _health,
     ("GET", "/audit"): _audit,
     ("GET", "/jobs"): _jobs,

@@ -1,4 +1,4 @@
-"""The REST API as a whole: who calls, which operation, is the request right, is the answer right."""
+"""The REST API: authentication, routing, and checks of requests and answers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from contextlib import AbstractContextManager
 from .authorization import Caller, authenticate, authorize
 from .clock import Moment
 from .exchange import Answer, RefusedError, Request, json_object, not_found
-from .limits import charge
+from .rate_limit import count_request
 from .rest import apps, general, groups, runners, runs, variables
 from .rest.call import Call, Downloads, Operation, Router
-from .state import World
+from .state import GitHubState
 from .validation import Description
 
 PREFIX = "/api/v3"
@@ -23,12 +23,18 @@ _ROUTER = Router(OPERATIONS)
 
 
 def operations() -> list[tuple[str, str]]:
-    """Return method and path template of everything answered here: what to cut from the description."""
+    """Return method and path template of every operation that the emulator answers.
+
+    GitHub's description is cut to these.
+    """
     return [(operation.method, operation.path) for operation in OPERATIONS]
 
 
 class Api:
-    """Answers documented requests. ``lock`` guards the world; checking happens outside of it."""
+    """The handler of documented requests.
+
+    ``lock`` guards the state; the checks against the description run without it.
+    """
 
     def __init__(
         self,
@@ -40,18 +46,18 @@ class Api:
         self._lock = lock
         self._downloads = downloads
 
-    def answer(self, world: World, request: Request, moment: Moment) -> tuple[Answer, str | None]:
-        """Return the answer and, if it contradicts GitHub's description, how."""
-        found = _ROUTER.find(request.method, request.path.removeprefix(PREFIX))
+    def answer(self, state: GitHubState, request: Request, moment: Moment) -> tuple[Answer, str | None]:
+        """Return the answer and how it violates GitHub's description, or None."""
+        match = _ROUTER.find(request.method, request.path.removeprefix(PREFIX))
         with self._lock:
-            caller, limits = self._admit(world, request, found[0] if found else None, moment)
-        if found is None:
+            caller, limits = self._admit(state, request, match[0] if match else None, moment)
+        if match is None:
             raise not_found()
-        operation, parameters = found
+        operation, parameters = match
         json_object(request.body)
         if complaint := self._description.complaint(request):
             raise RefusedError(422, complaint, limits)
-        call = Call(world, moment, request, parameters, self._description, self._downloads)
+        call = Call(state, moment, request, parameters, self._description, self._downloads)
         call.credential, call.app_id = caller.credential, caller.app_id
         with self._lock:
             answer = self._perform(operation, call, caller)
@@ -59,10 +65,10 @@ class Api:
         return answer, self._description.violation(request, answer)
 
     def _admit(
-        self, world: World, request: Request, operation: Operation | None, moment: Moment
+        self, state: GitHubState, request: Request, operation: Operation | None, moment: Moment
     ) -> tuple[Caller, dict[str, str]]:
-        caller = authenticate(world, request, operation, moment)
-        limits = charge(world, request.authorization()[1], moment).headers()
+        caller = authenticate(state, request, operation, moment)
+        limits = count_request(state, request.authorization()[1], moment).headers()
         if operation is not None:
             authorize(caller, operation)
         return caller, limits

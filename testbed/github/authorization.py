@@ -1,4 +1,4 @@
-"""Who may call what, and how GitHub says no."""
+"""Authentication and permissions, with GitHub's error messages."""
 
 from __future__ import annotations
 
@@ -12,29 +12,37 @@ from .clock import Moment
 from .exchange import RefusedError, Request
 from .registration import check_token
 from .rest.call import Operation
-from .state import Credential, Scope, World
+from .state import Credential, GitHubState, Scope
 
 # GitHub refuses an app assertion that lives longer than ten minutes; a minute of clock drift is allowed.
-MOST_ASSERTION_SECONDS = 660
+MAX_ASSERTION_SECONDS = 660
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: a credential, an app by its own key, or config.sh by a token for ``scope``."""
+    """The sender of a request.
+
+    It is a credential, an App that signs with its key, or config.sh with a token for ``scope``.
+    """
 
     credential: Credential
     app_id: Optional[int] = None
     scope: Optional[Scope] = None
 
 
-def authenticate(world: World, request: Request, operation: Optional[Operation], moment: Moment) -> Caller:
-    """Return who calls ``operation``; raises RefusedError 401, or 404 for a spent runner token."""
+def authenticate(
+    state: GitHubState, request: Request, operation: Optional[Operation], moment: Moment
+) -> Caller:
+    """Return the caller of ``operation``.
+
+    Raises RefusedError 401, or 404 for an invalid runner token.
+    """
     scheme, token = request.authorization()
     if scheme == "remoteauth":
-        return _runner_token(world, token, operation, moment)
+        return _runner_token(state, token, operation, moment)
     if operation is not None and operation.access == "app":
-        return Caller(Credential(), _app_id(world, token, moment))
-    known = world.credentials.get(_password(token) if scheme == "basic" else token)
+        return Caller(Credential(), _app_id(state, token, moment))
+    known = state.credentials.get(_password(token) if scheme == "basic" else token)
     if scheme not in ("bearer", "token", "basic") or known is None:
         raise _unauthorized("Requires authentication" if not token else "Bad credentials")
     if known.expires_at is not None and known.expires_at <= moment.now:
@@ -51,10 +59,10 @@ def authorize(caller: Caller, operation: Operation) -> None:
     raise RefusedError(403, f"Resource not accessible by {kind}", {"X-Accepted-GitHub-Permissions": wanted})
 
 
-def _runner_token(world: World, token: str, operation: Optional[Operation], moment: Moment) -> Caller:
+def _runner_token(state: GitHubState, token: str, operation: Optional[Operation], moment: Moment) -> Caller:
     if operation is None or operation.runner_token is None:
         raise _unauthorized("Bad credentials")
-    return Caller(Credential(), scope=check_token(world, token, operation.runner_token, moment))
+    return Caller(Credential(), scope=check_token(state, token, operation.runner_token, moment))
 
 
 def _password(token: str) -> str:
@@ -64,10 +72,10 @@ def _password(token: str) -> str:
         return ""
 
 
-def _app_id(world: World, token: str, moment: Moment) -> int:
+def _app_id(state: GitHubState, token: str, moment: Moment) -> int:
     try:
         claims, _, _ = jwt.decode(token)
-        app = world.apps.get(int(claims["iss"]))
+        app = state.apps.get(int(claims["iss"]))
         if app is None:
             raise RefusedError(404, "Integration not found")
         jwt.verify(token, jwt.key_from_pem(app.public_key))
@@ -80,13 +88,13 @@ def _app_id(world: World, token: str, moment: Moment) -> int:
             "'Expiration time' claim ('exp') must be a numeric value representing the future time "
             "at which the assertion expires"
         )
-    if expires - now > MOST_ASSERTION_SECONDS:
+    if expires - now > MAX_ASSERTION_SECONDS:
         raise _unauthorized("'Expiration time' claim ('exp') is too far in the future")
     if issued > now + 60:
         raise _unauthorized(
             "'Issued at' claim ('iat') must be an Integer representing the time that the assertion was issued"
         )
-    world.assertions.append(token)
+    state.assertions.append(token)
     return app.id
 
 

@@ -1,4 +1,4 @@
-"""Talks to the side door of a running emulator."""
+"""A client of the emulator's administrative routes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from testbed.errors import TestbedError
 
 
 class AdminClient:
-    """Queues jobs, reads the audit and orders faults at the emulator on ``url``. Raises TestbedError."""
+    """A client of the emulator at ``url`` that queues jobs and injects faults.
+
+    Its methods raise TestbedError.
+    """
 
     def __init__(self, url: str, timeout_seconds: float = 10) -> None:
         self.url = url.rstrip("/")
         self._timeout = timeout_seconds
-        # The emulator is next door: a proxy from the environment could only be in the way.
+        # The emulator runs on this machine: a proxy from the environment could not reach it.
         self._opener = build_opener(ProxyHandler({}))
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
@@ -32,11 +35,12 @@ class AdminClient:
         except HTTPError as error:
             reason = error.read().decode(errors="replace")
             raise TestbedError(
-                f"The GitHub emulator at {self.url} refused {path} ({error.code}): {reason}"
+                f"The GitHub emulator at {self.url} refused {path} ({error.code}): {reason}; "
+                "correct the request."
             ) from None
         except (URLError, OSError) as error:
             raise TestbedError(
-                f"The GitHub emulator at {self.url} does not answer ({error}): "
+                f"The GitHub emulator at {self.url} does not answer ({error}); "
                 "start it with `python -m testbed up`."
             ) from None
         return json.loads(content) if content else None
@@ -54,7 +58,10 @@ class AdminClient:
     def wait_for_job(
         self, number: int, *, status: str = "completed", timeout_seconds: float = 60
     ) -> dict[str, Any]:
-        """Return the job once it has ``status``; raises TestbedError when that takes too long."""
+        """Return the job once it has ``status``.
+
+        Raises TestbedError after ``timeout_seconds``.
+        """
         deadline = time.monotonic() + timeout_seconds
         while True:
             job = self.job(number)
@@ -63,7 +70,7 @@ class AdminClient:
             if time.monotonic() > deadline:
                 raise TestbedError(
                     f"Job {number} ({job['name']}, runs-on {', '.join(job['runs_on'])}) is {job['status']} "
-                    f"after {timeout_seconds:g} s: look for an online runner that has all these labels."
+                    f"after {timeout_seconds:g} s; check that a runner with all these labels is online."
                 )
             time.sleep(0.1)
 
@@ -72,8 +79,9 @@ class AdminClient:
         return list(self.call("GET", f"/audit?prefix={prefix}"))
 
     def issued_tokens(self) -> list[str]:
-        """Return every registration, remove and installation token that was given out, and each assertion of
-        an App.
+        """Return every issued token and every assertion of an App.
+
+        The tokens are those for registration, removal and installations.
         """
         return list(self.call("GET", "/issued_tokens"))
 
@@ -81,7 +89,7 @@ class AdminClient:
         self.call("POST", "/reset")
 
     def set_faults(self, *faults: dict[str, Any]) -> None:
-        """Replace all faults by ``faults``; none heals the emulator."""
+        """Replace all faults by ``faults``; without any, the emulator works normally."""
         self.call("POST", "/faults", list(faults))
 
     def add_credential(self, token: str, permissions: Optional[dict[str, str]] = None) -> None:
@@ -90,9 +98,12 @@ class AdminClient:
     def advance_clock(self, seconds: float) -> None:
         self.call("POST", "/clock", {"advance_seconds": seconds})
 
-    def lie(self, runner: str, **told: Any) -> None:
-        """Make the API report ``status`` or ``busy`` of a runner wrongly; nothing told ends the lie."""
-        self.call("POST", "/lies", {"runner": runner, **told})
+    def lie(self, runner: str, **lies: Any) -> None:
+        """Make the API report a false ``status`` or ``busy`` of a runner.
+
+        Without ``lies`` it reports the truth again.
+        """
+        self.call("POST", "/lies", {"runner": runner, **lies})
 
     def health(self) -> dict[str, Any]:
         return dict(self.call("GET", "/health"))

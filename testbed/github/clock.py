@@ -1,4 +1,4 @@
-"""Time as an argument: the calendar that tokens live by, and the ticks that liveness lives by."""
+"""The emulator's clock, which tests can move."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from datetime import datetime, timedelta, timezone
 
 @dataclass(frozen=True)
 class Moment:
-    """One instant: ``now`` (UTC, decides expiry) and ``tick`` (seconds, decides who is alive)."""
+    """One instant.
+
+    ``now`` (UTC) decides whether a token has expired. ``tick`` (seconds) decides whether a session is alive.
+    """
 
     now: datetime
     tick: float
@@ -18,7 +21,7 @@ class Moment:
 class Clock:
     """Real time plus an offset.
 
-    Only the calendar can be moved: a test that ages a token by an hour must not drop every runner's session.
+    Only ``now`` can be moved: a test that ages a token by an hour must not end the runners' sessions.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""GitHub's own OpenAPI description: fetched from npm, checked, cut to the operations answered here.
+"""GitHub's own OpenAPI description, cut to the operations of the emulator.
 
-It is the one for Enterprise Cloud: of repositories and organizations it says what github.com's says, and it
-has the enterprises besides.
+npm fetches it. It is the description of Enterprise Cloud, which covers repositories and organizations as
+github.com's does, and enterprises too.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ VERSION = "23.0.2"
 SHA256 = "71a18407dd5e8464f4e0525daf03deabbe65abd9287d6adc7b5d98f516cd0d0c"
 ARCHIVE = f"octokit-openapi-{VERSION}.tgz"
 MEMBER = "package/generated/ghec.json"
-# Names what a cut was made from and for, so that a stale one is cut again.
+# The key whose value names the package and the operations of a cut, so that an outdated one is replaced.
 MARK = "x-coldvox-cut"
 
 Operations = Iterable[tuple[str, str]]
 
 
 def prepare(cache: Path, operations: Operations) -> Path:
-    """Return the cut description below ``cache``, making it when it is not there.
+    """Return the cut description below ``cache``, making it if necessary.
 
-    ``operations`` are pairs of upper-case method and path template. Raises TestbedError, in one sentence,
-    when the package cannot be fetched or is not the pinned one.
+    ``operations`` are pairs of upper-case method and path template. Raises TestbedError when the package
+    cannot be fetched or is not the pinned one.
     """
     wanted = sorted(set(operations))
     target = cache / "github" / "openapi.json"
@@ -50,12 +50,12 @@ def prepare(cache: Path, operations: Operations) -> Path:
 
 
 def cut_mark(operations: Operations) -> str:
-    """Return a digest over the package version and the operations cut from it."""
+    """Return a digest of the package version and the operations cut from it."""
     return hashlib.sha256(json.dumps([SHA256, MEMBER, sorted(operations)]).encode()).hexdigest()
 
 
 def cut(document: Mapping[str, Any], operations: Operations) -> dict[str, Any]:
-    """Return ``document`` with only ``operations`` and the components they reach, directly or not."""
+    """Return ``document`` with only ``operations`` and the components they refer to."""
     paths: dict[str, Any] = {}
     for method, path in operations:
         try:
@@ -63,8 +63,8 @@ def cut(document: Mapping[str, Any], operations: Operations) -> dict[str, Any]:
             operation = source[method.lower()]
         except KeyError:
             raise TestbedError(
-                f"GitHub's description ({PACKAGE} {VERSION}) has no operation {method} {path}: "
-                "the emulator must not claim to be checked against it."
+                f"GitHub's description ({PACKAGE} {VERSION}) has no operation {method} {path}, so the "
+                "emulator's answer cannot be checked; remove the operation from the emulator."
             ) from None
         shared = {key: value for key, value in source.items() if key == "parameters"}
         paths.setdefault(path, shared)[method.lower()] = copy.deepcopy(operation)
@@ -111,10 +111,11 @@ def _archive(directory: Path) -> Path:
         fetched = Path(scratch) / ARCHIVE
         _npm_pack(Path(scratch))
         if not fetched.exists() or _sha256(fetched) != SHA256:
-            found = _sha256(fetched) if fetched.exists() else "nothing"
+            actual = _sha256(fetched) if fetched.exists() else "nothing"
             raise TestbedError(
-                f"npm delivered another {PACKAGE} {VERSION} than the pinned one (expected sha256 {SHA256}, "
-                f"got {found}): look at the registry that `npm config get registry` names."
+                f"The program npm delivered another {PACKAGE} {VERSION} than the pinned one "
+                f"(expected sha256 {SHA256}, got {actual}); "
+                "check the registry that `npm config get registry` names."
             )
         fetched.replace(archive)
     return archive
@@ -126,12 +127,12 @@ def _npm_pack(destination: Path) -> None:
     outcome = capture([*command, *quiet], timeout_seconds=300)
     if outcome.status == 127:
         raise TestbedError(
-            f"GitHub's API description ({PACKAGE} {VERSION}) is fetched with npm, and there is none on PATH: "
+            f"GitHub's API description ({PACKAGE} {VERSION}) is fetched with npm, and there is none on PATH; "
             "install Node.js (Debian: apt install npm, Fedora: dnf install nodejs-npm) and run this again."
         )
     if outcome.status != 0:
         raise TestbedError(
-            f"npm could not fetch {PACKAGE} {VERSION} ({outcome.reason}): "
+            f"The program npm could not fetch {PACKAGE} {VERSION} ({outcome.reason}); "
             "check that its registry can be reached and run this again."
         )
 
@@ -140,7 +141,7 @@ def _read_member(archive: Path) -> dict[str, Any]:
     with tarfile.open(archive) as package:
         member = package.extractfile(MEMBER)
         if member is None:
-            raise TestbedError(f"{archive} holds no {MEMBER}: remove the file and run this again.")
+            raise TestbedError(f"The archive {archive} has no {MEMBER}; remove the file and run this again.")
         document: dict[str, Any] = json.load(member)
     return document
 
@@ -157,7 +158,10 @@ def _write(target: Path, document: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _only_one(path: Path) -> Iterator[None]:
-    """Hold an exclusive kernel lock on ``path``: two worlds may be prepared side by side."""
+    """Hold an exclusive lock on ``path``.
+
+    Two worlds may be prepared at the same time.
+    """
     with path.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

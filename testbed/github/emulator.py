@@ -1,4 +1,4 @@
-"""The emulator apart from HTTP: one method that answers a request, and remembers that it did."""
+"""The emulator without HTTP: it answers requests and records them."""
 
 from __future__ import annotations
 
@@ -9,88 +9,91 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Optional
 
-from . import admin, broker, jobs, setup_routes
+from . import broker, jobs, setup_routes
 from .api import PREFIX, Api
 from .clock import Clock, timestamp
 from .exchange import Answer, RefusedError, Request, not_found
 from .faults import Fault
 from .rest.call import Downloads, no_downloads
-from .seed import Seed
+from .seed import seeded_state
 from .validation import Description
 
 AUDIT_ENTRIES = 20_000
 
 
+def guarded(serve: Callable[[], tuple[Answer, Optional[str]]]) -> tuple[Answer, Optional[str]]:
+    """Return the answer of ``serve``, and how it violates GitHub's description.
+
+    A RefusedError becomes its error answer. Any other exception is a defect of the emulator: it becomes a
+    violation, so that the caller gets an answer and no test takes it for one of GitHub's.
+    """
+    try:
+        return serve()
+    except RefusedError as refusal:
+        return refusal.answer(), None
+    except Exception as error:
+        traceback.print_exc()
+        return Answer(500), f"The emulator failed with {type(error).__name__}: {error}"
+
+
 class Emulator:
-    """GitHub, as far as runners can tell."""
+    """The emulated GitHub: its state, clock, faults and audit."""
 
     def __init__(
         self,
         description: Description,
         *,
-        seed: Optional[Seed] = None,
-        clock: Optional[Clock] = None,
         downloads: Downloads = no_downloads,
     ) -> None:
-        self.clock = clock or Clock()
+        self.clock = Clock()
         self.changed = threading.Condition()
         self.faults: list[Fault] = []
         self.audit: collections.deque[dict[str, Any]] = collections.deque(maxlen=AUDIT_ENTRIES)
-        self._seed = seed or Seed()
-        self.world = self._seed.world()
+        self.state = seeded_state()
         self._api = Api(description, self.changed, downloads)
         self._broker = broker.Broker(self.changed, self.clock)
 
     def reset(self) -> None:
-        """Forget everything but the seed; listeners find their registration deleted."""
+        """Restore the initial state, and remove faults and audit.
+
+        Listeners then find their registration deleted.
+        """
         with self.changed:
-            self.world = self._seed.world()
+            self.state = seeded_state()
             self.faults.clear()
             self.audit.clear()
             self.changed.notify_all()
 
     def violations(self) -> list[dict[str, Any]]:
-        """Return the audit entries of answers that contradicted GitHub's description."""
+        """Return the audit entries of answers that violate GitHub's description."""
         with self.changed:
             return [entry for entry in self.audit if entry["violation"]]
 
     def answer(self, request: Request) -> Answer:
-        """Answer one request; never raises for anything that a caller can send."""
-        if request.path.startswith(admin.PREFIX):
-            return self._guarded(lambda: (admin.answer(self, request), None))[0]
-        answer, violation = self._guarded(lambda: self._serve(request))
+        """Answer one request of a GitHub client; never raises."""
+        answer, violation = guarded(lambda: self._serve(request))
         if violation:
             answer = Answer(500, {"message": "The emulator's answer violates spec.", "violation": violation})
         self._record(request, answer, violation)
         return answer
 
-    def _guarded(self, serve: Callable[[], tuple[Answer, Optional[str]]]) -> tuple[Answer, Optional[str]]:
-        try:
-            return serve()
-        except RefusedError as refusal:
-            return refusal.answer(), None
-        except Exception as error:
-            # A defect of the emulator must neither hang the caller nor pass for an answer of GitHub.
-            traceback.print_exc()
-            return Answer(500), f"the emulator failed with {type(error).__name__}: {error}"
-
     def _serve(self, request: Request) -> tuple[Answer, Optional[str]]:
         if faulty := self._fault(request):
             return faulty, None
-        moment, world = self.clock.moment(), self.world
+        moment, state = self.clock.moment(), self.state
         with self.changed:
-            jobs.sweep(world, moment)
-            found = setup_routes.answer(world, request, moment)
-        if found is not None:
-            return found, None
+            jobs.sweep(state, moment)
+            setup_answer = setup_routes.answer(state, request, moment)
+        if setup_answer is not None:
+            return setup_answer, None
         if request.path.startswith(PREFIX):
-            served = self._api.answer(world, request, moment)
+            served = self._api.answer(state, request, moment)
             if request.method != "GET":
                 with self.changed:
                     self.changed.notify_all()
             return served
         if request.path.startswith(broker.PREFIX):
-            return self._broker.answer(world, request), None
+            return self._broker.answer(state, request), None
         raise not_found()
 
     def _fault(self, request: Request) -> Optional[Answer]:

@@ -1,4 +1,4 @@
-"""A request and its answer, apart from any HTTP library."""
+"""The request and answer types of the emulator, without an HTTP library."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ DOCUMENTATION = "https://docs.github.com/rest"
 
 @dataclass(frozen=True)
 class Request:
-    """What came in. ``headers`` have lower-case names; ``base_url`` is the address the caller used."""
+    """A request.
+
+    ``headers`` have lower-case names. ``base_url`` is the address that the caller used.
+    """
 
     method: str
     target: str
     headers: Mapping[str, str]
     body: bytes
     base_url: str
-    # Long polls ask this so that no job is given to a listener that has died meanwhile.
+    # A long poll checks this, so that no job goes to a listener that has died meanwhile.
     connected: Callable[[], bool] = lambda: True
 
     @property
@@ -30,19 +33,23 @@ class Request:
     @property
     def query(self) -> dict[str, str]:
         values = parse_qs(urlsplit(self.target).query, keep_blank_values=True)
-        return {name: found[0] for name, found in values.items()}
+        return {name: given[0] for name, given in values.items()}
 
     def authorization(self) -> tuple[str, str]:
-        """Return scheme (lower case) and credential of the Authorization header, both empty when absent."""
+        """Return scheme (lower case) and credential of the Authorization header.
+
+        Both are empty when the header is absent.
+        """
         scheme, _, credential = self.headers.get("authorization", "").partition(" ")
         return scheme.lower(), credential.strip()
 
 
 @dataclass
 class Answer:
-    """What goes out; ``body`` None is an empty answer.
+    """An answer; without ``body`` it is empty.
 
-    ``text`` is sent in place of a body, as a proxy's page. The connection ends after ``cut_bytes``, if given.
+    ``text`` is sent instead of the JSON body, like a proxy's error page. With ``cut_bytes`` the connection
+    ends after that many bytes of the body.
     """
 
     status: int
@@ -58,7 +65,7 @@ class Answer:
 
 
 class RefusedError(Exception):
-    """An error answer, worded as GitHub words it."""
+    """An error answer with GitHub's wording."""
 
     def __init__(self, status: int, message: str, headers: Optional[Mapping[str, str]] = None) -> None:
         super().__init__(message)
@@ -71,12 +78,15 @@ class RefusedError(Exception):
 
 
 def not_found() -> RefusedError:
-    """Return what GitHub says about anything that is absent or hidden from the caller."""
+    """Return GitHub's error for everything that is absent or hidden from the caller."""
     return RefusedError(404, "Not Found")
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object in ``body`` ({} when empty); raises RefusedError 400 otherwise."""
+    """Return the JSON object in ``body``, {} when it is empty.
+
+    Raises RefusedError 400 for anything else.
+    """
     if not body:
         return {}
     try:

@@ -1,4 +1,4 @@
-"""Faults on order: an answer that GitHub might give on a bad day, so many times, for matching requests."""
+"""Injected faults: error answers and delays for matching requests."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ _KEYS = {"path_regex", "method", "status", "times", "delay_seconds", "body", "he
 
 @dataclass
 class Fault:
-    """``status`` None only delays. ``times`` counts down; None is for ever. ``text`` is a page instead of
-    JSON; ``cut_bytes`` ends the connection in the middle of the answer.
+    """A fault.
+
+    Without ``status`` it only delays. ``times`` counts down; None means without end. ``text`` replaces the
+    JSON body by a page. ``cut_bytes`` ends the connection in the middle of the answer.
     """
 
     path: re.Pattern[str]
@@ -29,14 +31,18 @@ class Fault:
 
     @classmethod
     def parse(cls, data: dict[str, Any]) -> Fault:
-        """Return the fault in ``data``; raises RefusedError 422 for one that could never happen."""
+        """Return the fault in ``data``; raises RefusedError 422 for an invalid one."""
         if unknown := set(data) - _KEYS:
-            raise RefusedError(422, f"unknown keys in a fault: {', '.join(sorted(unknown))}")
+            raise RefusedError(
+                422, f"A fault has no {', '.join(sorted(unknown))}; use {', '.join(sorted(_KEYS))}."
+            )
         options = {key: value for key, value in data.items() if key != "path_regex"}
         try:
             return cls(re.compile(data["path_regex"]), **options)
         except (KeyError, re.error) as error:
-            raise RefusedError(422, f"a fault needs a valid path_regex: {error}") from None
+            raise RefusedError(
+                422, f"The path_regex of a fault is invalid or missing ({error}); give a regular expression."
+            ) from None
 
     def applies(self, request: Request) -> bool:
         method_fits = self.method is None or self.method.upper() == request.method

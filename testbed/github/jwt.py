@@ -1,4 +1,7 @@
-"""The signed assertions that apps and runners identify themselves with (RFC 7519, RS256 only)."""
+"""JSON web tokens with which Apps and runners authenticate.
+
+RFC 7519, with RS256 only.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ class InvalidTokenError(Exception):
 
 
 def decode(token: str) -> tuple[dict[str, Any], bytes, bytes]:
-    """Return the claims, the signed part and the signature, unchecked; raises InvalidTokenError."""
+    """Return the claims, the signed part and the signature, unverified.
+
+    Raises InvalidTokenError.
+    """
     try:
         header, claims, signature = token.split(".")
         if json.loads(_bytes(header)).get("alg") != "RS256":
@@ -33,7 +39,7 @@ def decode(token: str) -> tuple[dict[str, Any], bytes, bytes]:
 
 
 def verify(token: str, key: RSAPublicKey) -> dict[str, Any]:
-    """Return the claims of ``token`` after checking its signature; raises InvalidTokenError."""
+    """Return the verified claims of ``token``; raises InvalidTokenError."""
     claims, signed, signature = decode(token)
     try:
         key.verify(signature, signed, PKCS1v15(), SHA256())
@@ -43,7 +49,7 @@ def verify(token: str, key: RSAPublicKey) -> dict[str, Any]:
 
 
 def key_from_pem(pem: str) -> RSAPublicKey:
-    """Return the key in the PEM form that an app uploads."""
+    """Return the key in the PEM text that an App's owner uploads."""
     key = load_pem_public_key(pem.encode())
     if not isinstance(key, RSAPublicKey):
         raise InvalidTokenError("not an RSA key")
@@ -51,7 +57,7 @@ def key_from_pem(pem: str) -> RSAPublicKey:
 
 
 def key_from_xml(xml: str) -> RSAPublicKey:
-    """Return the key in the XML form that a runner registers."""
+    """Return the key in the XML text that a runner registers."""
     match = _XML.fullmatch(xml.strip())
     if match is None:
         raise InvalidTokenError("not an RSAKeyValue")

@@ -1,26 +1,17 @@
-"""What a fresh emulator starts with."""
+"""The accounts that exist in a fresh emulator; everything else is made by calls."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from .state import Credential, World
+from .state import Credential, GitHubState
 
 ADMIN_TOKEN = "sandbox-admin-token"
 
 
-@dataclass(frozen=True)
-class Seed:
-    """The accounts that exist from the start; everything else is made by calls."""
-
-    repositories: tuple[str, ...] = ("Coldaine/ColdVox",)
-    organizations: tuple[str, ...] = ("Coldaine",)
-    enterprises: tuple[str, ...] = ("Coldaine-Works",)
-
-    def world(self) -> World:
-        return World(
-            repositories=set(self.repositories),
-            organizations=set(self.organizations),
-            enterprises=set(self.enterprises),
-            credentials={ADMIN_TOKEN: Credential()},
-        )
+def seeded_state() -> GitHubState:
+    """Return a state with one account of each kind and the token of its administrator."""
+    return GitHubState(
+        repositories={"Coldaine/ColdVox"},
+        organizations={"Coldaine"},
+        enterprises={"Coldaine-Works"},
+        credentials={ADMIN_TOKEN: Credential()},
+    )

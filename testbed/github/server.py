@@ -1,4 +1,4 @@
-"""The emulator behind HTTP/1.1, one thread per connection."""
+"""The emulator's HTTP/1.1 server, with one thread per connection."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Optional
 
+from . import admin
 from .api import PREFIX
 from .client import AdminClient
-from .clock import Clock
 from .emulator import Emulator
 from .exchange import Answer, Request
 from .rest.call import Downloads, no_downloads
-from .seed import Seed
 from .validation import Description
 
-# Nothing here is larger than a job's log; a greater length is a broken or hostile client.
-MOST_BODY_BYTES = 16 * 1024 * 1024
+# A job's log is the largest body; a greater length comes from a broken or hostile client.
+MAX_BODY_BYTES = 16 * 1024 * 1024
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 class Server(ThreadingHTTPServer):
-    """Carries the emulator to its handlers."""
+    """The server; it gives its handlers access to the emulator."""
 
     daemon_threads = True
     # Forty listeners may connect within one tick.
@@ -38,7 +36,10 @@ class Server(ThreadingHTTPServer):
         self.emulator = emulator
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Report defects; a caller that hung up is none, for listeners are killed here on purpose."""
+        """Print defects, but not a connection that the caller closed.
+
+        Tests kill listeners on purpose.
+        """
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]  # typeshed knows sockets only
 
@@ -49,7 +50,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Turns HTTP into requests and answers; all meaning lies in the emulator."""
+    """The translation between HTTP and the emulator's requests and answers."""
 
     server: Server
     protocol_version = "HTTP/1.1"
@@ -59,22 +60,24 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the base class names it so)
-        """Say nothing: the audit log remembers every request."""
+        """Print nothing: the audit has every request."""
 
     def _serve(self) -> None:
         length = self.headers.get("Content-Length") or "0"
-        if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             self.close_connection = True
             return self._write(Answer(413, {"message": "Request body is too large."}))
         body = self.rfile.read(int(length))
         if len(body) < int(length):
-            # The caller hung up half-way: what it did not finish saying must not be done.
+            # The caller closed the connection in the middle of the request: do not act on a part of it.
             self.close_connection = True
             return None
-        # A caller that reaches the server by another name is answered with addresses it can reach.
+        # Answer with the address that the caller used: it may not reach the server by another one.
         base_url = f"http://{self.headers.get('Host') or self.server.url.split('://')[1]}"
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(self.command, self.path, headers, body, base_url, self._connected)
+        if request.path.startswith(admin.PREFIX):
+            return self._write(admin.answer(self.server.emulator, request))
         return self._write(self.server.emulator.answer(request))
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815  (names of the base class)
@@ -101,7 +104,10 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = self.close_connection or answer.cut_bytes is not None
 
     def _connected(self) -> bool:
-        """Whether the caller still waits: a closed connection reads as an empty string."""
+        """Return whether the caller still waits.
+
+        A closed connection reads as an empty string.
+        """
         try:
             waiting: bytes = self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
             return waiting != b""
@@ -112,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Running:
-    """A server within this process, as tests use it."""
+    """An emulator that runs in this process, with its addresses and its AdminClient."""
 
     def __init__(self, server: Server) -> None:
         self.emulator = server.emulator
@@ -125,26 +131,21 @@ class Running:
 def emulator(
     description: Path,
     *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    seed: Optional[Seed] = None,
-    clock: Optional[Clock] = None,
     downloads: Downloads = no_downloads,
 ) -> Iterator[Running]:
-    """Run an emulator for the time of a ``with`` block, on a free loopback port unless told otherwise.
+    """Run an emulator on a free loopback port for a ``with`` block.
 
-    Raises AssertionError at the end if any answer contradicted GitHub's description: the test that did
-    it must not pass.
+    Raises AssertionError at the end if an answer violated GitHub's description: the test must fail then.
     """
     checked = Description.load(description, PREFIX)
-    server = Server((host, port), Emulator(checked, seed=seed, clock=clock, downloads=downloads))
+    server = Server(("127.0.0.1", 0), Emulator(checked, downloads=downloads))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     running = Running(server)
     try:
         yield running
         if violations := running.emulator.violations():
-            raise AssertionError(f"the emulator's answers violate GitHub's description: {violations}")
+            raise AssertionError(f"The emulator's answers violate GitHub's description: {violations}")
     finally:
         server.shutdown()
         thread.join()

@@ -1,4 +1,4 @@
-"""What GitHub knows, as plain data: no HTTP, no clock, no threads."""
+"""The state of the emulated GitHub as plain data: no HTTP, no clock, no threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ SYSTEM_LABELS = ("self-hosted", "linux", "windows", "macos", "x64", "arm64", "ar
 
 @dataclass(frozen=True)
 class Scope:
-    """Where a runner or a variable belongs: a repository (``owner/name``), an organization, an enterprise."""
+    """The owner of a runner or a variable.
+
+    It is a repository (``owner/name``), an organization or an enterprise.
+    """
 
     kind: ScopeKind
     name: str
@@ -25,7 +28,7 @@ class Scope:
 
     @property
     def page(self) -> str:
-        """The path of its page for people, which config.sh takes as ``--url``."""
+        """The path of its web page, which config.sh takes as ``--url``."""
         return self.path if self.kind == "enterprises" else f"/{self.name}"
 
     @property
@@ -33,7 +36,7 @@ class Scope:
         return self.name.split("/", 1)[0]
 
     def covers(self, repository: str) -> bool:
-        """Whether a runner of this scope may take jobs of ``repository``."""
+        """Return whether a runner of this scope may run jobs of ``repository``."""
         if self.kind == "enterprises":
             return True  # one enterprise owns every organization here
         mine = self.name if self.kind == "repos" else self.owner
@@ -43,7 +46,7 @@ class Scope:
 
 @dataclass
 class Label:
-    """One label of a runner; GitHub's own ones are read-only."""
+    """A label of a runner; GitHub's own labels are read-only."""
 
     id: int
     name: str
@@ -52,7 +55,7 @@ class Label:
 
 @dataclass
 class Session:
-    """The one connection a runner may hold; ``seen`` is the tick of its last sign of life."""
+    """A runner's connection; ``seen`` is the tick of its last request."""
 
     id: str
     seen: float
@@ -60,7 +63,7 @@ class Session:
 
 @dataclass
 class Runner:
-    """A registration, and the connection of the listener that uses it."""
+    """A registered runner and the session of its listener."""
 
     id: int
     scope: Scope
@@ -74,7 +77,8 @@ class Runner:
     os: str = "unknown"
     session: Optional[Session] = None
     job_id: Optional[int] = None
-    # What the API says instead of the truth: GitHub may call a busy runner idle, a live one offline.
+    # Fields that the API reports instead of the true ones: GitHub may report a busy runner as idle, a live
+    # one as offline.
     lies: dict[str, Any] = field(default_factory=dict)
 
     def label_names(self) -> set[str]:
@@ -83,7 +87,10 @@ class Runner:
 
 @dataclass
 class Group:
-    """A runner group of an organization or enterprise; a repository only has the default one."""
+    """A runner group of an organization or enterprise.
+
+    A repository has only the default group.
+    """
 
     id: int
     name: str
@@ -104,7 +111,7 @@ class Variable:
 
 @dataclass(frozen=True)
 class RunnerToken:
-    """A one-hour token for ``config.sh``: ``kind`` is ``registration`` or ``remove``."""
+    """A one-hour token for config.sh; ``kind`` is ``registration`` or ``remove``."""
 
     kind: str
     scope: Scope
@@ -113,7 +120,10 @@ class RunnerToken:
 
 @dataclass(frozen=True)
 class Credential:
-    """Who calls the REST API. ``permissions`` maps a permission to ``read`` or ``write``; None grants all."""
+    """A caller of the REST API.
+
+    ``permissions`` maps a permission to ``read`` or ``write``; None grants all.
+    """
 
     permissions: Optional[dict[str, str]] = None
     expires_at: Optional[datetime] = None
@@ -128,7 +138,7 @@ class Credential:
 
 @dataclass
 class Step:
-    """A finished part of a job."""
+    """A finished step of a job."""
 
     name: str
     conclusion: str
@@ -138,7 +148,7 @@ class Step:
 
 @dataclass
 class Job:
-    """One job; those with one ``run_id`` are one workflow run."""
+    """A job; the jobs with the same ``run_id`` are one workflow run."""
 
     id: int
     run_id: int
@@ -162,7 +172,7 @@ class Job:
 
 @dataclass(frozen=True)
 class App:
-    """A GitHub App with one installation on every known account."""
+    """A GitHub App, installed on every known account."""
 
     id: int
     installation_id: int
@@ -171,15 +181,15 @@ class App:
 
 
 @dataclass
-class World:
-    """Everything the emulator holds; a fresh one is what a reset gives."""
+class GitHubState:
+    """Everything that the emulated GitHub knows."""
 
     repositories: set[str]
     organizations: set[str]
     enterprises: set[str]
     credentials: dict[str, Credential]
     apps: dict[int, App] = field(default_factory=dict)
-    # The tokens that apps signed themselves and were believed.
+    # The accepted tokens that Apps signed themselves.
     assertions: list[str] = field(default_factory=list)
     runners: dict[int, Runner] = field(default_factory=dict)
     groups: dict[Scope, dict[int, Group]] = field(default_factory=dict)
@@ -190,7 +200,7 @@ class World:
     label_ids: dict[str, int] = field(default_factory=dict)
     requests_used: dict[str, int] = field(default_factory=dict)
     requests_limit: int = 5000
-    # Runner version to the time its support ends, as far as GitHub tells.
+    # Runner version to the time when its support ends.
     support_ends: dict[str, str] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(21))
 
@@ -198,7 +208,10 @@ class World:
         return next(self._ids)
 
     def label(self, name: str, *, read_only: bool = False) -> Label:
-        """Return a label whose id is the same wherever its name (in any letter case) is used."""
+        """Return a label.
+
+        Its id is the same for every use of the name, in any letter case.
+        """
         number = self.label_ids.setdefault(name.lower(), len(self.label_ids) + 1)
         return Label(number, name, read_only)
 
@@ -212,7 +225,10 @@ class World:
         return self.variables.setdefault(scope, {})
 
     def scope(self, kind: ScopeKind, name: str) -> Optional[Scope]:
-        """Return the scope of that name, compared without letter case as GitHub does, or None if unknown."""
+        """Return the scope with this name, or None if it is unknown.
+
+        Like GitHub, it compares without letter case.
+        """
         known = {"repos": self.repositories, "orgs": self.organizations, "enterprises": self.enterprises}[
             kind
         ]
@@ -220,5 +236,5 @@ class World:
 
 
 def secret(prefix: str) -> str:
-    """Return a new token that looks like GitHub's."""
+    """Return a new random token in GitHub's format."""
     return prefix + secrets.token_hex(14).upper()

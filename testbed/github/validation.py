@@ -1,4 +1,7 @@
-"""The oracle: openapi-core and GitHub's description decide whether a request and its answer are right."""
+"""Checks of requests and answers against GitHub's description.
+
+openapi-core does the checks, so the emulator's answers are judged by code that is not ours.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ from werkzeug.datastructures import Headers, ImmutableMultiDict
 
 from .exchange import Answer, Request
 
-# openapi-core wants an absolute server address; every request is presented as if it had come to this one.
+# openapi-core needs an absolute server address; every request is presented as one to this address.
 _SERVER = "http://github.invalid"
 _TYPES = {"array": "an array", "object": "an object", "string": "a string", "integer": "an integer"}
 
 
 class _RequestView:
-    """A request in the shape that openapi-core asks for."""
+    """A request in the form that openapi-core expects."""
 
     def __init__(self, request: Request, prefix: str) -> None:
         parts = urlsplit(request.target)
@@ -39,7 +42,7 @@ class _RequestView:
 
 
 class _AnswerView:
-    """An answer in the shape that openapi-core asks for."""
+    """An answer in the form that openapi-core expects."""
 
     def __init__(self, answer: Answer) -> None:
         self.status_code = answer.status
@@ -49,21 +52,24 @@ class _AnswerView:
 
 
 class Description:
-    """The cut description, and questions about it. ``prefix`` is put before each of its paths."""
+    """The cut description.
+
+    ``prefix`` is put before each of its paths.
+    """
 
     def __init__(self, document: Mapping[str, Any], prefix: str) -> None:
-        self._document = _as_meant(document)
+        self._document = _corrected(document)
         served = {**self._document, "servers": [{"url": _SERVER}]}
         self._openapi = OpenAPI.from_dict(served, config=Config(spec_validator_cls=None))
         self._prefix = prefix
 
     @classmethod
     def load(cls, path: Path, prefix: str) -> Description:
-        """Return the description in ``path``; it is read again only when the file has changed."""
+        """Return the description in ``path``; an unchanged file is parsed only once."""
         return _loaded(path, path.stat().st_mtime_ns, prefix)
 
     def complaint(self, request: Request) -> Optional[str]:
-        """Return why GitHub would refuse ``request`` with 422, in its words, or None when it is right."""
+        """Return GitHub's 422 message for ``request``, or None for a valid one."""
         try:
             self._openapi.validate_request(_RequestView(request, self._prefix))
         except OpenAPIError as error:
@@ -71,9 +77,9 @@ class Description:
         return None
 
     def violation(self, request: Request, answer: Answer) -> Optional[str]:
-        """Return how ``answer`` contradicts the description, or None.
+        """Return how ``answer`` violates the description, or None.
 
-        Error answers count only where they are described: GitHub leaves most of them out.
+        An error answer is checked only if its status is described: GitHub leaves most of them out.
         """
         try:
             self._openapi.validate_response(_RequestView(request, self._prefix), _AnswerView(answer))
@@ -84,7 +90,10 @@ class Description:
         return None
 
     def example(self, method: str, path: str) -> Any:
-        """Return a copy of the first example answer of an operation: the base for undecided fields."""
+        """Return a copy of the first example answer of an operation.
+
+        It gives the values of the fields that the emulator does not model.
+        """
         responses = self._document["paths"][path][method.lower()]["responses"]
         success = self._resolved(next(value for code, value in responses.items() if code.startswith("2")))
         examples = success["content"]["application/json"]["examples"]
@@ -102,18 +111,18 @@ def _loaded(path: Path, _changed_at: int, prefix: str) -> Description:
     return Description(json.loads(path.read_bytes()), prefix)
 
 
-def _as_meant(node: Any) -> Any:
-    """Return ``node`` where GitHub's letter says less than its text.
+def _corrected(node: Any) -> Any:
+    """Return ``node`` with two corrections that GitHub's own text asks for.
 
-    By the letter of OpenAPI 3.0 ``nullable`` adds nothing to ``enum``; GitHub means it to: the conclusion
-    of a queued job is null. A query's ``created`` is a date-time by the letter; its text asks for a range in
-    search syntax, such as ``>=2026-01-01``.
+    In OpenAPI 3.0 ``nullable`` adds nothing to ``enum``. GitHub uses it as if it did: the conclusion of a
+    queued job is null. The query parameter ``created`` has the format date-time, but its text asks for search
+    syntax such as ``>=2026-01-01``.
     """
     if isinstance(node, list):
-        return [_as_meant(value) for value in node]
+        return [_corrected(value) for value in node]
     if not isinstance(node, Mapping):
         return node
-    copied = {key: _as_meant(value) for key, value in node.items()}
+    copied = {key: _corrected(value) for key, value in node.items()}
     if copied.get("name") == "created" and copied.get("in") == "query":
         copied["schema"].pop("format", None)
     if copied.get("nullable") is True and isinstance(copied.get("enum"), list) and None not in copied["enum"]:
@@ -123,8 +132,8 @@ def _as_meant(node: Any) -> Any:
 
 def _in_github_words(error: BaseException) -> str:
     cause = error.__cause__ or error
-    found = [each for each in getattr(cause, "schema_errors", []) if isinstance(each, ValidationError)]
-    return " ".join(_sentence(each) for each in found) or f"{type(cause).__name__}: {cause}"
+    errors = [each for each in getattr(cause, "schema_errors", []) if isinstance(each, ValidationError)]
+    return " ".join(_sentence(each) for each in errors) or f"{type(cause).__name__}: {cause}"
 
 
 def _sentence(error: ValidationError) -> str:

@@ -1,1 +1,4 @@
-"""The artifact mirror: builds the files that a host downloads, and serves them with faults on demand."""
+"""The artifact mirror: it builds the files that a host downloads, and serves them.
+
+Tests can make it answer with faults.
+"""

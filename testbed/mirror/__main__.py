@@ -1,4 +1,4 @@
-"""``python -m testbed.mirror``: builds the mirror's tree, or serves it."""
+"""The program ``python -m testbed.mirror``: build the mirror's tree, or serve it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def serve(host: str, port: int, root: Path, audit: Path | None) -> None:
-    """Serve ``root`` until the process is told to end; raises TestbedError when the address cannot be had."""
+    """Serve ``root`` until the process is stopped.
+
+    Raises TestbedError when the address cannot be used.
+    """
     try:
         server = MirrorServer(root, host, port, audit)
     except OSError as error:
         raise TestbedError(
-            f"The mirror cannot listen on {host}:{port}: {error.strerror}; end what uses it or take another."
+            f"The mirror cannot listen on {host}:{port}: {error.strerror}; stop the program that uses "
+            "the address, or choose another one with --host and --port."
         ) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with server:
@@ -52,9 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     builder = commands.add_parser("build", help="bring the tree up to date")
     builder.add_argument("--cache", type=Path, default=paths.cache, help="downloads and finished parts")
     builder.add_argument("--model-mib", type=int, default=64, help="size of the large model, unpacked")
-    server = commands.add_parser("serve", help="serve the tree until told to end")
+    server = commands.add_parser("serve", help="serve the tree until SIGTERM")
     server.add_argument("--host", default="127.0.0.1")
-    server.add_argument("--port", type=int, default=8081, help="0 for a free one")
+    server.add_argument("--port", type=int, default=8081, help="port, 0 for a free one")
     server.add_argument("--audit", type=Path, help="file that gets a line of JSON for each request")
     for command in (builder, server):
         command.add_argument("--root", type=Path, default=paths.www, help="the tree (default %(default)s)")

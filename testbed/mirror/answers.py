@@ -1,4 +1,4 @@
-"""What to answer to a request for a resource, before a byte is sent: status, headers, and which bytes."""
+"""The answer to a request for a resource: status, headers, and range of bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from testbed.mirror.resources import Resource
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """Status and headers without Content-Length; ``start`` and ``length`` are the bytes of the body."""
+    """Status and headers of an answer, without Content-Length.
+
+    ``start`` and ``length`` are the part of the resource that is the body.
+    """
 
     status: HTTPStatus
     headers: Mapping[str, str]
@@ -24,7 +27,8 @@ class Answer:
 def answer(resource: Resource, request: Mapping[str, str | None], *, ranges: bool = True) -> Answer:
     """Return the answer to GET or HEAD (RFC 9110, sections 13 and 14).
 
-    ``request`` has the lower-case names of the headers that count here; without ``ranges`` Range is ignored.
+    ``request`` has the conditional headers of the request, by lower-case name. Without ``ranges`` Range is
+    ignored.
     """
     common = {
         "Accept-Ranges": "bytes",
@@ -52,7 +56,10 @@ def _partial(wanted: ByteRange, common: Mapping[str, str], size: int) -> Answer:
 
 
 def _is_current(resource: Resource, request: Mapping[str, str | None]) -> bool:
-    """If-None-Match decides; If-Modified-Since only counts without it."""
+    """Return whether the client already has this version.
+
+    If-None-Match decides; If-Modified-Since counts only without it.
+    """
     tags = request.get("if-none-match")
     if tags is not None:
         known = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
@@ -62,7 +69,7 @@ def _is_current(resource: Resource, request: Mapping[str, str | None]) -> bool:
 
 
 def _if_range_holds(resource: Resource, validator: str | None) -> bool:
-    """A range may be sent only of the version that the client has a part of."""
+    """Return whether a range may be sent: the client must have the same version."""
     if validator is None:
         return True
     if validator.startswith('"'):

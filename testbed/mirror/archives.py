@@ -1,4 +1,7 @@
-"""Zip and tar.gz files that come out the same from the same input: fixed times, owners and order."""
+"""Reproducible zip and tar.gz files.
+
+The same input gives the same bytes: times, owners and order are fixed.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +16,32 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 CHUNK_BYTES = 1 << 20
-# A real date: some unpackers refuse 1980, the earliest that a zip can hold.
+# Some programs refuse 1980, the earliest year that a zip can hold.
 ZIP_TIME = (2022, 1, 1, 0, 0, 0)
 TAR_TIME = 1640995200
 
 
 class Member(NamedTuple):
-    """One file of an archive; ``content`` is bytes, a file to copy, or chunks made while writing."""
+    """One file of an archive.
+
+    ``content`` is bytes, the path of a file to copy, or chunks that are made while writing.
+    """
 
     content: bytes | Path | Iterable[bytes]
     mode: int = 0o644
 
 
 def sha256_of(path: Path) -> str:
-    """Return the digest of a file as 64 hex digits."""
+    """Return the SHA-256 of a file as 64 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_zip(path: Path, top: str, members: Mapping[str, Member], compression_level: int = 6) -> None:
-    """Write ``members`` below directory ``top`` as Info-ZIP does: with directory entries and Unix modes."""
+    """Write ``members`` below the directory ``top``.
+
+    Like Info-ZIP, it writes directory entries and Unix modes.
+    """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=compression_level) as archive:
         for directory in _directories(top, members):
             archive.writestr(_zip_info(f"{directory}/", 0o40755), b"")
@@ -52,8 +61,8 @@ def _zip_info(name: str, mode: int) -> zipfile.ZipInfo:
 
 
 def write_tar_gz(path: Path, top: str, members: Mapping[str, Member], compression_level: int = 6) -> None:
-    """Write ``members`` below the directory ``top``; chunks made on the way are not possible here."""
-    # The stream form ("w|") writes as it goes, so a toolchain of hundreds of MB never lies in memory.
+    """Write ``members`` below the directory ``top``; chunks are joined in memory."""
+    # Mode "w|" writes as it goes, so that a toolchain of hundreds of MB is never in memory.
     with (
         path.open("wb") as raw,
         gzip.GzipFile("", "wb", compression_level, raw, mtime=0) as packed,
@@ -87,10 +96,10 @@ def _tar_info(name: str, mode: int) -> tarfile.TarInfo:
 
 
 def _directories(top: str, members: Mapping[str, Member]) -> list[str]:
-    found = {top}
+    directories = {top}
     for name in members:
-        found.update(str(parent) for parent in PurePosixPath(top, name).parents if str(parent) != ".")
-    return sorted(found)
+        directories.update(str(parent) for parent in PurePosixPath(top, name).parents if str(parent) != ".")
+    return sorted(directories)
 
 
 def _chunks(content: bytes | Path | Iterable[bytes]) -> Iterator[bytes]:
@@ -105,13 +114,16 @@ def _chunks(content: bytes | Path | Iterable[bytes]) -> Iterator[bytes]:
 
 
 def extract_member(archive_path: Path, name: str, target: Path, sha256: str) -> None:
-    """Take one file out of a zip (a wheel is one) and make sure that it is the expected one.
+    """Extract one file of a zip, such as a wheel, and check its digest.
 
-    Raises ValueError when its digest differs; nothing is left at ``target`` then.
+    Raises ValueError when the digest differs, and removes ``target`` then.
     """
     with zipfile.ZipFile(archive_path) as archive, archive.open(name) as source, target.open("wb") as sink:
         shutil.copyfileobj(source, sink, CHUNK_BYTES)
-    found = sha256_of(target)
-    if found != sha256:
+    actual = sha256_of(target)
+    if actual != sha256:
         target.unlink()
-        raise ValueError(f"{name} in {archive_path.name} has sha256 {found}, expected {sha256}")
+        raise ValueError(
+            f"The file {name} in {archive_path.name} has sha256 {actual}, expected {sha256}; "
+            "delete the archive and build again."
+        )

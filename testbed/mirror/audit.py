@@ -1,4 +1,4 @@
-"""What the mirror was asked for: kept in memory for tests, and in a file for people."""
+"""The audit of the mirror's requests: in memory for tests, in a file for people."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ def _now() -> str:
 
 @dataclasses.dataclass
 class Entry:
-    """One request. ``bytes`` counts the body as sent; ``complete`` is false when it ended before its end."""
+    """One request.
+
+    ``bytes`` counts the body as sent. ``complete`` is false when the body was cut short.
+    """
 
     method: str
     path: str
@@ -37,7 +40,10 @@ class Entry:
 
 
 class Audit:
-    """The last requests, oldest first; also written to ``file``, one JSON object per line."""
+    """The last requests, oldest first.
+
+    They are also appended to ``file``, one JSON object per line.
+    """
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
@@ -47,7 +53,7 @@ class Audit:
 
     @contextlib.contextmanager
     def request(self, method: str, path: str, byte_range: str | None) -> Iterator[Entry]:
-        """Note a request; the block answers it and fills in the entry."""
+        """Record a request; the ``with`` block answers it and fills in the entry."""
         entry = Entry(method, path, range=byte_range)
         begin = time.monotonic()
         with self._changed:
@@ -63,16 +69,16 @@ class Audit:
                 self._write(entry)
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return plain data, as the audit URL gives it.
+        """Return the entries as plain data.
 
-        A client has its answer a moment before the entry is complete, so this waits that moment.
+        A client gets its answer a moment before its entry is complete, so this waits up to SETTLE_SECONDS.
         """
         with self._changed:
             self._settle()
             return [dataclasses.asdict(entry) for entry in self._entries]
 
     def finish(self) -> None:
-        """Let the requests that are nearly answered get into the file."""
+        """Wait up to SETTLE_SECONDS until unfinished requests are in the file."""
         with self._changed:
             self._settle()
 
@@ -80,7 +86,7 @@ class Audit:
         self._changed.wait_for(lambda: self._unfinished == 0, SETTLE_SECONDS)
 
     def clear(self) -> None:
-        """Forget what was asked so far; the file keeps it."""
+        """Remove the entries from memory; the file keeps them."""
         with self._changed:
             self._entries.clear()
 

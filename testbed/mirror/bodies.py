@@ -1,4 +1,4 @@
-"""Sends an answer's head and body: by sendfile when all is well, in pieces when a fault has a say."""
+"""Sending an answer: with sendfile normally, in pieces for some faults."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _CUT = {"stall", "reset", "truncate"}
 
 
 class BodySender:
-    """Sends one answer over the connection of ``handler`` and counts in ``entry`` what went out."""
+    """The sender of one answer over the connection of ``handler``.
+
+    It counts in ``entry`` the bytes that it sent.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,7 @@ class BodySender:
         self._stopping = stopping
 
     def send(self, resource: Resource, reply: Answer) -> None:
-        """Send ``reply`` about ``resource``; raises OSError when the client is gone."""
+        """Send ``reply``, a part of ``resource``; raises OSError when the client is gone."""
         self._send_head(reply)
         if self._entry.method == "HEAD" or reply.length == 0:
             return
@@ -87,17 +90,17 @@ class BodySender:
         while sent < reply.length:
             yield from resource.chunks(reply.start + sent, min(size, reply.length - sent))
             sent += size
-            ahead = sent / bytes_per_second - (time.monotonic() - begin)
-            if ahead > 0 and self._stopping.wait(ahead):
-                raise ConnectionAbortedError("the mirror stops")
+            early_seconds = sent / bytes_per_second - (time.monotonic() - begin)
+            if early_seconds > 0 and self._stopping.wait(early_seconds):
+                raise ConnectionAbortedError("The mirror stops.")
 
     def _break_off(self, fault: Fault) -> None:
-        """End the connection in the middle of the body, in the fault's way."""
+        """End the connection in the middle of the body, as the fault asks."""
         self._entry.complete = False
         self._handler.close_connection = True
         if fault.kind == "stall":
             self._stopping.wait(fault.seconds)
         elif fault.kind == "reset":
-            # Lingering for 0 s makes the kernel send RST; a shutdown before would send FIN.
+            # With a linger time of 0 s the kernel sends RST; a shutdown would send FIN.
             self._handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._handler.connection.close()

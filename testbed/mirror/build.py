@@ -1,4 +1,4 @@
-"""Puts the mirror's www tree together from its parts; nothing is made twice."""
+"""The mirror's tree, assembled from separately built parts."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from pathlib import Path
 
 from testbed.errors import TestbedError
 from testbed.mirror import debian, models, registry, runner_archive, rust_dist, rustup, vosk
-from testbed.mirror.workshop import Built, Part, Workshop
+from testbed.mirror.part_cache import Built, Part, PartCache
 
 MANIFEST = "manifest.json"
 
 
 def build(root: Path, cache: Path, model_mib: int = 64, progress: Callable[[str], None] = print) -> None:
-    """Bring the tree at ``root`` up to date, with downloads and finished parts kept in ``cache``.
+    """Bring the tree at ``root`` up to date.
 
-    ``model_mib`` is the size in MiB of the large model once unpacked. ``root`` may hold other files; they
-    stay. Its ``manifest.json`` gives ``sha256`` and ``bytes`` of each file that is served as it is, by path.
-    Raises TestbedError when something cannot be downloaded or is not what it should be.
+    ``cache`` keeps downloads and finished parts. ``model_mib`` is the unpacked size of the large model in
+    MiB. Other files in ``root`` stay. ``manifest.json`` has ``sha256`` and ``bytes`` of each file that is
+    served unchanged, by path. Raises TestbedError when a download fails or has a wrong digest.
     """
     if model_mib < 1:
-        raise TestbedError(f"The large model cannot be {model_mib} MiB large; give a size of 1 MiB or more.")
-    workshop = Workshop(cache, progress)
-    with workshop.locked():
-        publish(root, [workshop.built(part) for part in _parts(cache, model_mib, progress)], cache)
+        raise TestbedError(f"The large model cannot be {model_mib} MiB large; give --model-mib 1 or more.")
+    finished = PartCache(cache, progress)
+    with finished.locked():
+        publish(root, [finished.built(part) for part in _parts(cache, model_mib, progress)], cache)
 
 
 def _parts(cache: Path, model_mib: int, progress: Callable[[str], None]) -> list[Part]:
     obstacle = debian.obstacle()
     if obstacle:
-        progress(f"the stable toolchain only tells its version here, because {obstacle}")
+        progress(f"the stable toolchain can only print its version here, because {obstacle}")
     return [
         vosk.part(cache),
         models.part(models.SMALL, 0),
@@ -49,14 +49,14 @@ def _parts(cache: Path, model_mib: int, progress: Callable[[str], None]) -> list
 
 
 def publish(root: Path, parts: Sequence[Built], cache: Path) -> None:
-    """Link the files of ``parts`` into ``root`` and take away what only an earlier build put there."""
+    """Link the files of ``parts`` into ``root``; remove those of earlier builds."""
     root.mkdir(parents=True, exist_ok=True)
     published = (
         cache / "mirror" / f"published-{hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:16]}.json"
     )
     before = set(json.loads(published.read_text("utf-8"))) if published.is_file() else set()
     now = {path: part.www / path for part in parts for path in part.paths()}
-    # Written before the first change: whatever happens, the next build knows what is ours.
+    # Written before the first change: after a crash the next build knows which files are ours.
     _write(published, json.dumps(sorted(before | set(now)), indent=1))
     for path, source in now.items():
         _place(source, root / path)
@@ -70,6 +70,7 @@ def publish(root: Path, parts: Sequence[Built], cache: Path) -> None:
 
 
 def _place(source: Path, target: Path) -> None:
+    # A rename between two links to the same file does nothing and would leave the draft.
     if target.exists() and target.samefile(source):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,12 +82,11 @@ def _place(source: Path, target: Path) -> None:
         if error.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK}:
             raise
         shutil.copy2(source, draft)
-    # Renaming one name of a file over another of the same file does nothing and leaves both.
     draft.replace(target)
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file by rename, and only when it changes."""
+    """Replace a file atomically, if its content changes."""
     if path.is_file() and path.read_text("utf-8") == text:
         return
     draft = path.with_name(f".{path.name}.new")

@@ -1,7 +1,7 @@
-"""Packages of Debian 13 with their signatures checked, on any machine with apt and Debian's keys.
+"""Packages of Debian 13, with their signatures checked.
 
-apt works in a directory of its own: neither the machine's sources nor its packages are touched, and root
-is not needed.
+apt works in a directory of its own: it needs no root, and the machine's own sources and packages stay as they
+are.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Acquire::Retries "3";
 
 
 def obstacle() -> str | None:
-    """Return why packages cannot be had on this machine, or None when they can."""
+    """Return why this machine cannot get the packages, or None when it can."""
     if platform.machine() != "x86_64":
         return f"the packages are for x86_64 and this machine is {platform.machine()}"
     missing = [name for name in ("apt-get", "dpkg-deb") if not shutil.which(name)]
@@ -50,11 +50,11 @@ def obstacle() -> str | None:
     return None if KEYRING.is_file() else f"Debian's keys ({KEYRING}) are not installed"
 
 
-def fetched(names: Sequence[str], cache: Path, *, with_dependencies: bool = False) -> Path:
-    """Return a directory with the packages' files, downloaded once per list of names.
+def fetch_packages(names: Sequence[str], cache: Path, *, with_dependencies: bool = False) -> Path:
+    """Return a directory with the packages, downloaded once per list of names.
 
-    With ``with_dependencies`` it has all that apt would install along on a bare machine. Raises TestbedError
-    when apt cannot get or trust a package.
+    With ``with_dependencies`` it also has everything that apt would install with them on an empty machine.
+    Raises TestbedError when apt cannot get or verify a package.
     """
     key = hashlib.sha256(repr((SUITE, sorted(names), with_dependencies)).encode()).hexdigest()[:16]
     home = cache / "downloads" / f"debian-{SUITE}-{key}"
@@ -73,7 +73,10 @@ def fetched(names: Sequence[str], cache: Path, *, with_dependencies: bool = Fals
 
 
 def unpack(packages: Path, target: Path) -> None:
-    """Unpack every package in a directory of ``fetched`` into ``target``; no maintainer script runs."""
+    """Unpack the packages of a directory of ``fetch_packages`` into ``target``.
+
+    Their maintainer scripts do not run.
+    """
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(packages.glob("*.deb")):
         outcome = capture(["dpkg-deb", "--extract", str(file), str(target)], timeout_seconds=300)
@@ -81,7 +84,7 @@ def unpack(packages: Path, target: Path) -> None:
 
 
 def version(packages: Path, name: str) -> str:
-    """Return the upstream version of the package ``name`` in a directory of ``fetched``."""
+    """Return the upstream version of a package in a directory of ``fetch_packages``."""
     [file] = packages.glob(f"{name}_*.deb")
     # An epoch is written as 1%3a in file names.
     return re.split(r"[+~-]", file.name.split("_")[1].rpartition("%3a")[2])[0]
@@ -90,7 +93,7 @@ def version(packages: Path, name: str) -> str:
 def _private_configuration(home: Path) -> Path:
     for directory in ("state/lists/partial", "cache/archives/partial"):
         (home / directory).mkdir(parents=True)
-    # An empty list of installed packages: dependencies are those of a bare machine.
+    # An empty list of installed packages: apt then resolves all dependencies.
     (home / "state" / "status").touch()
     (home / "sources.list").write_text(f"deb [signed-by={KEYRING}] {ARCHIVE} {SUITE} main\n", "utf-8")
     config = home / "apt.conf"
@@ -113,5 +116,7 @@ def _apt(config: Path, arguments: Sequence[str], directory: Path | None = None) 
 
 def _require(outcome: Outcome, intention: str) -> Outcome:
     if outcome.status != 0:
-        raise TestbedError(f"Could not {intention}: {outcome.reason}; check the network and start again.")
+        raise TestbedError(
+            f"The testbed could not {intention}: {outcome.reason}; check the network and run this again."
+        )
     return outcome

@@ -1,4 +1,4 @@
-"""Faults that the mirror shows on demand: which requests they hit, how often, and what they do."""
+"""Injected faults: which requests they affect, how often, and how."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _NEEDS_RANGE = {"ignore_range", "change_between_ranges"}
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """One fault. It passes over the first ``skip`` requests that match, then hits ``times`` (None: all)."""
+    """One fault.
+
+    It ignores the first ``skip`` matching requests, then affects ``times`` of them (None: all).
+    """
 
     path_regex: str
     kind: str
@@ -43,26 +46,26 @@ class Fault:
 
     @classmethod
     def from_json(cls, data: Any) -> Fault:
-        """Return the fault that parsed JSON describes; raises ValueError with a sentence when it does not."""
+        """Return the fault that parsed JSON describes; raises ValueError."""
         if not isinstance(data, dict):
-            raise ValueError(f"a fault is an object, not {data!r}")
+            raise ValueError(f"A fault is an object, not {data!r}; give one with path_regex and kind.")
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(data) - known):
-            raise ValueError(f"a fault has no {', '.join(unknown)}; it may have {', '.join(sorted(known))}")
+            raise ValueError(f"A fault has no {', '.join(unknown)}; use {', '.join(sorted(known))}.")
         if missing := {"path_regex", "kind"} - set(data):
-            raise ValueError(f"a fault needs {' and '.join(sorted(missing))}")
+            raise ValueError(f"A fault needs {' and '.join(sorted(missing))}; add it.")
         if data["kind"] not in KINDS:
-            raise ValueError(f"there is no fault of kind {data['kind']!r}; there are {', '.join(KINDS)}")
+            raise ValueError(f"There is no fault of kind {data['kind']!r}; use {', '.join(KINDS)}.")
         try:
             re.compile(data["path_regex"])
         except (re.error, TypeError) as error:
             raise ValueError(
-                f"path_regex {data['path_regex']!r} is not a regular expression: {error}"
+                f"The path_regex {data['path_regex']!r} is not a regular expression: {error}; correct it."
             ) from error
         return cls(**data)
 
     def matches(self, method: str, path: str, *, has_range: bool) -> bool:
-        """Tell whether a request is one that this fault is about."""
+        """Return whether the fault is for this request."""
         if self.method and self.method != method:
             return False
         if self.kind in _NEEDS_RANGE and not has_range:
@@ -70,25 +73,25 @@ class Fault:
         return re.search(self.path_regex, path) is not None
 
 
-class FaultBook:
-    """The faults in force, counted down by several threads."""
+class ActiveFaults:
+    """The faults in force; several threads count them down."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
 
     def replace(self, faults: Sequence[Fault]) -> None:
-        """Put ``faults`` in force instead of all others."""
+        """Replace all faults by ``faults``."""
         with self._lock:
             self._faults = list(faults)
 
     def in_force(self) -> list[dict[str, Any]]:
-        """Return the faults with what is left of ``skip`` and ``times``."""
+        """Return the faults with their remaining ``skip`` and ``times``."""
         with self._lock:
             return [dataclasses.asdict(fault) for fault in self._faults]
 
     def take(self, method: str, path: str, *, has_range: bool) -> Fault | None:
-        """Return the first fault that hits this request, and count it."""
+        """Return the first fault that affects this request, and count it."""
         with self._lock:
             for index, fault in enumerate(self._faults):
                 if not fault.matches(method, path, has_range=has_range) or fault.times == 0:

@@ -1,8 +1,8 @@
-"""Synthetic Vosk models: the real libvosk loads them, and they hear the word hello in anything.
+"""Synthetic Vosk models that the real libvosk loads.
 
-The acoustic model is a Kaldi nnet3 network with a single affine component over 13 MFCCs and one phone; the
-decoding graph is an OpenFst vector FST with two states. A large model is padded with files that libvosk does
-not read.
+They recognize the word hello in any sound. The acoustic model is a Kaldi nnet3 network with a single affine
+component over 13 MFCCs and one phone; the decoding graph is an OpenFst vector FST with two states. A large
+model is padded with files that libvosk does not read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from testbed.mirror import archives, workshop
+from testbed.mirror import archives, part_cache
 from testbed.mirror.archives import Member
 
 SMALL = "vosk-model-small-en-us-0.15"
@@ -20,7 +20,7 @@ LARGE = "vosk-model-en-us-0.22"
 MIB = 1 << 20
 CEPSTRA = 13
 FST_MAGIC = 2125659606
-# 64 symbols: deflate gets such text down to about three quarters, as it does with real graphs.
+# With 64 symbols deflate compresses text to about three quarters, as it does with real graphs.
 ALPHABET = bytes(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 \n" * 4)
 
 ACOUSTIC_MODEL = """<TransitionModel>{end}
@@ -63,26 +63,29 @@ MODEL_CONF = """--min-active=200
 """
 
 
-def part(name: str, pad_mib: int) -> workshop.Part:
-    """Return the part with the zip of model ``name``, padded with ``pad_mib`` MiB before compression."""
+def part(name: str, pad_mib: int) -> part_cache.Part:
+    """Return the part with the zip of the model ``name``.
+
+    ``pad_mib`` MiB of padding are added, measured before compression.
+    """
 
     def make(www: Path) -> None:
         target = www / "vosk" / "models" / f"{name}.zip"
         target.parent.mkdir(parents=True)
-        members = {**essential(name), **padding(name, pad_mib)}
+        members = {**required_files(name), **padding(name, pad_mib)}
         archives.write_zip(target, name, members, compression_level=1 if pad_mib else 6)
 
     sources = (Path(__file__), Path(archives.__file__))
-    return workshop.Part(name, make, sources, (str(pad_mib),))
+    return part_cache.Part(name, make, sources, (str(pad_mib),))
 
 
-def essential(name: str) -> dict[str, Member]:
-    """Return the files that libvosk 0.3.45 needs to load the model and to decode silence with it."""
-    # Kaldi writes a space behind every token of a line and its reader wants it.
+def required_files(name: str) -> dict[str, Member]:
+    """Return the files that libvosk 0.3.45 needs to load the model and decode."""
+    # Kaldi's reader needs the space that its writer puts after every token at the end of a line.
     acoustic = ACOUSTIC_MODEL.format(end=" ", dimension=CEPSTRA, weights=" ".join("0" * CEPSTRA))
     return {
         "README": Member(
-            f"{name}: synthetic one-phone model for tests; it hears hello in anything.\n".encode()
+            f"{name}: synthetic one-phone model for tests; it recognizes hello in any sound.\n".encode()
         ),
         "am/final.mdl": Member(acoustic.encode()),
         "conf/mfcc.conf": Member(
@@ -95,7 +98,10 @@ def essential(name: str) -> dict[str, Member]:
 
 
 def _decoding_graph() -> bytes:
-    """Return an OpenFst file: the word on the first arc, then a loop on the phone."""
+    """Return an OpenFst file.
+
+    Its first arc gives the word; then it loops on the phone.
+    """
     not_final = float("inf")
     states = [
         (not_final, [(2, 1, 0.0, 1)]),
@@ -117,7 +123,10 @@ def _fst_string(text: str) -> bytes:
 
 
 def padding(name: str, mib: int) -> dict[str, Member]:
-    """Return ``mib`` MiB that unpack like a real model: 5/8 do not compress, the rest a little."""
+    """Return ``mib`` MiB of files that compress like a real model.
+
+    5/8 of the bytes do not compress, the others a little.
+    """
     if mib <= 0:
         return {}
     total = mib * MIB

@@ -1,4 +1,7 @@
-"""The address that a built file carries instead of the mirror's own, which is known only while serving."""
+"""The placeholder for the mirror's address in built files.
+
+The address is known only when the server runs.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,13 @@ _REWRITTEN = re.compile(r"rust-dist/.*\.toml(\.sha256)?|cargo-registry/config\.j
 
 
 def is_rewritten(path: str) -> bool:
-    """Tell whether the file at this path below the root is served with the mirror's own address in it."""
+    """Return whether the file at this path is served with the mirror's address."""
     return _REWRITTEN.fullmatch(path) is not None
 
 
 def with_address(content: bytes, address: str) -> bytes:
-    """Return ``content`` with ``address`` (``http://host:port``) in place of the placeholder."""
+    """Return ``content`` with the placeholder replaced by ``address``.
+
+    ``address`` is ``http://host:port``.
+    """
     return content.replace(PLACEHOLDER.encode(), address.encode())

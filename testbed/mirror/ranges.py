@@ -1,4 +1,4 @@
-"""The Range header of RFC 9110, section 14, as far as single ranges of bytes go."""
+"""The Range header of RFC 9110, section 14, for single ranges of bytes."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ _SINGLE = re.compile(r"bytes=(\d*)-(\d*)", re.IGNORECASE)
 
 
 class ByteRange(NamedTuple):
-    """A part of a file: the first byte's offset and the number of bytes, at least 1."""
+    """A part of a file: offset of the first byte, and number of bytes (1 or more)."""
 
     start: int
     length: int
 
 
 class UnsatisfiableRangeError(Exception):
-    """No byte of the file lies in the range: the answer is 416."""
+    """The range has no byte of the file; the answer is 416."""
 
 
 def parse_range(header: str | None, size: int) -> ByteRange | None:
-    """Return the range that ``header`` asks of a file with ``size`` bytes, or None for all of it.
+    """Return the requested range of a file of ``size`` bytes, or None for all of it.
 
-    What is not one well-formed range of bytes is ignored, as the standard allows. Raises
-    UnsatisfiableRangeError when the range begins behind the end.
+    As the standard allows, everything but a single well-formed range is ignored. Raises
+    UnsatisfiableRangeError when the range begins after the end of the file.
     """
     matched = _SINGLE.fullmatch(header.replace(" ", "")) if header else None
     if not matched or matched.group(1) == matched.group(2) == "":

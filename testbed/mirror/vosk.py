@@ -1,4 +1,7 @@
-"""The libvosk release archives in the layout of the project's own: the real library, a header of ours."""
+"""The libvosk release archives, in the project's own layout.
+
+They have the real library and a header that we wrote.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,26 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from testbed.mirror import archives, downloads, workshop
+from testbed.mirror import archives, part_cache, pypi
 
 VERSION = "0.3.45"
 HEADER = Path(__file__).parent / "data" / "vosk_api.h"
 
 
 class Library(NamedTuple):
-    """One architecture: the wheel that holds its libvosk.so, and the digest of that file."""
+    """The libvosk of one architecture: its wheel, and the digest of libvosk.so."""
 
-    wheel: downloads.Wheel
+    wheel: pypi.Wheel
     sha256: str
 
 
 LIBRARIES = {
-    "x86_64": Library(
-        downloads.VOSK_X86_64, "85c4654de3acdeb99abab86eeb2a6e603927d37089597c0fcc33d8638dc2ccaf"
-    ),
-    "aarch64": Library(
-        downloads.VOSK_AARCH64, "0e9df29f060a93cf3df3263a4d3635e1b75688a5fd84e86ade1599372e3c9597"
-    ),
+    "x86_64": Library(pypi.VOSK_X86_64, "85c4654de3acdeb99abab86eeb2a6e603927d37089597c0fcc33d8638dc2ccaf"),
+    "aarch64": Library(pypi.VOSK_AARCH64, "0e9df29f060a93cf3df3263a4d3635e1b75688a5fd84e86ade1599372e3c9597"),
 }
 
 
-def part(cache: Path) -> workshop.Part:
+def part(cache: Path) -> part_cache.Part:
     """Return the part with one zip per architecture."""
 
     def make(www: Path) -> None:
@@ -39,7 +38,7 @@ def part(cache: Path) -> workshop.Part:
             _write(target, architecture, cache)
 
     digests = tuple(library.sha256 for library in LIBRARIES.values())
-    return workshop.Part(
+    return part_cache.Part(
         "libvosk", make, (Path(__file__), HEADER, Path(archives.__file__)), (VERSION, *digests)
     )
 
@@ -56,7 +55,7 @@ def _write(target: Path, architecture: str, cache: Path) -> None:
 
 
 def extract(architecture: str, target: Path, cache: Path) -> Path:
-    """Put the real libvosk.so of ``architecture`` into the directory ``target`` and return its path."""
+    """Extract libvosk.so of ``architecture`` into ``target`` and return its path."""
     wheel, sha256 = LIBRARIES[architecture]
     library = target / "libvosk.so"
     archives.extract_member(wheel.fetch(cache), "vosk/libvosk.so", library, sha256)

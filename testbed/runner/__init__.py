@@ -1,1 +1,4 @@
-"""A stand-in for GitHub's runner program: the same files, commands, messages and exit codes, without .NET."""
+"""A stand-in for GitHub's runner program, without .NET.
+
+It has the same files, commands, messages and exit codes.
+"""

@@ -1,4 +1,4 @@
-"""``python -m testbed.runner FILE``: packs the stand-in runner."""
+"""The program ``python -m testbed.runner FILE``: pack the stand-in runner."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from testbed.runner.package import build, default_version
 
 
 def main(arguments: list[str]) -> int:
-    """Return the exit status."""
+    """Pack the runner and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m testbed.runner", description=__doc__)
     parser.add_argument("file", type=Path)
     parser.add_argument("--version", default=default_version())

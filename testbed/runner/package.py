@@ -1,4 +1,7 @@
-"""Packs the stand-in runner the way GitHub packs its own: a tar.gz without a top directory."""
+"""The package of the stand-in runner.
+
+Like GitHub's own, it is a tar.gz without a top directory.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,20 @@ from pathlib import Path
 
 TREE = Path(__file__).with_name("tree")
 VERSION_FILE = "./bin/standin/VERSION"
-# One moment for all members, so that the same tree always gives the same bytes.
+# A fixed time for all members, so that the same tree always gives the same bytes.
 PACKED_AT = 1_767_225_600
 
 
 def default_version() -> str:
-    """Return the version that the tree itself names."""
+    """Return the version in the tree itself."""
     return (TREE / VERSION_FILE).read_text(encoding="ascii").strip()
 
 
 def build(destination: Path, *, version: str | None = None) -> None:
-    """Write the package to ``destination``, whose directory is made if need be.
+    """Write the package to ``destination``, making its directory if necessary.
 
-    ``version`` is what ``Runner.Listener --version`` will say, for tests of upgrades. The same tree and
-    version give the same bytes everywhere.
+    ``Runner.Listener --version`` prints ``version``; tests of upgrades set it. The same tree and version give
+    the same bytes everywhere.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     plain = io.BytesIO()
@@ -36,8 +39,7 @@ def build(destination: Path, *, version: str | None = None) -> None:
 
 
 def _members() -> list[Path]:
-    found = [TREE, *TREE.rglob("*")]
-    return [path for path in found if "__pycache__" not in path.parts]
+    return [path for path in (TREE, *TREE.rglob("*")) if "__pycache__" not in path.parts]
 
 
 def _add(archive: tarfile.TarFile, path: Path, version: str) -> None:
@@ -45,7 +47,7 @@ def _add(archive: tarfile.TarFile, path: Path, version: str) -> None:
     name = "./" if relative == "." else f"./{relative}"
     member = tarfile.TarInfo(name)
     member.mtime, member.uid, member.gid, member.uname, member.gname = PACKED_AT, 0, 0, "root", "root"
-    # Modes come from the executable bit alone: a checkout made under another umask gives the same package.
+    # Modes come from the executable bit alone, so that the umask of the checkout does not change the package.
     executable = path.is_dir() or os.stat(path).st_mode & 0o100
     member.mode = 0o755 if executable else 0o644
     if path.is_dir():

@@ -1,7 +1,8 @@
-"""Somebody else's GitHub: npm's ``emulate`` by Vercel, which verifies the signatures of Apps on its own.
+"""An independent GitHub emulator: npm's ``emulate`` by Vercel.
 
-It has neither runners nor variables, so that it judges the sign-in of an App alone. The version is pinned:
-``latest`` under this name is another program, and newer releases of this one want a newer Node.
+It verifies the signatures of Apps with its own code, so it is the judge of how an App signs in. It has
+neither runners nor variables. The version is pinned: ``latest`` under this name is another program, and newer
+releases of this one need a newer Node.js.
 """
 
 from __future__ import annotations
@@ -28,18 +29,21 @@ _READY_SECONDS = 30.0
 
 
 def missing_node() -> str:
-    """Return why emulate cannot run here, empty where it can."""
+    """Return why emulate cannot run here, or "" when it can."""
     if shutil.which("node") is None or shutil.which("npm") is None:
-        return f"emulate {VERSION} runs on Node.js, and there is no node with npm on PATH"
+        return f"The program emulate {VERSION} needs Node.js, and node or npm is not on PATH; install both."
     outcome = capture(["node", "--version"], timeout_seconds=30)
     major = outcome.stdout.strip().lstrip("v").partition(".")[0]
     if not major.isdecimal() or int(major) < OLDEST_NODE:
-        return f"emulate {VERSION} needs Node.js {OLDEST_NODE} and this is {outcome.stdout.strip()}"
+        return f"The program emulate needs Node.js {OLDEST_NODE}, not {outcome.stdout.strip()}; update it."
     return ""
 
 
 def prepare(cache: Path) -> Path:
-    """Return the directory with emulate, as the lock file beside this pins it; raises TestbedError."""
+    """Return the directory with emulate, as package-lock.json pins it.
+
+    Raises TestbedError when npm cannot fetch it.
+    """
     lock = (HERE / "package-lock.json").read_bytes()
     home = cache / "github" / f"emulate-{hashlib.sha256(lock).hexdigest()[:16]}"
     done = home / "complete"
@@ -53,8 +57,8 @@ def prepare(cache: Path) -> Path:
             outcome = capture(["npm", "ci", "--prefix", str(home), *quiet], timeout_seconds=300)
             if outcome.status != 0:
                 raise TestbedError(
-                    f"npm could not fetch emulate {VERSION} ({outcome.reason}): check that its registry can "
-                    "be reached and run this again."
+                    f"The program npm could not fetch emulate {VERSION} ({outcome.reason}); "
+                    "check that its registry can be reached and run this again."
                 )
             done.touch()
     return home
@@ -62,7 +66,7 @@ def prepare(cache: Path) -> Path:
 
 @contextlib.contextmanager
 def emulate(home: Path, scratch: Path, github: Mapping[str, Any]) -> Iterator[str]:
-    """Run emulate's GitHub with the seed ``github`` for the time of a ``with`` block; give its address.
+    """Run emulate with the seed ``github`` for a ``with`` block; give its URL.
 
     It listens on 127.0.0.1 only. Raises TestbedError when it does not start.
     """
@@ -93,4 +97,6 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return
         time.sleep(0.05)
-    raise TestbedError(f"emulate {VERSION} did not start: {log.read_text()[-300:].strip()}")
+    raise TestbedError(
+        f"The program emulate {VERSION} did not start: {log.read_text()[-300:].strip()}; read its log {log}."
+    )

@@ -1,4 +1,4 @@
-// Preloaded into emulate, which would listen on all addresses and has no option to say otherwise.
+// Preloaded into emulate: makes it listen on loopback only, for which it has no option.
 const net = require('net');
 const listen = net.Server.prototype.listen;
 net.Server.prototype.listen = function (...given) {

@@ -1,1 +1,4 @@
-"""The documented part: one function per operation of GitHub's REST API, over plain state."""
+"""The documented operations of GitHub's REST API, one function each.
+
+They work on plain state, without HTTP.
+"""

@@ -1,4 +1,4 @@
-"""GitHub Apps: the app itself, where it is installed, and the one-hour token of an installation."""
+"""GitHub Apps: the App, its installations and their one-hour tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TOKENS = "/app/installations/{installation_id}/access_tokens"
 
 
 def _app(call: Call) -> App:
-    app = call.world.apps.get(call.app_id or 0)
+    app = call.state.apps.get(call.app_id or 0)
     if app is None:
         raise RefusedError(404, "Integration not found")
     return app
@@ -50,7 +50,7 @@ def _create_installation_token(call: Call) -> Answer:
     if not all(whole.allows(name, level) for name, level in wanted.items()):
         raise RefusedError(422, "The permissions requested are not granted to this installation.")
     token, expires_at = secret("ghs_"), call.moment.now + timedelta(hours=1)
-    call.world.credentials[token] = Credential(dict(wanted), expires_at, installation=True)
+    call.state.credentials[token] = Credential(dict(wanted), expires_at, installation=True)
     body = {"token": token, "expires_at": timestamp(expires_at), "permissions": wanted}
     return Answer(201, {**body, "repository_selection": "all"})
 

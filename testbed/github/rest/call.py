@@ -1,4 +1,4 @@
-"""What an operation is given, and how it is found."""
+"""The input of an operation, and the router from a path to its operation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from ..clock import Moment
 from ..exchange import Answer, Request, json_object, not_found
-from ..state import Credential, Scope, World
+from ..state import Credential, GitHubState, Scope
 from ..validation import Description
 from .paging import Page, cut_page
 
@@ -29,7 +29,7 @@ class Download:
     architecture: str = "x64"
 
 
-# GitHub rolls releases out scope by scope, so that the offer may differ.
+# GitHub rolls releases out scope by scope, so the offer can differ between scopes.
 Downloads = Callable[[Scope], list[Download]]
 
 
@@ -40,9 +40,9 @@ def no_downloads(_scope: Scope) -> list[Download]:
 
 @dataclass
 class Call:
-    """One authorized, validated request to one operation."""
+    """One authorized and validated request to one operation."""
 
-    world: World
+    state: GitHubState
     moment: Moment
     request: Request
     parameters: dict[str, str]
@@ -61,13 +61,13 @@ class Call:
 
     @property
     def scope(self) -> Scope:
-        """The place that the path names; raises RefusedError 404 when there is none."""
+        """The scope that the path names; raises RefusedError 404 for an unknown one."""
         if "enterprise" in self.parameters:
-            scope = self.world.scope("enterprises", self.parameters["enterprise"])
+            scope = self.state.scope("enterprises", self.parameters["enterprise"])
         elif "org" in self.parameters:
-            scope = self.world.scope("orgs", self.parameters["org"])
+            scope = self.state.scope("orgs", self.parameters["org"])
         else:
-            scope = self.world.scope("repos", f"{self.parameters['owner']}/{self.parameters['repo']}")
+            scope = self.state.scope("repos", f"{self.parameters['owner']}/{self.parameters['repo']}")
         if scope is None:
             raise not_found()
         return scope
@@ -75,16 +75,17 @@ class Call:
     def number(self, name: str) -> int:
         return int(self.parameters[name])
 
-    def page(self, items: Iterable[Item], *, default: int = 30, most: int = 100) -> Page[Item]:
-        """Return the page of ``items`` that the query asks for, ``most`` items at most."""
-        return cut_page(list(items), self.request, default=default, most=most)
+    def page(self, items: Iterable[Item], *, default: int = 30, maximum: int = 100) -> Page[Item]:
+        """Return the page of ``items`` that the query asks for, at most ``maximum`` items."""
+        return cut_page(list(items), self.request, default=default, maximum=maximum)
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A documented operation. ``path`` is the template in GitHub's description, without ``/api/v3``.
+    """A documented operation.
 
-    ``permission`` is what a fine-grained token needs; the level follows from the method.
+    ``path`` is the template in GitHub's description, without ``/api/v3``. ``permission`` is the one that a
+    fine-grained token needs; its level follows from the method.
     """
 
     method: str
@@ -101,10 +102,10 @@ class Operation:
 
 
 class Router:
-    """Finds the operation of a method and path, and the parameters in the path."""
+    """The table of operations: it finds an operation and the parameters in its path."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        # A literal segment beats a parameter: runners/downloads is not the runner with the id "downloads".
+        # A literal segment comes first: runners/downloads is not the runner with the id "downloads".
         ordered = sorted(operations, key=lambda each: each.path.count("{"))
         self._operations = [(_pattern(each.path), each) for each in ordered]
 
@@ -117,6 +118,9 @@ class Router:
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Return what ``template`` matches: an id is a number, anything else in its place is not found."""
+    """Return the pattern of the paths that ``template`` stands for.
+
+    An id is a number; a path with anything else in its place does not match.
+    """
     text = re.sub(r"\\\{(\w+_id)\\\}", r"(?P<\1>[0-9]+)", re.escape(template))
     return re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", text))

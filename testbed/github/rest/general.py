@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ..exchange import Answer
-from ..limits import standing
+from ..rate_limit import rate_limit
 from .call import Call, Operation
 
 
 def _get_repository(call: Call) -> Answer:
     scope = call.scope
     shown = call.description.example("GET", "/repos/{owner}/{repo}")
-    # The example is of a fork made from a template; these parts of it are not even valid by the description.
+    # The example is a fork made from a template; these parts of it violate the description themselves.
     for relation in ("parent", "source", "template_repository"):
         shown.pop(relation, None)
     shown["owner"]["login"] = scope.owner
@@ -28,7 +28,7 @@ def _get_repository(call: Call) -> Answer:
 
 
 def _get_rate_limit(call: Call) -> Answer:
-    core = standing(call.world, call.request.authorization()[1], call.moment).body()
+    core = rate_limit(call.state, call.request.authorization()[1], call.moment).body()
     shown = call.description.example("GET", "/rate_limit")
     return Answer(200, {"resources": {**shown["resources"], "core": core}, "rate": core})
 

@@ -23,13 +23,13 @@ def _render(call: Call, group: Group) -> dict[str, Any]:
 
 
 def _list_groups(call: Call) -> Answer:
-    page = call.page(call.world.groups_of(call.scope).values())
+    page = call.page(call.state.groups_of(call.scope).values())
     groups = [_render(call, group) for group in page.items]
     return Answer(200, {"total_count": page.total, "runner_groups": groups}, page.headers)
 
 
 def _group(call: Call) -> Group:
-    group = call.world.groups_of(call.scope).get(call.number("runner_group_id"))
+    group = call.state.groups_of(call.scope).get(call.number("runner_group_id"))
     if group is None:
         raise not_found()
     return group
@@ -40,10 +40,10 @@ def _get_group(call: Call) -> Answer:
 
 
 def _create_group(call: Call) -> Answer:
-    groups, data = call.world.groups_of(call.scope), call.data
+    groups, data = call.state.groups_of(call.scope), call.data
     if any(group.name.lower() == data["name"].lower() for group in groups.values()):
         raise RefusedError(409, f"Already exists - A runner group named {data['name']} already exists.")
-    group = Group(call.world.next_id(), data["name"], visibility=data.get("visibility", "all"))
+    group = Group(call.state.next_id(), data["name"], visibility=data.get("visibility", "all"))
     groups[group.id] = group
     return Answer(201, _render(call, group))
 
@@ -52,10 +52,10 @@ def _delete_group(call: Call) -> Answer:
     group = _group(call)
     if group.default:
         raise RefusedError(422, "The default runner group cannot be deleted.")
-    for runner in call.world.runners_of(call.scope):
+    for runner in call.state.runners_of(call.scope):
         if runner.group_id == group.id:
             runner.group_id = 1
-    del call.world.groups_of(call.scope)[group.id]
+    del call.state.groups_of(call.scope)[group.id]
     return Answer(204)
 
 

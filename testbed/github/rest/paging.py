@@ -13,16 +13,19 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """One page of a list; ``total`` counts all pages' items."""
+    """One page of a list; ``total`` counts the items of all pages."""
 
     items: list[Item]
     total: int
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def cut_page(items: list[Item], request: Request, *, default: int, most: int) -> Page[Item]:
-    """Return what ``request`` asks for; like GitHub, silently give ``most`` where more is asked."""
-    size = min(max(_count(request.query.get("per_page"), default), 1), most)
+def cut_page(items: list[Item], request: Request, *, default: int, maximum: int) -> Page[Item]:
+    """Return the page that ``request`` asks for.
+
+    Like GitHub, it gives at most ``maximum`` items without an error when more are asked for.
+    """
+    size = min(max(_count(request.query.get("per_page"), default), 1), maximum)
     number = max(_count(request.query.get("page"), 1), 1)
     last = max(-(-len(items) // size), 1)
     link = _link(request, number, last)

@@ -1,4 +1,4 @@
-"""Self-hosted runners: tokens, listing, removal, labels, downloads, just-in-time configurations."""
+"""Self-hosted runners: tokens, lists, labels, downloads, JIT configurations."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _render_runner(runner: Runner) -> dict[str, Any]:
 
 
 def _list_runners(call: Call) -> Answer:
-    runners = call.world.runners_of(call.scope)
+    runners = call.state.runners_of(call.scope)
     if name := call.request.query.get("name"):
         runners = [runner for runner in runners if runner.name == name]
     page = call.page(runners)
@@ -55,7 +55,7 @@ def _list_runners(call: Call) -> Answer:
 
 
 def _runner(call: Call) -> Runner:
-    runner = call.world.runners.get(call.number("runner_id"))
+    runner = call.state.runners.get(call.number("runner_id"))
     if runner is None or runner.scope != call.scope:
         raise not_found()
     return runner
@@ -66,12 +66,12 @@ def _get_runner(call: Call) -> Answer:
 
 
 def _delete_runner(call: Call) -> Answer:
-    remove(call.world, _runner(call))
+    remove(call.state, _runner(call))
     return Answer(204)
 
 
 def _token(call: Call, kind: str) -> Answer:
-    token, issued = issue_token(call.world, kind, call.scope, call.moment)
+    token, issued = issue_token(call.state, kind, call.scope, call.moment)
     return Answer(201, {"token": token, "expires_at": timestamp(issued.expires_at)})
 
 
@@ -85,7 +85,7 @@ def _remove_token(call: Call) -> Answer:
 
 def _generate_jitconfig(call: Call) -> Answer:
     data, scope = call.data, call.scope
-    if find_by_name(call.world, scope, data["name"]):
+    if find_by_name(call.state, scope, data["name"]):
         raise already_exists(data["name"])
     public_key, key = new_key()
     description = {
@@ -95,9 +95,9 @@ def _generate_jitconfig(call: Call) -> Answer:
         "ephemeral": True,
         "public_key": public_key,
     }
-    runner = register(call.world, scope, description)
+    runner = register(call.state, scope, description)
     work_folder = data.get("work_folder", "_work")
-    group = call.world.groups_of(scope)[runner.group_id]
+    group = call.state.groups_of(scope)[runner.group_id]
     encoded = jit_configuration(runner, group, call.request.base_url, work_folder, key)
     return Answer(201, {"runner": _render_runner(runner), "encoded_jit_config": encoded})
 
@@ -119,7 +119,7 @@ def _list_downloads(call: Call) -> Answer:
 
 def _get_deprecation(call: Call) -> Answer:
     version = call.parameters["version"]
-    ends = call.world.support_ends.get(version)
+    ends = call.state.support_ends.get(version)
     if ends is None:
         raise not_found()
     return Answer(200, {"runner_version": version, "runtime_deprecates_at": ends})
@@ -137,7 +137,7 @@ def _list_labels(call: Call) -> Answer:
 def _add(call: Call, runner: Runner, names: list[str]) -> Answer:
     for name in names:
         if name.lower() not in runner.label_names():
-            runner.labels.append(call.world.label(name))
+            runner.labels.append(call.state.label(name))
     return _labels_answer(runner)
 
 

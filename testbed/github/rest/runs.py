@@ -17,7 +17,7 @@ _JOBS = "/repos/{owner}/{repo}/actions/jobs"
 def _render_run(call: Call, jobs: list[Job]) -> dict[str, Any]:
     job = jobs[0]
     status, conclusion = _outcome(jobs)
-    ended = max(one.completed_at or one.started_at or one.created_at for one in jobs)
+    ended = max(each.completed_at or each.started_at or each.created_at for each in jobs)
     api = f"{call.api_url}{call.scope.path}/actions/runs/{job.run_id}"
     return {
         **call.description.example("GET", f"{_RUNS}/{{run_id}}"),
@@ -37,7 +37,10 @@ def _render_run(call: Call, jobs: list[Job]) -> dict[str, Any]:
 
 
 def _outcome(jobs: list[Job]) -> tuple[str, Optional[str]]:
-    """Return status and conclusion of a run: it has ended with its last job, and is as good as its worst."""
+    """Return status and conclusion of a run.
+
+    A run ends with its last job, and fails when one of its jobs does not succeed.
+    """
     if any(job.status != "completed" for job in jobs):
         waiting = all(job.status == "queued" for job in jobs)
         return ("queued" if waiting else "in_progress"), None
@@ -88,11 +91,11 @@ def _render_steps(job: Job) -> list[dict[str, Any]]:
 def _jobs(call: Call) -> list[Job]:
     """Return the jobs of the repository, newest first."""
     name = call.scope.name
-    return [job for job in reversed(call.world.jobs.values()) if job.repository.lower() == name.lower()]
+    return [job for job in reversed(call.state.jobs.values()) if job.repository.lower() == name.lower()]
 
 
 def _runs(call: Call) -> list[list[Job]]:
-    """Return the runs of the repository as their jobs, both newest first."""
+    """Return the runs of the repository as lists of jobs, newest first."""
     runs: dict[int, list[Job]] = {}
     for job in _jobs(call):
         runs.setdefault(job.run_id, []).append(job)
@@ -101,15 +104,17 @@ def _runs(call: Call) -> list[list[Job]]:
 
 def _run(call: Call) -> list[Job]:
     number = call.number("run_id")
-    found = [job for job in _jobs(call) if job.run_id == number]
-    if not found:
+    jobs = [job for job in _jobs(call) if job.run_id == number]
+    if not jobs:
         raise not_found()
-    return found
+    return jobs
 
 
 def _wanted(run: list[Job], query: Mapping[str, str]) -> bool:
-    """Whether ``run`` passes the filters: GitHub takes status and conclusion by the same name, and a time
-    like ``>=2026-01-01T00:00:00Z`` as ``created``.
+    """Return whether ``run`` passes the filters of a query.
+
+    GitHub has one parameter for status and conclusion. ``created`` is a time such as
+    ``>=2026-01-01T00:00:00Z``.
     """
     status, created = query.get("status"), query.get("created", "")
     since = created.removeprefix(">=") if created.startswith(">=") else ""
@@ -134,10 +139,10 @@ def _list_run_jobs(call: Call) -> Answer:
 
 def _get_job(call: Call) -> Answer:
     number = call.number("job_id")
-    found = next((job for job in _jobs(call) if job.id == number), None)
-    if found is None:
+    job = next((each for each in _jobs(call) if each.id == number), None)
+    if job is None:
         raise not_found()
-    return Answer(200, _render_job(call, found))
+    return Answer(200, _render_job(call, job))
 
 
 OPERATIONS = [

@@ -16,8 +16,8 @@ BAD_NAME = (
     "Variable names can only contain alphanumeric characters ([a-z], [A-Z], [0-9]) or underscores (_), "
     "and must not start with a number or GITHUB_."
 )
-MOST_BYTES = 48 * 1024
-MOST_VARIABLES = {"repos": 500, "orgs": 1000}
+MAX_BYTES = 48 * 1024
+MAX_VARIABLES = {"repos": 500, "orgs": 1000}
 
 
 def _render(variable: Variable) -> dict[str, Any]:
@@ -33,14 +33,14 @@ def _render(variable: Variable) -> dict[str, Any]:
 
 
 def _list_variables(call: Call) -> Answer:
-    # GitHub pages variables by 10, and gives at most 30, unlike everything else.
-    page = call.page(call.world.variables_of(call.scope).values(), default=10, most=30)
+    # Unlike other lists, GitHub's pages of variables have 10 by default and at most 30.
+    page = call.page(call.state.variables_of(call.scope).values(), default=10, maximum=30)
     variables = [_render(variable) for variable in page.items]
     return Answer(200, {"total_count": page.total, "variables": variables}, page.headers)
 
 
 def _variable(call: Call) -> Variable:
-    variable = call.world.variables_of(call.scope).get(call.parameters["name"].upper())
+    variable = call.state.variables_of(call.scope).get(call.parameters["name"].upper())
     if variable is None:
         raise not_found()
     return variable
@@ -51,19 +51,19 @@ def _get_variable(call: Call) -> Answer:
 
 
 def _checked(value: str) -> str:
-    if len(value.encode()) > MOST_BYTES:
+    if len(value.encode()) > MAX_BYTES:
         raise RefusedError(422, "Variable value exceeds the limit of 48 KB.")
     return value
 
 
 def _create_variable(call: Call) -> Answer:
     data, scope = call.data, call.scope
-    name, known = data["name"].upper(), call.world.variables_of(scope)
+    name, known = data["name"].upper(), call.state.variables_of(scope)
     if not NAME.fullmatch(name):
         raise RefusedError(422, BAD_NAME)
     if name in known:
         raise RefusedError(409, "Already exists - Variable already exists")
-    if len(known) >= MOST_VARIABLES[scope.kind]:
+    if len(known) >= MAX_VARIABLES[scope.kind]:
         raise RefusedError(422, "Variable limit reached.")
     now = call.moment.now
     known[name] = Variable(name, _checked(data["value"]), now, now, data.get("visibility"))
@@ -80,7 +80,7 @@ def _update_variable(call: Call) -> Answer:
 
 
 def _delete_variable(call: Call) -> Answer:
-    del call.world.variables_of(call.scope)[_variable(call).name]
+    del call.state.variables_of(call.scope)[_variable(call).name]
     return Answer(204)
 
 

@@ -1,6 +1,6 @@
-"""Moves programs out of sight; their RPM brings each back as a link to where it went.
+"""Hide programs until their RPM makes a link to each of them.
 
-Runs once, while the image is built: ``hide_paths.py LIST`` with one absolute path per line.
+Runs while the image is built: ``hide_paths.py LIST``, with one absolute path per line of LIST.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ HIDDEN_ROOT = "/usr/lib/coldvox-testbed"
 
 
 def hide(path: str) -> None:
-    """Move ``path`` below the hidden root, or remake it there when it is a link."""
+    """Move ``path`` below the hidden root; a link is made again there."""
     hidden = HIDDEN_ROOT + path
     os.makedirs(os.path.dirname(hidden), exist_ok=True)
     if os.path.islink(path):
@@ -21,12 +21,12 @@ def hide(path: str) -> None:
         os.symlink(HIDDEN_ROOT + target if os.path.exists(HIDDEN_ROOT + target) else target, hidden)
         os.unlink(path)
     else:
-        # A rename cannot take a directory out of a lower image layer; this copies it then.
+        # A rename of a directory from a lower image layer fails; then this copies it.
         shutil.move(path, hidden)
 
 
 def main() -> None:
-    """Hide files first, so that a link to one of them can be led to its new place."""
+    """Hide all paths, links last: a link to a hidden file must point to its new place."""
     with open(sys.argv[1], encoding="utf-8") as listing:
         paths = listing.read().split()
     for path in sorted(paths, key=os.path.islink):

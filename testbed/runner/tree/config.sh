@@ -1,5 +1,6 @@
 #!/bin/bash
-# Stand-in runner: checks the machine, freezes PATH and some variables into files, then registers or removes.
+# Stand-in runner: checks the machine, saves PATH and some variables to files, then registers or removes the
+# runner.
 
 if [ "$(id -u)" -eq 0 ] && [ -z "$RUNNER_ALLOW_RUNASROOT" ]; then
     echo "Must not run with sudo"
@@ -19,7 +20,7 @@ missing_dependency() {
     exit 1
 }
 
-# A library that is not there at all only makes ldd complain; one that lacks another library is refused.
+# Without the library ldd only complains, and that is no error; a library that lacks another one is.
 for library in libcoreclr.so libSystem.Security.Cryptography.Native.OpenSsl.so libSystem.IO.Compression.Native.so; do
     if ldd "$root/bin/$library" 2>/dev/null | grep -q 'not found'; then
         missing_dependency "Dependencies"

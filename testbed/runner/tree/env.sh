@@ -1,5 +1,6 @@
 #!/bin/bash
-# Sourced by config.sh in the runner's directory: what the caller has now is what every later job gets.
+# Sourced by config.sh in the runner's directory: every later job gets the caller's present PATH and
+# variables.
 
 echo "$PATH" >.path
 

@@ -1,10 +1,10 @@
 #!/bin/bash
-# Keeps the listener alive: starts it again only when the helper says that it is worth it (2).
+# Runs the listener, and starts it again when the helper returns 2.
 
 root="$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
 if [ -n "$RUNNER_MANUALLY_TRAP_SIG" ]; then
-    # Job control gives the helper a process group of its own, which can then be interrupted as a whole.
+    # Job control gives the helper a process group of its own, so that a signal reaches all its processes.
     set -m
     trap 'kill -INT -"$helper"' INT TERM
 fi
@@ -16,7 +16,7 @@ while :; do
         helper=$!
         wait "$helper"
         status=$?
-        # A trapped signal ends the first wait early; the helper's own status comes with the second.
+        # A trapped signal ends the first wait early; the second returns the helper's own status.
         while kill -0 "$helper" 2>/dev/null; do
             wait "$helper"
             status=$?

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Sleeps, also where there is no sleep program.
+# Sleeps, also on a machine without a sleep program.
 
 if command -v sleep >/dev/null; then
     sleep "$1"

@@ -1,4 +1,4 @@
-"""What the command line says and with which status it ends."""
+"""The command line: messages and exit status, and the modules behind it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def with_(**changes: Any) -> Machine:
 @pytest.mark.parametrize(
     ("system", "architecture"), [("Darwin", "arm64"), ("Linux", "aarch64"), ("Windows", "AMD64")]
 )
-def test_a_machine_that_cannot_run_the_hosts_is_told_so_at_once(system: str, architecture: str) -> None:
+def test_check_machine_rejects_other_systems_and_architectures(system: str, architecture: str) -> None:
     with pytest.raises(UnsupportedMachineError, match=f"this machine is {system} on {architecture}; use an"):
         check_machine(with_(system=system, architecture=architecture))
 
@@ -45,32 +45,32 @@ def test_a_machine_that_cannot_run_the_hosts_is_told_so_at_once(system: str, arc
         ({"may_install": False}, "set COLDVOX_TESTBED_INSTALL=1"),
     ],
 )
-def test_without_leave_nothing_is_installed(changes: dict[str, Any], remedy: str) -> None:
+def test_check_may_start_names_the_missing_permission(changes: dict[str, Any], remedy: str) -> None:
     with pytest.raises(UnsupportedMachineError, match=remedy) as raised:
         check_may_start(with_(**changes), "docker: not found")
     assert "docker: not found" in str(raised.value)
     assert raised.value.exit_status == 3
 
 
-def test_with_leave_root_on_debian_may_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_may_start_accepts_root_on_debian(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("testbed.docker_engine.shutil.which", lambda program: f"/usr/bin/{program}")
     check_may_start(DEBIAN, "docker: not found")
     check_may_start(with_(os_release={"ID": "linuxmint", "ID_LIKE": "ubuntu debian"}), "docker: not found")
 
 
-def test_what_debian_only_recommends_comes_along_where_it_exists() -> None:
+def test_with_companions_adds_recommended_packages_that_exist() -> None:
     wanted = ["docker.io", "iptables"]
     assert docker_engine.with_companions(wanted, lambda _name: False) == wanted
     assert docker_engine.with_companions(wanted, lambda name: name == "docker-cli") == [*wanted, "docker-cli"]
 
 
-def test_leave_is_given_by_the_environment() -> None:
+def test_this_machine_reads_the_permission_to_install() -> None:
     assert docker_engine.this_machine({"COLDVOX_TESTBED_INSTALL": "1"}).may_install
     assert docker_engine.this_machine({"CI": "true"}).may_install
     assert not docker_engine.this_machine({"COLDVOX_TESTBED_INSTALL": ""}).may_install
 
 
-def test_os_release_is_read_with_and_without_quotes(tmp_path: Path) -> None:
+def test_read_os_release_accepts_quotes_and_comments(tmp_path: Path) -> None:
     path = tmp_path / "os-release"
     path.write_text("# a comment=1\nID=nobara\nID_LIKE=\"rhel centos fedora\"\n\nNAME='Nobara Linux'\n")
     assert read_os_release(path) == {"ID": "nobara", "ID_LIKE": "rhel centos fedora", "NAME": "Nobara Linux"}
@@ -81,7 +81,7 @@ def test_os_release_is_read_with_and_without_quotes(tmp_path: Path) -> None:
     ("error", "status"),
     [(TestbedError("It broke."), 1), (UnsupportedMachineError("No."), 3), (KeyboardInterrupt(), 130)],
 )
-def test_errors_end_with_one_line_and_a_status(
+def test_cli_prints_errors_as_one_line_and_exits_with_their_status(
     error: BaseException, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_arguments: Any) -> int:
@@ -93,14 +93,14 @@ def test_errors_end_with_one_line_and_a_status(
 
 
 @pytest.mark.parametrize("arguments", [[], ["up", "--world", "moon"], ["job", "--runs-on", "x"], ["fly"]])
-def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_cli_exits_with_2_for_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
         cli.main(arguments)
     assert raised.value.code == 2
     assert "usage:" in capsys.readouterr().err
 
 
-def test_status_of_a_world_that_is_not_there_is_1_and_readable(
+def test_status_of_a_missing_world_is_1_and_readable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLDVOX_TESTBED_DIR", str(tmp_path))
@@ -112,7 +112,7 @@ def test_status_of_a_world_that_is_not_there_is_1_and_readable(
     assert "world test: not up (docker: docker: not found)" in capsys.readouterr().out
 
 
-def test_progress_gives_a_sign_of_life_only_when_it_was_quiet() -> None:
+def test_progress_prints_a_heartbeat_only_after_silence() -> None:
     now = [100.0]
     out = io.StringIO()
     progress = Progress(out, clock=lambda: now[0])
@@ -129,7 +129,7 @@ def test_progress_gives_a_sign_of_life_only_when_it_was_quiet() -> None:
     assert out.getvalue() == "[   0.0 s] images: building\n[   5.1 s] images: … step 3 of 4\n"
 
 
-def test_a_process_is_known_by_more_than_its_number(tmp_path: Path) -> None:
+def test_process_identity_is_more_than_its_pid(tmp_path: Path) -> None:
     running = process.spawn(["sleep", "60"], log=tmp_path / "log", cwd=tmp_path)
     impostor = process.Identity(running.pid, running.start_ticks - 1, running.boot_id)
     assert process.alive(running)
@@ -141,7 +141,7 @@ def test_a_process_is_known_by_more_than_its_number(tmp_path: Path) -> None:
     assert not process.stop(running)
 
 
-def test_a_process_that_does_not_listen_is_ended_all_the_same(tmp_path: Path) -> None:
+def test_process_stop_kills_a_process_that_ignores_sigterm(tmp_path: Path) -> None:
     script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
     running = process.spawn(["sh", "-c", script], log=tmp_path / "log", cwd=tmp_path)
     while "ready" not in (tmp_path / "log").read_text():
@@ -150,13 +150,13 @@ def test_a_process_that_does_not_listen_is_ended_all_the_same(tmp_path: Path) ->
     assert not process.alive(running)
 
 
-def test_a_missing_program_and_a_slow_one_are_told_apart() -> None:
+def test_process_capture_distinguishes_a_missing_from_a_slow_program() -> None:
     assert process.capture(["no-such-program-here"]).status == 127
     slow = process.capture(["sleep", "60"], timeout_seconds=0.1)
     assert (slow.status, slow.reason) == (124, "sleep: no end after 0.1 s")
 
 
-def test_when_one_part_fails_the_others_end_at_once() -> None:
+def test_side_by_side_ends_all_when_one_fails() -> None:
     started = threading.Event()
     after: list[process.Outcome] = []
 
@@ -177,7 +177,7 @@ def test_when_one_part_fails_the_others_end_at_once() -> None:
     assert process.capture(["true"]).status == 0
 
 
-def test_a_stream_reports_each_line_and_keeps_them(tmp_path: Path) -> None:
+def test_process_stream_reports_and_logs_each_line(tmp_path: Path) -> None:
     lines: list[str] = []
     outcome = process.stream(
         ["sh", "-c", "echo one; echo; echo two >&2; exit 3"],
@@ -188,7 +188,7 @@ def test_a_stream_reports_each_line_and_keeps_them(tmp_path: Path) -> None:
     assert (tmp_path / "logs" / "x.log").read_text() == "one\n\ntwo\n"
 
 
-def test_a_service_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_await_healthy_reports_the_last_log_line_of_an_ended_service(tmp_path: Path) -> None:
     service = Service("mirror", "x", (), "http://127.0.0.1:1", "/")
     log = tmp_path / "mirror.log"
     running = process.spawn(["sh", "-c", "echo address in use"], log=log, cwd=tmp_path)
@@ -196,7 +196,7 @@ def test_a_service_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None
         await_healthy(service, running, log)
 
 
-def test_services_of_a_killed_run_are_found_by_what_they_serve(tmp_path: Path) -> None:
+def test_orphans_are_recognized_by_their_command_line(tmp_path: Path) -> None:
     github, mirror = world_services(WORLDS["test"], Paths(tmp_path))
     left = process.spawn(["sh", "-c", "sleep 60; :", *github.argv[1:]], log=tmp_path / "log", cwd=tmp_path)
     command_line = ["python3", *github.argv[1:]]
@@ -213,7 +213,7 @@ def test_services_of_a_killed_run_are_found_by_what_they_serve(tmp_path: Path) -
 
 
 class Emulator(http.server.BaseHTTPRequestHandler):
-    """Answers as the emulator's admin side does: each look at the job finds it a step further."""
+    """A stand-in for the emulator's administrative routes; a query advances the job."""
 
     steps: list[dict[str, Any]]
     received: list[dict[str, Any]]
@@ -251,7 +251,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Emulator]]:
 
 
 @pytest.mark.parametrize(("conclusion", "status"), [("success", 0), ("failure", 1)])
-def test_a_job_is_shown_as_it_goes(
+def test_job_prints_status_and_log_as_they_change(
     emulator: type[Emulator], tmp_path: Path, conclusion: str, status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     emulator.steps = [
@@ -281,17 +281,17 @@ def test_a_job_is_shown_as_it_goes(
     ]
 
 
-def test_a_job_that_nobody_takes_is_given_up(
+def test_job_gives_up_when_no_runner_takes_it(
     emulator: type[Emulator], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     emulator.steps = [{"status": "queued"}]
     (tmp_path / "x.sh").write_text(":")
     arguments = ["job", "--runs-on", "arm64", "--script", str(tmp_path / "x.sh"), "--timeout", "0.05"]
     assert cli.main(arguments) == 1
-    assert "is a runner with the labels arm64 online?" in capsys.readouterr().err
+    assert "check that a runner with the labels arm64 is online." in capsys.readouterr().err
 
 
-def test_a_job_without_a_world_says_how_to_start_one(
+def test_job_without_a_world_says_how_to_start_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("testbed.world.World.emulator_url", property(lambda _self: "http://127.0.0.1:1"))
@@ -300,6 +300,6 @@ def test_a_job_without_a_world_says_how_to_start_one(
     assert "python -m testbed up --world test" in capsys.readouterr().err
 
 
-def test_a_script_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_job_names_a_script_that_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["job", "--runs-on", "a", "--script", str(tmp_path / "none.sh")]) == 1
     assert "none.sh cannot be read: No such file or directory." in capsys.readouterr().err

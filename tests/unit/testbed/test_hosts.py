@@ -1,4 +1,4 @@
-"""How a host is made, how one logs in to it, and what is cleared away before."""
+"""The containers of the hosts, and the login to them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ LAPTOP, DEBIAN = DEMO.hosts()
 
 
 def options(arguments: list[str], name: str) -> list[str]:
-    """Return the values of an option that stands before its value."""
+    """Return the values of an option that precedes its value."""
     return [value for option, value in zip(arguments, arguments[1:], strict=False) if option == name]
 
 
-def test_a_host_gets_its_address_its_port_and_no_privilege(tmp_path: Path) -> None:
+def test_create_arguments_have_address_and_port_and_no_privilege(tmp_path: Path) -> None:
     arguments = create_arguments(DEMO, LAPTOP, "image:tag", labels(DEMO, Paths(tmp_path)))
     assert arguments[0] == "create"
     assert arguments[-1] == "image:tag"
@@ -42,7 +42,7 @@ def test_a_host_gets_its_address_its_port_and_no_privilege(tmp_path: Path) -> No
     }
 
 
-def test_only_a_host_with_apt_keeps_what_apt_downloaded(tmp_path: Path) -> None:
+def test_create_arguments_have_a_volume_for_the_apt_cache_only_with_apt(tmp_path: Path) -> None:
     all_labels = labels(DEMO, Paths(tmp_path))
     assert options(create_arguments(DEMO, DEBIAN, "image", all_labels), "--volume") == [
         "coldvox-demo-debian-builder-apt:/var/cache/apt/archives"
@@ -50,14 +50,14 @@ def test_only_a_host_with_apt_keeps_what_apt_downloaded(tmp_path: Path) -> None:
     assert options(create_arguments(DEMO, LAPTOP, "image", all_labels), "--volume") == []
 
 
-def test_a_job_can_run_programs_from_tmp(tmp_path: Path) -> None:
+def test_create_arguments_allow_programs_in_tmp(tmp_path: Path) -> None:
     arguments = create_arguments(DEMO, LAPTOP, "image", labels(DEMO, Paths(tmp_path)))
     (tmp,) = [argument for argument in arguments if argument.startswith("--tmpfs=/tmp:")]
     assert "exec" in tmp.partition(":")[2].split(",")
     assert "noexec" not in tmp
 
 
-def test_keys_are_made_once_and_are_private(tmp_path: Path) -> None:
+def test_ensure_access_makes_private_keys_once(tmp_path: Path) -> None:
     access = ensure_access(tmp_path / "demo", DEMO, DEMO.hosts())
     for key in (access.user_key, access.host_key):
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
@@ -66,7 +66,7 @@ def test_keys_are_made_once_and_are_private(tmp_path: Path) -> None:
     assert key_digest(ensure_access(tmp_path / "other", DEMO, DEMO.hosts())) != before
 
 
-def test_ssh_itself_reads_the_configuration(tmp_path: Path) -> None:
+def test_ssh_config_is_read_by_ssh(tmp_path: Path) -> None:
     access = ensure_access(tmp_path / "a directory", DEMO, DEMO.hosts(1))
     shown = subprocess.run(
         ["ssh", "-F", access.config, "-G", "runner-01"], capture_output=True, text=True, check=True
@@ -80,15 +80,17 @@ def test_ssh_itself_reads_the_configuration(tmp_path: Path) -> None:
     assert "BatchMode=yes" in login(access, LAPTOP)
 
 
-def test_a_wish_names_hosts_or_means_the_two_of_the_inventory() -> None:
+def test_wish_without_names_means_the_hosts_of_the_inventory() -> None:
     assert [host.name for host in Wish().hosts(DEMO)] == ["laptop-extra", "debian-builder"]
     assert [host.name for host in Wish(("debian-builder",)).hosts(DEMO)] == ["debian-builder"]
     assert [host.name for host in Wish(("runner-02",), extra_hosts=2).hosts(DEMO)] == ["runner-02"]
-    with pytest.raises(TestbedError, match=r"no host laptop; the world has laptop-extra"):
+    with pytest.raises(TestbedError, match=r"no host laptop; name one of laptop-extra"):
         Wish(("laptop",)).hosts(DEMO)
 
 
-def test_another_checkouts_dead_world_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refuse_other_checkout_ignores_a_world_that_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     containers = [{"name": "x", "state": "running", "image": "i", "root": str(tmp_path / "gone"), "key": "k"}]
     monkeypatch.setattr("testbed.hosts.found_containers", lambda _world: containers)
     lifecycle.refuse_other_checkout(DEMO, Paths(tmp_path / "mine"))

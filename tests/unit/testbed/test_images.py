@@ -1,4 +1,4 @@
-"""An image is built again exactly when something that goes into it changes."""
+"""The host images: an image is rebuilt exactly when one of its inputs changes."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def recipe(tmp_path: Path) -> Recipe:
     return Recipe("thing", "base:1", arguments={"A": "1"}, extra={"list": "x\n"}, directory=tmp_path)
 
 
-def test_a_tag_stays_while_nothing_changes(recipe: Recipe) -> None:
+def test_recipe_tag_stays_while_nothing_changes(recipe: Recipe) -> None:
     assert recipe.tag == dataclasses.replace(recipe).tag
     assert recipe.tag.startswith("coldvox-testbed/thing:")
 
 
-def test_a_tag_changes_with_every_input(recipe: Recipe) -> None:
+def test_recipe_tag_changes_with_every_input(recipe: Recipe) -> None:
     tags = [
         recipe.tag,
         dataclasses.replace(recipe, base="base:2").tag,
@@ -48,7 +48,7 @@ def test_a_tag_changes_with_every_input(recipe: Recipe) -> None:
     assert len(set(tags)) == len(tags)
 
 
-def test_every_recipe_has_its_dockerfile_and_builds_on_one_before_it() -> None:
+def test_recipes_have_dockerfiles_and_are_in_build_order() -> None:
     built = {"base:1"}
     for recipe in recipes("base:1", load_catalogue(), "").values():
         assert (recipe.context / "Dockerfile").is_file()
@@ -56,20 +56,20 @@ def test_every_recipe_has_its_dockerfile_and_builds_on_one_before_it() -> None:
         built.add(recipe.tag)
 
 
-def test_the_laptop_on_fedora_shares_login_and_name_with_the_other() -> None:
+def test_fedora_recipe_shares_login_and_name_with_the_debian_one() -> None:
     recipe = fedora_recipe()
     assert (recipe.context / "Dockerfile").is_file()
     assert "ID=nobara" in recipe.extra["files/usr/lib/os-release"]
     assert "NOPASSWD" in recipe.extra["files/etc/sudoers.d/admin"]
 
 
-def test_a_change_below_changes_everything_above() -> None:
+def test_recipes_change_with_their_base() -> None:
     before = recipes("base:1", load_catalogue(), "")
     after = recipes("base:1", load_catalogue(), 'Acquire::http::Proxy "http://proxy:3128";\n')
     assert all(before[name].tag != after[name].tag for name in before)
 
 
-def test_only_apt_settings_that_hold_inside_a_container_are_taken_over() -> None:
+def test_select_apt_settings_keeps_those_valid_in_a_container() -> None:
     dumped = "\n".join(
         (
             'Acquire::Check-Date "false";',
@@ -85,7 +85,7 @@ def test_only_apt_settings_that_hold_inside_a_container_are_taken_over() -> None
     assert select_apt_settings("") == ""
 
 
-def test_the_base_can_be_chosen() -> None:
+def test_base_choice_reads_the_environment() -> None:
     assert base_choice({}) == BaseChoice("auto")
     assert base_choice({"COLDVOX_TESTBED_BASE": "registry"}).way == "registry"
     elsewhere = base_choice({"COLDVOX_TESTBED_DEBIAN_MIRROR": "http://mirror.lan/debian"})
@@ -94,15 +94,13 @@ def test_the_base_can_be_chosen() -> None:
         base_choice({"COLDVOX_TESTBED_BASE": "podman"})
 
 
-def test_a_failed_build_is_told_by_the_line_that_says_why() -> None:
+def test_build_reason_is_the_line_with_the_reason() -> None:
     tail = "\x1b[91mE: Unable to locate package nano2\n\x1b[0mThe command 'x' returned a non-zero code: 100"
     assert build_reason(tail) == "E: Unable to locate package nano2"
     assert build_reason("") == "it gave no reason"
 
 
-def test_hidden_programs_come_back_through_the_link_that_an_rpm_brings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hide_paths_moves_programs_and_their_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = IMAGES_DIR / "nobara-host" / "hide_paths.py"
     spec = importlib.util.spec_from_file_location("hide_paths", source)
     assert spec is not None

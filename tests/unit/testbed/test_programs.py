@@ -1,4 +1,4 @@
-"""What the testbed asks of the machine besides Docker."""
+"""The programs that the testbed needs on the machine besides Docker."""
 
 from __future__ import annotations
 
@@ -18,32 +18,34 @@ ROOT_ON_DEBIAN = Machine(
 USER = Machine("Linux", "x86_64", False, {"ID": "fedora"}, may_install=True, boots_with_systemd=True)
 
 
-missing_programs = programs.missing_programs  # the real one, also where a test replaces it
+missing_programs = programs.missing_programs  # the real function, also when a test replaces it
 
 
 def only(*present: str) -> dict[str, str]:
     return missing_programs(lambda program: f"/usr/bin/{program}" if program in present else None)
 
 
-def test_a_program_is_missing_when_it_is_not_on_the_path() -> None:
+def test_missing_programs_are_those_not_on_path() -> None:
     assert only("ssh", "ssh-keygen", "tar", "npm") == {}
     assert only("ssh", "tar") == {"npm": "npm", "ssh-keygen": "openssh-client"}
 
 
-def test_everything_that_is_missing_is_named_in_one_sentence(
+def test_ensure_programs_names_all_missing_programs_in_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(programs, "missing_programs", lambda: only("tar"))
     with pytest.raises(UnsupportedMachineError) as raised:
         programs.ensure_programs(USER, Paths(tmp_path), Progress())
-    said = str(raised.value)
-    assert "needs npm, ssh, ssh-keygen and" in said
-    assert "'apt-get install npm openssh-client'" in said
-    assert "'dnf install nodejs-npm openssh-clients'" in said
-    assert "\n" not in said
+    message = str(raised.value)
+    assert "needs npm, ssh, ssh-keygen and" in message
+    assert "'apt-get install npm openssh-client'" in message
+    assert "'dnf install nodejs-npm openssh-clients'" in message
+    assert "\n" not in message
 
 
-def test_root_on_debian_gets_them_in_one_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ensure_programs_installs_all_at_once_for_root_on_debian(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     installed: list[list[str]] = []
     monkeypatch.setattr(programs, "install", lambda names, _paths, _progress: installed.append(names))
     monkeypatch.setattr(programs, "missing_programs", lambda: only("tar"))

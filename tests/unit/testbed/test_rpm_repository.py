@@ -1,4 +1,4 @@
-"""The local RPM repository offers what the roles name, and tells rpmbuild and DNF so."""
+"""The catalogue of the local RPM repository and its spec and comps files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def catalogue(tmp_path: Path) -> Catalogue:
     return load_catalogue(path)
 
 
-def test_every_fedora_package_that_the_roles_name_is_offered() -> None:
+def test_catalogue_has_every_fedora_package_of_the_roles() -> None:
     offered = load_catalogue().names()
     files = sorted(CHECKOUT.glob("roles/*/vars/dnf.yml"))
     assert files, "no role has names for dnf; this test looks in the wrong place"
@@ -50,19 +50,19 @@ def test_every_fedora_package_that_the_roles_name_is_offered() -> None:
 
 
 @pytest.mark.parametrize("family", ["apt", "dnf"])
-def test_the_packages_that_a_removal_spares_are_among_those_that_it_could_take(family: str) -> None:
+def test_vital_packages_are_in_the_catalogue_of_the_role(family: str) -> None:
     data = yaml.safe_load((CHECKOUT / f"roles/system_packages/vars/{family}.yml").read_text())
     catalogue = {name for names in data["__system_packages_catalogue"].values() for name in names}
     assert set(data["__system_packages_vital"]) <= catalogue
 
 
-def test_development_tools_bring_no_compiler_as_in_fedora() -> None:
+def test_catalogue_development_tools_have_no_compiler_as_in_fedora() -> None:
     groups = {group.identifier: {*group.mandatory, *group.default} for group in load_catalogue().groups}
     assert "gcc" not in groups["development-tools"]
     assert {"gcc", "gcc-c++", "make"} <= groups["c-development"]
 
 
-def test_a_package_that_is_real_brings_its_program_and_its_needs(catalogue: Catalogue) -> None:
+def test_render_spec_links_the_program_of_a_real_package(catalogue: Catalogue) -> None:
     spec = render_spec(catalogue)
     assert "ln -s /usr/lib/coldvox-testbed/usr/bin/g++ %{buildroot}/usr/bin/g++\n" in spec
     section = spec.partition("%package -n gcc-c++\n")[2].partition("%description")[0]
@@ -73,7 +73,7 @@ def test_a_package_that_is_real_brings_its_program_and_its_needs(catalogue: Cata
     assert catalogue.debian_packages() == ["g++"]
 
 
-def test_the_groups_are_what_dnf_reads(catalogue: Catalogue) -> None:
+def test_render_comps_lists_the_groups(catalogue: Catalogue) -> None:
     (group,) = ET.fromstring(render_comps(catalogue)).iter("group")
     assert group.findtext("id") == "tools"
     assert group.findtext("name") == "Tools & more"
@@ -84,12 +84,14 @@ def test_the_groups_are_what_dnf_reads(catalogue: Catalogue) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ('requires = ["alsa-lib-devel"]', 'requires = ["nowhere"]', r"needs what it lacks \(nowhere\)"),
+        ('requires = ["alsa-lib-devel"]', 'requires = ["nowhere"]', r"that it lacks \(nowhere\)"),
         ('audio = ["alsa-lib-devel"]', 'audio = ["alsa-lib-devel", "gcc-c++"]', r"twice \(gcc-c\+\+\)"),
         ("default = []", 'default = ["absent"]', r"lacks \(absent\)"),
     ],
 )
-def test_a_catalogue_that_cannot_work_is_refused(tmp_path: Path, old: str, new: str, complaint: str) -> None:
+def test_load_catalogue_rejects_an_inconsistent_file(
+    tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
     path = tmp_path / "packages.toml"
     assert old in SMALL
     path.write_text(SMALL.replace(old, new))
@@ -97,18 +99,18 @@ def test_a_catalogue_that_cannot_work_is_refused(tmp_path: Path, old: str, new: 
         load_catalogue(path)
 
 
-def test_the_digest_changes_with_the_content(tmp_path: Path, catalogue: Catalogue) -> None:
+def test_catalogue_digest_changes_with_the_content(tmp_path: Path, catalogue: Catalogue) -> None:
     path = tmp_path / "other.toml"
     path.write_text(SMALL.replace('release = "1"', 'release = "2"'))
     assert load_catalogue(path).digest() != catalogue.digest()
 
 
-def test_what_the_builder_is_given_holds_both_files(catalogue: Catalogue) -> None:
+def test_pack_sources_has_spec_and_comps(catalogue: Catalogue) -> None:
     with tarfile.open(fileobj=io.BytesIO(pack_sources(catalogue))) as archive:
         assert archive.getnames() == ["packages.spec", "comps.xml"]
 
 
-def test_a_new_repository_takes_the_place_of_the_old_one(tmp_path: Path, catalogue: Catalogue) -> None:
+def test_publish_replaces_the_old_repository(tmp_path: Path, catalogue: Catalogue) -> None:
     target = tmp_path / "www" / "rpm"
     target.mkdir(parents=True)
     (target / "old.rpm").touch()

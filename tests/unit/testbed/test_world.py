@@ -1,4 +1,4 @@
-"""Worlds keep out of each other's way, and their state survives what a crash can do to a file."""
+"""The worlds' addresses, their recorded state and their locks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from testbed.process import Identity
 from testbed.world import MAX_EXTRA_HOSTS, WORLDS, State, load_state, locked, save_state
 
 
-def test_the_addresses_are_those_that_the_inventories_name() -> None:
+def test_world_addresses_are_those_of_the_inventories() -> None:
     demo, test = WORLDS["demo"], WORLDS["test"]
     assert (demo.gateway, test.gateway) == ("10.213.57.1", "10.213.58.1")
     assert demo.emulator_url == "http://10.213.57.1:8080"
@@ -27,7 +27,7 @@ def test_the_addresses_are_those_that_the_inventories_name() -> None:
     assert [host.ssh_port for host in test.hosts()] == [2291, 2292]
 
 
-def test_no_two_hosts_of_all_worlds_share_a_port_or_an_address() -> None:
+def test_world_hosts_share_no_port_and_no_address() -> None:
     everything = [(world, host) for world in WORLDS.values() for host in world.hosts(MAX_EXTRA_HOSTS)]
     ports = [host.ssh_port for _, host in everything]
     addresses = [world.address(host.octet) for world, host in everything]
@@ -39,19 +39,19 @@ def test_no_two_hosts_of_all_worlds_share_a_port_or_an_address() -> None:
         assert ipaddress.ip_address(world.address(host.octet)) in list(network.hosts())[1:]
 
 
-def test_extra_hosts_are_numbered_from_one() -> None:
+def test_world_extra_hosts_are_numbered_from_one() -> None:
     names = [host.name for host in WORLDS["test"].hosts(10)]
     assert names[2:4] == ["runner-01", "runner-02"]
     assert names[-1] == "runner-10"
 
 
 @pytest.mark.parametrize("number", [-1, MAX_EXTRA_HOSTS + 1])
-def test_too_many_extra_hosts_are_refused(number: int) -> None:
+def test_world_rejects_too_many_extra_hosts(number: int) -> None:
     with pytest.raises(TestbedError, match=f"--hosts {number}"):
         WORLDS["demo"].hosts(number)
 
 
-def test_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+def test_load_state_returns_the_saved_state(tmp_path: Path) -> None:
     path = tmp_path / "worlds" / "demo" / "state.json"
     state = State(
         {"github": Identity(12, 345, "boot")},
@@ -64,7 +64,7 @@ def test_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"services": {"github": {"pid": 1}}, "hosts": {}}'])
-def test_an_unreadable_state_means_that_nothing_is_known(tmp_path: Path, text: str) -> None:
+def test_load_state_returns_an_empty_state_for_a_damaged_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "state.json"
     path.write_text(text)
     assert load_state(path) == State()
@@ -78,7 +78,7 @@ def _hold(
         release.wait(10)
 
 
-def test_a_lock_keeps_others_out_and_names_its_holder(tmp_path: Path) -> None:
+def test_locked_waits_for_another_process_and_names_it(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     holds, release = context.Event(), context.Event()
     path = tmp_path / "locks" / "demo.lock"
@@ -100,7 +100,7 @@ def test_a_lock_keeps_others_out_and_names_its_holder(tmp_path: Path) -> None:
         holder.join(10)
 
 
-def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+def test_locked_can_be_taken_again(tmp_path: Path) -> None:
     path = tmp_path / "demo.lock"
     with locked(path, pytest.fail):
         pass
@@ -108,7 +108,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
         pass
 
 
-def test_the_tree_can_be_put_elsewhere(tmp_path: Path) -> None:
+def test_paths_for_reads_the_directory_from_the_environment(tmp_path: Path) -> None:
     assert paths_for({"COLDVOX_TESTBED_DIR": str(tmp_path)}).www == tmp_path / "cache" / "www"
     assert paths_for({}).root.name == ".testbed"
     assert paths_for({"COLDVOX_TESTBED_DIR": ""}) == paths_for({})

@@ -1,4 +1,7 @@
-"""Python in spite of its name, which runsvc.sh expects: keeps the listener of a service alive."""
+"""Start the service's supervisor of the listener.
+
+This is Python in spite of its name, which runsvc.sh expects.
+"""
 
 import sys
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs what .NET would need. Root only, as the original.
+# Installs the libraries that .NET would need. Like the original, it needs root.
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "Need to run with sudo privilege"

@@ -1,5 +1,5 @@
 #!/bin/bash
-# What the service runs: takes PATH from .path and passes a stop on as an interrupt.
+# The program of the service: sets PATH from .path and turns SIGTERM into SIGINT for its child.
 
 trap 'kill -INT "$service"' TERM INT
 

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 from ansible_collections.coldvox.ci.plugins.modules import rust_toolchain
 
-from testbed.mirror import archives, downloads, rust_dist, rustup, stubs
+from testbed.mirror import archives, pypi, rust_dist, rustup, stubs
 from testbed.mirror.server import MirrorServer, mirror
 from testbed.paths import CHECKOUT
 
@@ -34,7 +34,7 @@ def publish(www: Path, name: str, date: str, release: stubs.Release) -> None:
 @pytest.fixture(scope="module")
 def installer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("rustup") / "rustup-init"
-    wheel = downloads.RUSTUP.fetch(CHECKOUT / ".testbed" / "cache")
+    wheel = pypi.RUSTUP.fetch(CHECKOUT / ".testbed" / "cache")
     archives.extract_member(wheel, rustup.MEMBER, program, rustup.SHA256)
     program.chmod(0o755)
     return program

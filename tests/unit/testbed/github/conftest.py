@@ -1,4 +1,4 @@
-"""The emulator within this process, on loopback, with GitHub's description as the judge of every answer."""
+"""Fixtures: an emulator in this process that checks its answers."""
 
 from __future__ import annotations
 

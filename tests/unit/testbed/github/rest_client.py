@@ -1,4 +1,4 @@
-"""Calls the emulator's REST API as a client would."""
+"""A client of the emulator's REST API, for tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Reply(NamedTuple):
 
 
 class Rest:
-    """Calls the REST API as a client would."""
+    """A client of the REST API; a call returns status, body and headers."""
 
     def __init__(self, server: Running) -> None:
         self.server = server
@@ -55,7 +55,7 @@ class Rest:
         return Reply(status, json.loads(content) if content else None, headers)
 
     def jit(self, name: str, labels: Optional[list[str]] = None, scope: str = REPOSITORY) -> dict[str, Any]:
-        """Register a runner without any runner program."""
+        """Register a runner without a runner program."""
         body = {"name": name, "runner_group_id": 1, "labels": labels or ["self-hosted", "fast"]}
         reply = self("POST", f"{scope}/actions/runners/generate-jitconfig", body)
         assert reply.status == 201, reply

@@ -42,7 +42,7 @@ def _assertion(key: RSAPrivateKey, **changed: Any) -> str:
     return f"{signed}.{_encode(key.sign(signed.encode(), PKCS1v15(), SHA256()))}"
 
 
-def test_an_app_gets_a_token_for_an_hour(rest: Rest, key: RSAPrivateKey) -> None:
+def test_app_gets_a_token_for_an_hour(rest: Rest, key: RSAPrivateKey) -> None:
     assertion = _assertion(key)
     assert rest("GET", "/app", token=assertion).body["id"] == APP
     for scope in (REPOSITORY, ORGANIZATION):
@@ -59,7 +59,7 @@ def test_an_app_gets_a_token_for_an_hour(rest: Rest, key: RSAPrivateKey) -> None
 
 
 @pytest.mark.parametrize(
-    ("changed", "status", "told"),
+    ("changed", "status", "message"),
     [
         ({"exp": 1}, 401, "'Expiration time' claim ('exp') must be"),
         ({"exp": time.time() + 3600}, 401, "too far in the future"),
@@ -67,25 +67,25 @@ def test_an_app_gets_a_token_for_an_hour(rest: Rest, key: RSAPrivateKey) -> None
         ({"iss": "1"}, 404, "Integration not found"),
     ],
 )
-def test_a_bad_assertion(
-    rest: Rest, key: RSAPrivateKey, changed: dict[str, Any], status: int, told: str
+def test_app_with_a_bad_assertion_is_refused(
+    rest: Rest, key: RSAPrivateKey, changed: dict[str, Any], status: int, message: str
 ) -> None:
     reply = rest("POST", TOKENS, token=_assertion(key, **changed))
     assert reply.status == status
-    assert told in reply.body["message"]
+    assert message in reply.body["message"]
 
 
 @pytest.mark.parametrize("token", ["x", "a.b.c", "a.b"])
-def test_something_else_than_an_assertion(rest: Rest, token: str) -> None:
+def test_app_with_another_token_is_refused(rest: Rest, token: str) -> None:
     reply = rest("POST", TOKENS, token=token)
     assert (reply.status, reply.body["message"]) == (401, "A JSON web token could not be decoded")
 
 
-def test_another_key(rest: Rest) -> None:
+def test_app_with_another_key_is_refused(rest: Rest) -> None:
     assert rest("POST", TOKENS, token=_assertion(generate_private_key(65537, 2048))).status == 401
 
 
-def test_more_than_the_installation_has(rest: Rest, key: RSAPrivateKey) -> None:
+def test_app_gets_no_more_permissions_than_its_installation(rest: Rest, key: RSAPrivateKey) -> None:
     wanted = {"permissions": {"actions_variables": "write"}}
     assert rest("POST", TOKENS, wanted, token=_assertion(key)).status == 422
     assert rest("POST", "/app/installations/1/access_tokens", token=_assertion(key)).status == 404

@@ -33,7 +33,7 @@ DOCUMENT = {
 }
 
 
-def test_a_cut_keeps_the_operations_and_all_they_reach() -> None:
+def test_description_cut_keeps_the_operations_and_their_components() -> None:
     kept = description.cut(DOCUMENT, WANTED)
     assert set(kept["paths"]) == {"/things/{id}"}
     assert set(kept["paths"]["/things/{id}"]) == {"parameters", "get"}
@@ -45,23 +45,23 @@ def test_a_cut_keeps_the_operations_and_all_they_reach() -> None:
     assert "tags" not in kept
 
 
-def test_an_operation_that_github_does_not_describe_is_an_error() -> None:
+def test_description_cut_rejects_an_undescribed_operation() -> None:
     with pytest.raises(TestbedError, match=r"has no operation PUT /things/\{id\}"):
         description.cut(DOCUMENT, [("PUT", "/things/{id}")])
 
 
-def test_the_real_cut_has_exactly_what_is_answered(description: Path) -> None:
+def test_description_cut_has_exactly_the_operations_of_the_emulator(description: Path) -> None:
     document = json.loads(description.read_bytes())
-    found = {
+    cut = {
         (method.upper(), path)
         for path, methods in document["paths"].items()
         for method in methods
         if method != "parameters"
     }
-    assert found == set(operations())
+    assert cut == set(operations())
 
 
-def test_what_is_there_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_description_prepare_keeps_a_current_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     target = tmp_path / "github" / "openapi.json"
     target.parent.mkdir()
@@ -71,12 +71,14 @@ def test_what_is_there_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.
     assert target.stat().st_mtime_ns == before
 
 
-def test_a_cut_for_other_operations_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_description_prepare_replaces_a_cut_for_other_operations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     target = tmp_path / "github" / "openapi.json"
     target.parent.mkdir()
     target.write_text(json.dumps({description.MARK: description.cut_mark([("GET", "/others")])}))
-    with pytest.raises(TestbedError, match=r"there is none on PATH: install Node\.js"):
+    with pytest.raises(TestbedError, match=r"there is none on PATH; install Node\.js"):
         description.prepare(tmp_path, WANTED)
 
 
@@ -87,7 +89,7 @@ def _npm(directory: Path, script: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("script", "message"),
     [
         (
             "echo 'getaddrinfo ENOTFOUND registry' >&2; exit 1",
@@ -97,12 +99,12 @@ def _npm(directory: Path, script: str) -> None:
         ("exit 0", "got nothing"),
     ],
 )
-def test_a_failing_npm_is_told_in_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, told: str
+def test_description_prepare_reports_a_failing_npm_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, message: str
 ) -> None:
     _npm(tmp_path, script)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    with pytest.raises(TestbedError, match=told) as caught:
+    with pytest.raises(TestbedError, match=message) as caught:
         description.prepare(tmp_path / "cache", WANTED)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "cache" / "github" / "openapi.json").exists()

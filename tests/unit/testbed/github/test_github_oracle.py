@@ -1,4 +1,4 @@
-"""GitHub's description judges every operation: each is called here at least once."""
+"""Every operation of the emulator, checked against GitHub's description."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ CALLS = [
 APP_OPERATIONS = {operation.path for operation in OPERATIONS if operation.access == "app"}
 
 
-def test_every_operation_answers_as_github_describes_it(rest: Rest) -> None:
-    rest.server.emulator.world.support_ends["2.300.0"] = "2026-09-01T00:00:00Z"
+def test_operations_answer_as_github_describes(rest: Rest) -> None:
+    rest.server.emulator.state.support_ends["2.300.0"] = "2026-09-01T00:00:00Z"
     job = rest.server.admin.queue_job(["fast"], "true")
     numbers = {"job": job, "run": rest.server.admin.job(job)["run_id"]}
     router, covered = Router(OPERATIONS), set()
@@ -91,14 +91,14 @@ def test_every_operation_answers_as_github_describes_it(rest: Rest) -> None:
             numbers["id"] = reply.body["runner"]["id"]
         if method == "POST" and template.endswith("/runner-groups"):
             numbers["group"] = reply.body["id"]
-        found = router.find(method, path)
-        assert found is not None
-        covered.add((method, found[0].path))
+        match = router.find(method, path)
+        assert match is not None
+        covered.add((method, match[0].path))
     assert covered == {each for each in operations() if each[1] not in APP_OPERATIONS}
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ({"runner_group_id": 1, "labels": ["x"]}, '"name" wasn\'t supplied.'),
         ({**JIT, "labels": "x"}, "For 'properties/labels', \"x\" is not an array."),
@@ -106,22 +106,24 @@ def test_every_operation_answers_as_github_describes_it(rest: Rest) -> None:
         ({**JIT, "runner_group_id": "1"}, "For 'properties/runner_group_id', \"1\" is not an integer."),
     ],
 )
-def test_a_request_against_the_description_is_refused(rest: Rest, body: dict[str, Any], told: str) -> None:
+def test_request_that_violates_the_description_gets_422(
+    rest: Rest, body: dict[str, Any], message: str
+) -> None:
     reply = rest("POST", f"{REPOSITORY}/actions/runners/generate-jitconfig", body)
     assert reply.status == 422
-    assert told in reply.body["message"]
+    assert message in reply.body["message"]
 
 
 @pytest.mark.parametrize(
     ("raw", "message"),
     [(b"{bad", "Problems parsing JSON"), (b"[1]", "Body should be a JSON object")],
 )
-def test_a_body_that_is_no_json_object_is_400(rest: Rest, raw: bytes, message: str) -> None:
+def test_request_body_that_is_no_json_object_gets_400(rest: Rest, raw: bytes, message: str) -> None:
     reply = rest("POST", f"{REPOSITORY}/actions/variables", raw=raw)
     assert (reply.status, reply.body["message"]) == (400, message)
 
 
-def test_a_wrong_answer_becomes_500_and_fails_the_block(
+def test_emulator_turns_a_wrong_answer_into_500_and_fails_the_test(
     description: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = runners._render_runner
@@ -145,9 +147,7 @@ def test_a_wrong_answer_becomes_500_and_fails_the_block(
         provoke(running)
 
 
-def test_a_crash_of_the_emulator_is_no_answer_of_github(
-    description: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_emulator_crash_is_no_answer_of_github(description: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runners, "_render_label", None)
     with pytest.raises(AssertionError, match="failed with TypeError"), emulator(description) as running:
         Rest(running)("POST", f"{REPOSITORY}/actions/runners/generate-jitconfig", JIT)

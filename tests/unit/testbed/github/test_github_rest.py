@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.github.downloads import FILENAME, MIRROR_PATH, mirrored
+from testbed.github.runner_downloads import FILENAME, MIRROR_PATH, mirrored
 from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.server import emulator
 from tests.unit.testbed.github.rest_client import ORGANIZATION, REPOSITORY, Rest
@@ -24,14 +24,16 @@ VARIABLES = f"{REPOSITORY}/actions/variables"
         (ADMIN_TOKEN, "RemoteAuth", None),
     ],
 )
-def test_an_unknown_caller_is_refused(rest: Rest, token: str, scheme: str, message: str | None) -> None:
+def test_authentication_rejects_an_unknown_caller(
+    rest: Rest, token: str, scheme: str, message: str | None
+) -> None:
     reply = rest("GET", RUNNERS, token=token, scheme=scheme)
-    # A runner token that is not one is hidden behind 404, as everything about those tokens.
+    # GitHub answers 404 to every invalid runner token.
     assert reply.status == (401 if message else 404)
     assert message in (None, reply.body["message"])
 
 
-def test_basic_authentication_takes_the_token_as_password(rest: Rest) -> None:
+def test_authentication_accepts_the_token_as_a_basic_password(rest: Rest) -> None:
     encoded = b64encode(f"github:{ADMIN_TOKEN}".encode()).decode()
     assert rest("GET", RUNNERS, token=encoded, scheme="Basic").status == 200
     assert rest("GET", RUNNERS, token="%%%", scheme="Basic").status == 401
@@ -46,7 +48,7 @@ def test_basic_authentication_takes_the_token_as_password(rest: Rest) -> None:
         ({"actions_variables": "write"}, 403, 403),
     ],
 )
-def test_a_fine_grained_token_needs_the_permission(
+def test_authorization_needs_the_permission_of_the_operation(
     rest: Rest, permissions: dict[str, str], reading: int, writing: int
 ) -> None:
     rest.server.admin.add_credential("narrow", permissions)
@@ -71,24 +73,24 @@ def test_a_fine_grained_token_needs_the_permission(
         f"{REPOSITORY}/actions/jobs/1",
     ],
 )
-def test_what_is_not_there_is_404(rest: Rest, path: str) -> None:
+def test_rest_answers_404_for_absent_things(rest: Rest, path: str) -> None:
     reply = rest("GET", path)
     assert (reply.status, reply.body["message"]) == (404, "Not Found")
 
 
-def test_names_of_accounts_compare_without_letter_case(rest: Rest) -> None:
+def test_account_names_compare_without_letter_case(rest: Rest) -> None:
     rest.jit("a")
     assert rest("GET", "/repos/coldaine/COLDVOX/actions/runners").body["total_count"] == 1
 
 
-def test_repository_and_organization_keep_their_runners_apart(rest: Rest) -> None:
+def test_runners_of_repository_and_organization_are_separate(rest: Rest) -> None:
     rest.jit("a")
     shared = rest.jit("a", scope=ORGANIZATION)
     assert rest("GET", RUNNERS).body["total_count"] == 1
     assert rest("GET", f"{RUNNERS}/{shared['id']}").status == 404
 
 
-def test_a_runner_name_is_taken_once(rest: Rest) -> None:
+def test_runner_name_is_unique_in_its_scope(rest: Rest) -> None:
     rest.jit("a")
     body = {"name": "a", "runner_group_id": 1, "labels": ["x"]}
     reply = rest("POST", f"{RUNNERS}/generate-jitconfig", body)
@@ -96,7 +98,7 @@ def test_a_runner_name_is_taken_once(rest: Rest) -> None:
     assert reply.body["message"] == "Already exists - A runner with the name a already exists."
 
 
-def test_a_group_that_does_not_exist_is_404(rest: Rest) -> None:
+def test_runner_group_that_is_absent_gets_404(rest: Rest) -> None:
     body = {"name": "a", "runner_group_id": 7, "labels": ["x"]}
     assert rest("POST", f"{RUNNERS}/generate-jitconfig", body).status == 404
 
@@ -114,7 +116,7 @@ def test_runners_are_filtered_and_paged(rest: Rest) -> None:
     assert "Link" not in rest("GET", RUNNERS).headers
 
 
-def test_custom_labels_change_and_system_labels_stay(rest: Rest) -> None:
+def test_labels_can_be_changed_except_system_labels(rest: Rest) -> None:
     labels = f"{RUNNERS}/{rest.jit('a')['id']}/labels"
     rest("POST", labels, {"labels": ["GPU", "fast"]})
     names = [(each["name"], each["type"]) for each in rest("GET", labels).body["labels"]]
@@ -125,7 +127,7 @@ def test_custom_labels_change_and_system_labels_stay(rest: Rest) -> None:
     assert rest("PUT", labels, {"labels": []}).body["total_count"] == 1
 
 
-def test_a_variable_lives_by_its_upper_case_name(rest: Rest) -> None:
+def test_variable_names_are_upper_case(rest: Rest) -> None:
     assert rest("POST", VARIABLES, {"name": "health", "value": "1"}).status == 201
     assert rest("POST", VARIABLES, {"name": "HEALTH", "value": "1"}).status == 409
     assert rest("PATCH", f"{VARIABLES}/Health", {"value": "2"}).status == 204
@@ -138,7 +140,7 @@ def test_a_variable_lives_by_its_upper_case_name(rest: Rest) -> None:
     "body",
     [{"name": "1A", "value": ""}, {"name": "GITHUB_X", "value": ""}, {"name": "A", "value": "x" * 49153}],
 )
-def test_a_variable_that_github_refuses(rest: Rest, body: dict[str, str]) -> None:
+def test_variable_with_a_bad_name_or_size_is_refused(rest: Rest, body: dict[str, str]) -> None:
     assert rest("POST", VARIABLES, body).status == 422
 
 
@@ -149,12 +151,12 @@ def test_variables_are_paged_by_ten_and_thirty(rest: Rest) -> None:
     assert len(rest("GET", f"{VARIABLES}?per_page=30").body["variables"]) == 30
 
 
-def test_an_organization_variable_needs_its_visibility(rest: Rest) -> None:
+def test_variable_of_an_organization_needs_its_visibility(rest: Rest) -> None:
     reply = rest("POST", f"{ORGANIZATION}/actions/variables", {"name": "A", "value": "1"})
     assert reply.status == 422
 
 
-def test_the_last_request_of_the_hour(rest: Rest) -> None:
+def test_rate_limit_refuses_requests_until_the_next_hour(rest: Rest) -> None:
     rest.server.admin.call("POST", "/rate_limit", {"limit": 2})
     first = rest("GET", RUNNERS)
     assert (first.headers["X-RateLimit-Remaining"], first.headers["X-RateLimit-Limit"]) == ("1", "2")
@@ -167,7 +169,7 @@ def test_the_last_request_of_the_hour(rest: Rest) -> None:
     assert rest("GET", RUNNERS).status == 200
 
 
-def test_the_offered_package_is_the_mirrors(description: Path, tmp_path: Path) -> None:
+def test_downloads_offer_the_package_of_the_mirror(description: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "manifest.json"
     with emulator(description, downloads=mirrored("http://mirror:8081/", manifest)) as running:
         rest = Rest(running)
@@ -181,5 +183,5 @@ def test_the_offered_package_is_the_mirrors(description: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE"])
-def test_other_methods_are_405(rest: Rest, method: str) -> None:
+def test_server_answers_405_to_other_methods(rest: Rest, method: str) -> None:
     assert rest(method, RUNNERS).status == 405

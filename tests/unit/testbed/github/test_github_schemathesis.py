@@ -1,6 +1,6 @@
-"""schemathesis, which knows nothing of the emulator, calls it with what GitHub's description allows and not.
+"""The emulator under schemathesis, which knows only GitHub's description.
 
-It proves the emulator and not the modules: whatever it sends, the answer is one that GitHub describes.
+It sends valid and invalid requests; every answer must be one that GitHub describes.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ CONFIG = """
 "path.name" = "SEEN"
 """
 CHECKS = "not_a_server_error,response_schema_conformance,content_type_conformance"
-# GitHub leaves most of its error answers out of the description, so that status codes cannot be judged. Apps
-# sign their calls; test_github_apps.py makes them.
+# GitHub's description lacks most error answers, so status codes are not checked. Apps sign their calls;
+# test_github_apps.py tests them.
 APPS = "^/app|/installation$"
 
 
 def configuration() -> str:
-    """Return names for the paths that exist: every operation has things of its own, so that none is deleted
-    under the feet of another.
+    """Return a configuration with names of existing objects.
+
+    Every operation has objects of its own, so that no operation deletes the object of another.
     """
     lines = [CONFIG]
     for number, operation in enumerate(OPERATIONS, start=1000):
@@ -55,22 +56,24 @@ def configuration() -> str:
 
 
 def populate(running: Running) -> None:
-    """Put something behind every name of the configuration."""
-    world, now = running.emulator.world, running.emulator.clock.moment().now
-    world.requests_limit = 10**9
-    world.support_ends["2.300.0"] = "2026-09-01T00:00:00Z"
+    """Make an object for every name of the configuration."""
+    state, now = running.emulator.state, running.emulator.clock.moment().now
+    state.requests_limit = 10**9
+    state.support_ends["2.300.0"] = "2026-09-01T00:00:00Z"
     for number, operation in enumerate(OPERATIONS, start=1000):
-        scope = next((found for base, found in SCOPES.items() if operation.path.startswith(base)), None)
+        scope = next(
+            (candidate for base, candidate in SCOPES.items() if operation.path.startswith(base)), None
+        )
         if scope is None:
             continue
         labels = [Label(1, "SEEN", read_only=False)]
-        world.runners[number] = Runner(number, scope, f"r{number}", 1, labels)
-        world.groups_of(scope)[number] = Group(number, f"g{number}")
-        world.jobs[number] = Job(number, number, "Coldaine/ColdVox", "build", ["x"], "true", now)
+        state.runners[number] = Runner(number, scope, f"r{number}", 1, labels)
+        state.groups_of(scope)[number] = Group(number, f"g{number}")
+        state.jobs[number] = Job(number, number, "Coldaine/ColdVox", "build", ["x"], "true", now)
         if "/variables/" in operation.path:
             visibility = "all" if scope.kind == "orgs" else None
             name = f"SEEN_{number}"
-            world.variables_of(scope)[name] = Variable(name, "1", now, now, visibility)
+            state.variables_of(scope)[name] = Variable(name, "1", now, now, visibility)
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ def populated(description: Path) -> Iterator[Running]:
 
 
 def fuzz(running: Running, spec: Path, home: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run schemathesis in ``home``; it is as chance has it, but the same chance every time."""
+    """Run schemathesis in ``home`` with a fixed random seed."""
     config = home / "schemathesis.toml"
     config.write_text(configuration())
     program = [
@@ -91,10 +94,10 @@ def fuzz(running: Running, spec: Path, home: Path, *options: str) -> subprocess.
         "run",
         str(spec),
     ]
-    chance = ["--generation-deterministic", "--no-color"]
+    fixed_seed = ["--generation-deterministic", "--no-color"]
     asked = ["--url", running.api_url, "-H", f"Authorization: Bearer {ADMIN_TOKEN}", "--checks", CHECKS]
     return subprocess.run(
-        [*program, *chance, *asked, "--warnings", "off", "--exclude-path-regex", APPS, *options],
+        [*program, *fixed_seed, *asked, "--warnings", "off", "--exclude-path-regex", APPS, *options],
         cwd=home,
         env={"PATH": "/usr/bin:/bin", "HOME": str(home), "NO_PROXY": "127.0.0.1"},
         capture_output=True,
@@ -104,33 +107,33 @@ def fuzz(running: Running, spec: Path, home: Path, *options: str) -> subprocess.
     )
 
 
-def test_whatever_is_asked_the_answer_is_as_github_describes_it(
+def test_emulator_answers_every_schemathesis_request_as_described(
     populated: Running, description: Path, tmp_path: Path
 ) -> None:
     done = fuzz(populated, description, tmp_path, "-n", "4", "--phases", "examples,fuzzing")
     assert done.returncode == 0, done.stdout + done.stderr
     router, served = Router(OPERATIONS), set()
     for entry in populated.emulator.audit:
-        found = router.find(entry["method"], entry["path"].removeprefix(PREFIX))
-        if found and entry["status"] < 300:
-            served.add((found[0].method, found[0].path))
+        match = router.find(entry["method"], entry["path"].removeprefix(PREFIX))
+        if match and entry["status"] < 300:
+            served.add((match[0].method, match[0].path))
     wanted = {(each.method, each.path) for each in OPERATIONS if each.access != "app"}
-    assert wanted - served == set(), "nothing was proved of an operation that only refused"
+    assert wanted - served == set(), "an operation without a successful answer was not tested"
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         ({"status": 200, "body": {"total_count": "many", "runners": []}}, "Response violates schema"),
         ({"status": 500, "body": {}}, "Server error"),
         ({"status": 200, "text": "<html>"}, "Undocumented Content-Type"),
     ],
 )
-def test_an_answer_that_github_would_not_give_is_found(
-    populated: Running, description: Path, tmp_path: Path, fault: dict[str, Any], told: str
+def test_schemathesis_detects_an_answer_that_violates_the_description(
+    populated: Running, description: Path, tmp_path: Path, fault: dict[str, Any], message: str
 ) -> None:
     populated.admin.set_faults({"path_regex": "/actions/runners", "times": None, **fault})
     path = "/repos/{owner}/{repo}/actions/runners"
     done = fuzz(populated, description, tmp_path, "-n", "1", "--phases", "fuzzing", "--include-path", path)
     assert done.returncode == 1, json.dumps(fault) + done.stdout + done.stderr
-    assert told.lower() in done.stdout.lower()
+    assert message.lower() in done.stdout.lower()

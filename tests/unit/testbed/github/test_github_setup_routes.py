@@ -1,4 +1,4 @@
-"""The undocumented routes by which config.sh registers a runner."""
+"""The undocumented routes with which config.sh registers a runner."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _register(rest: Rest, token: str, **changed: Any) -> Reply:
     return rest("POST", "/actions/runners/register", body, token=token, scheme="RemoteAuth")
 
 
-def test_a_token_opens_its_own_scope_for_an_hour_many_times(rest: Rest) -> None:
+def test_registration_token_is_valid_for_its_scope_for_an_hour(rest: Rest) -> None:
     token = _mint(rest)
     assert _exchange(rest, token).body["use_v2_flow"] is True
     assert _exchange(rest, token, path="coldaine/coldvox").status == 200
@@ -47,7 +47,7 @@ def test_a_token_opens_its_own_scope_for_an_hour_many_times(rest: Rest) -> None:
     assert _exchange(rest, token).status == 404
 
 
-def test_an_organization_token_registers_for_the_organization(rest: Rest) -> None:
+def test_registration_token_of_an_organization_registers_for_it(rest: Rest) -> None:
     token = _mint(rest, scope=ORGANIZATION)
     assert _exchange(rest, token, path="Coldaine").status == 200
     assert _register(rest, token, url=f"{rest.server.url}/Coldaine").status == 200
@@ -55,7 +55,7 @@ def test_an_organization_token_registers_for_the_organization(rest: Rest) -> Non
     assert _register(rest, token).status == 404
 
 
-def test_the_groups_are_listed_with_the_registration_token(rest: Rest) -> None:
+def test_groups_are_listed_with_the_registration_token(rest: Rest) -> None:
     for scope in (REPOSITORY, ORGANIZATION):
         token = _mint(rest, scope=scope)
         reply = rest("GET", f"{scope}/actions/runner-groups", token=token, scheme="RemoteAuth")
@@ -66,7 +66,7 @@ def test_the_groups_are_listed_with_the_registration_token(rest: Rest) -> None:
     assert other.status == 404
 
 
-def test_registration_and_what_the_api_then_says(rest: Rest) -> None:
+def test_register_makes_a_runner_that_the_api_shows(rest: Rest) -> None:
     reply = _register(rest, _mint(rest), ephemeral=True)
     assert reply.status == 200
     shown = rest("GET", f"{REPOSITORY}/actions/runners/{reply.body['id']}").body
@@ -79,7 +79,7 @@ def test_registration_and_what_the_api_then_says(rest: Rest) -> None:
     assert [label["type"] for label in shown["labels"]] == ["read-only", "custom"]
 
 
-def test_a_taken_name_is_refused_unless_replaced(rest: Rest) -> None:
+def test_register_refuses_a_taken_name_without_replace(rest: Rest) -> None:
     token = _mint(rest)
     first = _register(rest, token).body
     assert _register(rest, token).status == 409
@@ -92,15 +92,15 @@ def test_a_taken_name_is_refused_unless_replaced(rest: Rest) -> None:
 @pytest.mark.parametrize(
     ("changed", "status"), [({"name": "x" * 65}, 422), ({"name": ""}, 422), ({"group_id": 9}, 404)]
 )
-def test_a_registration_that_github_refuses(rest: Rest, changed: dict[str, Any], status: int) -> None:
+def test_register_refuses_what_github_refuses(rest: Rest, changed: dict[str, Any], status: int) -> None:
     assert _register(rest, _mint(rest), **changed).status == status
 
 
-def test_only_a_remove_token_of_the_scope_removes(rest: Rest) -> None:
+def test_remove_token_removes_only_in_its_scope(rest: Rest) -> None:
     number = _register(rest, _mint(rest)).body["id"]
     path = f"{REPOSITORY}/actions/runners/{number}"
     assert rest("DELETE", path, token=_mint(rest), scheme="RemoteAuth").status == 404
     assert rest("DELETE", path, token=_mint(rest, "remove", ORGANIZATION), scheme="RemoteAuth").status == 404
     assert rest("DELETE", path, token=_mint(rest, "remove"), scheme="RemoteAuth").status == 204
-    # The short-lived token is good for nothing else.
+    # The short-lived token is not valid for other requests.
     assert rest("GET", path, token=_mint(rest, "remove"), scheme="RemoteAuth").status == 401

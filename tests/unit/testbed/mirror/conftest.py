@@ -1,4 +1,4 @@
-"""A real tree of the mirror, built once per session from the testbed's cache, and a server of it."""
+"""Fixtures: a real tree of the mirror, built once per session, and its server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shared_mirror(www: Path) -> Iterator[MirrorServer]:
 
 @pytest.fixture
 def served(shared_mirror: MirrorServer) -> MirrorServer:
-    """A server of the built tree, without faults and with an empty audit."""
+    """Return the server of the built tree, without faults and with an empty audit."""
     shared_mirror.reset()
     return shared_mirror
 

@@ -1,4 +1,4 @@
-"""Asking the mirror, and running the real rustup against it."""
+"""Requests to the mirror, and the real rustup configured for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODEL_MIB = 4
 
 
 def require_packages() -> None:
-    """Skip the test, with the reason, where Debian's packages cannot be had and ``stable`` is a stub."""
+    """Skip the test where Debian's packages are unavailable and ``stable`` is a stub."""
     if obstacle := debian.obstacle():
         pytest.skip(obstacle)
 
@@ -38,7 +38,7 @@ def ask(
     body: Any = None,
     timeout: float = 10,
 ) -> Answer:
-    """Send one request over a connection of its own and read the whole answer."""
+    """Send one request over a new connection and return the whole answer."""
     host, port = server.server_address[:2]
     connection = http.client.HTTPConnection(str(host), int(port), timeout=timeout)
     try:
@@ -51,7 +51,7 @@ def ask(
 
 
 class Rustup(NamedTuple):
-    """The real rustup in a home of its own, told to use the mirror and nothing else."""
+    """The real rustup in its own home, configured to use only the mirror."""
 
     program: Path
     environment: Mapping[str, str]
@@ -72,7 +72,7 @@ class Rustup(NamedTuple):
 
 
 def install_rustup(www: Path, home: Path, url: str) -> Rustup:
-    """Run the mirror's rustup-init in an environment that holds nothing of this machine's Rust."""
+    """Run the mirror's rustup-init without this machine's Rust in its environment."""
     environment = {
         "HOME": str(home),
         "PATH": f"{home}/cargo/bin:/usr/bin:/bin",

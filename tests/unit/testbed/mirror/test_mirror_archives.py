@@ -16,7 +16,7 @@ MEMBERS = {
 }
 
 
-def test_a_zip_has_one_top_directory_modes_and_entries_for_directories(tmp_path: Path) -> None:
+def test_write_zip_has_a_top_directory_modes_and_directory_entries(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     archives.write_zip(path, "top-1.0", MEMBERS)
     with zipfile.ZipFile(path) as archive:
@@ -35,7 +35,7 @@ def test_a_zip_has_one_top_directory_modes_and_entries_for_directories(tmp_path:
     assert modes["top-1.0/bin/"] == 0o40755
 
 
-def test_a_tar_gz_unpacks_with_the_systems_tar(tmp_path: Path) -> None:
+def test_write_tar_gz_is_read_by_tar(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
     source = tmp_path / "source"
     source.write_bytes(b"from a file\n")
@@ -48,21 +48,21 @@ def test_a_tar_gz_unpacks_with_the_systems_tar(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [archives.write_zip, archives.write_tar_gz])
-def test_the_same_input_gives_the_same_bytes(write: object, tmp_path: Path) -> None:
+def test_archives_of_the_same_input_have_the_same_bytes(write: object, tmp_path: Path) -> None:
     assert callable(write)
     for name in ("one", "two"):
         write(tmp_path / name, "top", MEMBERS)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_chunks_are_written_one_after_the_other(tmp_path: Path) -> None:
+def test_write_zip_joins_chunks(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     archives.write_zip(path, "top", {"big": Member(iter([b"one", b"two"]))})
     with zipfile.ZipFile(path) as archive:
         assert archive.read("top/big") == b"onetwo"
 
 
-def test_a_member_with_another_digest_is_not_taken(tmp_path: Path) -> None:
+def test_extract_member_rejects_another_digest(tmp_path: Path) -> None:
     path, target = tmp_path / "a.zip", tmp_path / "tool"
     archives.write_zip(path, "top", MEMBERS)
     with pytest.raises(ValueError, match=r"top/bin/tool in a\.zip has sha256 .* expected 0000"):

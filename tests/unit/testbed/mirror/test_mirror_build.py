@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import TestbedError
-from testbed.mirror import build, registry, workshop
+from testbed.mirror import build, part_cache, registry
 from tests.unit.testbed.mirror.support import MODEL_MIB
 
 EXPECTED = {
@@ -22,7 +22,7 @@ EXPECTED = {
 }
 
 
-def test_the_manifest_tells_digest_and_size_of_what_is_served(www: Path) -> None:
+def test_manifest_has_digest_and_size_of_each_file(www: Path) -> None:
     manifest = json.loads((www / "manifest.json").read_text())
     assert set(manifest) >= EXPECTED
     for path, entry in manifest.items():
@@ -30,43 +30,43 @@ def test_the_manifest_tells_digest_and_size_of_what_is_served(www: Path) -> None
         assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}, path
 
 
-def test_no_file_of_the_manifest_carries_the_placeholder(www: Path) -> None:
+def test_manifest_files_have_no_placeholder(www: Path) -> None:
     manifest = json.loads((www / "manifest.json").read_text())
     small = [path for path, entry in manifest.items() if entry["bytes"] < 100_000]
     assert [path for path in small if b"mirror.invalid" in (www / path).read_bytes()] == []
     assert b"mirror.invalid" in (www / "cargo-registry/config.json").read_bytes()
 
 
-def test_building_again_is_quick_and_changes_nothing(www: Path, cache: Path) -> None:
+def test_build_again_is_quick_and_changes_nothing(www: Path, cache: Path) -> None:
     before = {path: path.stat().st_ino for path in www.rglob("*")}
-    said: list[str] = []
+    messages: list[str] = []
     begin = time.monotonic()
-    build.build(www, cache, MODEL_MIB, said.append)
+    build.build(www, cache, MODEL_MIB, messages.append)
     assert time.monotonic() - begin < 2
     assert {path: path.stat().st_ino for path in www.rglob("*")} == before
-    assert not [line for line in said if line.startswith("buil")]
+    assert not [line for line in messages if line.startswith("buil")]
 
 
-def test_a_size_below_one_mib_is_refused(tmp_path: Path) -> None:
+def test_build_rejects_a_model_below_one_mib(tmp_path: Path) -> None:
     with pytest.raises(TestbedError, match="cannot be 0 MiB large"):
         build.build(tmp_path / "www", tmp_path, 0)
 
 
-def _part(text: str, *files: str, sources: tuple[Path, ...] = ()) -> workshop.Part:
+def _part(text: str, *files: str, sources: tuple[Path, ...] = ()) -> part_cache.Part:
     def make(www: Path) -> None:
         for file in files:
             (www / file).parent.mkdir(parents=True, exist_ok=True)
             (www / file).write_text(text)
 
-    return workshop.Part("sample", make, sources, (text, *files))
+    return part_cache.Part("sample", make, sources, (text, *files))
 
 
-def test_publishing_takes_away_only_what_an_earlier_build_put_there(tmp_path: Path) -> None:
-    shop, root = workshop.Workshop(tmp_path, print), tmp_path / "www"
+def test_publish_removes_only_files_of_earlier_builds(tmp_path: Path) -> None:
+    parts, root = part_cache.PartCache(tmp_path, print), tmp_path / "www"
     (root / "rpm").mkdir(parents=True)
     (root / "rpm/other.rpm").write_text("not ours")
-    build.publish(root, [shop.built(_part("old", "a/one", "b/two"))], tmp_path)
-    build.publish(root, [shop.built(_part("new", "a/one"))], tmp_path)
+    build.publish(root, [parts.built(_part("old", "a/one", "b/two"))], tmp_path)
+    build.publish(root, [parts.built(_part("new", "a/one"))], tmp_path)
     files = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
     assert files == ["a/one", "manifest.json", "rpm/other.rpm"]
     assert (root / "a/one").read_text() == "new"
@@ -74,41 +74,41 @@ def test_publishing_takes_away_only_what_an_earlier_build_put_there(tmp_path: Pa
     assert list(json.loads((root / "manifest.json").read_text())) == ["a/one"]
 
 
-def test_a_damaged_file_in_the_tree_is_put_right(tmp_path: Path) -> None:
-    shop, root = workshop.Workshop(tmp_path, print), tmp_path / "www"
-    build.publish(root, [shop.built(_part("text", "one"))], tmp_path)
+def test_publish_replaces_a_damaged_file(tmp_path: Path) -> None:
+    parts, root = part_cache.PartCache(tmp_path, print), tmp_path / "www"
+    build.publish(root, [parts.built(_part("text", "one"))], tmp_path)
     (root / "one").unlink()
     (root / "one").write_text("something else")
-    build.publish(root, [shop.built(_part("text", "one"))], tmp_path)
+    build.publish(root, [parts.built(_part("text", "one"))], tmp_path)
     assert (root / "one").read_text() == "text"
 
 
-def test_a_part_is_made_again_when_a_source_changes(tmp_path: Path) -> None:
-    shop, source = workshop.Workshop(tmp_path, print), tmp_path / "source.py"
+def test_part_is_built_again_when_a_source_changes(tmp_path: Path) -> None:
+    parts, source = part_cache.PartCache(tmp_path, print), tmp_path / "source.py"
     source.write_text("1")
-    first = shop.built(_part("text", "one", sources=(source,)))
-    assert shop.built(_part("text", "one", sources=(source,))).www == first.www
+    first = parts.built(_part("text", "one", sources=(source,)))
+    assert parts.built(_part("text", "one", sources=(source,))).www == first.www
     source.write_text("2")
-    assert shop.built(_part("text", "one", sources=(source,))).www != first.www
+    assert parts.built(_part("text", "one", sources=(source,))).www != first.www
 
 
-def test_a_part_that_failed_leaves_nothing(tmp_path: Path) -> None:
+def test_part_that_fails_leaves_nothing(tmp_path: Path) -> None:
     def make(www: Path) -> None:
         (www / "half").write_text("half")
         raise TestbedError("no network")
 
-    shop = workshop.Workshop(tmp_path, print)
+    parts = part_cache.PartCache(tmp_path, print)
     with pytest.raises(TestbedError, match="no network"):
-        shop.built(workshop.Part("sample", make, ()))
+        parts.built(part_cache.Part("sample", make, ()))
     assert list((tmp_path / "mirror").iterdir()) == []
 
 
-def test_parts_nobody_used_for_a_day_go(tmp_path: Path) -> None:
-    shop = workshop.Workshop(tmp_path, print)
-    old, recent = shop.built(_part("old", "one")), shop.built(_part("recent", "one"))
-    past = time.time() - workshop.KEEP_UNUSED_SECONDS - 60
+def test_part_cache_removes_parts_unused_for_a_day(tmp_path: Path) -> None:
+    parts = part_cache.PartCache(tmp_path, print)
+    old, recent = parts.built(_part("old", "one")), parts.built(_part("recent", "one"))
+    past = time.time() - part_cache.KEEP_UNUSED_SECONDS - 60
     os.utime(old.www.parent, (past, past))
-    shop.built(_part("new", "one"))
+    parts.built(_part("new", "one"))
     assert not old.www.exists()
     assert recent.www.exists()
 
@@ -117,5 +117,5 @@ def test_parts_nobody_used_for_a_day_go(tmp_path: Path) -> None:
     ("name", "path"),
     [("a", "1/a"), ("ab", "2/ab"), ("abc", "3/a/abc"), ("cargo-audit", "ca/rg/cargo-audit")],
 )
-def test_a_crate_has_its_place_in_the_index(name: str, path: str) -> None:
+def test_index_path_of_a_crate(name: str, path: str) -> None:
     assert registry.index_path(name) == path

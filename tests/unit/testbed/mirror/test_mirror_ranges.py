@@ -20,7 +20,7 @@ SIZE = 1000
         ("bytes=-10", ByteRange(990, 10)),
         ("bytes=-5000", ByteRange(0, 1000)),
         ("Bytes = 1-2", ByteRange(1, 2)),
-        # Not one well-formed range of bytes: the whole file is the answer.
+        # Anything but a single well-formed range of bytes: the answer is the whole file.
         (None, None),
         ("", None),
         ("bytes=-", None),
@@ -30,23 +30,23 @@ SIZE = 1000
         ("bytes=a-b", None),
     ],
 )
-def test_a_header_asks_for_a_range(header: str | None, expected: ByteRange | None) -> None:
+def test_parse_range_of_a_header(header: str | None, expected: ByteRange | None) -> None:
     assert parse_range(header, SIZE) == expected
 
 
 @pytest.mark.parametrize("header", ["bytes=1000-", "bytes=1000-1001", "bytes=-0"])
-def test_a_range_without_a_byte_of_the_file_cannot_be_answered(header: str) -> None:
+def test_parse_range_rejects_a_range_outside_the_file(header: str) -> None:
     with pytest.raises(UnsatisfiableRangeError):
         parse_range(header, SIZE)
 
 
-def test_an_empty_file_has_no_ranges() -> None:
+def test_parse_range_rejects_every_range_of_an_empty_file() -> None:
     with pytest.raises(UnsatisfiableRangeError):
         parse_range("bytes=0-", 0)
 
 
 @given(size=st.integers(1, 300), start=st.integers(0, 299), end=st.integers(0, 400))
-def test_a_range_is_what_a_slice_would_give(size: int, start: int, end: int) -> None:
+def test_parse_range_gives_the_same_bytes_as_a_slice(size: int, start: int, end: int) -> None:
     data = bytes(index % 251 for index in range(size))
     expected = data[start : end + 1]
     if end < start:
@@ -55,6 +55,6 @@ def test_a_range_is_what_a_slice_would_give(size: int, start: int, end: int) -> 
         with pytest.raises(UnsatisfiableRangeError):
             parse_range(f"bytes={start}-{end}", size)
     else:
-        found = parse_range(f"bytes={start}-{end}", size)
-        assert found
-        assert data[found.start : found.start + found.length] == expected
+        parsed = parse_range(f"bytes={start}-{end}", size)
+        assert parsed
+        assert data[parsed.start : parsed.start + parsed.length] == expected

@@ -1,4 +1,4 @@
-"""The real rustup against the mirror; nothing here runs a compiler, so any Linux machine will do."""
+"""The real rustup against the mirror; no test here runs a compiler."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unit.testbed.mirror.support import Rustup, require_packages
 HOST = "x86_64-unknown-linux-gnu"
 
 
-def test_stub_toolchains_install_and_tell_their_versions(rustup: Rustup) -> None:
+def test_stub_toolchains_install_and_print_their_versions(rustup: Rustup) -> None:
     outcome = rustup.run(
         "toolchain", "install", "1.75.0", "beta", "-c", "rustfmt", "-c", "clippy", "-c", "rust-src"
     )
@@ -33,14 +33,14 @@ def test_stub_toolchains_install_and_tell_their_versions(rustup: Rustup) -> None
     assert {line.split()[0] for line in listed.splitlines()} == {f"1.75.0-{HOST}", f"beta-{HOST}"}
 
 
-def test_a_stub_says_that_it_cannot_compile(rustup: Rustup) -> None:
+def test_stub_toolchain_says_that_it_cannot_compile(rustup: Rustup) -> None:
     rustup.run("toolchain", "install", "1.75.0")
     outcome = rustup.run("run", "1.75.0", "rustc", "main.rs")
     assert outcome.returncode == 1
     assert "stand-in" in outcome.stderr
 
 
-def test_components_and_targets_can_be_added_and_removed(rustup: Rustup) -> None:
+def test_rustup_adds_and_removes_components_and_targets(rustup: Rustup) -> None:
     rustup.run("toolchain", "install", "1.75.0")
     for change in (
         ("component", "add", "clippy"),
@@ -57,13 +57,13 @@ def test_components_and_targets_can_be_added_and_removed(rustup: Rustup) -> None
     assert targets == [rust_dist.OTHER_TARGET, HOST]
 
 
-def test_what_the_mirror_lacks_is_refused(rustup: Rustup) -> None:
+def test_rustup_fails_for_what_the_mirror_lacks(rustup: Rustup) -> None:
     assert rustup.run("toolchain", "install", "1.2.3").returncode == 1
     rustup.run("toolchain", "install", "1.75.0")
     assert rustup.run("component", "add", "miri", "--toolchain", "1.75.0").returncode == 1
 
 
-def test_rustup_notices_a_tarball_that_breaks_off(rustup: Rustup, served: MirrorServer) -> None:
+def test_rustup_detects_a_wrong_tarball(rustup: Rustup, served: MirrorServer) -> None:
     served.set_faults([{"path_regex": "/rustc-1.75.0-.*gz$", "kind": "change_between_ranges"}])
     assert rustup.run("toolchain", "install", "1.75.0").returncode == 0, "rustup asked for no range"
     rustup.run("toolchain", "uninstall", "1.75.0")
@@ -80,7 +80,7 @@ def test_rustup_asks_the_mirror_for_its_own_updates(rustup: Rustup, served: Mirr
     assert "/rustup/release-stable.toml" in [entry["path"] for entry in served.requests()]
 
 
-def test_stable_installs_as_a_whole_toolchain(rustup: Rustup) -> None:
+def test_stable_toolchain_installs_completely(rustup: Rustup) -> None:
     require_packages()
     outcome = rustup.run(
         "toolchain", "install", "stable", "-c", "rustfmt", "-c", "clippy", "--no-self-update"
@@ -91,11 +91,11 @@ def test_stable_installs_as_a_whole_toolchain(rustup: Rustup) -> None:
     assert (tree / "bin/rustc").read_bytes()[:4] == b"\x7fELF"
     assert list((tree / "lib").glob("librustc_driver-*.so"))
     assert list((tree / f"lib/rustlib/{HOST}/lib").glob("libstd-*.rlib"))
-    # rustup puts lib on LD_LIBRARY_PATH of all that a job starts: nothing else may lie there.
+    # rustup puts lib on LD_LIBRARY_PATH of everything that a job starts, so it must hold nothing else.
     assert [path.name for path in (tree / "lib").glob("*.so*") if "rustc_driver" not in path.name] == []
 
 
-def test_each_file_of_a_manifest_is_there_with_its_digest(www: Path) -> None:
+def test_channel_manifest_files_have_their_digests(www: Path) -> None:
     digests = {
         path: entry["sha256"] for path, entry in json.loads((www / "manifest.json").read_text()).items()
     }
@@ -113,7 +113,7 @@ def test_each_file_of_a_manifest_is_there_with_its_digest(www: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["-V"], ["--version", "--verbose"], ["-vV"]])
-def test_a_stub_answers_as_tools_ask(arguments: list[str], rustup: Rustup) -> None:
+def test_stub_toolchain_answers_version_queries(arguments: list[str], rustup: Rustup) -> None:
     rustup.run("toolchain", "install", "1.75.0")
     outcome = rustup.run("run", "1.75.0", "rustc", *arguments)
     assert outcome.stdout.splitlines()[0] == "rustc 1.75.0 (82e1608df 2023-12-21)"

@@ -48,7 +48,7 @@ def server(small_mirror: MirrorServer) -> MirrorServer:
     return small_mirror
 
 
-def test_a_file_comes_whole_with_validators(server: MirrorServer) -> None:
+def test_mirror_serves_a_file_with_validators(server: MirrorServer) -> None:
     answer = ask(server, "/data.zip")
     assert answer.status == 200
     assert answer.body == CONTENT
@@ -59,7 +59,7 @@ def test_a_file_comes_whole_with_validators(server: MirrorServer) -> None:
     assert re.fullmatch(r'"[^"]+"', answer.headers["ETag"])
 
 
-def test_head_answers_as_get_without_a_body(server: MirrorServer) -> None:
+def test_mirror_answers_head_like_get_without_a_body(server: MirrorServer) -> None:
     whole, head = ask(server, "/data.zip"), ask(server, "/data.zip", method="HEAD")
     assert head.status == 200
     assert head.body == b""
@@ -69,11 +69,11 @@ def test_head_answers_as_get_without_a_body(server: MirrorServer) -> None:
 @pytest.mark.parametrize(
     "path", ["/missing", "/", "/rust-dist", "/../outside", "/%2e%2e/outside", "/.hidden"]
 )
-def test_what_is_not_a_file_of_the_tree_is_not_found(server: MirrorServer, path: str) -> None:
+def test_mirror_answers_404_outside_of_its_tree(server: MirrorServer, path: str) -> None:
     assert ask(server, path).status == 404
 
 
-def test_odd_names_and_empty_files_are_served(server: MirrorServer) -> None:
+def test_mirror_serves_unusual_names_and_empty_files(server: MirrorServer) -> None:
     assert ask(server, "/with%20space?query=1").body == b"space"
     assert ask(server, "/empty")[0::2] == (200, b"")
 
@@ -82,9 +82,7 @@ def test_odd_names_and_empty_files_are_served(server: MirrorServer) -> None:
     ("header", "start", "end"),
     [("bytes=100-199", 100, 200), ("bytes=1000-", 1000, None), ("bytes=-5", -5, None)],
 )
-def test_a_range_is_answered_with_that_part(
-    server: MirrorServer, header: str, start: int, end: int | None
-) -> None:
+def test_mirror_serves_a_range(server: MirrorServer, header: str, start: int, end: int | None) -> None:
     answer = ask(server, "/data.zip", {"Range": header})
     expected = CONTENT[start:end]
     first = CONTENT.__len__() + start if start < 0 else start
@@ -93,13 +91,13 @@ def test_a_range_is_answered_with_that_part(
     assert answer.headers["Content-Range"] == f"bytes {first}-{first + len(expected) - 1}/{len(CONTENT)}"
 
 
-def test_a_range_behind_the_end_is_refused(server: MirrorServer) -> None:
+def test_mirror_refuses_a_range_after_the_end(server: MirrorServer) -> None:
     answer = ask(server, "/data.zip", {"Range": f"bytes={len(CONTENT)}-"})
     assert answer.status == 416
     assert answer.headers["Content-Range"] == f"bytes */{len(CONTENT)}"
 
 
-def test_if_range_lets_only_the_same_version_go_on(server: MirrorServer) -> None:
+def test_mirror_serves_a_range_only_of_the_version_in_if_range(server: MirrorServer) -> None:
     first = ask(server, "/data.zip").headers
     for validator, status in [
         (first["ETag"], 206),
@@ -113,7 +111,7 @@ def test_if_range_lets_only_the_same_version_go_on(server: MirrorServer) -> None
         assert answer.body == (CONTENT[10:] if status == 206 else CONTENT)
 
 
-def test_what_the_client_already_has_is_not_sent_again(server: MirrorServer) -> None:
+def test_mirror_answers_304_for_a_current_version(server: MirrorServer) -> None:
     first = ask(server, "/data.zip").headers
     for condition in (
         {"If-None-Match": first["ETag"]},
@@ -124,7 +122,7 @@ def test_what_the_client_already_has_is_not_sent_again(server: MirrorServer) -> 
     assert ask(server, "/data.zip", {"If-None-Match": '"x"'}).status == 200
 
 
-def test_a_connection_serves_many_requests(server: MirrorServer) -> None:
+def test_mirror_keeps_a_connection_open(server: MirrorServer) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
     for _ in range(3):
         connection.request("GET", "/data.zip", headers={"Range": "bytes=0-9"})
@@ -136,7 +134,7 @@ def test_a_connection_serves_many_requests(server: MirrorServer) -> None:
     connection.close()
 
 
-def test_the_placeholder_becomes_the_address_the_client_used(server: MirrorServer) -> None:
+def test_mirror_replaces_the_placeholder_by_the_clients_address(server: MirrorServer) -> None:
     for host in (f"127.0.0.1:{server.server_address[1]}", "mirror.example:8081"):
         path = "/rust-dist/dist/channel-rust-stable.toml"
         text = ask(server, path, {"Host": host})
@@ -147,12 +145,12 @@ def test_the_placeholder_becomes_the_address_the_client_used(server: MirrorServe
         assert text.headers["Content-Length"] == str(len(text.body))
 
 
-def test_the_audit_tells_every_request(server: MirrorServer) -> None:
+def test_mirror_audit_has_every_request(server: MirrorServer) -> None:
     ask(server, "/data.zip", {"Range": "bytes=0-99"})
     ask(server, "/missing", method="HEAD")
     entries = json.loads(ask(server, "/_testbed/audit").body)
-    told = [(e["method"], e["path"], e["status"], e["range"], e["bytes"], e["complete"]) for e in entries]
-    assert told == [
+    shown = [(e["method"], e["path"], e["status"], e["range"], e["bytes"], e["complete"]) for e in entries]
+    assert shown == [
         ("GET", "/data.zip", 206, "bytes=0-99", 100, True),
         ("HEAD", "/missing", 404, None, 0, True),
     ]
@@ -161,7 +159,7 @@ def test_the_audit_tells_every_request(server: MirrorServer) -> None:
     assert server.requests() == []
 
 
-def test_many_clients_are_served_side_by_side(server: MirrorServer) -> None:
+def test_mirror_serves_many_clients_at_once(server: MirrorServer) -> None:
     server.set_faults([{"path_regex": "/data.zip", "kind": "slow", "bytes_per_second": len(CONTENT)}])
     bodies: list[bytes] = []
     threads = [
@@ -176,7 +174,7 @@ def test_many_clients_are_served_side_by_side(server: MirrorServer) -> None:
     assert time.monotonic() - begin < 4, "one after the other takes 8 s"
 
 
-def test_the_command_serves_audits_and_ends_when_told(tmp_path: Path) -> None:
+def test_mirror_serve_writes_the_audit_and_ends_at_sigterm(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "root/file").write_text("text")
     audit = tmp_path / "audit.jsonl"
@@ -195,7 +193,7 @@ def test_the_command_serves_audits_and_ends_when_told(tmp_path: Path) -> None:
     assert json.loads(line)["path"] == "/file"
 
 
-def test_the_command_says_when_the_port_is_taken(server: MirrorServer, tmp_path: Path) -> None:
+def test_mirror_serve_reports_a_taken_port(server: MirrorServer, tmp_path: Path) -> None:
     port = str(server.server_address[1])
     command = [sys.executable, "-m", "testbed.mirror", "serve", "--port", port, "--root", str(tmp_path)]
     outcome = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=False)

@@ -1,4 +1,7 @@
-"""The packaged Rust compiles, links libvosk and installs from the registry, inside Debian 13 as on a host."""
+"""The mirror's Rust toolchain inside Debian 13, as on a host.
+
+It compiles, links libvosk and installs tools from the registry.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from testbed.mirror import debian, models, registry
 from testbed.mirror.server import mirror
 from tests.unit.testbed.mirror.support import require_packages
 
-# What a host has anyway: a C compiler to link with, and a shell.
+# The packages that every host has: a C compiler to link with, and a shell.
 HOST_PACKAGES = ("gcc", "libc6-dev", "dash", "coreutils")
 HOME = "/root"
 ENTER = """
@@ -42,13 +45,13 @@ fn main() {
 
 
 class Host(NamedTuple):
-    """A small Debian 13 below ``root`` with the mirror's ``stable`` in it."""
+    """A small Debian 13 below ``root``, with the mirror's ``stable`` toolchain."""
 
     root: Path
     url: str
 
     def run(self, script: str) -> str:
-        """Run a shell script inside, without this machine's environment, and return what it printed."""
+        """Run a shell script inside, with a clean environment; return its output."""
         user = [] if os.geteuid() == 0 else ["--map-root-user"]
         chroot = shutil.which("chroot", path="/usr/sbin:/sbin:/usr/bin:/bin") or "chroot"
         outcome = subprocess.run(
@@ -73,8 +76,8 @@ def host(www: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     require_packages()
     root = tmp_path_factory.mktemp("debian")
     if subprocess.run(["unshare", "--mount", "true"], check=False).returncode != 0 and os.geteuid() == 0:
-        pytest.skip("this machine lets nobody mount in a namespace of its own")
-    debian.unpack(debian.fetched(HOST_PACKAGES, cache, with_dependencies=True), root)
+        pytest.skip("this machine does not allow mounts in a new namespace")
+    debian.unpack(debian.fetch_packages(HOST_PACKAGES, cache, with_dependencies=True), root)
     for name in ("bin", "sbin", "lib", "lib64"):
         (root / name).symlink_to(f"usr/{name}")
     (root / "usr/bin/cc").symlink_to("gcc")
@@ -92,19 +95,19 @@ def host(www: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         yield inside
 
 
-def test_the_programs_are_real(host: Host) -> None:
+def test_toolchain_programs_are_real(host: Host) -> None:
     assert host.run("rustc --version").startswith("rustc 1.85.")
     assert "LLVM version: 19" in host.run("rustc --version --verbose")
     assert host.run("rustc --print sysroot").strip().endswith("/toolchains/stable-x86_64-unknown-linux-gnu")
 
 
-def test_a_crate_builds_runs_and_passes_the_linters(host: Host) -> None:
+def test_toolchain_builds_runs_and_lints_a_crate(host: Host) -> None:
     host.run("cd /tmp; cargo new hello; cd hello; cargo build --release")
     host.run("cd /tmp/hello; cargo clippy -- -D warnings; cargo fmt --check")
     assert host.run("cd /tmp/hello; cargo run --quiet; cargo test --quiet").startswith("Hello, world!\n")
 
 
-def test_a_crate_links_libvosk_and_loads_a_model(host: Host, www: Path) -> None:
+def test_toolchain_links_libvosk_and_loads_a_model(host: Host, www: Path) -> None:
     local = host.root / "usr/local"
     with zipfile.ZipFile(www / "vosk-api/v0.3.45/vosk-linux-x86_64-0.3.45.zip") as archive:
         archive.extract("vosk-linux-x86_64-0.3.45/libvosk.so", host.root / "tmp")
@@ -119,7 +122,7 @@ def test_a_crate_links_libvosk_and_loads_a_model(host: Host, www: Path) -> None:
     assert output == "hello is word 1\n"
 
 
-def test_cargo_installs_and_upgrades_tools_from_the_registry(host: Host) -> None:
+def test_registry_lets_cargo_install_and_upgrade_tools(host: Host) -> None:
     config = host.root / "root/.cargo/config.toml"
     config.write_text(
         '[source.crates-io]\nreplace-with = "mirror"\n'

@@ -12,7 +12,7 @@ import pytest
 
 from testbed.mirror import models, vosk
 
-# Loads a model as a job does, in a process of its own: libvosk is C++ that may well take it along.
+# Loads a model in a separate process: a failure in libvosk may crash it.
 LOADER = """
 import ctypes, sys
 vosk = ctypes.CDLL(sys.argv[1])
@@ -45,7 +45,7 @@ int main(int argc, char **argv) {
 
 @pytest.fixture(scope="module")
 def library(www: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory that the x86_64 release zip unpacks to."""
+    """Return the directory that the x86_64 release zip unpacks to."""
     target = tmp_path_factory.mktemp("libvosk")
     with zipfile.ZipFile(www / "vosk-api/v0.3.45/vosk-linux-x86_64-0.3.45.zip") as archive:
         archive.extractall(target)
@@ -66,7 +66,7 @@ def _load(library: Path, model: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", [models.SMALL, models.LARGE])
-def test_the_real_library_loads_the_model_and_decodes_with_it(
+def test_libvosk_loads_the_model_and_decodes_with_it(
     name: str, www: Path, library: Path, tmp_path: Path
 ) -> None:
     outcome = _load(library, _unpacked_model(www, name, tmp_path))
@@ -75,7 +75,7 @@ def test_the_real_library_loads_the_model_and_decodes_with_it(
 
 
 @pytest.mark.parametrize("file", ["graph/HCLG.fst", "am/final.mdl", "conf/mfcc.conf"])
-def test_the_real_library_refuses_a_model_without_one_of_its_files(
+def test_libvosk_refuses_a_model_that_lacks_a_file(
     file: str, www: Path, library: Path, tmp_path: Path
 ) -> None:
     model = _unpacked_model(www, models.SMALL, tmp_path)
@@ -83,14 +83,14 @@ def test_the_real_library_refuses_a_model_without_one_of_its_files(
     assert _load(library, model).returncode == 3
 
 
-def test_the_large_model_is_as_large_as_asked_and_hard_to_compress() -> None:
+def test_padding_has_the_requested_size() -> None:
     members = models.padding(models.LARGE, 8)
     sizes = {name: sum(map(len, member.content)) for name, member in members.items()}  # type: ignore[arg-type]
     assert sum(sizes.values()) == 8 << 20
     assert max(sizes.values()) == 5 << 20
 
 
-def test_models_come_out_the_same_each_time(tmp_path: Path) -> None:
+def test_models_have_the_same_bytes_each_time(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         models.part(models.LARGE, 2).make(tmp_path / name)
@@ -103,19 +103,17 @@ def _declared() -> set[str]:
 
 
 def _exported(library: Path) -> set[str]:
-    # The names lie in the dynamic string table; C++ ones are mangled and never look like this.
+    # The names are in the dynamic string table; C++ names are mangled and do not match.
     return {name.decode() for name in re.findall(rb"\0(vosk_[a-z_]+)(?=\0)", library.read_bytes())}
 
 
-def test_the_header_declares_what_the_library_exports(library: Path) -> None:
+def test_vosk_header_declares_what_libvosk_exports(library: Path) -> None:
     assert _declared() == _exported(library / "libvosk.so")
     assert len(_declared()) == 36
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler on this machine")
-def test_a_c_program_links_with_the_library_and_loads_a_model(
-    www: Path, library: Path, tmp_path: Path
-) -> None:
+def test_libvosk_links_with_a_c_program(www: Path, library: Path, tmp_path: Path) -> None:
     source, program = tmp_path / "program.c", tmp_path / "program"
     source.write_text(PROGRAM)
     strict = ["-Wall", "-Wextra", "-Werror", "-pedantic"]
@@ -126,7 +124,7 @@ def test_a_c_program_links_with_the_library_and_loads_a_model(
     assert outcome.stdout == "1\n"
 
 
-def test_the_arm_library_is_for_arm(www: Path) -> None:
+def test_libvosk_for_arm_is_for_arm(www: Path) -> None:
     path = "vosk-linux-aarch64-0.3.45/libvosk.so"
     with zipfile.ZipFile(www / "vosk-api/v0.3.45/vosk-linux-aarch64-0.3.45.zip") as archive:
         head = archive.open(path).read(20)

@@ -1,4 +1,4 @@
-"""The packed runner, unpacked into a directory and run as an unprivileged user against the emulator."""
+"""Fixtures: the packed runner, unpacked, with an emulator."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def key() -> dict[str, str]:
 
 @pytest.fixture
 def runner(package: Path, server: Running, key: dict[str, str]) -> Iterator[Runner]:
-    # Not pytest's own directory: that one is closed to the unprivileged user.
+    # Not pytest's directory: the unprivileged user cannot enter that.
     root = Path(tempfile.mkdtemp(prefix="coldvox-runner-"))
     root.chmod(0o755)
     directory, stubs = root / "runner", root / "stubs"
@@ -58,7 +58,7 @@ def runner(package: Path, server: Running, key: dict[str, str]) -> Iterator[Runn
     stub.chmod(0o755)
     with tarfile.open(package) as archive:
         archive.extractall(directory, filter="data")
-    # The runner uses a key that is there; making one takes it about a second.
+    # The runner uses an existing key; making one takes it about a second.
     registration.save(directory / registration.KEY, dict(key), mode=0o600)
     if os.geteuid() == 0:
         for path in [directory, *directory.rglob("*")]:

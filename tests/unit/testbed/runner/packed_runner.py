@@ -1,4 +1,4 @@
-"""One unpacked stand-in runner, and waiting for what it does."""
+"""An unpacked stand-in runner, for tests."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ class Done(NamedTuple):
 
 
 class Runner:
-    """One unpacked runner. Its programs get a clean environment, and a stub where they look for libicu:
-    these tests are about the runner's behaviour, not about what is installed on this machine.
+    """An unpacked runner.
+
+    Its programs get a clean environment, and a stub of ldconfig that reports libicu: the tests must not
+    depend on the packages of this machine.
     """
 
     def __init__(self, directory: Path, stubs: Path, server: Running) -> None:
@@ -93,7 +95,7 @@ class Runner:
         return list(self.rest("GET", f"/repos/{REPOSITORY}/actions/runners")["runners"])
 
     def listen(self, *options: str, program: str = "./bin/Runner.Listener") -> subprocess.Popen[str]:
-        """Start the listener and wait until GitHub says that it is online."""
+        """Start the listener and wait until GitHub reports it as online."""
         words = ["run", *options] if program.endswith("Listener") else list(options)
         child = self.popen(program, *words)
         wait_until(lambda: any(each["status"] == "online" for each in self.registered()), child)
@@ -114,7 +116,7 @@ def wait_until(condition: Any, child: Optional[subprocess.Popen[str]] = None, se
     while not condition():
         if child is not None and child.poll() is not None:
             pytest.fail(f"ended with {child.returncode}: {child.communicate()}")
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "the condition did not become true"
         time.sleep(0.05)
 
 

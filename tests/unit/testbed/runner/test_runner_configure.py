@@ -1,4 +1,4 @@
-"""config.sh for real: as an unprivileged user, against the emulator."""
+"""config.sh, run as an unprivileged user against the emulator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.unit.testbed.runner.packed_runner import REPOSITORY, Runner
 EXPIRED = "Response status code does not indicate success: 404 (Not Found)."
 
 
-def test_registration_leaves_the_originals_files(runner: Runner) -> None:
+def test_config_writes_the_files_of_the_original(runner: Runner) -> None:
     runner.file(".credentials_rsaparams").unlink()
     done = runner.configure("--name", "a1", "--labels", "fast,Rust,FAST", LANG="C.UTF-8", SECRET="x")
     assert done.status == 0
@@ -30,7 +30,7 @@ def test_registration_leaves_the_originals_files(runner: Runner) -> None:
     assert isinstance(settings["agentId"], int)
     assert "ephemeral" not in settings
     assert runner.file(".credentials").read_bytes().startswith(b"\xef\xbb\xbf")
-    # Not there before: the fixture's key was removed, so this one is new.
+    # The fixture's key was removed, so this one is new.
     assert runner.file(".credentials_rsaparams").stat().st_mode & 0o777 == 0o600
     assert runner.file("svc.sh").stat().st_mode & 0o777 == 0o755
     assert runner.file(".path").read_text().strip() == runner.environment["PATH"]
@@ -41,14 +41,14 @@ def test_registration_leaves_the_originals_files(runner: Runner) -> None:
     assert (registered["status"], registered["version"]) == ("offline", "2.336.0")
 
 
-def test_no_token_stays_behind(runner: Runner) -> None:
+def test_config_leaves_no_token_in_a_file(runner: Runner) -> None:
     token = runner.token("registration")
     runner.configure("--name", "a1", token=token)
     for path in runner.directory.rglob("*"):
         assert not path.is_file() or token.encode() not in path.read_bytes(), path
 
 
-def test_env_keeps_what_it_has_and_path_is_written_anew(runner: Runner) -> None:
+def test_config_extends_env_and_replaces_path(runner: Runner) -> None:
     runner.write(".env", "LANG=kept\n", 0o666)
     runner.write(".path", "/old\n", 0o666)
     runner.configure("--name", "a1", LANG="C", JAVA_HOME="/java")
@@ -56,7 +56,7 @@ def test_env_keeps_what_it_has_and_path_is_written_anew(runner: Runner) -> None:
     assert runner.file(".path").read_text().strip() == runner.environment["PATH"]
 
 
-def test_options_by_environment(runner: Runner) -> None:
+def test_config_reads_options_from_the_environment(runner: Runner) -> None:
     done = runner.run(
         "./config.sh",
         ACTIONS_RUNNER_INPUT_UNATTENDED="true",
@@ -76,29 +76,29 @@ def test_options_by_environment(runner: Runner) -> None:
     )
 
 
-def test_no_default_labels(runner: Runner) -> None:
+def test_config_no_default_labels_needs_labels(runner: Runner) -> None:
     done = runner.configure("--name", "a1", "--no-default-labels")
     assert (done.status, "at least one label" in done.err) == (1, True)
     assert runner.configure("--name", "a1", "--no-default-labels", "--labels", "only").status == 0
     assert [label["name"] for label in runner.registered()[0]["labels"]] == ["only"]
 
 
-def test_an_unknown_option_only_warns(runner: Runner) -> None:
+def test_config_warns_of_an_unknown_option(runner: Runner) -> None:
     done = runner.configure("--name", "a1", "--lables", "x")
     assert done.status == 0
     assert "Unrecognized command-line input arguments for command configure: 'lables'" in done.err
 
 
 @pytest.mark.parametrize("missing", ["url", "token"])
-def test_a_missing_value_ends_an_unattended_configuration(runner: Runner, missing: str) -> None:
+def test_config_unattended_fails_without_a_required_value(runner: Runner, missing: str) -> None:
     options = ["--url", runner.url] if missing == "token" else ["--token", "x"]
     done = runner.run("./config.sh", "--unattended", *options)
-    told = f"Invalid configuration provided for {missing}. Terminating unattended configuration."
-    assert (done.status, done.err.strip()) == (1, told)
+    message = f"Invalid configuration provided for {missing}. Terminating unattended configuration."
+    assert (done.status, done.err.strip()) == (1, message)
     assert not runner.file(".runner").exists()
 
 
-def test_an_expired_token(runner: Runner) -> None:
+def test_config_rejects_an_expired_token(runner: Runner) -> None:
     token = runner.token("registration")
     runner.server.admin.advance_clock(3601)
     done = runner.configure("--name", "a1", token=token)
@@ -110,17 +110,17 @@ def test_an_expired_token(runner: Runner) -> None:
     assert not runner.file(".runner").exists()
 
 
-def test_the_wrong_kind_of_token(runner: Runner) -> None:
+def test_config_rejects_a_remove_token(runner: Runner) -> None:
     assert runner.configure("--name", "a1", token=runner.token("remove")).status == 1
 
 
-def test_configuring_twice(runner: Runner) -> None:
+def test_config_rejects_a_configured_runner(runner: Runner) -> None:
     runner.configured("a1")
     done = runner.configure("--name", "a1", "--replace")
     assert (done.status, "it is already configured" in done.err) == (1, True)
 
 
-def test_a_taken_name_needs_replace(runner: Runner) -> None:
+def test_config_needs_replace_for_a_taken_name(runner: Runner) -> None:
     first = runner.configured("a1").registered()[0]["id"]
     runner.run("./config.sh", "remove", "--local")
     done = runner.configure("--name", "a1")
@@ -131,12 +131,12 @@ def test_a_taken_name_needs_replace(runner: Runner) -> None:
     assert [each["id"] for each in runner.registered()] == [first]
 
 
-def test_an_unknown_group(runner: Runner) -> None:
+def test_config_rejects_an_unknown_group(runner: Runner) -> None:
     done = runner.configure("--name", "a1", "--runnergroup", "gpu")
     assert (done.status, 'runner group named "gpu"' in done.err) == (1, True)
 
 
-def test_removal_with_a_token(runner: Runner) -> None:
+def test_config_remove_ends_the_registration(runner: Runner) -> None:
     runner.configured("a1")
     done = runner.run("./config.sh", "remove", ACTIONS_RUNNER_INPUT_TOKEN=runner.token("remove"))
     assert done.status == 0
@@ -148,7 +148,7 @@ def test_removal_with_a_token(runner: Runner) -> None:
     assert (again.status, "config files are missing" in again.out) == (0, True)
 
 
-def test_removal_of_what_the_server_forgot_keeps_the_files(runner: Runner) -> None:
+def test_config_remove_keeps_the_files_when_the_server_forgot_the_runner(runner: Runner) -> None:
     number = runner.configured("a1").registered()[0]["id"]
     runner.rest("DELETE", f"/repos/{REPOSITORY}/actions/runners/{number}")
     done = runner.run("./config.sh", "remove", ACTIONS_RUNNER_INPUT_TOKEN=runner.token("remove"))
@@ -157,19 +157,19 @@ def test_removal_of_what_the_server_forgot_keeps_the_files(runner: Runner) -> No
     assert not runner.file(".runner").exists()
 
 
-def test_removal_is_refused_while_a_service_is_installed(runner: Runner) -> None:
+def test_config_remove_refuses_while_a_service_is_installed(runner: Runner) -> None:
     runner.configured("a1").write(".service", "x\n")
     done = runner.run("./config.sh", "remove", ACTIONS_RUNNER_INPUT_TOKEN=runner.token("remove"))
     assert (done.status, "Uninstall service first" in done.err) == (1, True)
     assert len(runner.registered()) == 1
 
 
-def test_no_answer_from_github_is_told(runner: Runner) -> None:
+def test_config_names_the_address_that_does_not_answer(runner: Runner) -> None:
     done = runner.run("./config.sh", "--unattended", "--url", "http://127.0.0.1:9/o/r", "--token", "x")
     assert (done.status, "127.0.0.1:9" in done.err) == (1, True)
 
 
-def test_libicu_is_asked_for(runner: Runner) -> None:
+def test_config_requires_libicu(runner: Runner) -> None:
     stub = runner.directory.parent / "stubs" / "ldconfig"
     stub.write_text("#!/bin/sh\necho libc.so.6\n")
     done = runner.configure("--name", "a1")
@@ -178,7 +178,7 @@ def test_libicu_is_asked_for(runner: Runner) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be refused as root")
 @pytest.mark.parametrize("command", [["./config.sh"], ["./config.sh", "remove"]])
-def test_root_is_refused(runner: Runner, command: list[str]) -> None:
+def test_config_refuses_root(runner: Runner, command: list[str]) -> None:
     done = subprocess.run(command, cwd=runner.directory, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (1, "Must not run with sudo")
     assert not runner.file(".path").exists()

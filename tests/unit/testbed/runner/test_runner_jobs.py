@@ -1,4 +1,4 @@
-"""The listener and its worker for real, with jobs from the emulator's queue."""
+"""The listener and the worker, with jobs from the emulator's queue."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def _result(runner: Runner, script: str) -> dict[str, Any]:
 
 
 def _workers(runner: Runner) -> list[Path]:
-    found = []
+    workers = []
     for directory in Path("/proc").iterdir():
         try:
             line = (directory / "cmdline").read_bytes()
         except OSError:
             continue
         if str(runner.directory).encode() in line and b"Runner.Worker" in line:
-            found.append(directory)
-    return found
+            workers.append(directory)
+    return workers
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def ready(runner: Runner) -> Runner:
     return runner.configured("a1", "--labels", "fast")
 
 
-def test_a_job_runs_in_its_workspace_with_its_environment(ready: Runner) -> None:
+def test_listener_runs_a_job_in_its_workspace_and_environment(ready: Runner) -> None:
     ready.write(".env", "COLOUR=blue\nHOME=/elsewhere\n")
     listener = ready.listen()
     script = "env; cat /proc/$PPID/comm; tr '\\0' ' ' </proc/$PPID/cmdline; echo; echo kept >file; pwd"
@@ -79,7 +79,7 @@ def test_a_job_runs_in_its_workspace_with_its_environment(ready: Runner) -> None
     assert {path.name.split("_")[0] for path in ready.file("_diag").iterdir()} == {"Runner", "Worker"}
 
 
-def test_a_failing_command_fails_the_job_and_the_next_job_runs(ready: Runner) -> None:
+def test_job_fails_with_its_command_and_the_next_job_runs(ready: Runner) -> None:
     ready.listen()
     job = _result(ready, "echo one; false; echo two")
     assert job["conclusion"] == "failure"
@@ -88,7 +88,7 @@ def test_a_failing_command_fails_the_job_and_the_next_job_runs(ready: Runner) ->
     assert _result(ready, "true")["conclusion"] == "success"
 
 
-def test_the_api_shows_the_job_and_a_busy_runner(ready: Runner) -> None:
+def test_api_shows_the_job_and_a_busy_runner(ready: Runner) -> None:
     ready.listen()
     number = _queue(ready, "touch started; until [ -e go ]; do sleep 0.05; done")
     job = ready.server.admin.wait_for_job(number, status="in_progress")
@@ -101,7 +101,7 @@ def test_the_api_shows_the_job_and_a_busy_runner(ready: Runner) -> None:
     wait_until(lambda: not ready.registered()[0]["busy"])
 
 
-def test_only_matching_labels_are_served(ready: Runner) -> None:
+def test_listener_gets_only_jobs_with_its_labels(ready: Runner) -> None:
     ready.listen()
     other = _queue(ready, "true", "gpu")
     assert _result(ready, "true")["conclusion"] == "success"
@@ -138,7 +138,7 @@ def test_hooks_run_around_the_script_and_set_its_environment(ready: Runner) -> N
         ("COMPLETED", "no-suffix", True),
     ],
 )
-def test_a_failing_hook_fails_the_job(ready: Runner, variable: str, hook: str, ran: bool) -> None:
+def test_hook_failure_fails_the_job(ready: Runner, variable: str, hook: str, ran: bool) -> None:
     ready.write("exit.sh", "exit 9\n")
     ready.write("no-suffix", "true\n")
     ready.write(".env", f"ACTIONS_RUNNER_HOOK_JOB_{variable}={ready.file(hook)}\n")
@@ -148,7 +148,7 @@ def test_a_failing_hook_fails_the_job(ready: Runner, variable: str, hook: str, r
     assert ("the-script-ran" in job["log"]) is ran
 
 
-def test_a_leftover_process_is_ended_with_its_job(ready: Runner) -> None:
+def test_worker_kills_leftover_processes_of_its_job(ready: Runner) -> None:
     ready.listen()
     job = _result(ready, "setsid sleep 300 >/dev/null 2>&1 & echo pid $!")
     pid = job["log"].split("pid ")[1].split()[0]
@@ -156,7 +156,7 @@ def test_a_leftover_process_is_ended_with_its_job(ready: Runner) -> None:
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 
-def test_a_stop_cancels_the_job_and_skips_the_completed_hook(ready: Runner) -> None:
+def test_listener_stop_cancels_the_job_and_skips_the_completed_hook(ready: Runner) -> None:
     ready.write("completed.sh", "echo hook-2\n")
     ready.write(".env", f"ACTIONS_RUNNER_HOOK_JOB_COMPLETED={ready.file('completed.sh')}\n")
     listener = ready.listen()
@@ -170,7 +170,7 @@ def test_a_stop_cancels_the_job_and_skips_the_completed_hook(ready: Runner) -> N
     assert not _workers(ready)
 
 
-def test_the_worker_of_a_killed_listener_still_reports(ready: Runner) -> None:
+def test_worker_of_a_killed_listener_still_reports(ready: Runner) -> None:
     listener = ready.listen()
     number = _queue(ready, "touch started; until [ -e go ]; do sleep 0.05; done; echo finished")
     ready.server.admin.wait_for_job(number, status="in_progress")
@@ -182,7 +182,7 @@ def test_the_worker_of_a_killed_listener_still_reports(ready: Runner) -> None:
     assert ready.server.admin.wait_for_job(number)["conclusion"] == "success"
 
 
-def test_a_killed_worker_fails_its_job(ready: Runner) -> None:
+def test_listener_fails_the_job_of_a_killed_worker(ready: Runner) -> None:
     listener = ready.listen()
     number = _queue(ready, "sleep 300")
     ready.server.admin.wait_for_job(number, status="in_progress")
@@ -192,7 +192,7 @@ def test_a_killed_worker_fails_its_job(ready: Runner) -> None:
     assert listener.poll() is None
 
 
-def test_an_ephemeral_runner_is_gone_after_one_job(runner: Runner) -> None:
+def test_ephemeral_runner_is_deleted_after_one_job(runner: Runner) -> None:
     runner.configured("a1", "--labels", "fast", "--ephemeral")
     listener = runner.listen()
     assert _result(runner, "true")["conclusion"] == "success"
@@ -204,7 +204,7 @@ def test_an_ephemeral_runner_is_gone_after_one_job(runner: Runner) -> None:
     assert (again.status, "Not configured" in again.err) == (1, True)
 
 
-def test_a_jit_configuration_serves_one_job(runner: Runner) -> None:
+def test_jit_runner_runs_one_job(runner: Runner) -> None:
     body = {"name": "jit", "runner_group_id": 1, "labels": ["self-hosted", "fast"]}
     reply = runner.rest(
         "POST", f"/repos/{REPOSITORY}/actions/runners/generate-jitconfig", json.dumps(body).encode()
@@ -220,7 +220,7 @@ def test_a_jit_configuration_serves_one_job(runner: Runner) -> None:
     assert bad.status == 1
 
 
-def test_a_registration_deleted_before_the_start(ready: Runner) -> None:
+def test_listener_fails_when_its_registration_was_deleted_before(ready: Runner) -> None:
     number = ready.registered()[0]["id"]
     ready.rest("DELETE", f"/repos/{REPOSITORY}/actions/runners/{number}")
     done = ready.run("./bin/Runner.Listener", "run")
@@ -228,7 +228,7 @@ def test_a_registration_deleted_before_the_start(ready: Runner) -> None:
     assert ready.file(".runner").exists()
 
 
-def test_a_registration_deleted_while_listening(ready: Runner) -> None:
+def test_listener_removes_its_files_when_its_registration_is_deleted(ready: Runner) -> None:
     listener = ready.listen()
     number = ready.registered()[0]["id"]
     ready.rest("DELETE", f"/repos/{REPOSITORY}/actions/runners/{number}")
@@ -237,13 +237,13 @@ def test_a_registration_deleted_while_listening(ready: Runner) -> None:
     assert not ready.file(".runner").exists()
 
 
-def test_a_second_session_is_a_conflict(ready: Runner) -> None:
+def test_listener_exits_with_5_when_another_session_is_open(ready: Runner) -> None:
     ready.listen()
     done = ready.run("./bin/Runner.Listener", "run")
     assert (done.status, "A session for this runner already exists." in done.err) == (5, True)
 
 
-def test_another_key_gets_no_session(ready: Runner) -> None:
+def test_listener_with_another_key_gets_no_session(ready: Runner) -> None:
     key = json.loads(ready.file(".credentials_rsaparams").read_text("utf-8-sig"))
     key["d"] = base64.b64encode(base64.b64decode(key["d"])[::-1]).decode()
     ready.file(".credentials_rsaparams").write_text(json.dumps(key))
@@ -253,7 +253,7 @@ def test_another_key_gets_no_session(ready: Runner) -> None:
     assert "Retrying until reconnected" in end(child).out
 
 
-def test_a_server_that_fails_for_a_while_is_outlived(ready: Runner) -> None:
+def test_listener_survives_a_failing_server(ready: Runner) -> None:
     listener = ready.listen()
     ready.server.admin.set_faults({"path_regex": "/_broker/message", "status": 502, "times": 1})
     assert _result(ready, "true")["conclusion"] == "success"
@@ -261,7 +261,7 @@ def test_a_server_that_fails_for_a_while_is_outlived(ready: Runner) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "told"),
+    ("code", "status", "message"),
     [
         (0, 0, "no retry needed"),
         (1, 0, "terminated error"),
@@ -270,10 +270,10 @@ def test_a_server_that_fails_for_a_while_is_outlived(ready: Runner) -> None:
         (99, 0, "unknown error code: 99"),
     ],
 )
-def test_run_sh_hides_failures(runner: Runner, code: int, status: int, told: str) -> None:
+def test_run_sh_hides_failures(runner: Runner, code: int, status: int, message: str) -> None:
     runner.write("bin/Runner.Listener", f"#!/bin/sh\nexit {code}\n")
     done = runner.run("./run.sh")
-    assert (done.status, told in done.out) == (status, True)
+    assert (done.status, message in done.out) == (status, True)
 
 
 def test_run_sh_starts_again_after_a_retryable_error(runner: Runner) -> None:
@@ -283,14 +283,14 @@ def test_run_sh_starts_again_after_a_retryable_error(runner: Runner) -> None:
     assert (done.status, done.out.count("Restarting runner...")) == (0, 1)
 
 
-def test_run_sh_passes_a_signal_on_when_asked_to(ready: Runner) -> None:
+def test_run_sh_forwards_a_signal_when_asked_to(ready: Runner) -> None:
     ready.environment["RUNNER_MANUALLY_TRAP_SIG"] = "1"
     done = end(ready.listen(program="./run.sh"), signal.SIGTERM)
     assert (done.status, "Exiting..." in done.out) == (0, True)
     assert ready.registered()[0]["status"] == "offline"
 
 
-def test_the_service_takes_its_path_from_the_file(ready: Runner) -> None:
+def test_runsvc_sh_sets_path_from_the_file(ready: Runner) -> None:
     ready.write(".path", f"/only/in/path:{ready.environment['PATH']}\n")
     ready.write("runsvc.sh", ready.file("bin/runsvc.sh").read_text())
     service = ready.listen(program="./runsvc.sh")
@@ -306,7 +306,7 @@ def test_run_sh_does_not_read_the_path_file(ready: Runner) -> None:
     assert "/only/in/path" not in _result(ready, "env")["log"]
 
 
-def test_svc_sh_is_valid_and_wants_root(ready: Runner) -> None:
+def test_svc_sh_is_valid_and_needs_root(ready: Runner) -> None:
     subprocess.run(["bash", "-n", ready.file("svc.sh")], check=True)
     assert 'SVC_NAME="actions.runner._services.a1.service"' in ready.file("svc.sh").read_text()
     done = ready.run("./svc.sh", "install")

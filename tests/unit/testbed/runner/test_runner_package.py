@@ -30,11 +30,11 @@ EXPECTED = {
     "./bin/update.sh.template",
     "./externals/node20/bin/node",
 }
-# Made by configuration or by running: a package that had one would overwrite a registration.
+# These are made by configuring or running; a package with such a file would overwrite a registration.
 LATER = {"./.runner", "./.credentials", "./.env", "./.path", "./svc.sh", "./runsvc.sh", "./run-helper.sh"}
 
 
-def test_the_package_has_the_originals_layout(package: Path) -> None:
+def test_package_has_the_layout_of_the_original(package: Path) -> None:
     with tarfile.open(package) as archive:
         members = {member.name: member for member in archive.getmembers()}
         names = {f"./{name}" if not name.startswith(".") else name for name in members}
@@ -47,12 +47,12 @@ def test_the_package_has_the_originals_layout(package: Path) -> None:
         assert members[name].mode == 0o755
 
 
-def test_names_start_with_a_dot_and_there_is_no_top_directory(package: Path) -> None:
+def test_package_names_start_with_a_dot_and_have_no_top_directory(package: Path) -> None:
     listed = subprocess.run(["tar", "-tzf", package], capture_output=True, text=True, check=True).stdout
     assert all(line.startswith("./") for line in listed.splitlines())
 
 
-def test_the_same_tree_gives_the_same_bytes(package: Path, tmp_path: Path) -> None:
+def test_package_of_the_same_tree_has_the_same_bytes(package: Path, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         build(tmp_path / "deep" / "again.tar.gz")
@@ -62,14 +62,14 @@ def test_the_same_tree_gives_the_same_bytes(package: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("version", ["2.336.0", "2.337.1"])
-def test_the_listener_tells_the_version_it_was_packed_as(tmp_path: Path, version: str) -> None:
+def test_listener_prints_the_version_of_its_package(tmp_path: Path, version: str) -> None:
     build(tmp_path / "p.tar.gz", version=version)
     with tarfile.open(tmp_path / "p.tar.gz") as archive:
         archive.extractall(tmp_path / "runner", filter="data")
     listener = tmp_path / "runner" / "bin" / "Runner.Listener"
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, listener, "--version"], capture_output=True, text=True, check=False
     )
-    assert (told.returncode, told.stdout) == (0, f"{version}\n")
-    # Asking must not change the directory: neither logs nor compiled code.
+    assert (printed.returncode, printed.stdout) == (0, f"{version}\n")
+    # The query must not write logs or compiled code.
     assert not [path for path in (tmp_path / "runner").rglob("*") if path.name in ("_diag", "__pycache__")]

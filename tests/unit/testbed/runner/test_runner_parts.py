@@ -1,4 +1,4 @@
-"""The runner's rules, as pure functions."""
+"""Pure functions of the stand-in runner."""
 
 from __future__ import annotations
 
@@ -34,18 +34,20 @@ from testbed.runner.tree.bin.standin.transport import api_base
         (["--name"], {}, ["name"]),
     ],
 )
-def test_parsing(argv: list[str], arguments: dict[str, str], flags: list[str]) -> None:
+def test_parse_splits_arguments_and_flags(
+    argv: list[str], arguments: dict[str, str], flags: list[str]
+) -> None:
     line = parse(["configure", *argv])
     assert (line.command, line.arguments, line.flags) == ("configure", arguments, flags)
 
 
-def test_what_a_command_does_not_know() -> None:
+def test_unrecognized_lists_options_of_other_commands() -> None:
     assert parse(["configure", "--unattended", "--nam", "a"]).unrecognized() == ["nam"]
     assert parse(["remove", "--labels", "a"]).unrecognized() == ["labels"]
     assert parse(["run", "--jitconfig", "a", "--version"]).unrecognized() == []
 
 
-def test_inputs_come_from_the_environment_and_leave_it() -> None:
+def test_settings_take_inputs_out_of_the_environment() -> None:
     environ = {
         "ACTIONS_RUNNER_INPUT_TOKEN": " secret ",
         "actions_runner_input_name": "env",
@@ -61,7 +63,7 @@ def test_inputs_come_from_the_environment_and_leave_it() -> None:
     assert environ == {"PATH": "/bin"}
 
 
-def test_an_unattended_command_does_not_ask() -> None:
+def test_settings_required_does_not_ask_when_unattended() -> None:
     settings = Settings(parse(["configure", "--unattended"]), {})
     assert settings.required("work", "?", "_work") == "_work"
     with pytest.raises(ValueError, match="Invalid configuration provided for token"):
@@ -78,7 +80,7 @@ def test_an_unattended_command_does_not_ask() -> None:
         ("x" * 256, ["x" * 256]),
     ],
 )
-def test_labels(text: str, labels: list[str]) -> None:
+def test_split_labels(text: str, labels: list[str]) -> None:
     assert split_labels(text) == labels
 
 
@@ -91,7 +93,7 @@ def test_dotenv_has_no_comments_no_quotes_no_expansion(tmp_path: Path) -> None:
     dotenv.load(tmp_path / "none", environ)
 
 
-def test_variables_that_a_step_leaves() -> None:
+def test_parse_variables_reads_lines_and_blocks() -> None:
     assert parse_variables("A=1\nB<<END\nx\ny=2\nEND\nC=a<<b\n") == {"A": "1", "B": "x\ny=2", "C": "a<<b"}
 
 
@@ -105,43 +107,41 @@ def test_variables_that_a_step_leaves() -> None:
         ("https://ghes.example/enterprises/e", "enterprises/e", "https://ghes.example/api/v3"),
     ],
 )
-def test_urls(url: str, scope: str, api: str) -> None:
+def test_scope_path_and_api_base_of_a_url(url: str, scope: str, api: str) -> None:
     assert (scope_path(url), api_base(url)) == (scope, api)
 
 
-def test_a_url_that_is_no_scope() -> None:
+def test_scope_path_rejects_a_url_with_three_parts() -> None:
     with pytest.raises(RunnerError, match="should point to an org or repository"):
         scope_path("https://github.com/a/b/c")
 
 
-FOUND = Registration(
-    1, "name", "Default", "https://github.com/o/r", "https://x/_services/", "u", "_work", False
-)
+REGISTERED = Registration(1, "name", "https://github.com/o/r", "https://x/_services/", "u", "_work", False)
 
 
 @pytest.mark.parametrize(
-    ("found", "name"),
+    ("registered", "name"),
     [
-        (FOUND, "actions.runner._services.name.service"),
+        (REGISTERED, "actions.runner._services.name.service"),
         (
-            replace(FOUND, tenant_url="https://p.actions.githubusercontent.com/x"),
+            replace(REGISTERED, tenant_url="https://p.actions.githubusercontent.com/x"),
             "actions.runner.o-r.name.service",
         ),
     ],
 )
-def test_a_service_name(found: Registration, name: str) -> None:
-    assert service_name(found) == name
+def test_service_name_contains_the_scope(registered: Registration, name: str) -> None:
+    assert service_name(registered) == name
 
 
 @pytest.mark.parametrize(("scope", "name"), [("o" * 100, "n" * 64), ("o", "n" * 300), ("o" * 300, "n")])
-def test_a_long_service_name_is_cut_to_150(scope: str, name: str) -> None:
-    found = replace(FOUND, tenant_url=f"https://x/{scope}/", agent_name=name)
-    full = service_name(found)
+def test_service_name_is_cut_to_150_characters(scope: str, name: str) -> None:
+    registered = replace(REGISTERED, tenant_url=f"https://x/{scope}/", agent_name=name)
+    full = service_name(registered)
     assert len(full) <= 150
     assert re.search(r"-\d{4}\.service$", full)
 
 
-def test_the_key_is_rsa_that_others_can_check() -> None:
+def test_rsa_assertion_is_verified_by_cryptography() -> None:
     key = rsa.new_key()
     token = rsa.assertion(key, "client", "audience")
     claims = jwt.verify(token, jwt.key_from_xml(rsa.public_xml(key)))
@@ -154,7 +154,7 @@ def _encode(content: object) -> str:
     return base64.b64encode(json.dumps(content).encode()).decode()
 
 
-def test_a_jit_configuration_becomes_files(tmp_path: Path) -> None:
+def test_jit_unpack_writes_the_files(tmp_path: Path) -> None:
     files = {".runner": _encode({"AgentId": "7"}), "../.credentials_rsaparams": _encode({"d": "x"})}
     jit.unpack(_encode(files), tmp_path)
     assert registration.read(tmp_path / ".runner") == {"agentid": "7"}
@@ -162,7 +162,7 @@ def test_a_jit_configuration_becomes_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("encoded", ["%", "eA==", _encode([1]), _encode({".runner": 1})])
-def test_a_broken_jit_configuration(tmp_path: Path, encoded: str) -> None:
+def test_jit_unpack_rejects_an_invalid_configuration(tmp_path: Path, encoded: str) -> None:
     with pytest.raises(RunnerError, match="cannot be read"):
         jit.unpack(encoded, tmp_path)
     assert not list(tmp_path.iterdir())

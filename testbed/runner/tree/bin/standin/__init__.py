@@ -1,1 +1,4 @@
-"""The stand-in runner's code. Standard library only, Python 3.9 and newer: it runs on the managed hosts."""
+"""The code of the stand-in runner.
+
+It runs on the managed hosts, so it uses only the standard library and Python 3.9.
+"""

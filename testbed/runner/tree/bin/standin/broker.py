@@ -1,4 +1,4 @@
-"""The listener's side of the connection that jobs come through."""
+"""The listener's connection to GitHub's job queue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ POLL_TIMEOUT_SECONDS = 30.0
 
 
 class Broker:
-    """One registered runner's connection; its methods raise AnsweredError and UnreachableError."""
+    """The connection of one registered runner.
+
+    Its methods raise AnsweredError and UnreachableError.
+    """
 
     def __init__(self, root: Path, server_url: str) -> None:
         self._transport = Transport()
@@ -29,7 +32,10 @@ class Broker:
         self._session: Optional[str] = None
 
     def open(self) -> None:
-        """Get an access token and a session; 400 says that the registration is gone, 409 that one is open."""
+        """Get an access token and open a session.
+
+        An AnsweredError with 400 means that the registration is gone, 409 that a session is already open.
+        """
         form = {
             "grant_type": "client_credentials",
             "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
@@ -41,7 +47,7 @@ class Broker:
         self._session = self._call("POST", "/session", described)["sessionId"]
 
     def close(self) -> None:
-        """End the session, if there is one and the server still knows it."""
+        """End the session, if it is open and the server still knows it."""
         if self._session is None:
             return
         try:
@@ -52,14 +58,14 @@ class Broker:
             self._session = None
 
     def next_job(self) -> Optional[dict[str, Any]]:
-        """Wait for a job; None when none came for some seconds."""
+        """Wait for a job; return None when none came within the server's poll time."""
         message = self._call(
             "GET", f"/message?sessionId={self._session}", timeout_seconds=POLL_TIMEOUT_SECONDS
         )
         return dict(message["body"]) if message else None
 
     def renew(self, job: dict[str, Any]) -> None:
-        """Tell that the job goes on."""
+        """Report that the job still runs."""
         report(self._transport, self._server, job, "renewed")
 
     def finish(self, job: dict[str, Any], conclusion: str, log: str) -> None:
@@ -79,6 +85,6 @@ class Broker:
 def report(
     transport: Transport, server: str, job: dict[str, Any], event: str, body: Optional[dict[str, Any]] = None
 ) -> None:
-    """Tell the server about a job, by the job's own token."""
+    """Report an event of a job to the server, with the job's own token."""
     address = f"{server.rstrip('/')}/jobs/{job['id']}/{event}"
     transport.call("POST", address, authorization=f"Bearer {job['token']}", body=body or {})

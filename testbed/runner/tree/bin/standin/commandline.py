@@ -1,4 +1,4 @@
-"""The runner's command line and its second way in, the ACTIONS_RUNNER_INPUT_* variables."""
+"""The runner's options: command line and ACTIONS_RUNNER_INPUT_* variables."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ KNOWN = {
 
 @dataclass
 class CommandLine:
-    """Words before the first option, options with a value, and options without; names in lower case."""
+    """The parsed command line; names are in lower case.
+
+    ``commands`` are the words before the first option, ``arguments`` the options with a value, ``flags`` the
+    options without one.
+    """
 
     commands: list[str] = field(default_factory=list)
     arguments: dict[str, str] = field(default_factory=dict)
@@ -33,7 +37,10 @@ class CommandLine:
         return next((word for word in self.commands if word in KNOWN), "")
 
     def unrecognized(self) -> list[str]:
-        """Return what the command does not know; GitHub's runner warns of it and goes on."""
+        """Return the words and options that the command does not have.
+
+        Like GitHub's runner, the caller prints a warning and continues.
+        """
         known = GENERIC | (KNOWN[self.command] if self.command else KNOWN["run"])
         words = [word for word in self.commands if word not in KNOWN]
         return words + [name for name in [*self.flags, *self.arguments] if name not in known]
@@ -42,8 +49,8 @@ class CommandLine:
 def parse(argv: Sequence[str]) -> CommandLine:
     """Split ``argv`` by the runner's rules.
 
-    An option followed by a word takes it as its value, whether it wants one or not; the first value of an
-    option counts; further words, and words that start with a single dash, are dropped.
+    A word after an option is its value, even if the option takes none. The first value of an option counts.
+    Further words, and words that start with a single dash, are ignored.
     """
     line = CommandLine()
     pending: Optional[str] = None
@@ -69,10 +76,10 @@ def _keep_flag(line: CommandLine, name: Optional[str]) -> None:
 
 
 class Settings:
-    """Where options are asked for: the command line wins over the environment."""
+    """The values of options; the command line wins over the environment."""
 
     def __init__(self, line: CommandLine, environ: MutableMapping[str, str]) -> None:
-        """Take the input variables out of ``environ``, so that no job inherits a token."""
+        """Remove the input variables from ``environ``, so that no job inherits a token."""
         self.line = line
         self._inputs: dict[str, str] = {}
         for key in [key for key in environ if key.upper().startswith(INPUT_PREFIX)]:
@@ -91,7 +98,10 @@ class Settings:
         return self.flag("unattended")
 
     def required(self, name: str, prompt: str, default: Optional[str] = None) -> str:
-        """Return an option, ask for it, or raise ValueError when nobody can be asked."""
+        """Return the value of an option, or ask for it.
+
+        Raises ValueError when the command is unattended and the option has no default.
+        """
         value = self.argument(name)
         if value is None and (self.unattended or default is not None):
             value = default
@@ -108,14 +118,16 @@ def _ask(prompt: str) -> str:
     try:
         return input(f"{prompt} ").strip()
     except EOFError:
-        # The original asks again for ever when there is no terminal; a test had better end.
+        # The original asks for ever when there is no terminal; here the command ends, for the tests.
         return ""
 
 
 def split_labels(text: str) -> list[str]:
-    """Return the labels in ``text``: split at commas, not trimmed, without letter-case twins.
+    """Return the labels in ``text``.
 
-    A label of more than 256 characters spoils all of them: unattended configuration then goes on without any.
+    They are split at commas and not trimmed; of labels that differ only in letter case the first counts. A
+    label of more than 256 characters removes all of them: unattended configuration then continues without
+    labels.
     """
     labels: dict[str, str] = {}
     for label in text.split(","):

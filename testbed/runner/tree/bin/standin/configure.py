@@ -1,4 +1,4 @@
-"""``config.sh``: makes this directory a registered runner."""
+"""The command ``config.sh``: register the runner of this directory."""
 
 from __future__ import annotations
 
@@ -27,13 +27,12 @@ TRIES = 3
 
 
 @dataclass(frozen=True)
-class Service:
-    """GitHub during registration: its API, the caller's scope and the short-lived token."""
+class GitHubConnection:
+    """The connection during registration: API, scope, short-lived token."""
 
     transport: Transport
     api: str
     scope: str
-    url: str
     token: str
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
@@ -43,7 +42,10 @@ class Service:
 
 
 def scope_path(github_url: str) -> str:
-    """Return the scope in API paths: ``repos/o/r``, ``orgs/o`` or ``enterprises/e``; raises RunnerError."""
+    """Return the scope as a part of API paths.
+
+    It is ``repos/o/r``, ``orgs/o`` or ``enterprises/e``. Raises RunnerError for other URLs.
+    """
     parts = [part for part in urlsplit(github_url).path.split("/") if part]
     if len(parts) == 1:
         return f"orgs/{parts[0]}"
@@ -54,13 +56,16 @@ def scope_path(github_url: str) -> str:
     raise RunnerError(f"'{github_url}' should point to an org or repository.")
 
 
-def connect(settings: Settings, github_url: str, event: str) -> tuple[Service, dict[str, Any]]:
-    """Exchange the token for access to the tenant; ``event`` is ``register`` or ``remove``."""
+def connect(settings: Settings, github_url: str, event: str) -> tuple[GitHubConnection, dict[str, Any]]:
+    """Exchange the token for access to the tenant.
+
+    ``event`` is ``register`` or ``remove``. Returns the connection and GitHub's answer. Raises RunnerError.
+    """
     transport, api, scope = Transport(), api_base(github_url), scope_path(github_url)
     token = _token(settings, transport, api, scope, event)
-    service = Service(transport, api, scope, github_url, token)
+    connection = GitHubConnection(transport, api, scope, token)
     request = {"url": github_url, "runner_event": event}
-    return service, with_retries(lambda: service.call("POST", "/actions/runner-registration", request))
+    return connection, with_retries(lambda: connection.call("POST", "/actions/runner-registration", request))
 
 
 def _token(settings: Settings, transport: Transport, api: str, scope: str, event: str) -> str:
@@ -75,7 +80,10 @@ def _token(settings: Settings, transport: Transport, api: str, scope: str, event
 
 
 def with_retries(call: Callable[[], Any]) -> Any:
-    """Try three times with 1 to 5 s between; a 404 is final. Raises RunnerError."""
+    """Call up to three times, with pauses of 1 to 5 s.
+
+    The statuses 404, 409 and 422 are final. Raises RunnerError.
+    """
     for attempt in range(1, TRIES + 1):
         try:
             return call()
@@ -88,7 +96,7 @@ def with_retries(call: Callable[[], Any]) -> Any:
 
 
 def configure(settings: Settings, root: Path, terminal: Diagnostics) -> int:
-    """Register this directory; raises RunnerError."""
+    """Register the runner of this directory; raises RunnerError."""
     refuse_root()
     if settings.flag("generateserviceconfig"):
         return _service_only(root, terminal)
@@ -96,12 +104,12 @@ def configure(settings: Settings, root: Path, terminal: Diagnostics) -> int:
         raise RunnerError(ALREADY_CONFIGURED)
     terminal.say("\n# Authentication\n")
     github_url = _github_url(settings)
-    service, tenant = connect(settings, github_url, "register")
+    connection, tenant = connect(settings, github_url, "register")
     terminal.say("\n√ Connected to GitHub\n\n# Runner Registration\n")
-    group = _group(settings, service)
+    group = _group(settings, connection)
     wanted = _wanted(settings, group, github_url)
     key = _key(root)
-    runner = _register(settings, service, wanted, key, terminal)
+    runner = _register(settings, connection, wanted, key, terminal)
     terminal.say("\n# Runner settings\n")
     work_folder = settings.required("work", "Enter name of work folder:", "_work")
     _save(root, settings, tenant, group, runner, github_url, work_folder)
@@ -126,9 +134,9 @@ def _github_url(settings: Settings) -> str:
     return url
 
 
-def _group(settings: Settings, service: Service) -> dict[str, Any]:
-    found = with_retries(lambda: service.call("GET", f"/{service.scope}/actions/runner-groups"))
-    groups: list[dict[str, Any]] = found["runner_groups"]
+def _group(settings: Settings, connection: GitHubConnection) -> dict[str, Any]:
+    answer = with_retries(lambda: connection.call("GET", f"/{connection.scope}/actions/runner-groups"))
+    groups: list[dict[str, Any]] = answer["runner_groups"]
     name = settings.argument("runnergroup")
     if name is None:
         return next(group for group in groups if group["default"])
@@ -161,7 +169,7 @@ def _wanted(settings: Settings, group: dict[str, Any], github_url: str) -> dict[
 
 
 def _key(root: Path) -> dict[str, str]:
-    """Return the runner's key; one that is there already is used again."""
+    """Return the runner's key; an existing one is used again."""
     path = root / registration.KEY
     if path.exists():
         return {str(name): str(value) for name, value in registration.read_exactly(path).items()}
@@ -171,19 +179,25 @@ def _key(root: Path) -> dict[str, str]:
 
 
 def _register(
-    settings: Settings, service: Service, wanted: dict[str, Any], key: dict[str, str], terminal: Diagnostics
+    settings: Settings,
+    connection: GitHubConnection,
+    wanted: dict[str, Any],
+    key: dict[str, str],
+    terminal: Diagnostics,
 ) -> dict[str, Any]:
     name = wanted["name"]
-    address = f"/{service.scope}/actions/runners?name={quote(name, safe='')}"
-    found = with_retries(lambda: service.call("GET", address))["runners"]
+    query = f"/{connection.scope}/actions/runners?name={quote(name, safe='')}"
+    same_name = with_retries(lambda: connection.call("GET", query))["runners"]
     request = {**wanted, "public_key": rsa.public_xml(key)}
-    if found:
+    if same_name:
         terminal.say("A runner exists with the same name")
         if not settings.flag("replace"):
             raise RunnerError(f"A runner exists with the same name {name}.")
-        request.update(runner_id=found[0]["id"], replace=True)
-    answer: dict[str, Any] = with_retries(lambda: service.call("POST", "/actions/runners/register", request))
-    terminal.say("√ Successfully replaced the runner" if found else "√ Runner successfully added")
+        request.update(runner_id=same_name[0]["id"], replace=True)
+    answer: dict[str, Any] = with_retries(
+        lambda: connection.call("POST", "/actions/runners/register", request)
+    )
+    terminal.say("√ Successfully replaced the runner" if same_name else "√ Runner successfully added")
     return answer
 
 
@@ -209,7 +223,7 @@ def _save(
         "useRunnerAdminFlow": True,
         "serverUrlV2": where["server_url"],
     }
-    # Members that have their default value are left out.
+    # Members with their default value are left out.
     if "api." not in api_base(github_url):
         content["isHostedServer"] = False
     for name, member in (("disableupdate", "disableUpdate"), ("ephemeral", "ephemeral")):

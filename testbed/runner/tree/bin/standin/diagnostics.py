@@ -1,4 +1,4 @@
-"""The logs under _diag, and what a person sees."""
+"""Log files in ``_diag``, and messages on the terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Optional, TextIO
 
 
 class Diagnostics:
-    """Writes ``_diag/<kind>_<time>-utc.log``; a directory that cannot be written to costs only the log."""
+    """The log file ``_diag/<kind>_<time>-utc.log``.
+
+    When the directory is not writable, there is no log and the program continues.
+    """
 
     def __init__(self, root: Path, kind: str) -> None:
         self._log: Optional[TextIO] = None
@@ -19,14 +22,14 @@ class Diagnostics:
             path = root / "_diag" / f"{kind}_{stamp}-utc.log"
             self._log = path.open("a", encoding="utf-8", buffering=1)
         except OSError as error:
-            print(f"No log can be written: {error}", file=sys.stderr)
+            print(f"No log can be written: {error}. Make {root / '_diag'} writable.", file=sys.stderr)
 
     def trace(self, message: str) -> None:
         if self._log is not None:
             self._log.write(f"[{_now()} INFO] {message}\n")
 
     def say(self, message: str) -> None:
-        """Print a line and keep it."""
+        """Print a line and log it."""
         print(message, flush=True)
         self.trace(message)
 
@@ -34,7 +37,7 @@ class Diagnostics:
         self.say(f"{_now()}: {message}")
 
     def complain(self, message: str) -> None:
-        """Print a line on stderr and keep it."""
+        """Print a line on stderr and log it."""
         print(message, file=sys.stderr, flush=True)
         self.trace(message)
 

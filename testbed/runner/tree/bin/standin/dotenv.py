@@ -1,4 +1,4 @@
-"""The .env file: every listener process loads it before anything else."""
+"""The ``.env`` file, which every listener process reads first."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def load(path: Path, environ: MutableMapping[str, str]) -> None:
-    """Set what ``path`` says, over what ``environ`` had.
+    """Set the variables of ``path`` in ``environ``.
 
-    Lines are split at the first ``=``; there are no comments, no quotes, no expansion, and no trimming. An
-    empty value removes the variable. A line that starts with ``=`` or has none is ignored.
+    A line is split at the first ``=``; there are no comments, no quotes, no expansion and no trimming. An
+    empty value removes the variable. A line without ``=`` or without a name is ignored.
     """
     if not path.is_file():
         return

@@ -1,4 +1,4 @@
-"""``run.sh --jitconfig``: the registration comes ready-made from the REST API."""
+"""The option ``--jitconfig``: a registration that the REST API prepared."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from .basics import RunnerError
 
 
 def unpack(encoded: str, root: Path) -> None:
-    """Write the files that ``encoded`` holds into ``root``; raises RunnerError for anything else."""
+    """Write the files of a JIT configuration into ``root``.
+
+    Raises RunnerError for an invalid one.
+    """
     try:
         files = json.loads(base64.b64decode(encoded, validate=True))
         contents = {name: base64.b64decode(text, validate=True) for name, text in files.items()}
     except (binascii.Error, ValueError, AttributeError, TypeError) as error:
-        raise RunnerError(f"The JIT configuration cannot be read: {error}") from None
+        raise RunnerError(f"The JIT configuration cannot be read: {error}. Request a new one.") from None
     for name, content in contents.items():
         path = root / Path(name).name
         path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""A job's place and environment."""
+"""The directories and environment of a job."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ COMMAND_FILES = {
 
 
 class Job:
-    """One job on this runner; ``environment`` is the listener's, with what GitHub adds to it."""
+    """One job on this runner.
+
+    ``environment`` is the listener's, with the variables that GitHub adds.
+    """
 
     def __init__(self, message: dict[str, Any], root: Path) -> None:
         self.script: str = message["script"]
         self.tracking_id = f"github_{uuid.uuid4()}"
-        found = registration.load(root)
-        work = (root / found.work_folder).absolute()
+        registered = registration.load(root)
+        work = (root / registered.work_folder).absolute()
         name = message["repository"].split("/")[1]
         self.workspace = work / name / name
         self.temp = work / "_temp"
@@ -38,10 +41,15 @@ class Job:
         self._tools = work / "_tool"
         self._event = self.temp / "_github_workflow" / "event.json"
         self.environment = dict(os.environ)
-        self.environment.update(self._github(message, found.github_url), **self._runner(found.agent_name))
+        self.environment.update(
+            self._github(message, registered.github_url), **self._runner(registered.agent_name)
+        )
 
     def prepare(self) -> None:
-        """Make the directories; the workspace keeps what earlier jobs left, the temporary one does not."""
+        """Make the directories.
+
+        The workspace keeps the files of earlier jobs; the temporary directory is emptied.
+        """
         shutil.rmtree(self.temp, ignore_errors=True)
         for directory in (self.workspace, self.commands, self._tools, self._event.parent):
             directory.mkdir(parents=True, exist_ok=True)
@@ -50,11 +58,11 @@ class Job:
             Path(self.environment[name]).touch()
 
     def clean(self) -> None:
-        """Empty the temporary directory."""
+        """Remove the temporary directory."""
         shutil.rmtree(self.temp, ignore_errors=True)
 
     def apply_commands(self) -> None:
-        """Take over what a step wrote to GITHUB_ENV and GITHUB_PATH, for the steps after it."""
+        """Apply a step's GITHUB_ENV and GITHUB_PATH to the steps after it."""
         variables = Path(self.environment["GITHUB_ENV"])
         self.environment.update(parse_variables(variables.read_text(encoding="utf-8")))
         variables.write_text("", encoding="utf-8")
@@ -106,8 +114,11 @@ class Job:
 
 
 def parse_variables(text: str) -> dict[str, str]:
-    """Return the variables in a GITHUB_ENV file: ``NAME=value`` lines, and ``NAME<<END`` blocks."""
-    found: dict[str, str] = {}
+    """Return the variables in a GITHUB_ENV file.
+
+    It has ``NAME=value`` lines and ``NAME<<END`` blocks.
+    """
+    variables: dict[str, str] = {}
     lines = iter(text.splitlines())
     for line in lines:
         name, here, end = line.partition("<<")
@@ -117,8 +128,8 @@ def parse_variables(text: str) -> dict[str, str]:
                 if inner == end:
                     break
                 block.append(inner)
-            found[name] = "\n".join(block)
+            variables[name] = "\n".join(block)
         elif "=" in line:
             name, _, value = line.partition("=")
-            found[name] = value
-    return found
+            variables[name] = value
+    return variables

@@ -1,4 +1,4 @@
-"""``Runner.Listener``: the commands, and how failures become exit codes."""
+"""The program ``Runner.Listener``: its commands and exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .basics import (
 from .commandline import Settings, parse
 from .configure import configure
 from .diagnostics import Diagnostics
-from .loop import Listening
+from .loop import ListenerLoop
 from .remove import remove
 
 USAGE = """
@@ -39,7 +39,7 @@ Options:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Return the exit status of one command."""
+    """Run one command and return its exit status."""
     name_process("Runner.Listener")
     root = root_directory()
     dotenv.load(root / ".env", os.environ)
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return SUCCESS
     except Exception as error:
-        # The last resort of the original too: whatever was not foreseen may pass, so it is worth another try.
+        # Like the original: an unexpected error may be temporary, so ask for another try.
         terminal.complain(f"An error occurred: {error}")
         return RETRYABLE
 
@@ -102,7 +102,7 @@ def _run(settings: Settings, root: Path, terminal: Diagnostics) -> int:
         terminal.say(
             "Warning: '--once' is going to be deprecated in the future, please consider using '--ephemeral'."
         )
-    listening = Listening(root, terminal, once=once)
-    signal.signal(signal.SIGINT, listening.interrupted)
-    signal.signal(signal.SIGTERM, listening.interrupted)
-    return listening.run()
+    loop = ListenerLoop(root, terminal, once=once)
+    signal.signal(signal.SIGINT, loop.interrupted)
+    signal.signal(signal.SIGTERM, loop.interrupted)
+    return loop.run()

@@ -1,4 +1,4 @@
-"""The listener at work: one session, one job at a time, until it is told to stop."""
+"""The listener's loop: one session, and one job at a time until it is stopped."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .broker import Broker
 from .diagnostics import Diagnostics
 from .transport import AnsweredError, UnreachableError
 
-# The original waits 30 s between tries and gives a conflict up after 4 minutes. The pause is shorter here, so
-# that tests of a crash end; the limit is the original's unless a test sets another.
+# The original waits 30 s between tries and gives up after 4 minutes of conflict. The pause is shorter here,
+# so that tests of a crash end sooner; the limit is the original's unless a test sets another one.
 RETRY_SECONDS = 2.0
 CONFLICT_LIMIT_SECONDS = float(os.environ.get("STANDIN_SESSION_CONFLICT_LIMIT_SECONDS", "240"))
 RENEW_SECONDS = 3.0
@@ -36,8 +36,8 @@ class StopRequestedError(Exception):
     """A signal asked the listener to stop."""
 
 
-class Listening:
-    """Runs jobs for one registration."""
+class ListenerLoop:
+    """The loop that runs the jobs of one registration."""
 
     def __init__(self, root: Path, terminal: Diagnostics, *, once: bool) -> None:
         self._root = root
@@ -49,14 +49,21 @@ class Listening:
         self._stopping = False
 
     def interrupted(self, _signal: int, _frame: Optional[FrameType]) -> None:
-        """Handle SIGINT and SIGTERM: break a wait, or be noticed at the next one."""
+        """Handle SIGINT and SIGTERM.
+
+        A wait ends at once; outside of a wait the next one does not begin.
+        """
         self._stopping = True
         if self._interruptible:
             self._interruptible = False
             raise StopRequestedError
 
     def run(self) -> int:
-        """Return the exit status: stopped, one job done, registration gone, or conflict."""
+        """Run until the end and return the exit status.
+
+        The loop ends when it is stopped, its only job is done, its registration is gone, or another session
+        stays open.
+        """
         try:
             status = self._open()
             if status is None:
@@ -80,7 +87,10 @@ class Listening:
         self._interruptible = True
 
     def _open(self) -> Optional[int]:
-        """Connect, however long it takes; return an exit status where that is pointless."""
+        """Connect, with retries; return None when connected.
+
+        Returns an exit status when retries cannot help.
+        """
         conflict_since: Optional[float] = None
         while True:
             try:
@@ -138,7 +148,7 @@ class Listening:
                     return self._after_only_job()
 
     def _refused(self, error: AnsweredError) -> Optional[int]:
-        """Return an exit status when the server's refusal of a poll ends this runner."""
+        """Return the exit status if the server's refusal of a poll ends this runner."""
         if error.status == 404:
             self._terminal.say("The runner no longer exists on the server. Cleaning up local configuration.")
             registration.delete(self._root)
@@ -156,7 +166,7 @@ class Listening:
         return SUCCESS
 
     def _perform(self, job: dict[str, Any]) -> None:
-        """Run one job in a worker process and keep the server's lease on it."""
+        """Run one job in a worker process and renew the server's lease on it."""
         self._terminal.say_with_time(f"Running job: {job['name']}")
         worker = self._start_worker(job)
         try:
@@ -187,11 +197,11 @@ class Listening:
             pass_fds=[reading],
             stdin=subprocess.DEVNULL,
             cwd=self._root,
-            # Ctrl-C at the terminal is for the listener, which then asks the worker itself.
+            # Ctrl-C at the terminal goes to the listener only, which then interrupts the worker.
             start_new_session=True,
         )
         os.close(reading)
-        # The job's token travels by the pipe: a command line can be read by everybody.
+        # The job's token goes through the pipe: every user can read a command line.
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(json.dumps(message).encode())
         return worker

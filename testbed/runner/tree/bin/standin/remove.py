@@ -1,4 +1,4 @@
-"""``config.sh remove``: ends the registration on the server and in this directory."""
+"""The command ``config.sh remove``: end the registration here and on the server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from .diagnostics import Diagnostics
 
 
 def remove(settings: Settings, root: Path, terminal: Diagnostics) -> int:
-    """Remove the runner; ``--local`` forgets only the files. Raises RunnerError."""
+    """Remove the runner; raises RunnerError.
+
+    With ``--local`` only the files are removed.
+    """
     refuse_root()
     if settings.flag("local"):
         registration.delete(root)
@@ -29,9 +32,11 @@ def remove(settings: Settings, root: Path, terminal: Diagnostics) -> int:
         )
         registration.delete(root)
         return SUCCESS
-    found = registration.load(root)
-    service, _ = connect(settings, found.github_url, "remove")
-    with_retries(lambda: service.call("DELETE", f"/{service.scope}/actions/runners/{found.agent_id}"))
+    registered = registration.load(root)
+    connection, _ = connect(settings, registered.github_url, "remove")
+    with_retries(
+        lambda: connection.call("DELETE", f"/{connection.scope}/actions/runners/{registered.agent_id}")
+    )
     terminal.say("√ Runner removed successfully")
     registration.delete(root)
     terminal.say("√ Removed .credentials\n√ Removed .runner")

@@ -1,4 +1,7 @@
-"""RSA with nothing but integers: the key a runner makes at registration, and its signature (PKCS #1 v1.5)."""
+"""RSA with plain integers: the runner's key and its signatures.
+
+The signatures are PKCS #1 v1.5 with SHA-256.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,16 @@ from collections.abc import Mapping
 
 BITS = 2048
 EXPONENT = 65537
-# DER of "SHA-256, what follows is the digest" (RFC 8017, 9.2).
+# The DER prefix of a SHA-256 digest (RFC 8017, 9.2).
 _SHA256_PREFIX = bytes.fromhex("3031300d060960864801650304020105000420")
 _SMALL_PRIMES = [n for n in range(3, 2000, 2) if all(n % d for d in range(3, math.isqrt(n) + 1, 2))]
 
 
 def new_key() -> dict[str, str]:
-    """Return a new key as the members of ``.credentials_rsaparams``: big-endian numbers in base64."""
+    """Return a new key as the content of ``.credentials_rsaparams``.
+
+    Its numbers are big-endian bytes in base64.
+    """
     while True:
         p, q = _prime(BITS // 2), _prime(BITS // 2)
         modulus, order = p * q, (p - 1) * (q - 1)
@@ -40,13 +46,13 @@ def new_key() -> dict[str, str]:
 
 
 def public_xml(key: Mapping[str, str]) -> str:
-    """Return the public half in the form that registration sends."""
+    """Return the public key in the XML form that registration sends."""
     members = f"<Modulus>{key['modulus']}</Modulus><Exponent>{key['exponent']}</Exponent>"
     return f"<RSAKeyValue>{members}</RSAKeyValue>"
 
 
 def assertion(key: Mapping[str, str], client_id: str, audience: str) -> str:
-    """Return a JSON web token by which the runner proves that it holds the private half."""
+    """Return a signed JSON web token that proves possession of the private key."""
     now = int(time.time())
     claims = {
         "sub": client_id,
@@ -70,14 +76,17 @@ def _sign(key: Mapping[str, str], message: bytes) -> bytes:
 
 def _prime(bits: int) -> int:
     while True:
-        # The two top bits set make the product of two such primes exactly twice as long.
+        # With the two top bits set, the product of two such primes has exactly twice their length.
         candidate = secrets.randbits(bits) | (3 << (bits - 2)) | 1
         if all(candidate % small for small in _SMALL_PRIMES) and _is_probably_prime(candidate):
             return candidate
 
 
 def _is_probably_prime(n: int, rounds: int = 5) -> bool:
-    """Miller and Rabin's test; five rounds are plenty for random candidates of this size."""
+    """Return the result of the Miller-Rabin test.
+
+    Five rounds are sufficient for random candidates of this size.
+    """
     odd, twos = n - 1, 0
     while odd % 2 == 0:
         odd, twos = odd // 2, twos + 1

@@ -1,4 +1,4 @@
-"""``RunnerService.js``: starts the listener again where its exit status says that this can help."""
+"""The supervisor of a service's listener (``RunnerService.js`` in the original)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Optional
 from .basics import SESSION_CONFLICT, SUCCESS, TERMINATED, name_process, root_directory
 
 PAUSE_SECONDS = 5.0
-MOST_FAILURES = 10
+MAX_FAILURES = 10
 KILL_SECONDS = 30
 CONFIG_REFRESHED = 6
 
 
-class Host:
-    """Keeps one listener alive until it ends for good or the service is stopped."""
+class ListenerSupervisor:
+    """The loop that restarts the listener until it ends for good or is stopped."""
 
     def __init__(self) -> None:
         self._listener: Optional[subprocess.Popen[bytes]] = None
@@ -28,7 +28,7 @@ class Host:
         if self._listener is None or self._listener.poll() is not None:
             raise SystemExit(SUCCESS)
         self._listener.send_signal(signal.SIGINT)
-        # After this long without an end the listener is killed, by SIGALRM's handler.
+        # When the listener does not end in this time, the handler of SIGALRM kills it.
         signal.alarm(KILL_SECONDS)
 
     def kill(self, _signal: int, _frame: Optional[FrameType]) -> None:
@@ -36,7 +36,7 @@ class Host:
             self._listener.kill()
 
     def run(self) -> int:
-        """Return 0: like the original, this service never fails, not even when it could not work."""
+        """Run the listener until it ends for good; return 0, as the original always does."""
         program = str(root_directory() / "bin" / "Runner.Listener")
         failures = 0
         while not self._stopping:
@@ -47,7 +47,7 @@ class Host:
             if status in (SUCCESS, TERMINATED, SESSION_CONFLICT):
                 break
             failures = 0 if status == CONFIG_REFRESHED else failures + 1
-            if failures >= MOST_FAILURES:
+            if failures >= MAX_FAILURES:
                 print("Runner listener failed too often, stopping the service.", flush=True)
                 break
             if not self._stopping:
@@ -56,10 +56,10 @@ class Host:
 
 
 def main() -> int:
-    """Return the exit status of the service."""
+    """Run the service and return its exit status."""
     name_process("node")
-    host = Host()
-    signal.signal(signal.SIGINT, host.stop)
-    signal.signal(signal.SIGTERM, host.stop)
-    signal.signal(signal.SIGALRM, host.kill)
-    return host.run()
+    supervisor = ListenerSupervisor()
+    signal.signal(signal.SIGINT, supervisor.stop)
+    signal.signal(signal.SIGTERM, supervisor.stop)
+    signal.signal(signal.SIGALRM, supervisor.kill)
+    return supervisor.run()

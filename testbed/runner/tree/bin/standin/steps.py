@@ -1,4 +1,4 @@
-"""The steps of a job: hooks and the script, each a bash of its own in the workspace."""
+"""The steps of a job: hooks and script, each run by bash in the workspace."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TERMINATE_SECONDS = 5.0
 
 
 class CancelledError(Exception):
-    """The job was told to stop."""
+    """The job was cancelled."""
 
 
 class StepRunner:
-    """Runs steps in order and keeps their output and times."""
+    """The steps of a job in order, with their output and times."""
 
     def __init__(self, job: Job, diagnostics: Diagnostics) -> None:
         self._job = job
@@ -39,7 +39,7 @@ class StepRunner:
         self._diagnostics.trace(line)
 
     def hook(self, variable: str, name: str) -> bool:
-        """Run the hook that ``variable`` names; True when there is none or it succeeded."""
+        """Run the hook that ``variable`` names; return True if it succeeds or is unset."""
         hook = self._job.environment.get(variable, "")
         if not hook:
             return True
@@ -51,7 +51,7 @@ class StepRunner:
         return self._run(name, hook)
 
     def script(self, name: str, text: str) -> bool:
-        """Run ``text`` with ``bash -e``; True when it succeeded."""
+        """Run ``text`` with ``bash -e`` and return whether it succeeded."""
         path = self._job.temp / f"{uuid.uuid4()}.sh"
         path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
         return self._run(name, str(path))
@@ -86,7 +86,10 @@ class StepRunner:
             raise
 
     def _follow(self, child: subprocess.Popen[bytes]) -> int:
-        """Keep the output until the script itself has ended, even if something it started holds the pipe."""
+        """Log the output until the script itself has ended.
+
+        A process that the script started may still hold the pipe.
+        """
         pipe = child.stdout
         if pipe is None:
             raise AssertionError("the child was started with a pipe")
@@ -125,7 +128,7 @@ def _unusable(hook: Path) -> str:
 
 
 def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """End a script and what it started, kindly first."""
+    """End a script and its children: SIGINT, then SIGTERM, then SIGKILL."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         if _ended_by(child, number):
             return

@@ -1,4 +1,4 @@
-"""Processes that outlive their job are found by the variable they inherited, and ended."""
+"""Removal of processes that outlive their job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 
 
 def kill_leftovers(tracking_id: str) -> list[str]:
-    """Kill every process of this user that carries ``tracking_id``; return pid and name of each."""
+    """Kill every process of this user that inherited ``tracking_id``.
+
+    Returns pid and name of each.
+    """
     mark = f"RUNNER_TRACKING_ID={tracking_id}".encode()
     killed = []
     for directory in Path("/proc").iterdir():
@@ -20,6 +23,6 @@ def kill_leftovers(tracking_id: str) -> list[str]:
                 os.kill(int(directory.name), signal.SIGKILL)
                 killed.append(f"pid ({directory.name}) ({name})")
         except OSError:
-            # Gone meanwhile, or another user's: neither is ours to end.
+            # The process has ended, or belongs to another user.
             continue
     return killed

@@ -1,4 +1,4 @@
-"""HTTP to GitHub, or to what stands for it."""
+"""HTTP requests to GitHub or to its emulator."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from .basics import version
 
-# .NET's names of the status codes that matter here; they appear in messages that people search for.
+# The names that .NET gives these status codes; they appear in messages that people search for.
 REASONS = {
     400: "BadRequest",
     401: "Unauthorized",
@@ -35,13 +35,13 @@ class AnsweredError(Exception):
 
 
 class UnreachableError(Exception):
-    """No answer came."""
+    """The server did not answer."""
 
 
 def api_base(github_url: str) -> str:
-    """Return the REST API that belongs to a ``--url``.
+    """Return the URL of the REST API that belongs to a ``--url``.
 
-    The original drops the port and so works with 80 and 443 only; this one keeps it, as a testbed must.
+    The original drops the port, so it works with 80 and 443 only; this one keeps it for the testbed.
     """
     parts = urlsplit(github_url)
     host = (parts.hostname or "").lower()
@@ -52,7 +52,7 @@ def api_base(github_url: str) -> str:
 
 
 class Transport:
-    """Sends requests. It uses no proxy: what it talks to is always next door."""
+    """The sender of requests, without a proxy: the server is on the same machine."""
 
     def __init__(self) -> None:
         self._opener = build_opener(ProxyHandler({}))
@@ -67,7 +67,10 @@ class Transport:
         form: Optional[str] = None,
         timeout_seconds: float = 30,
     ) -> Any:
-        """Return the decoded answer, None for an empty one. Raises AnsweredError and UnreachableError."""
+        """Return the decoded answer, or None for an empty one.
+
+        Raises AnsweredError and UnreachableError.
+        """
         headers = {"User-Agent": f"GitHubActionsRunner-linux-x64/{version()}", "Accept": "application/json"}
         if authorization:
             headers["Authorization"] = authorization
@@ -81,13 +84,13 @@ class Transport:
             with self._opener.open(request, timeout=timeout_seconds) as response:
                 content = response.read()
         except HTTPError as error:
-            raise AnsweredError(error.code, _told(method, url, error)) from None
+            raise AnsweredError(error.code, _error_message(method, url, error)) from None
         except (URLError, http.client.HTTPException, OSError) as error:
             raise UnreachableError(f"{getattr(error, 'reason', error)} ({urlsplit(url).netloc})") from None
         return json.loads(content) if content else None
 
 
-def _told(method: str, url: str, error: HTTPError) -> str:
+def _error_message(method: str, url: str, error: HTTPError) -> str:
     reason = REASONS.get(error.code, str(error.code))
     request_id = error.headers.get("X-GitHub-Request-Id", "")
     body = error.read().decode(errors="replace")

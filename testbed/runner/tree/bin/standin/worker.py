@@ -1,4 +1,4 @@
-"""``Runner.Worker``: runs one job and reports it."""
+"""The program ``Runner.Worker``: run one job and report it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from .steps import CancelledError, StepRunner
 from .tracking import kill_leftovers
 from .transport import AnsweredError, Transport, UnreachableError
 
-# GitHub keeps more; a testbed's job that prints more than this has gone wild.
-MOST_LOG_CHARACTERS = 1_000_000
+# GitHub keeps more; a job of the testbed with a longer log is out of control.
+MAX_LOG_CHARACTERS = 1_000_000
 REPORT_TRIES = 15
 
 
 def main(argv: Sequence[str]) -> int:
-    """Return the exit status that tells the result. Called as ``spawnclient <pipe> <runner id>``."""
+    """Run the job and return the exit status of its result.
+
+    The arguments are ``spawnclient <pipe> <runner id>``.
+    """
     name_process("Runner.Worker")
     if len(argv) != 3 or argv[0] != "spawnclient":
         print("Runner.Worker is started by Runner.Listener.", file=sys.stderr)
@@ -35,13 +38,13 @@ def main(argv: Sequence[str]) -> int:
     root = root_directory()
     diagnostics = Diagnostics(root, "Worker")
     diagnostics.trace(f"Job {message['id']} ({message['name']}) of {message['repository']}")
-    _tell(message, "started", diagnostics)
+    _report(message, "started", diagnostics)
     conclusion, steps = _run(Job(message, root), diagnostics)
-    # Whatever happens now, the result is decided: a second signal must not lose it.
+    # The result is final from here on: another signal must not lose it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    body = {"conclusion": conclusion, "log": steps.log[-MOST_LOG_CHARACTERS:], "steps": steps.finished}
-    _tell(message, "completed", diagnostics, body)
+    body = {"conclusion": conclusion, "log": steps.log[-MAX_LOG_CHARACTERS:], "steps": steps.finished}
+    _report(message, "completed", diagnostics, body)
     diagnostics.trace(f"Job {message['id']} completed with {conclusion}")
     return WORKER_RESULTS[conclusion]
 
@@ -56,7 +59,7 @@ def _run(job: Job, diagnostics: Diagnostics) -> tuple[str, StepRunner]:
         job.prepare()
         started = steps.hook("ACTIONS_RUNNER_HOOK_JOB_STARTED", "Set up runner")
         worked = started and steps.script("Run script", job.script)
-        # This hook runs after a failure too, but not when the job is cancelled.
+        # This hook runs after a failure too, but not in a cancelled job.
         completed = steps.hook("ACTIONS_RUNNER_HOOK_JOB_COMPLETED", "Complete runner")
         conclusion = "success" if worked and completed else "failure"
     except CancelledError:
@@ -71,16 +74,19 @@ def _run(job: Job, diagnostics: Diagnostics) -> tuple[str, StepRunner]:
     return conclusion, steps
 
 
-def _tell(message: dict[str, Any], event: str, diagnostics: Diagnostics, body: Any = None) -> None:
-    """Report, patiently: a server that is restarted meanwhile must not cost the job its result."""
+def _report(message: dict[str, Any], event: str, diagnostics: Diagnostics, body: Any = None) -> None:
+    """Report an event of the job, with retries.
+
+    The server may be restarted meanwhile, and the job must not lose its result.
+    """
     for _ in range(REPORT_TRIES):
         try:
             report(Transport(), message["server"], message, event, body)
             return
         except AnsweredError as error:
-            diagnostics.trace(f"The server does not want to know that the job has {event}: {error}")
+            diagnostics.trace(f"The server refused the report that the job has {event}: {error}")
             if error.status < 500:
                 return
         except UnreachableError as error:
-            diagnostics.trace(f"The server cannot be told that the job has {event}: {error}")
+            diagnostics.trace(f"The report that the job has {event} did not reach the server: {error}")
         time.sleep(2)

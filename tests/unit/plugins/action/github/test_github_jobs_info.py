@@ -17,7 +17,7 @@ def job(run: Controller, number: int, *, of: int, queued: int = 0, **fields: Any
     """Put a job into the history, queued so many minutes after noon."""
     created = NOON + timedelta(minutes=queued)
     options = {"name": f"job-{number}", "runs_on": ["self-hosted", "fast"], **fields}
-    run.github.emulator.world.jobs[number] = Job(
+    run.github.emulator.state.jobs[number] = Job(
         number, of, "Coldaine/ColdVox", script="true", created_at=created, **options
     )
 

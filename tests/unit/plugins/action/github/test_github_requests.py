@@ -15,7 +15,7 @@ from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
 def test_requests_for_a_pool(github: Running, instances: int, fleet: int, requests: int) -> None:
     scope, labels = Scope("repos", "Coldaine/ColdVox"), [Label(1, "self-hosted", read_only=True)]
     for number in range(1000, 1000 + fleet):
-        github.emulator.world.runners[number] = Runner(number, scope, f"r{number}", 1, labels)
+        github.emulator.state.runners[number] = Runner(number, scope, f"r{number}", 1, labels)
     host = RunnerHost(f"{github.url}/Coldaine/ColdVox")
     try:
         pool = [{"name": f"r{999 + fleet - number}"} for number in range(instances)]

@@ -14,7 +14,7 @@ LABELS = [Label(1, "self-hosted", read_only=True), Label(2, "fast", read_only=Fa
 
 def register(run: Controller, number: int, scope: Scope = REPOSITORY, **fields: object) -> None:
     options = {"name": f"r{number}", "group_id": 1, "labels": LABELS, "version": "2.336.0", **fields}
-    run.github.emulator.world.runners[number] = Runner(id=number, scope=scope, **options)  # type: ignore[arg-type]
+    run.github.emulator.state.runners[number] = Runner(id=number, scope=scope, **options)  # type: ignore[arg-type]
 
 
 def test_the_whole_pool_is_told_with_its_versions(run: Controller) -> None:
@@ -59,7 +59,7 @@ def test_requests_are_a_constant_and_paging(run: Controller, instances: int, req
 
 def test_names_that_are_missing_and_groups_by_name(run: Controller) -> None:
     organization = Scope("orgs", "Coldaine")
-    run.github.emulator.world.groups_of(organization)[7] = Group(7, "builders")
+    run.github.emulator.state.groups_of(organization)[7] = Group(7, "builders")
     register(run, 31, organization, group_id=7)
     told = run("github_runner_info", page="Coldaine", names=["R31", "other"])
     assert [(one["name"], one["group"]) for one in told["runners"]] == [("r31", "builders")]

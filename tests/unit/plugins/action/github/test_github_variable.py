@@ -17,7 +17,7 @@ ORGANIZATION = Scope("orgs", "Coldaine")
 
 
 def stored(run: Controller, scope: Scope = REPOSITORY) -> dict[str, tuple[str, Any]]:
-    known = run.github.emulator.world.variables_of(scope)
+    known = run.github.emulator.state.variables_of(scope)
     return {name: (one.value, one.visibility) for name, one in known.items()}
 
 
@@ -26,7 +26,7 @@ def test_a_variable_is_made_kept_changed_and_removed(run: Controller) -> None:
     assert (made["changed"], made["name"], made["value"]) == (True, "RUNS_ON", TEXT)
     assert stored(run) == {"RUNS_ON": (TEXT, None)}
     assert run.requests() == ["GET RUNS_ON", "GET variables", "POST variables"]
-    run.github.emulator.world.variables_of(REPOSITORY)["RUNS_ON"].value = '{ "b": [1, "\\u00fc"], "a": null }'
+    run.github.emulator.state.variables_of(REPOSITORY)["RUNS_ON"].value = '{ "b": [1, "\\u00fc"], "a": null }'
     assert run("github_variable", name="RUNS_ON", value=STRUCTURE)["changed"] is False
     assert run.requests() == ["GET RUNS_ON"]
     foretold = run("github_variable", name="RUNS_ON", value="plain", check=True)
@@ -48,7 +48,7 @@ def test_the_visibility_of_an_organization(run: Controller) -> None:
     assert changed["changed"] is True
     assert "visibility: private" in changed["diff"]["before"]
     assert stored(run, ORGANIZATION) == {"A": ("1", "all")}
-    run.github.emulator.world.variables_of(ORGANIZATION)["A"].visibility = "selected"
+    run.github.emulator.state.variables_of(ORGANIZATION)["A"].visibility = "selected"
     kept = run("github_variable", page="Coldaine", name="A", value="2")
     assert (kept["changed"], kept["visibility"]) == (True, "selected")
     assert stored(run, ORGANIZATION) == {"A": ("2", "selected")}
@@ -91,7 +91,7 @@ def test_a_repository_that_cannot_be_seen_has_no_absent_variable(run: Controller
 
 def test_a_variable_made_meanwhile_is_changed(run: Controller) -> None:
     now = run.github.emulator.clock.moment().now
-    run.github.emulator.world.variables_of(REPOSITORY)["A"] = Variable("A", "theirs", now, now)
+    run.github.emulator.state.variables_of(REPOSITORY)["A"] = Variable("A", "theirs", now, now)
     run.github.admin.set_faults({"path_regex": "/variables/A$", "method": "GET", "status": 404})
     assert run("github_variable", name="A", value="ours")["changed"] is True
     assert stored(run) == {"A": ("ours", None)}

@@ -27,7 +27,7 @@ def runners_of(github: Running, page: str = PAGES[0], **options: str) -> Runners
 
 def fleet(github: Running, size: int, page: str = PAGES[0]) -> None:
     """Register ``size`` runners, quicker than by as many requests."""
-    world = github.emulator.world
+    world = github.emulator.state
     for number in range(1000, 1000 + size):
         world.runners[number] = Runner(
             number, Scope("repos", page), f"r{number}", 1, [Label(1, "self-hosted", read_only=True)]
@@ -75,7 +75,7 @@ def test_the_packages_for_a_scope(github: Running, page: str) -> None:
 
 @pytest.mark.parametrize("scope", [Scope("orgs", "Coldaine"), Scope("enterprises", "Coldaine-Works")])
 def test_groups_of_organization_and_enterprise(github: Running, scope: Scope) -> None:
-    github.emulator.world.groups_of(scope)[7] = Group(7, "builders")
+    github.emulator.state.groups_of(scope)[7] = Group(7, "builders")
     groups = runners_of(github, scope.page[1:]).groups()
     assert groups == [RunnerGroup(1, "Default", True), RunnerGroup(7, "builders", False)]
 
@@ -101,7 +101,7 @@ def test_requests_for_a_pool_are_a_constant_and_paging(
 def test_a_name_of_150_characters_is_found(github: Running, size: int) -> None:
     fleet(github, size)
     name = "Läufer & Co " + "x" * 138
-    github.emulator.world.runners[5000] = Runner(5000, Scope("repos", PAGES[0]), name, 1, [])
+    github.emulator.state.runners[5000] = Runner(5000, Scope("repos", PAGES[0]), name, 1, [])
     assert runners_of(github).find([name])[name.lower()].id == 5000
 
 
@@ -115,6 +115,6 @@ def test_an_enterprise_takes_classic_tokens_only(github: Running) -> None:
     for token in ("github_pat_11", "ghs_1"):
         with pytest.raises(CiError, match="classic token with the scope manage_runners:enterprise"):
             runners_of(github, PAGES[2], token=token)
-    github.emulator.world.credentials["narrow"] = Credential({"organization_self_hosted_runners": "write"})
+    github.emulator.state.credentials["narrow"] = Credential({"organization_self_hosted_runners": "write"})
     with pytest.raises(CiError, match="manage_runners:enterprise"):
         runners_of(github, PAGES[2], token="narrow").all()

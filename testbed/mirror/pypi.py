@@ -1,4 +1,4 @@
-"""What the mirror takes from PyPI: wheels pinned by digest, fetched with pip and kept."""
+"""The wheels from PyPI that the mirror uses: pinned by digest and kept."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from testbed.process import capture
 
 @dataclasses.dataclass(frozen=True)
 class Wheel:
-    """One file of a PyPI release: which, for what platform, and what it must hash to."""
+    """One file of a PyPI release: requirement, platform and digest."""
 
     requirement: str
     platform: str
     sha256: str
 
     def fetch(self, cache: Path) -> Path:
-        """Return the wheel from ``cache``, downloaded first when it is not there.
+        """Return the wheel in ``cache``, downloading it if necessary.
 
         Raises TestbedError when pip cannot get it or it is not the pinned file.
         """
@@ -60,14 +60,15 @@ class Wheel:
         files = list(target.glob("*.whl"))
         if outcome.status != 0 or not files:
             raise TestbedError(
-                f"pip could not download {self.requirement} for {self.platform}: {outcome.reason}; "
-                "check that the package index can be reached and try again."
+                f"The program pip could not download {self.requirement} for {self.platform}: "
+                f"{outcome.reason}; "
+                "check that the package index can be reached and run this again."
             )
-        found = sha256_of(files[0])
-        if found != self.sha256:
+        actual = sha256_of(files[0])
+        if actual != self.sha256:
             raise TestbedError(
-                f"The package index gave {files[0].name} with sha256 {found} instead of {self.sha256}; "
-                "do not use it, and find out who serves that index."
+                f"The package index gave {files[0].name} with sha256 {actual} instead of {self.sha256}; "
+                "do not use it, and check which index pip is configured to use."
             )
         return files[0]
 

@@ -1,4 +1,4 @@
-"""GitHub's primary rate limit: so many requests per credential and hour."""
+"""GitHub's primary rate limit: a number of requests per credential and hour."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from .clock import Moment
 from .exchange import RefusedError
-from .state import World
+from .state import GitHubState
 
 WINDOW_SECONDS = 3600
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a credential stands; ``reset`` is in seconds of the epoch."""
+class RateLimit:
+    """The limit of one credential; ``reset`` is in seconds since the epoch."""
 
     limit: int
     used: int
@@ -31,21 +31,21 @@ class Standing:
         return {**named, "X-RateLimit-Resource": "core"}
 
 
-def standing(world: World, credential: str, moment: Moment) -> Standing:
-    """Return how ``credential`` stands now."""
+def rate_limit(state: GitHubState, credential: str, moment: Moment) -> RateLimit:
+    """Return the current limit of ``credential``."""
     window = int(moment.now.timestamp()) // WINDOW_SECONDS
-    used = world.requests_used.get(_key(credential, window), 0)
-    return Standing(world.requests_limit, used, (window + 1) * WINDOW_SECONDS)
+    used = state.requests_used.get(_key(credential, window), 0)
+    return RateLimit(state.requests_limit, used, (window + 1) * WINDOW_SECONDS)
 
 
-def charge(world: World, credential: str, moment: Moment) -> Standing:
+def count_request(state: GitHubState, credential: str, moment: Moment) -> RateLimit:
     """Count one request; raises RefusedError 403 when none is left."""
-    before = standing(world, credential, moment)
+    before = rate_limit(state, credential, moment)
     if before.remaining == 0:
         raise RefusedError(403, "API rate limit exceeded for this credential.", before.headers())
     window = int(moment.now.timestamp()) // WINDOW_SECONDS
-    world.requests_used[_key(credential, window)] = before.used + 1
-    return Standing(before.limit, before.used + 1, before.reset)
+    state.requests_used[_key(credential, window)] = before.used + 1
+    return RateLimit(before.limit, before.used + 1, before.reset)
 
 
 def _key(credential: str, window: int) -> str:

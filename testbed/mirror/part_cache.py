@@ -1,4 +1,7 @@
-"""Builds each part of the mirror once and keeps it under the hash of everything that decides its content."""
+"""The cache of the mirror's finished parts.
+
+A part is kept under a hash of everything that decides its content, and built only once.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ KEEP_UNUSED_SECONDS = 24 * 3600
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """One independently built piece of the www tree.
+    """One independently built piece of the mirror's tree.
 
-    ``make`` writes files into the empty directory it is given, at the paths they are served under.
-    ``sources`` are the files whose content decides the result, ``inputs`` whatever else does.
+    ``make`` writes files into an empty directory, at the paths of their URLs. ``sources`` are the files that
+    decide the result; ``inputs`` are its other inputs.
     """
 
     name: str
@@ -35,7 +38,7 @@ class Part:
     inputs: tuple[str, ...] = ()
 
     def key(self) -> str:
-        """Return 16 hex digits that change with anything that could change the result."""
+        """Return 16 hex digits that change with every input."""
         digest = hashlib.sha256(repr((self.name, self.inputs)).encode())
         for source in self.sources:
             digest.update(f"{source.name}\0{sha256_of(source)}\0".encode())
@@ -44,18 +47,24 @@ class Part:
 
 @dataclasses.dataclass(frozen=True)
 class Built:
-    """A finished part: its tree, and path, sha256 and bytes of what is served from it as it is."""
+    """A finished part.
+
+    ``manifest`` has sha256 and bytes of each file that is served unchanged, by path.
+    """
 
     www: Path
     manifest: Mapping[str, Mapping[str, Any]]
 
     def paths(self) -> list[str]:
-        """Return every file of the part, relative to the tree, sorted."""
+        """Return the path of every file, relative to the tree and sorted."""
         return sorted(str(path.relative_to(self.www)) for path in self.www.rglob("*") if path.is_file())
 
 
-class Workshop:
-    """The directory with finished parts; safe for several builders, since only one holds the lock."""
+class PartCache:
+    """The directory of finished parts.
+
+    Several builders may share it: ``locked`` admits one at a time.
+    """
 
     def __init__(self, cache: Path, progress: Callable[[str], None]) -> None:
         self.cache = cache
@@ -65,7 +74,7 @@ class Workshop:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Wait for other builders of the same cache, and keep them out."""
+        """Hold the cache for a ``with`` block; other builders wait."""
         with (self._parts / "lock").open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -75,7 +84,7 @@ class Workshop:
             yield
 
     def built(self, part: Part) -> Built:
-        """Return the finished ``part``; make it first when no finished one has its key."""
+        """Return the finished ``part``, building it if the cache lacks it."""
         home = self._parts / f"{part.name}-{part.key()}"
         if not home.is_dir():
             self._make(part, home)
@@ -104,7 +113,10 @@ class Workshop:
 
 
 def _manifest(tree: Path) -> dict[str, dict[str, Any]]:
-    """Describe the files served as they are; a rewritten one has another digest under each address."""
+    """Return sha256 and bytes of the files that are served unchanged.
+
+    A rewritten file has another digest under each address.
+    """
     files = sorted(path for path in tree.rglob("*") if path.is_file())
     return {
         path.relative_to(tree).as_posix(): {"sha256": sha256_of(path), "bytes": path.stat().st_size}

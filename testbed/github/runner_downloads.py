@@ -14,7 +14,10 @@ MIRROR_PATH = f"actions/runner/releases/download/v{VERSION}/{FILENAME}"
 
 
 def mirrored(mirror_url: str, manifest: Path) -> Downloads:
-    """Return the same offer for every scope; its digest comes from ``manifest`` if that names the file."""
+    """Return a function that offers the mirror's package to every scope.
+
+    The package's digest comes from ``manifest`` if that has the file.
+    """
 
     def offer(_scope: Scope) -> list[Download]:
         # Read at every call: the mirror may be filled after the emulator has started.
