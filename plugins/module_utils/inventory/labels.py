@@ -48,7 +48,8 @@ def job_labels(workflow: Any) -> list[dict[str, Any]]:
     """Return the labels of each job of a parsed workflow, in the order of the jobs.
 
     Each entry has ``job``, ``labels``, ``group``, ``unknown`` (expressions) and ``uses`` (the reusable
-    workflow that decides instead, else empty). Raises CiError for a text that is no workflow; it names the job.
+    workflow that decides instead, else empty). Raises CiError for a text that is no workflow; it names the
+    job.
     """
     jobs = workflow.get("jobs") if isinstance(workflow, Mapping) else None
     if not isinstance(jobs, Mapping):
@@ -78,7 +79,8 @@ def matching_runners(runs_on: Any, runners: Iterable[Mapping[str, Any]]) -> list
     """Return the ``runners`` that GitHub could give a job with ``runs_on``, in their order.
 
     A runner has ``labels``, as texts or as dictionaries with a ``name`` (the form of GitHub's API), and
-    may have a ``group``. Raises CiError for a ``runs_on`` with expressions, because its labels are not known yet.
+    may have a ``group``. Raises CiError for a ``runs_on`` with expressions, because its labels are not known
+    yet.
     """
     asked = wanted(runs_on)
     if asked.unknown:
