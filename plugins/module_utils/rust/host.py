@@ -1,4 +1,4 @@
-"""Rust on this host: read from rustup's own files, changed by rustup and cargo in a clean environment."""
+"""Rust on this host: read rustup's own files; change them by rustup and cargo only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .plan import (
     triple_of,
 )
 
-# How to reach the network is the host's affair; everything else of the environment is ours.
+# Proxies are the host's setting. Nothing else of the environment is inherited.
 _NETWORK = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHORT = 500
@@ -62,9 +62,9 @@ class RustHost:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other runs from installing at the same time, which rustup itself does not.
+        """Keep other runs from installing at the same time, which rustup itself does not do.
 
-        Waits as long as one program may take. Raises LockTimeoutError.
+        Waits as long as a program may take. Raises LockTimeoutError.
         """
         os.makedirs(self.rustup_home, exist_ok=True)
         lock = Flock(os.path.join(self.rustup_home, "coldvox.lock"), mode=0o600, purpose="installing Rust")
@@ -73,7 +73,7 @@ class RustHost:
             yield
 
     def _rustup_state(self) -> str:
-        """The installer copies itself to ``bin/rustup``, so equal content is the same version."""
+        """Compare ``bin/rustup`` with the installer, which copies itself: equal content is the same version."""
         rustup = os.path.join(self.cargo_home, "bin", "rustup")
         if not os.path.isfile(rustup):
             return "missing"
@@ -82,7 +82,7 @@ class RustHost:
         return "current" if filecmp.cmp(rustup, self.installer, shallow=False) else "other"
 
     def updates(self, names: Sequence[str]) -> frozenset[str]:
-        """Ask the server which of ``names`` have an update; only channels can have one."""
+        """Ask the server which of ``names`` have an update; only a channel can have an update."""
         asked = [name for name in names if moves(name)]
         if not asked:
             return frozenset()
@@ -92,7 +92,7 @@ class RustHost:
         return parse_updates(done.stdout) & frozenset(asked)
 
     def perform(self, step: Step, toolchain: Optional[str]) -> None:
-        """Run one step; ``toolchain`` builds cargo tools. Raises RustError with one sentence."""
+        """Run ``step``; ``toolchain`` builds cargo tools. Raises RustError."""
         if step.program == "installer" and not os.path.isfile(self.installer):
             raise RustError(
                 f"rustup cannot be installed, because its installer '{self.installer}' is not on this host; "
@@ -110,7 +110,7 @@ class RustHost:
         return self.run([path, *argv], environment=self._environment(), timeout_seconds=self.timeout_seconds)
 
     def _environment(self) -> dict[str, str]:
-        """Nothing is inherited but proxies: a stray RUSTUP_TOOLCHAIN would change what is installed."""
+        """Return an environment without the caller's: a stray RUSTUP_TOOLCHAIN would change the result."""
         kept = {key: value for key, value in os.environ.items() if key.lower() in _NETWORK}
         return {
             **kept,
@@ -128,23 +128,23 @@ class RustHost:
         }
 
     def _explain(self, title: str, done: Result) -> str:
-        """Return one sentence: what failed, where, why in the program's own words, and what to do."""
+        """Return one sentence: what failed, where, the program's own reason, and what to do."""
         if done.status == _TIMED_OUT:
             return (
                 f"{_capital(title)} did not end within {self.timeout_seconds} s; look at the host's network "
                 f"and at '{self.dist_server}', or allow more time."
             )
-        said = done.stderr + done.stdout
-        short = _errors(said)
+        output = done.stderr + done.stdout
+        short = _errors(output)
         for signs, reason in _REASONS:
-            if any(sign in said for sign in signs):
+            if any(sign in output for sign in signs):
                 return f"{_capital(title)} failed: {reason.format(server=self.dist_server)} ({short})."
         if done.status == _NOT_FOUND:
             return f"{_capital(title)} failed: {short}; install rustup first or give its installer."
-        return f"{_capital(title)} failed with status {done.status}: {short}."
+        return f"{_capital(title)} failed with status {done.status}: {short}; correct that on the host and try again."
 
 
-# In this order: a channel that does not exist is reported as a failed download too.
+# The order counts: rustup also reports a channel that does not exist as a failed download.
 _REASONS = (
     (
         ("nonexistent rust version", "invalid toolchain name", "no release found"),
@@ -160,8 +160,8 @@ _REASONS = (
     ),
     (
         ("checksum failed", "checksum mismatch", "failed to verify the checksum"),
-        "what was downloaded from '{server}' does not have the published checksum; what was installed before "
-        "is untouched, so repair the mirror or try again",
+        "a file from '{server}' does not have the published checksum; the installed toolchains are untouched, so "
+        "repair the mirror or try again",
     ),
     (("No space left on device",), "the disk is full, so make room"),
     (
@@ -176,7 +176,7 @@ def _installed(root: str, name: str) -> Installed:
     rustlib = os.path.join(root, "lib", "rustlib")
     components, targets = parse_components(_text(os.path.join(rustlib, "components")), triple_of(name))
     version = parse_version(_text(os.path.join(rustlib, "multirust-channel-manifest.toml")))
-    # A toolchain that an administrator linked is a link, and not ours to judge.
+    # A link is a toolchain that an administrator linked (rustup toolchain link); it has no such file.
     complete = os.path.islink(root) or os.path.isfile(os.path.join(rustlib, "multirust-config.toml"))
     return Installed(version, components, targets, complete)
 
@@ -196,14 +196,14 @@ def _text(path: str) -> str:
         return ""
 
 
-def _errors(said: str) -> str:
-    """Compress a program's complaint to its error lines, or to its last line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _errors(output: str) -> str:
+    """Return the error lines of a program's ``output``, or its last line."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line[len("error:") :].strip() for line in lines if line.startswith("error:")]
-    text = "; ".join(errors) or (lines[-1] if lines else "it said nothing")
+    text = "; ".join(errors) or (lines[-1] if lines else "it printed nothing")
     if len(text) <= _SHORT:
         return text
-    # What was tried is at the beginning, why it failed at the end.
+    # The action is at the beginning, the reason at the end.
     return f"{text[: _SHORT // 2].rstrip()} ... {text[-_SHORT // 2 :].lstrip()}"
 
 

@@ -1,4 +1,4 @@
-"""What a host should have of Rust, what it has, and the steps between: nothing here touches the host."""
+"""Plan the steps from the installed to the wanted state of Rust. Pure."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Wanted:
 
     @property
     def default(self) -> Optional[str]:
-        """The toolchain that is to be the default, if one is named."""
+        """The toolchain that must be the default, or None."""
         return next((toolchain.name for toolchain in self.toolchains if toolchain.default), None)
 
 
 @dataclass(frozen=True)
 class Installed:
-    """One toolchain on the host. ``complete`` is false for what an interruption left of an installation."""
+    """One toolchain on the host; ``complete`` is false after an interrupted installation."""
 
     version: str
     components: frozenset[str]
@@ -59,7 +59,7 @@ class Installed:
 
 @dataclass(frozen=True)
 class State:
-    """What the host has. ``rustup`` is missing, other (than the given installer) or current."""
+    """The installed state. ``rustup`` is missing, other (than the given installer) or current."""
 
     rustup: str
     host: str
@@ -72,8 +72,8 @@ class State:
 class Step:
     """One program to run: ``program`` is installer, rustup or cargo.
 
-    ``installs``, ``updates`` and ``removes`` are what the result lists name; ``adds`` and ``drops`` are
-    the lines by which the described state changes.
+    ``installs``, ``updates`` and ``removes`` are the names for the lists of the result; ``adds`` and
+    ``drops`` are the lines by which the described state changes.
     """
 
     program: str
@@ -87,11 +87,11 @@ class Step:
 
 
 def full_name(name: str, host: str) -> str:
-    """Return toolchain ``name`` with the host triple that rustup would add; raises RustError for no name."""
+    """Return ``name`` with the host triple that rustup would add; raises RustError for a bad name."""
     match = _NAME.fullmatch(name)
     if match is None:
         raise RustError(
-            f"'{name}' is no Rust toolchain; use stable, beta, nightly, a version such as 1.75.0, "
+            f"'{name}' is not a Rust toolchain; use stable, beta, nightly, a version such as 1.75.0, "
             "or a dated channel such as nightly-2024-02-10."
         )
     return name if match["triple"] else f"{name}-{host}"
@@ -100,7 +100,10 @@ def full_name(name: str, host: str) -> str:
 def wanted_from(
     toolchains: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], host: str
 ) -> Wanted:
-    """Build Wanted from the module's lists; raises RustError for a bad name, a repetition, two defaults."""
+    """Build Wanted from the module's lists.
+
+    Raises RustError for a bad name, a repeated name and a second default.
+    """
     built = tuple(
         Toolchain(
             name=full_name(str(raw["name"]), host),
@@ -135,7 +138,7 @@ def plain_component(name: str, triple: str) -> str:
 
 
 def parse_components(text: str, triple: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return (components, targets) from a toolchain's ``lib/rustlib/components``, one name per line."""
+    """Return (components, targets) from the text of ``lib/rustlib/components``: a name per line."""
     components, targets = set(), set()
     for name in text.split():
         if name.startswith("rust-std-"):
@@ -162,7 +165,7 @@ def parse_updates(check: str) -> frozenset[str]:
 
 
 def describe(state: State) -> frozenset[str]:
-    """Return the state as lines, one per thing that can differ; diffs are made of them."""
+    """Return the state as lines for a diff, one line for each value that can differ."""
     lines = {f"tool {name} {version}" for name, version in state.tools.items()}
     if state.rustup != "missing":
         lines.add("rustup" if state.rustup == "current" else "rustup (another version)")
@@ -225,11 +228,11 @@ def _plan_rustup(state: State) -> list[Step]:
     ]
 
 
-def _plan_toolchain(wanted: Toolchain, found: Optional[Installed], update: bool) -> list[Step]:
+def _plan_toolchain(wanted: Toolchain, present: Optional[Installed], update: bool) -> list[Step]:
     name = wanted.name
-    if found is None:
+    if present is None:
         return [_install(wanted)]
-    if not found.complete:
+    if not present.complete:
         return [
             Step(
                 "rustup",
@@ -242,12 +245,12 @@ def _plan_toolchain(wanted: Toolchain, found: Optional[Installed], update: bool)
     steps = []
     if update:
         argv = ("toolchain", "install", name, "--no-self-update")
-        drops = frozenset({_toolchain_line(name, found.version)})
+        drops = frozenset({_toolchain_line(name, present.version)})
         adds = frozenset({f"toolchain {name} (newer)"})
         steps.append(Step("rustup", argv, f"updating toolchain {name}", updates=name, adds=adds, drops=drops))
     triple = triple_of(name)
-    components = [c for c in wanted.components if plain_component(c, triple) not in found.components]
-    targets = [target for target in wanted.targets if target not in found.targets]
+    components = [c for c in wanted.components if plain_component(c, triple) not in present.components]
+    targets = [target for target in wanted.targets if target not in present.targets]
     for kind, missing in (("component", components), ("target", targets)):
         if missing:
             steps.append(
@@ -256,7 +259,7 @@ def _plan_toolchain(wanted: Toolchain, found: Optional[Installed], update: bool)
                     (kind, "add", "--toolchain", name, *missing),
                     f"adding {kind} {' '.join(missing)} to toolchain {name}",
                     updates=None if update else name,
-                    adds=frozenset(f"{kind} {plain_component(one, triple)} of {name}" for one in missing),
+                    adds=frozenset(f"{kind} {plain_component(item, triple)} of {name}" for item in missing),
                 )
             )
     return steps
@@ -280,8 +283,8 @@ def _install(wanted: Toolchain) -> Step:
 def _plan_tools(wanted: Wanted, state: State) -> list[Step]:
     steps = []
     for name, version in wanted.tools.items():
-        found = state.tools.get(name)
-        if found is not None and version in ("", found):
+        present = state.tools.get(name)
+        if present is not None and version in ("", present):
             continue
         pinned = ("--version", f"={version}") if version else ()
         steps.append(
@@ -289,17 +292,17 @@ def _plan_tools(wanted: Wanted, state: State) -> list[Step]:
                 "cargo",
                 ("install", name, *pinned, "--locked"),
                 f"installing the cargo tool {name} {version}".rstrip(),
-                installs=name if found is None else None,
-                updates=None if found is None else name,
+                installs=name if present is None else None,
+                updates=None if present is None else name,
                 adds=frozenset({f"tool {name} {version}".rstrip()}),
-                drops=frozenset({f"tool {name} {found}"} if found else ()),
+                drops=frozenset({f"tool {name} {present}"} if present else ()),
             )
         )
     return steps
 
 
 def plan_removal(wanted: Wanted, state: State) -> list[Step]:
-    """Return the steps that remove what ``wanted`` names and ``state`` has."""
+    """Return the steps that remove the tools and toolchains of ``wanted`` that ``state`` has."""
     steps = [
         Step("cargo", ("uninstall", name), f"removing the cargo tool {name}", removes=name)
         for name in wanted.tools
@@ -321,5 +324,5 @@ def triple_of(name: str) -> str:
 
 
 def moves(name: str) -> bool:
-    """Tell whether toolchain ``name`` follows a channel, so that it can have updates."""
+    """Return whether toolchain ``name`` follows a channel, so that it can have updates."""
     return _MOVING.match(name) is not None
