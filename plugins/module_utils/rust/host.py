@@ -73,7 +73,7 @@ class RustHost:
             yield
 
     def _rustup_state(self) -> str:
-        """Compare ``bin/rustup`` with the installer, which copies itself: equal content is the same version."""
+        """Compare ``bin/rustup`` with the installer, of which it is a copy."""
         rustup = os.path.join(self.cargo_home, "bin", "rustup")
         if not os.path.isfile(rustup):
             return "missing"
@@ -141,7 +141,10 @@ class RustHost:
                 return f"{_capital(title)} failed: {reason.format(server=self.dist_server)} ({short})."
         if done.status == _NOT_FOUND:
             return f"{_capital(title)} failed: {short}; install rustup first or give its installer."
-        return f"{_capital(title)} failed with status {done.status}: {short}; correct that on the host and try again."
+        return (
+            f"{_capital(title)} failed with status {done.status}: {short}; "
+            "correct that on the host and try again."
+        )
 
 
 # The order counts: rustup also reports a channel that does not exist as a failed download.
@@ -160,8 +163,8 @@ _REASONS = (
     ),
     (
         ("checksum failed", "checksum mismatch", "failed to verify the checksum"),
-        "a file from '{server}' does not have the published checksum; the installed toolchains are untouched, so "
-        "repair the mirror or try again",
+        "a file from '{server}' does not have the published checksum; the installed toolchains are "
+        "untouched, so repair the mirror or try again",
     ),
     (("No space left on device",), "the disk is full, so make room"),
     (

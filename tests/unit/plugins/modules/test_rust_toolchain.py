@@ -179,7 +179,7 @@ def test_the_caller_s_environment_does_not_matter(keep: RunModule, monkeypatch: 
 @pytest.mark.parametrize(
     ("toolchain", "said"),
     [
-        ({"name": "stabel"}, "'stabel' is no Rust toolchain"),
+        ({"name": "stabel"}, "'stabel' is not a Rust toolchain"),
         ({"name": "1.99.0"}, "has no such toolchain, so correct its name"),
         ({"name": "stable", "components": ["miri"]}, "no such component for this host"),
         ({"name": "stable", "targets": ["nonsense-target"]}, "no such target"),

@@ -47,7 +47,7 @@ def test_names_get_the_host_triple_once(name: str, full: str) -> None:
 
 @pytest.mark.parametrize("name", ["stabel", "", "1.75.0.1", "--default", "stable; rm", "../x"])
 def test_no_toolchain_is_one_sentence(name: str) -> None:
-    with pytest.raises(plan.RustError, match="is no Rust toolchain; use stable"):
+    with pytest.raises(plan.RustError, match="is not a Rust toolchain; use stable"):
         plan.full_name(name, HOST)
 
 
