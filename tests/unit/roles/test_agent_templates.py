@@ -44,9 +44,9 @@ def test_the_state_of_an_earlier_health_check_goes_once_nobody_writes_it(tmp_pat
         (tmp_path / "run" / name).touch()
     text = render(
         "tmpfiles.d/coldvox-agent.conf.j2",
-        agent_run_dir="/run",
-        agent_state_dir="/state",
-        agent_group="root",
+        __agent_run_dir="/run",
+        __agent_state_dir="/state",
+        __agent_group="root",
         agent_locks=["one"],
         __agent_user="root",
         __agent_published=["health.json"],
