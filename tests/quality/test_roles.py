@@ -64,6 +64,13 @@ def test_defaults_and_argument_specs_agree_key_by_key(role: Path) -> None:
 
 
 @every_role
+def test_every_default_has_a_comment(role: Path) -> None:
+    lines = (role / "defaults/main.yml").read_text(encoding="utf-8").splitlines()
+    inputs = [number for number, line in enumerate(lines) if line.startswith(f"{role.name}_")]
+    assert [lines[number] for number in inputs if not lines[number - 1].startswith("# ")] == []
+
+
+@every_role
 def test_inputs_carry_the_name_of_their_role(role: Path) -> None:
     for options in entry_points(role).values():
         assert [name for name in options if not name.startswith((f"{role.name}_", SHARED))] == []
