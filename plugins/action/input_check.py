@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -19,7 +18,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory.inputs import
     unknown_inputs,
 )
 
-_SHARED = re.compile(r"\bcoldvox_[a-z0-9_]+(?= \| default)")
+#: How the inputs that all roles share begin.
+_SHARED = "coldvox_"
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 #: The options of one role's main entry point, as its argument specs declare them.
 Options = dict[str, dict[str, Any]]
@@ -41,10 +41,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         declared = {
             role: {name for o in entries.values() for name in o} for role, entries in self._read().items()
         }
-        unknown = [*unknown_inputs(variables, declared), *misspelt_shared(variables, _shared(self._read()))]
+        shared = {name for names in declared.values() for name in names if name.startswith(_SHARED)}
+        unknown = [*unknown_inputs(variables, declared), *misspelt_shared(variables, shared)]
         mistakes = [str(one) for one in unknown]
         if not mistakes:
-            mistakes = list(self._wrong_values(variables))
+            # A shared input is declared by several roles; its mistake is one.
+            mistakes = list(dict.fromkeys(self._wrong_values(variables)))
         if not mistakes:
             mistakes = [
                 f"runner '{name}' is a runner of {other} too, so choose another name"
@@ -96,17 +98,6 @@ def _pool(of_all: Mapping[str, Any], host: str) -> tuple[str, list[str]]:
         return str(of_all[host].get("github_runner_url") or ""), names
     except (AnsibleError, AttributeError, KeyError, TypeError):
         return "", []
-
-
-def _shared(specs: Mapping[str, Mapping[str, Options]]) -> set[str]:
-    """Return the collection-wide inputs: what the defaults of the roles' own inputs fall back to."""
-    defaults = [
-        str(option.get("default", ""))
-        for entries in specs.values()
-        for options in entries.values()
-        for option in options.values()
-    ]
-    return {name for text in defaults for name in _SHARED.findall(text)}
 
 
 def _problems(errors: Sequence[Any]) -> list[str]:

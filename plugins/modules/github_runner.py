@@ -92,7 +92,8 @@ options:
         default: false
       environment:
         description:
-          - Variables for every job, written to C(.env). Each can be read by each job, so never a secret.
+          - Variables for every job, written to C(.env). Every job can read them, so never put a secret here.
+          - A name that looks like a setting of the runner, but is unknown, causes a warning.
         type: dict
         default: {}
       path:
@@ -316,7 +317,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, orphans, release
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Host
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, unknown_warning
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.target import Means
 
 
@@ -358,9 +359,10 @@ def main() -> None:
     if not module.params["prepared"]:
         names = [one["name"] for one in pool.instances]
         result["unlisted"] = [one._asdict() for one in orphans.unlisted(host, pool.base_dir, pool.url, names)]
-        warning = age_warning(pool, module.params["max_age_days"])
-        if warning:
-            module.warn(warning)
+        settings = (options["environment"] for options in pool.instances)
+        for warning in (age_warning(pool, module.params["max_age_days"]), unknown_warning(settings)):
+            if warning:
+                module.warn(warning)
     if module._diff:
         result["diff"] = converge.diff(items)
     if troubles:

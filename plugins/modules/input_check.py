@@ -13,8 +13,8 @@ description:
   - Compares the names of the host's variables with the inputs that the roles of this collection
     declare in their argument specs.
   - A variable that starts with the name of a role but is not one of its inputs is an error, told with
-    the nearest declared name. So is one that is a letter or two away from a collection-wide input, such
-    as C(coldvox_store_dir).
+    the nearest declared name. So is one that is a letter or two away from an input that all roles share,
+    such as C(coldvox_store_dir).
   - A value of the wrong type, or with an unknown key, is an error too, told in one sentence before the
     first role runs.
   - Two hosts of the play must not have a runner of one name for the same repository or organization; they

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
 
 from scripts import role_readme
 
@@ -16,6 +18,8 @@ ROLES = sorted(path for path in (CHECKOUT / "roles").iterdir() if path.is_dir())
 MOST_STAGES = 8
 MOST_LINES = 60
 BLOCK_KEYS = ("block", "rescue", "always")
+SHARED = "coldvox_"
+FALLBACK = re.compile(r"\b(coldvox_[a-z_]+) \| default\('([^']*)'\)")
 
 every_role = pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 
@@ -48,7 +52,8 @@ def test_defaults_and_argument_specs_agree_key_by_key(role: Path) -> None:
     defaults = load(role / "defaults/main.yml") or {}
     declared: dict[str, Any] = {}
     for entry_point, options in entry_points(role).items():
-        with_default = {name: option["default"] for name, option in options.items() if "default" in option}
+        own = {name: option for name, option in options.items() if not name.startswith(SHARED)}
+        with_default = {name: option["default"] for name, option in own.items() if "default" in option}
         for name, default in with_default.items():
             assert name in defaults, f"{entry_point} declares a default for {name} that defaults/ lacks"
             assert defaults[name] == default, f"{entry_point} declares another default for {name}"
@@ -59,9 +64,55 @@ def test_defaults_and_argument_specs_agree_key_by_key(role: Path) -> None:
 
 
 @every_role
+def test_every_default_has_a_comment(role: Path) -> None:
+    lines = (role / "defaults/main.yml").read_text(encoding="utf-8").splitlines()
+    inputs = [number for number, line in enumerate(lines) if line.startswith(f"{role.name}_")]
+    assert [lines[number] for number in inputs if not lines[number - 1].startswith("# ")] == []
+
+
+@every_role
 def test_inputs_carry_the_name_of_their_role(role: Path) -> None:
     for options in entry_points(role).values():
-        assert [name for name in options if not name.startswith(f"{role.name}_")] == []
+        assert [name for name in options if not name.startswith((f"{role.name}_", SHARED))] == []
+
+
+def shared_inputs() -> dict[str, dict[str, Any]]:
+    """Return the inputs that all roles share, as the first role declares them."""
+    shared: dict[str, dict[str, Any]] = {}
+    for role in ROLES:
+        for options in entry_points(role).values():
+            for name, option in options.items():
+                if name.startswith(SHARED):
+                    shared.setdefault(name, option)
+    return shared
+
+
+@every_role
+def test_shared_inputs_are_declared_alike_where_they_are_read(role: Path) -> None:
+    read = {
+        name
+        for path in role.rglob("*")
+        if path.is_file() and path.name not in ("argument_specs.yml", "README.md")
+        for name in re.findall(rf"\b{SHARED}[a-z_]+(?= \|)", path.read_text(encoding="utf-8"))
+    }
+    for options in entry_points(role).values():
+        declared = {name: option for name, option in options.items() if name.startswith(SHARED)}
+        assert set(declared) == read
+        assert declared == {name: shared_inputs()[name] for name in declared}
+
+
+def test_shared_inputs_have_one_default_in_roles_playbooks_and_library() -> None:
+    shared = {name: option["default"] for name, option in shared_inputs().items()}
+    paths = [
+        path for folder in ("roles", "playbooks", "inventories") for path in CHECKOUT.glob(f"{folder}/**/*")
+    ]
+    for path in paths:
+        if path.is_file() and path.suffix != ".md":
+            for name, fallback in FALLBACK.findall(path.read_text(encoding="utf-8")):
+                assert name not in shared or fallback == shared[name], path
+    assert shared["coldvox_store_dir"] == Paths().store
+    assert shared["coldvox_state_dir"] == Paths().state
+    assert shared["coldvox_runner_base_dir"] == Paths().runners
 
 
 @every_role

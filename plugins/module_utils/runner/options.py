@@ -25,8 +25,7 @@ from .layout import check_base_dir, check_distinct, check_name, instance_user
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _QUOTES = "'\""
-# What actions/runner 2.336.0 reads (found by searching its source). The two families are closed: a name that
-# is not here does nothing, and somebody believes that it does.
+# Settings in the source of actions/runner 2.336.0. A newer runner can have more, so warn of other names.
 _KNOWN = frozenset(
     [
         "ACTIONS_RUNNER_ACTION_ARCHIVE_CACHE",
@@ -49,7 +48,7 @@ _KNOWN = frozenset(
         "GITHUB_ACTIONS_SERVICE_EXIT_AFTER_N_FAILURES",
     ]
 )
-_CLOSED_FAMILIES = ("ACTIONS_RUNNER_", "GITHUB_ACTIONS_RUNNER_", "GITHUB_ACTIONS_SERVICE_")
+_PREFIXES = ("ACTIONS_RUNNER_", "GITHUB_ACTIONS_RUNNER_", "GITHUB_ACTIONS_SERVICE_")
 # What a name ends in that holds a secret; every job could read it, those of a fork's pull request too.
 _SECRET = re.compile(
     r"(?:^|_)(?:TOKEN|PAT|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE)_?KEY)$"
@@ -62,6 +61,21 @@ def env_text(environment: Mapping[str, object]) -> str:
     says.
     """
     return "".join(f"{key}={_checked(key, environment[key])}\n" for key in sorted(environment))
+
+
+def unknown_warning(environments: Iterable[Mapping[str, object]]) -> str:
+    """Return a warning about names that look like settings of the runner, but are none that we know.
+
+    Without such a name, the text is empty.
+    """
+    names = {key for environment in environments for key in environment}
+    unknown = sorted(key for key in names if key.upper().startswith(_PREFIXES) and key.upper() not in _KNOWN)
+    if not unknown:
+        return ""
+    return (
+        f"actions/runner 2.336.0 does not read these variables: {', '.join(unknown)}. Check their spelling, "
+        "or ignore this warning if your version reads them."
+    )
 
 
 def path_text(entries: Sequence[str]) -> str:
@@ -92,8 +106,6 @@ def _key_trouble(key: str) -> str:
         return "the search path has an option of its own; use 'path'"
     if _SECRET.search(upper):
         return "by its name it is a secret, and every job could read it; use the secrets of GitHub Actions"
-    if upper.startswith(_CLOSED_FAMILIES) and upper not in _KNOWN:
-        return "actions/runner reads no variable of that name; check the spelling or remove it"
     return ""
 
 

@@ -21,7 +21,7 @@ def variable(name: str) -> Any:
     text = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))[name]
     if not isinstance(text, str):
         return text
-    return text.replace("{{ agent_run_dir }}", PATHS.run).replace("{{ agent_state_dir }}", PATHS.state)
+    return text.replace("{{ __agent_run_dir }}", PATHS.run).replace("{{ __agent_state_dir }}", PATHS.state)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""What the role agent leaves to systemd: what goes from /run, and how its mounts go."""
+"""Files that the role agent renders: settings of the programs, tmpfiles and mounts."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -22,7 +23,14 @@ def render(name: str, **values: Any) -> str:
         trim_blocks=True,
         autoescape=False,
     )
-    environment.filters.update(comment="# {}".format, basename=os.path.basename)
+    environment.filters.update(
+        {
+            "comment": "# {}".format,
+            "basename": os.path.basename,
+            "to_nice_json": json.dumps,
+            "coldvox.ci.health_policy": dict,
+        }
+    )
     text: str = environment.get_template(name).render(ansible_managed="kept by Ansible", **values)
     return text
 
@@ -44,9 +52,9 @@ def test_the_state_of_an_earlier_health_check_goes_once_nobody_writes_it(tmp_pat
         (tmp_path / "run" / name).touch()
     text = render(
         "tmpfiles.d/coldvox-agent.conf.j2",
-        agent_run_dir="/run",
-        agent_state_dir="/state",
-        agent_group="root",
+        __agent_run_dir="/run",
+        __agent_state_dir="/state",
+        __agent_group="root",
         agent_locks=["one"],
         __agent_user="root",
         __agent_published=["health.json"],
@@ -68,6 +76,31 @@ def test_the_state_of_an_earlier_health_check_goes_once_nobody_writes_it(tmp_pat
         "locks",
         "locks/one.lock",
     }
+
+
+@pytest.mark.parametrize(("models", "required"), [(["*"], []), (["small", "large"], ["small", "large"])])
+def test_agent_json_holds_the_inputs_and_requires_the_models_of_jobs(
+    models: list[str], required: list[str]
+) -> None:
+    given = {
+        "agent_github_url": "https://github.example",
+        "agent_work_dir": "/srv/work",
+        "agent_interval_seconds": 15,
+        "agent_runs_on": ["self-hosted", "nobara"],
+        "agent_fallback_runs_on": ["ubuntu-24.04"],
+    }
+    text = render(
+        "coldvox-ci/agent.json.j2",
+        inventory_hostname="laptop",
+        agent_policy={},
+        agent_job_models=models,
+        __agent_state_dir="/state",
+        **given,
+    )
+    settings = json.loads(text)
+    assert {f"agent_{key}": settings[key] for key in settings if f"agent_{key}" in given} == given
+    assert settings["models"] == required
+    assert settings["rust_dirs"] == ["/state/rustup", "/state/cargo"]
 
 
 def test_a_mount_goes_also_while_something_there_is_open() -> None:

@@ -14,8 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 TEMPLATES = Path(__file__).resolve().parents[3] / "roles" / "github_runner" / "templates" / "etc"
 VALUES = {
     "ansible_managed": "kept by Ansible",
-    "github_runner_base_dir": "/var/lib/actions-runner",
-    "github_runner_store_dir": "/var/cache/coldvox-ci",
+    "__github_runner_base_dir": "/var/lib/actions-runner",
+    "__github_runner_store_dir": "/var/cache/coldvox-ci",
 }
 TREE = f"/var/cache/coldvox-ci/trees/{'ab' * 32}"
 

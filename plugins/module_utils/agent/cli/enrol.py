@@ -41,7 +41,7 @@ def enrol(options: argparse.Namespace) -> int:
     settings = enrolment.read_settings(options.config, one.name)
     if settings is None:
         return tell(options, one, enrolment.AT_REST, f"{one.name} is not to be registered from here")
-    scope = scope_of(settings["url"], settings["api_url"])
+    scope = scope_of(settings["url"])
     client = Client(
         stdlib_transport(_REQUEST_SECONDS),
         scope,

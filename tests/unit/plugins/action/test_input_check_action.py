@@ -81,6 +81,14 @@ def test_a_mistake_is_one_sentence_without_secrets(
     assert "Traceback" not in said
 
 
+def test_a_wrong_shared_input_is_one_mistake(tmp_path: Path) -> None:
+    status, said = check(tmp_path, {"coldvox_verify": "fully"})
+    assert status == 2, said
+    message = "coldvox_verify: value of coldvox_verify must be one of: quick, full, got: fully. Correct it"
+    assert message in said
+    assert "must be one of: quick, full, got: fully; coldvox_verify" not in said
+
+
 def test_two_hosts_do_not_share_a_runner_name(tmp_path: Path) -> None:
     page = {"github_runner_url": "https://github.com/o/r"}
     ours = {**page, "github_runner_instances": [{"name": "fast"}, {"name": "slow"}]}

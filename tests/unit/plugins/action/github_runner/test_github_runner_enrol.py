@@ -33,7 +33,6 @@ class Enroller:
         self._host = host
         self.settings = {
             "url": host.url,
-            "api_url": "",
             "archive": str(host.archive),
             "base_dir": str(host.base),
             "unit_dir": str(host.units),

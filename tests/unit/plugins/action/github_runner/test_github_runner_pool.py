@@ -274,6 +274,12 @@ def test_mistakes_are_one_sentence(host: RunnerHost, options: dict[str, Any], wo
     assert list(host.base.iterdir()) == []
 
 
+def test_github_runner_warns_of_unknown_settings_and_continues(host: RunnerHost) -> None:
+    predicted = host.converge({**ONE, "environment": {"ACTIONS_RUNNER_NEW_SETTING": "1"}}, check=True)
+    assert outcomes(predicted) == {"one": "registered"}
+    assert "does not read these variables: ACTIONS_RUNNER_NEW_SETTING" in predicted["_output"]
+
+
 def test_trouble_at_github_is_sat_out(host: RunnerHost, admin: AdminClient) -> None:
     admin.set_faults({"path_regex": "/actions/runners$", "status": 502, "times": 1})
     assert outcomes(host.converge(ONE, check=True)) == {"one": "registered"}

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import env_text, path_text
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import (
+    env_text,
+    path_text,
+    unknown_warning,
+)
 
 
 def test_entries_are_sorted_lines() -> None:
@@ -19,8 +23,6 @@ def test_entries_are_sorted_lines() -> None:
         ("ACTIONS_RUNNER_CONCURRENT_JOBS", "4", "no such setting and runs one job at a time; add instances"),
         ("actions_runner_concurrent_jobs", "4", "no such setting"),
         ("ACTIONS_RUNNER_INPUT_TOKEN", "x", "every later configuration"),
-        ("ACTIONS_RUNNER_HOOK_JOB_STARTS", "/a.sh", "no variable of that name"),
-        ("GITHUB_ACTIONS_RUNNER_TYPO", "1", "no variable of that name"),
         ("ACTIONS_RUNNER_HOOK_JOB_STARTED", "hook.sh", "absolute path"),
         ("ACTIONS_RUNNER_HOOK_JOB_STARTED", "/hook", "absolute path"),
         ("#A", "1", "no comments"),
@@ -47,6 +49,14 @@ def test_entries_that_would_not_do_what_they_say(key: str, value: str, reason: s
 def test_known_names_of_the_runner_are_fine() -> None:
     assert env_text({"ACTIONS_RUNNER_HOOK_JOB_STARTED": "/etc/x/hook.sh", "RUNNER_TOOL_CACHE": "/opt/t"})
     assert env_text({"PATTERN": "x", "TOKENIZER": "x", "SSH_AUTH_SOCK": "/run/x", "SECRET_FREE": "yes"})
+
+
+def test_unknown_warning_names_settings_that_the_runner_does_not_read() -> None:
+    typo = {"ACTIONS_RUNNER_HOOK_JOB_STARTS": "/a.sh", "ACTIONS_RUNNER_HOOK_JOB_STARTED": "/b.sh"}
+    warning = unknown_warning([typo, {"github_actions_runner_typo": "1", "RUSTFLAGS": "x"}, typo])
+    assert "variables: ACTIONS_RUNNER_HOOK_JOB_STARTS, github_actions_runner_typo. Check" in warning
+    assert env_text(typo)
+    assert unknown_warning([{"ACTIONS_RUNNER_HOOK_JOB_STARTED": "/b.sh"}, {}]) == ""
 
 
 def test_the_search_path() -> None:
