@@ -202,7 +202,7 @@ def main() -> None:
         "commands_run": commands,
     }
     if module._diff:
-        result["diff"] = [file_state.diff_of(change.path, change.found, change.entry) for change in changes]
+        result["diff"] = [file_state.diff_of(change.path, change.present, change.entry) for change in changes]
     module.exit_json(**result)
 
 

@@ -23,7 +23,7 @@ MKDIR_LOCK = CHECKOUT / "tests" / "bench" / "mkdir_lock.sh"
 _HOLDER = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 print("ready", flush=True)
 sys.stdin.readline()
 with Flock(sys.argv[2], purpose="bench"):

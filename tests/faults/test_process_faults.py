@@ -156,7 +156,7 @@ def test_04_a_stopped_reader_or_fetcher_is_not_robbed(root: Path, server: FaultS
     holding = f"""
 import sys
 sys.path[:0] = {sys.path!r}
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == "mutate"}, purpose="a job"):
     print("held", flush=True)
     sys.stdin.readline()
@@ -216,7 +216,7 @@ def test_02_counting_under_one_lock(tmp_path: Path, survived: list[bool]) -> Non
     counting = f"""
 import os, sys
 sys.path[:0] = {sys.path!r}
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 fd = os.open({str(counter)!r}, os.O_RDWR)
 lock = Flock({str(tmp_path / "lock")!r}, purpose="counting")
 for _number in range({each}):
@@ -235,7 +235,7 @@ def test_05_06_32_processes_killed_while_they_hold(tmp_path: Path, runs: int, su
     holding = f"""
 import sys, time
 sys.path[:0] = {sys.path!r}
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 Flock({str(tmp_path / "lock")!r}, purpose="dying").acquire(30)
 print("held", flush=True)
 time.sleep(60)

@@ -127,7 +127,7 @@ def test_a_process_can_be_named_to_hold_for(stocked: Agent, user: int | None) ->
         sleeper.kill()
         assert free_within(stocked, 10)
     gone = stocked.run("cache", "link", "m", "--hold-pid", str(sleeper.pid), user=user, status=3)
-    assert "cannot be held for (No such process)" in gone.stderr
+    assert "cannot be watched (No such process)" in gone.stderr
     assert free_within(stocked, 0)
 
 

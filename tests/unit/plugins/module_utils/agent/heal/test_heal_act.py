@@ -83,7 +83,7 @@ def test_a_frozen_listener_runs_on(instance: Instance) -> None:
 
 def test_a_refusal_of_systemd_is_the_outcome(instance: Instance) -> None:
     instance.refusal = "no bus"
-    assert act(instance, START).startswith("failed: systemctl cannot say how the units are (no bus)")
+    assert act(instance, START).startswith("failed: systemctl cannot show the units (no bus)")
 
 
 def history() -> History:
