@@ -99,7 +99,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ansible_collections.coldvox.ci.plugins.module_utils import dispatch
-from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
+from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_errors import require_mappings, template_errors
 
 
 def dispatch_decision(

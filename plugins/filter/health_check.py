@@ -82,7 +82,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ansible_collections.coldvox.ci.plugins.module_utils import health
-from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
+from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_errors import require_mappings, template_errors
 
 
 def health_check(metrics: Any, policy: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:

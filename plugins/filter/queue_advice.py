@@ -52,7 +52,7 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.coldvox.ci.plugins.module_utils import dispatch
-from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
+from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_errors import require_mappings, template_errors
 
 
 def queue_advice(metrics: Any, max_concurrent: int = dispatch.MOST_CONCURRENT) -> str:

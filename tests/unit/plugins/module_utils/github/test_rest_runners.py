@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import REPOSITORY_GROUP, Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.github.views import RunnerGroup
-from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import connect
+from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import connect
 
 from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.server import Running
