@@ -18,8 +18,8 @@ def require_mappings(filter_name: str, **values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, Mapping):
             raise AnsibleFilterError(
-                f"coldvox.ci.{filter_name} takes {name} as a dictionary, not as {type(value).__name__}; "
-                "pass a dictionary."
+                f"The filter coldvox.ci.{filter_name} takes {name} as a dictionary, not as "
+                f"{type(value).__name__}; pass a dictionary."
             )
 
 
