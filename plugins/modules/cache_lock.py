@@ -179,7 +179,7 @@ def work(module: AnsibleModule) -> Waited:
         return file.acquire(wish, params["timeout_seconds"])
     if not params["owner"] and params["token"] is None and not os.environ.get("GITHUB_RUN_ID"):
         raise CiError(
-            f"The release of the lease {params['name']} names no holder; give its token, or the owner that "
+            f"The release of the lease {params['name']} names no holder; give its token or the owner that "
             "acquired it."
         )
     return file.release(leases.Release(owner, params["token"]))
