@@ -20,7 +20,7 @@ _MANAGED = "This file is kept by Ansible (coldvox.ci). Changes made here by hand
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """Renders ``template`` into ``content`` for every file of the set."""
+    """The action that renders ``template`` into ``content`` for every file of the set."""
 
     _supports_check_mode = True
     _supports_async = False

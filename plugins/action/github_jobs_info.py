@@ -19,7 +19,10 @@ from ansible_collections.coldvox.ci.plugins.plugin_utils.github_action import Gi
 
 
 class ActionModule(GithubAction):
-    """Lists workflow runs and their jobs, with one request per hundred runs and one per run."""
+    """The action that lists workflow runs and their jobs.
+
+    It takes one request per hundred runs, and one per run.
+    """
 
     SPEC = {  # noqa: RUF012 - the base class says ClassVar
         "since": {"type": "str"},

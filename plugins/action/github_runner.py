@@ -32,7 +32,7 @@ _ACTION_ONLY = CREDENTIAL_OPTIONS | {"registered", "prepared", "orphans", "regis
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """Runs the module once, and again for each step that needs the controller."""
+    """The action that runs the module once, and again for steps of the controller."""
 
     _supports_check_mode = True
     _supports_async = False

@@ -15,7 +15,7 @@ from ansible_collections.coldvox.ci.plugins.plugin_utils.github_action import Gi
 
 
 class ActionModule(GithubAction):
-    """Lists runners, and how far their versions are behind."""
+    """The action that lists runners, and how far their versions are behind."""
 
     SPEC = {"names": {"type": "list", "elements": "str"}}  # noqa: RUF012 - the base class says ClassVar
 

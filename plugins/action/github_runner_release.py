@@ -22,7 +22,7 @@ SPEC: dict[str, Any] = {
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """Returns the runner release that GitHub offers for a scope."""
+    """The action that returns the runner release that GitHub offers for a scope."""
 
     _requires_connection = False
     _supports_check_mode = True

@@ -23,7 +23,10 @@ _FIRST_VISIBILITY = "private"
 
 
 class ActionModule(GithubAction):
-    """Keeps one variable, with one request if it is right and two if it changes."""
+    """The action that keeps one variable.
+
+    It takes one request if the variable is right, and two if it changes.
+    """
 
     SPEC = {  # noqa: RUF012 - the base class says ClassVar
         "name": {"type": "str", "required": True},
@@ -61,7 +64,10 @@ class ActionModule(GithubAction):
 
 
 def _wanted(client: Client, name: str, options: dict[str, Any]) -> Variable:
-    """Return the wanted variable; its visibility is empty if the options do not set it."""
+    """Return the wanted variable.
+
+    Its visibility is empty if the options do not set it.
+    """
     if options["value"] is None:
         raise CiError(f"The variable {name} has no value; give value, or state=absent to remove it.")
     if options["visibility"] and client.scope.kind == "repository":

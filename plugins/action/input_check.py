@@ -26,7 +26,7 @@ Options = dict[str, dict[str, Any]]
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """Compares a host's variables with the inputs that the roles declare."""
+    """The action that compares a host's variables with the inputs of the roles."""
 
     _requires_connection = False
     _supports_check_mode = True
@@ -59,7 +59,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         return result
 
     def _wrong_values(self, variables: Mapping[str, Any]) -> Iterator[str]:
-        """Yield a text for each wrong value; the roles themselves check for missing inputs."""
+        """Yield a text for each wrong value.
+
+        The roles themselves check for missing inputs.
+        """
         for entries in self._read().values():
             for name, option in entries.get("main", {}).items():
                 if name not in variables:
@@ -89,7 +92,10 @@ def _pools(variables: Mapping[str, Any]) -> dict[str, tuple[str, list[str]]]:
 
 
 def _pool(of_all: Mapping[str, Any], host: str) -> tuple[str, list[str]]:
-    """Return the GitHub page and the runner names of ``host``; empty if they cannot be read."""
+    """Return the GitHub page and the runner names of ``host``.
+
+    They are empty if the host's variables cannot be read.
+    """
     try:
         instances = of_all[host].get("github_runner_instances") or []
         names = [str(item["name"]) for item in instances if item.get("state") != "absent"]
@@ -99,7 +105,7 @@ def _pool(of_all: Mapping[str, Any], host: str) -> tuple[str, list[str]]:
 
 
 def _shared(specs: Mapping[str, Mapping[str, Options]]) -> set[str]:
-    """Return the collection-wide inputs, to which the defaults of the roles' inputs fall back."""
+    """Return the collection-wide inputs, found in the defaults of the roles' inputs."""
     defaults = [
         str(option.get("default", ""))
         for entries in specs.values()

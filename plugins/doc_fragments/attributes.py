@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The three attributes of all modules, those of ``_info`` modules, and the GitHub action group."""
+    """The attributes of all modules, of ``_info`` modules, and of the action group."""
 
     DOCUMENTATION = r"""
 options: {}

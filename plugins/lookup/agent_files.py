@@ -48,7 +48,7 @@ _DIGEST_LETTERS = 16
 
 
 def release_files(library: Path, directory: str) -> list[dict[str, str]]:
-    """Return the entries that install the Python files of ``library`` below ``directory``."""
+    """Return the entries that install the files of ``library`` below ``directory``."""
     contents = {
         path.relative_to(library).as_posix(): path.read_text(encoding="utf-8")
         for path in library.rglob("*.py")
@@ -66,7 +66,7 @@ def release_files(library: Path, directory: str) -> list[dict[str, str]]:
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible ships no types
-    """Reads the library on the controller."""
+    """The entry point for Ansible."""
 
     def run(
         self, terms: list[str], variables: Optional[dict[str, Any]] = None, **kwargs: Any

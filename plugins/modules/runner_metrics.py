@@ -247,7 +247,7 @@ def target_of(params: dict[str, Any]) -> Target:
 
 
 def check_duration(count: int, interval_seconds: float) -> None:
-    """Raise CiError unless the options give at least one sample and end within LONGEST_SECONDS."""
+    """Raise CiError for no sample, or for samples over more than LONGEST_SECONDS."""
     if count < 1 or interval_seconds <= 0 or (count - 1) * interval_seconds > LONGEST_SECONDS:
         raise CiError(
             f"The options ask for {count} samples every {interval_seconds:g} s; give samples of 1 or more "

@@ -1,4 +1,4 @@
-"""The base class of modules that ask GitHub from the controller and never contact the host."""
+"""The base class of modules that ask GitHub and never contact the host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection impor
 
 
 class GithubAction(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """Checks the options, connects to GitHub, and fails with one sentence for every CiError."""
+    """The base of actions that check their options, connect to GitHub and do their work.
+
+    Every CiError becomes a failure with one sentence.
+    """
 
     _requires_connection = False
     _supports_check_mode = True

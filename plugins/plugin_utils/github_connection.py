@@ -1,4 +1,4 @@
-"""The controller's connection to GitHub: HTTP by Ansible's opener, signatures, credentials."""
+"""The controller's connection to GitHub: HTTP, signatures and credentials."""
 
 from __future__ import annotations
 

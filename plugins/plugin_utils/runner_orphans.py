@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the coldvox.ci contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's part in the removal of registrations that the inventory no longer names."""
+"""The removal of registrations that the inventory no longer names.
+
+This is the controller's part.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.runner.orphans import U
 
 
 def judge_orphans(runners: Runners, unlisted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return a verdict for each registration that the host has and the inventory does not name.
+    """Return a verdict for each registration of the host that is not listed.
 
     Without such registrations it sends no request.
     """

@@ -25,7 +25,7 @@ _POLL_SECONDS = 4.0
 
 
 class RegistrationSync:
-    """Updates the registrations at GitHub to what the host reports.
+    """The updates that bring GitHub's registrations to the state of the host.
 
     ``current`` holds GitHub's registered runners by lower-case name. ``now`` is a monotonic clock.
     """
@@ -67,9 +67,10 @@ class RegistrationSync:
         return self._runners.enrol_once(report["name"], group, labels, work_dir, former)
 
     def update_github(self, reports: Sequence[HostReport]) -> dict[str, str]:
-        """Delete registrations, wait for started runners and set labels as ``reports`` require.
+        """Delete registrations, wait for started runners and set labels.
 
-        Returns a failure text by name for each runner that was started and is not online in time.
+        The host's ``reports`` decide which. Returns a failure text by name for each runner that was started
+        and is not online in time.
         """
         for report in reports:
             key = report["name"].lower()
@@ -119,7 +120,10 @@ class RegistrationSync:
 
 
 def _at_work(report: HostReport, runner: RegisteredRunner | None) -> bool:
-    """Return whether a started runner is online in the installed version, or has already done its job."""
+    """Return whether a started runner is online in the installed version.
+
+    A runner for one job may also have done its job already.
+    """
     if runner is None:
         # GitHub deletes an ephemeral runner after its job, which can be before the first request here.
         return bool(report["controller"]["ephemeral"])

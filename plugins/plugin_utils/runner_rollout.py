@@ -23,13 +23,16 @@ _REGISTERING = frozenset([Step.CONFIGURE.value, Step.ENROL_JIT.value])
 
 
 class OnHost(Protocol):
-    """Runs the module on the host for ``instances`` with the further arguments ``more``."""
+    """A function that runs the module on the host.
+
+    ``more`` are further arguments.
+    """
 
     def __call__(self, instances: Sequence[Instance], **more: Any) -> dict[str, Any]: ...
 
 
 class Rollout:
-    """Changes one pool.
+    """The rounds that change one pool.
 
     ``reports`` and ``failures`` hold the latest report and failure of each instance by name.
     """
@@ -45,10 +48,10 @@ class Rollout:
         self.failures: dict[str, str] = {}
 
     def perform(self, instances: Sequence[Instance]) -> dict[str, Any]:
-        """Bring ``instances`` to their state and return the module's first result, which lists the changes.
+        """Bring ``instances`` to their state and return the module's first result.
 
-        A failure of one instance does not stop the others. Every runner gets its labels back, also after a
-        failure.
+        This result lists the changes. A failure of one instance does not stop the others. Every runner gets
+        its labels back, also after a failure.
         """
         first = self._on_host(instances)
         self._record(first)
@@ -164,7 +167,7 @@ class Rollout:
         )
 
     def completed(self) -> list[dict[str, Any]]:
-        """Return the result for each instance: the host's report and GitHub's view together."""
+        """Return the host's report and GitHub's view of each instance together."""
         return [
             _completed(report, self._sync.current.get(name.lower()), self.failures.get(name, ""))
             for name, report in self.reports.items()
