@@ -37,7 +37,7 @@ PLAYBOOK = """\
       loop: [a.j2, b.j2]
       vars:
         ansible_managed: >-
-          This file is kept by Ansible (coldvox.ci). What is changed here by hand is overwritten.
+          This file is kept by Ansible (coldvox.ci). Changes made here by hand are overwritten.
 """
 
 
@@ -102,7 +102,7 @@ def test_templates_are_rendered_like_the_template_module_does(templates: Path) -
     [
         ({"template": "missing.j2"}, "'missing.j2' of"),
         ({"template": "undefined.j2"}, "'nobody' is undefined"),
-        ({"template": "a.j2", "content": "x"}, "takes only one of"),
+        ({"template": "a.j2", "content": "x"}, "give one of template, content"),
     ],
 )
 def test_a_bad_template_names_itself_and_its_path(templates: Path, entry: dict[str, Any], said: str) -> None:

@@ -75,7 +75,7 @@ def test_runs_are_bounded_by_time_and_number(run: Controller) -> None:
     [
         ({"since": "yesterday"}, "since 'yesterday' is no time"),
         ({"since": "2026-02-31"}, "is no time"),
-        ({"limit": 0}, "from 1 to 1000"),
+        ({"limit": 0}, "lists 1 to 1000 runs"),
         ({"page": "Coldaine"}, "organization Coldaine; give the url of a repository"),
     ],
 )
