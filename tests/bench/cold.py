@@ -28,8 +28,8 @@ def by_hand(archive: Archive, url: str, place: Path) -> float:
 
     def work() -> None:
         subprocess.run(["curl", "--fail", "--silent", "--output", target, url], check=True)
-        told = f"{archive.sha256}  {target}\n"
-        subprocess.run(["sha256sum", "--quiet", "--check", "-"], input=told, text=True, check=True)
+        checksum = f"{archive.sha256}  {target}\n"
+        subprocess.run(["sha256sum", "--quiet", "--check", "-"], input=checksum, text=True, check=True)
         subprocess.run(["unzip", "-q", target, "-d", place], check=True)
 
     took = seconds(work)
@@ -43,10 +43,10 @@ def by_store(archive: Archive, url: str, place: Path, collections: Path, peaks: 
     Its greatest memory in MiB goes to ``peaks``; it has no children, so that is the process tree's.
     """
     wanted = {"name": "m", "kind": "model", "url": url, "sha256": archive.sha256, "strip_components": 1}
-    told = {"paths": [str(collections)], "root": str(place), "artifacts": [wanted], "settings": {}}
+    request = {"paths": [str(collections)], "root": str(place), "artifacts": [wanted], "settings": {}}
 
     def work() -> None:
-        command = [sys.executable, str(WORKER), json.dumps(told)]
+        command = [sys.executable, str(WORKER), json.dumps(request)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         answer = json.loads(done.stdout.splitlines()[-1])
         if answer.get("outcomes") != ["fetched"]:

@@ -49,10 +49,10 @@ def make(place: Path, database: Any, records: Any) -> tuple[str, Path]:
 def milliseconds(work: Callable[[], int], expected: int) -> float:
     """Return how long ``work`` takes, which must find ``expected`` things."""
     begun = time.perf_counter()
-    found = work()
+    number = work()
     taken = (time.perf_counter() - begun) * 1000
-    if found != expected:
-        sys.exit(f"bench: {found} found in the history instead of {expected}.")
+    if number != expected:
+        sys.exit(f"bench: {number} found in the history instead of {expected}.")
     return taken
 
 
@@ -96,11 +96,15 @@ def measure(options: Options) -> None:
 
         medians = alternating(
             {
-                "day": lambda: milliseconds(lambda: opened(lambda one: len(one.jobs(since))), expected),
+                "day": lambda: milliseconds(
+                    lambda: opened(lambda history: len(history.jobs(since))), expected
+                ),
                 "day, json": lambda: milliseconds(from_json, expected),
-                "sums": lambda: milliseconds(lambda: opened(lambda one: len(one.summaries())), NAMES),
+                "sums": lambda: milliseconds(lambda: opened(lambda history: len(history.summaries())), NAMES),
                 "sums, json": lambda: milliseconds(sums_from_json, NAMES),
-                "one": lambda: milliseconds(lambda: opened(lambda one: len(one.summaries(job="job-7"))), 1),
+                "one": lambda: milliseconds(
+                    lambda: opened(lambda history: len(history.summaries(job="job-7"))), 1
+                ),
                 "add": lambda: milliseconds(one_more, 1),
             },
             options.repetitions,

@@ -56,8 +56,8 @@ def stock(place: Path, collections: Path) -> None:
     """Put one model into the store."""
     archive = make_archive(place / "m.zip", ARCHIVE_BYTES)
     wanted = {"name": "m", "kind": "model", "url": f"file://{archive.path}", "sha256": archive.sha256}
-    told = {"paths": [str(collections)], "root": f"{place}/store", "artifacts": [wanted], "settings": {}}
-    subprocess.run([sys.executable, str(WORKER), json.dumps(told)], check=True, capture_output=True)
+    request = {"paths": [str(collections)], "root": f"{place}/store", "artifacts": [wanted], "settings": {}}
+    subprocess.run([sys.executable, str(WORKER), json.dumps(request)], check=True, capture_output=True)
 
 
 def environment(place: Path) -> dict[str, str]:

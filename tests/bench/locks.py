@@ -97,11 +97,11 @@ def print_hand_over(place: Path, collections: Path, repetitions: int) -> None:
     def script() -> list[str]:
         return ["bash", str(MKDIR_LOCK), str(place / "lock.d"), str(HOLD_SECONDS)]
 
-    found: dict[str, list[tuple[float, float]]] = {"flock": [], "script": []}
+    delays: dict[str, list[tuple[float, float]]] = {"flock": [], "script": []}
     for _ in range(repetitions):
-        found["flock"].append(hand_over(flock))
-        found["script"].append(hand_over(script))
+        delays["flock"].append(hand_over(flock))
+        delays["script"].append(hand_over(script))
     for name, title in (("flock", "Flock"), ("script", "mkdir and sleep 1")):
-        middle, late = (statistics.median(values) * 1000 for values in zip(*found[name]))
+        middle, late = (statistics.median(values) * 1000 for values in zip(*delays[name]))
         say(f"hand-over among {WAITERS} waiters, median: {title}", middle, "ms")
         say(f"hand-over among {WAITERS} waiters, 99th percentile: {title}", late, "ms")

@@ -88,12 +88,12 @@ class Browser:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
-            found = self._receive()
-            if found.get("id") == self._number:
-                assert "error" not in found, f"{method}: {found['error']}"
-                result: dict[str, Any] = found["result"]
+            message = self._receive()
+            if message.get("id") == self._number:
+                assert "error" not in message, f"{method}: {message['error']}"
+                result: dict[str, Any] = message["result"]
                 return result
-            self.events.append(found)
+            self.events.append(message)
 
     def _receive(self) -> dict[str, Any]:
         deadline = time.monotonic() + ANSWER_SECONDS
@@ -124,23 +124,23 @@ class Browser:
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression, as plain data."""
-        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
 
     def screenshot(self, path: Path) -> None:
         """Write a picture of the whole page."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         whole = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=whole)
-        path.write_bytes(base64.b64decode(found["data"]))
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=whole)
+        path.write_bytes(base64.b64decode(answer["data"]))
 
     def requested(self) -> list[str]:
         """Return the addresses that the page asked for."""
         wanted = "Network.requestWillBeSent"
-        return [one["params"]["request"]["url"] for one in self.events if one.get("method") == wanted]
+        return [event["params"]["request"]["url"] for event in self.events if event.get("method") == wanted]
 
     def complaints(self) -> list[str]:
         """Return what the page wrote to the console, refusals of its own policy among them."""
-        told = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
-        return [json.dumps(one["params"]) for one in self.events if one.get("method") in told]
+        methods = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+        return [json.dumps(event["params"]) for event in self.events if event.get("method") in methods]

@@ -44,15 +44,15 @@ def play(server: FaultServer, root: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def test_45_two_playbooks_at_once(server: FaultServer, root: Path) -> None:
+def test_playbooks_install_the_same_artifact_at_the_same_time(server: FaultServer, root: Path) -> None:
     server.serve("/m.zip", MODEL, rate=300_000)
     both = [play(server, root), play(server, root)]
-    told = [process.communicate(timeout=120)[0].decode() for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
+    outputs = [process.communicate(timeout=120)[0].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
     assert server.count("/m.zip") == 1
 
 
-def test_45_control_c_at_the_controller(server: FaultServer, root: Path) -> None:
+def test_playbook_leaves_a_whole_store_after_control_c(server: FaultServer, root: Path) -> None:
     server.serve("/m.zip", MODEL, rate=100_000)
     process = play(server, root)
     deadline = time.monotonic() + 60

@@ -203,16 +203,16 @@ def form(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_refused_archive(server: FaultServer, root: Path, case: str) -> None:
+def test_archive_is_refused_in_one_sentence(server: FaultServer, root: Path, case: str) -> None:
     data, words = REFUSED[case]
     artifact = wanted("x", server.serve("/x", data), data, format=form(data))
     more = {"limits": LIMITS[case]} if case in LIMITS else {}
     outside = sorted(path.name for path in root.parent.iterdir())
     with pytest.raises(CiError) as caught:
         install(root, artifact, **more)
-    told = str(caught.value)
-    assert words in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert words in message
+    assert "\n" not in message
     for area in ("trees", "receipts", "refs", "staging", "trash", "partial", "progress"):
         assert os.listdir(root / area) == [], area
     assert sorted(path.name for path in root.parent.iterdir()) == sorted([*outside, "store"])
@@ -220,7 +220,7 @@ def test_a_refused_archive(server: FaultServer, root: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", SOUND)
-def test_an_odd_but_sound_archive(server: FaultServer, root: Path, case: str) -> None:
+def test_archive_that_is_odd_but_sound_is_unpacked(server: FaultServer, root: Path, case: str) -> None:
     data = SOUND[case]
     artifact = wanted("x", server.serve("/x", data), data, format="zip")
     (result,) = install(root, artifact).results
@@ -228,13 +228,13 @@ def test_an_odd_but_sound_archive(server: FaultServer, root: Path, case: str) ->
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         contents = sorted(archive.read(info) for info in archive.infolist())
     tree = Path(result.path or "")
-    found = sorted(path.read_bytes() for path in tree.rglob("*") if path.is_file())
-    assert found == contents
+    unpacked = sorted(path.read_bytes() for path in tree.rglob("*") if path.is_file())
+    assert unpacked == contents
     assert install(root, artifact).results[0].outcome == "hit"
 
 
 @pytest.mark.parametrize("mode", [0o106755, 0o102777, 0o101777, 0o100666, 0o100000], ids=oct)
-def test_34_modes_of_an_archive_do_not_pass(server: FaultServer, root: Path, mode: int) -> None:
+def test_archive_modes_are_not_kept(server: FaultServer, root: Path, mode: int) -> None:
     data = zip_of({"f": b"x"}, {"f": mode})
     (result,) = install(root, wanted("x", server.serve("/x", data), data, format="zip")).results
     published = (Path(result.path or "") / "f").stat().st_mode & 0o7777
@@ -247,7 +247,9 @@ def flipped(number: int) -> bytes:
     return patched(ZIP, at // 8, bytes([ZIP[at // 8] ^ 1 << at % 8]))
 
 
-def test_32_any_single_bit(root: Path, server: FaultServer, runs: int, survived: list[bool]) -> None:
+def test_archive_with_a_flipped_bit_is_whole_or_refused(
+    root: Path, server: FaultServer, runs: int, survived: list[bool]
+) -> None:
     """One bit of an archive was turned before its checksum was taken: the same files come out, or nothing."""
     for number in range(runs * 2):
         data = flipped(number)
@@ -257,6 +259,6 @@ def test_32_any_single_bit(root: Path, server: FaultServer, runs: int, survived:
         except CiError:
             survived.append(not os.listdir(root / "staging"))
         else:
-            found = {path.read_bytes() for path in Path(result.path or "").rglob("*") if path.is_file()}
-            survived.append(found == set(GOOD.values()))
+            unpacked = {path.read_bytes() for path in Path(result.path or "").rglob("*") if path.is_file()}
+            survived.append(unpacked == set(GOOD.values()))
     assert all(survived)

@@ -87,7 +87,9 @@ def in_step(root: Path) -> bool:
         check=False,
     )
     empty = (root / "checksums.txt").stat().st_size == 0
-    counts = {len([p for p in (root / "trees" / one).rglob("*") if p.is_file()]) for one in refs.values()}
+    counts = {
+        len([p for p in (root / "trees" / digest).rglob("*") if p.is_file()]) for digest in refs.values()
+    }
     return (checked.returncode == 0 or empty) and counts <= {len(FILES) + 1}
 
 
@@ -132,7 +134,7 @@ def readers(root: Path) -> Iterator[Readers]:
     assert thread.bad == []
 
 
-def test_sigkill_while_collecting(
+def test_collect_survives_sigkill(
     root: Path, artifacts: list[Artifact], readers: Readers, runs: int, survived: list[bool]
 ) -> None:
     """Whatever moment it dies at, the next collection ends what it began, and an installation mends all."""
@@ -162,14 +164,14 @@ def test_sigkill_while_collecting(
     assert readers.hits > 0
 
 
-def test_sigkill_while_repairing(
+def test_verify_repair_survives_sigkill(
     root: Path, artifacts: list[Artifact], runs: int, survived: list[bool]
 ) -> None:
     install(root, *artifacts)
     chance = random.Random(20251123)
     for _number in range(max(10, runs // 4)):
-        for one in artifacts[:3]:
-            path = root / "trees" / one.sha256 / "own"
+        for artifact in artifacts[:3]:
+            path = root / "trees" / artifact.sha256 / "own"
             if path.exists():
                 path.write_bytes(b"damaged")
         process = start(root, repair=True)
@@ -182,7 +184,7 @@ def test_sigkill_while_repairing(
     assert all(survived)
 
 
-def test_installing_and_collecting_side_by_side(
+def test_collect_and_install_run_at_the_same_time(
     root: Path, artifacts: list[Artifact], readers: Readers, survived: list[bool]
 ) -> None:
     """Four collectors take away what four installers put there; at the end one installation is whole."""
@@ -215,7 +217,7 @@ def test_installing_and_collecting_side_by_side(
     assert readers.hits > 0
 
 
-def test_a_job_that_holds_its_model_never_loses_it(
+def test_collect_keeps_a_model_that_a_job_holds(
     root: Path, artifacts: list[Artifact], survived: list[bool]
 ) -> None:
     layout = Layout(str(root))
@@ -231,7 +233,9 @@ def test_a_job_that_holds_its_model_never_loses_it(
 
 
 @pytest.mark.parametrize("days", [365, -365, 36500])
-def test_the_clock_jumps(root: Path, artifacts: list[Artifact], days: int, survived: list[bool]) -> None:
+def test_collect_removes_nothing_after_a_jump_of_the_clock(
+    root: Path, artifacts: list[Artifact], days: int, survived: list[bool]
+) -> None:
     from ansible_collections.coldvox.ci.plugins.module_utils.lease import Instant
     from ansible_collections.coldvox.ci.plugins.module_utils.store.clock import boot_id, boottime
 
@@ -246,7 +250,7 @@ def test_the_clock_jumps(root: Path, artifacts: list[Artifact], days: int, survi
     assert all(survived)
 
 
-def test_a_disk_that_turns_read_only(artifacts: list[Artifact], tmp_path: Path) -> None:
+def test_collect_reports_a_read_only_disk(artifacts: list[Artifact], tmp_path: Path) -> None:
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1g,mode=0755", "tmpfs", str(place)]
@@ -256,8 +260,8 @@ def test_a_disk_that_turns_read_only(artifacts: list[Artifact], tmp_path: Path) 
         store = place / "store"
         install(store, *artifacts[:2])
         subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
-        told = finish(start(store, policy=[1, 0, 0]))["error"]
-        assert "Read-only file system" in told
+        message = finish(start(store, policy=[1, 0, 0]))["error"]
+        assert "Read-only file system" in message
         assert len(os.listdir(store / "trees")) == 2
         assert verify(str(store), full=True, settings=settings()).corrupt == ()
     finally:

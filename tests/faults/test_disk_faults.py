@@ -62,7 +62,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, call: str, part: str, number: int) -
 
 @pytest.mark.parametrize("number", ERRORS, ids=errno.errorcode.get)
 @pytest.mark.parametrize("stage", STAGES)
-def test_13_15_16_the_disk_refuses(
+def test_store_install_survives_a_disk_error(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch, stage: str, number: int
 ) -> None:
     """One sentence says so; what is visible is whole; once the disk is well the same call converges."""
@@ -72,9 +72,9 @@ def test_13_15_16_the_disk_refuses(
         with pytest.raises(CiError) as caught:
             install(root, parse(item(server)))
         assert refused
-    told = str(caught.value)
-    assert os.strerror(number) in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert os.strerror(number) in message
+    assert "\n" not in message
     assert nothing_half(root)
     assert leftovers(root) == []
     assert install(root, parse(item(server))).results[0].outcome in ("fetched", "linked", "hit", "repaired")
@@ -82,7 +82,7 @@ def test_13_15_16_the_disk_refuses(
 
 
 @pytest.mark.parametrize("stage", ["checksum", "quick look"])
-def test_15_what_was_published_cannot_be_read(
+def test_store_fetches_an_unreadable_tree_again(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     """A file that gives EIO is a damaged one: its tree is fetched anew."""
@@ -104,7 +104,9 @@ def test_15_what_was_published_cannot_be_read(
     assert whole(root / "models" / "m")
 
 
-def test_14_no_inodes_left(server: FaultServer, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_reports_missing_inodes(
+    server: FaultServer, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "_SPARE_BYTES", 0)
     data = zip_of({f"d/f{number}": b"x" for number in range(500)})
     root = small_disk / "store"
@@ -116,7 +118,7 @@ def test_14_no_inodes_left(server: FaultServer, small_disk: Path, monkeypatch: p
     assert install(root, wanted("x", server.serve("/x.zip", small), small)).results[0].outcome == "fetched"
 
 
-def test_18_part_of_the_store_on_another_file_system(
+def test_store_refuses_a_staging_area_on_another_file_system(
     server: FaultServer, small_disk: Path, root: Path
 ) -> None:
     """Publishing is one rename, so a staging area that was mounted elsewhere is an error that says so."""
@@ -149,7 +151,7 @@ def overlay(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(places["merged"])], check=True)
 
 
-def test_18_a_store_on_an_overlay(server: FaultServer, overlay: Path) -> None:
+def test_store_works_on_an_overlay(server: FaultServer, overlay: Path) -> None:
     assert finish(start(overlay / "store", item(server)))["outcomes"] == ["fetched"]
     assert finish(start(overlay / "store", item(server)))["outcomes"] == ["hit"]
     assert whole(overlay / "store" / "models" / "m")
@@ -190,7 +192,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mkfs.ext4"), reason="needs root and mkfs.ext4")
-def test_17_a_power_cut_at_any_moment(
+def test_store_survives_a_power_cut_at_any_moment(
     server: FaultServer, tmp_path: Path, runs: int, survived: list[bool]
 ) -> None:
     """A tree that is there after the cut has all its bytes; one that was reported installed is there."""
@@ -225,7 +227,7 @@ def test_17_a_power_cut_at_any_moment(
     assert all(survived)
 
 
-def test_13_the_room_is_known_before(
+def test_store_checks_free_space_before_it_unpacks(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The unpacked size is asked for before anything is unpacked, with a tenth to spare."""

@@ -75,7 +75,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_a_server(server: FaultServer, root: Path, case: Case) -> None:
+def test_download_from_a_bad_server_is_right_or_refused(server: FaultServer, root: Path, case: Case) -> None:
     url = server.serve("/m.zip", case.body, **{**case.page, "faults": list(case.page.get("faults", []))})
     artifact = wanted("m", url, BODY, kind="model", strip_components=1)
     if case.refusal is None:
@@ -94,7 +94,7 @@ def test_a_server(server: FaultServer, root: Path, case: Case) -> None:
     assert (root / "models" / "m" / "am" / "final.mdl").read_bytes() == noise(400_000, "network")
 
 
-def test_21_nobody_listens_and_no_such_name(server: FaultServer, root: Path) -> None:
+def test_download_reports_a_closed_port_and_an_unknown_name(server: FaultServer, root: Path) -> None:
     dead = [f"http://127.0.0.1:{closed_port()}/m.zip", "http://no-such-host.invalid/m.zip"]
     with pytest.raises(CiError) as caught:
         install(root, wanted("m", dead, BODY))
@@ -105,7 +105,7 @@ def test_21_nobody_listens_and_no_such_name(server: FaultServer, root: Path) -> 
 
 
 @pytest.mark.parametrize("etags", [('"one"', '"two"'), (None, None), ('W/"a"', 'W/"b"')], ids=str)
-def test_25_the_file_changes_between_two_ranges(
+def test_download_starts_over_when_the_file_changes(
     server: FaultServer, root: Path, etags: tuple[Optional[str], Optional[str]]
 ) -> None:
     """Half of the old file is here; the new one has other bytes and, mostly, another tag."""

@@ -34,7 +34,7 @@ def installed(tool: Tool, tarball: Path, tmp_path_factory: pytest.TempPathFactor
     return only_here
 
 
-def test_the_tarball_is_the_tree_without_what_makes_and_checks_it(tarball: Path, files: list[Path]) -> None:
+def test_tarball_holds_only_the_shipped_files(tarball: Path, files: list[Path]) -> None:
     expected = {
         str(path) for path in files if path.parts[0] in SHIPPED_DIRECTORIES or str(path) in SHIPPED_FILES
     }
@@ -58,7 +58,7 @@ def elsewhere(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_installed_site_playbook_is_understood(
+def test_installed_site_playbook_passes_the_syntax_check(
     tool: Tool, installed: dict[str, str], elsewhere: Path
 ) -> None:
     shown = tool(
@@ -69,7 +69,7 @@ def test_the_installed_site_playbook_is_understood(
     assert "coldvox/ci/playbooks/site.yml" in shown.stdout
 
 
-def test_the_installed_site_playbook_runs_and_refuses_a_misspelt_input(
+def test_installed_site_playbook_refuses_a_misspelt_input(
     tool: Tool, installed: dict[str, str], elsewhere: Path
 ) -> None:
     shown = tool(
@@ -82,7 +82,7 @@ def test_the_installed_site_playbook_runs_and_refuses_a_misspelt_input(
     assert "changed=0" in shown.stdout
 
 
-def test_the_installed_site_playbook_leaves_strange_hosts_alone(
+def test_installed_site_playbook_ignores_other_hosts(
     tool: Tool, installed: dict[str, str], elsewhere: Path
 ) -> None:
     shown = tool(

@@ -47,17 +47,17 @@ FILTERS = names("filter")
 @pytest.fixture(scope="session")
 def documentation(tool: Tool) -> dict[str, dict[str, Any]]:
     """Return what ansible-doc reads, fragments resolved, by name of module or filter."""
-    found: dict[str, dict[str, Any]] = {}
+    documents: dict[str, dict[str, Any]] = {}
     for kind, plugins in (("module", MODULES), ("filter", FILTERS)):
         shown = tool("ansible-doc", "--json", "--type", kind, *(f"coldvox.ci.{name}" for name in plugins))
-        found.update({name.rpartition(".")[2]: plugin for name, plugin in json.loads(shown.stdout).items()})
-    return found
+        documents.update(
+            {name.rpartition(".")[2]: plugin for name, plugin in json.loads(shown.stdout).items()}
+        )
+    return documents
 
 
 @pytest.mark.parametrize("name", MODULES + FILTERS)
-def test_a_plugin_is_documented_with_examples_that_use_it(
-    name: str, documentation: dict[str, dict[str, Any]]
-) -> None:
+def test_plugin_is_documented_with_examples(name: str, documentation: dict[str, dict[str, Any]]) -> None:
     plugin = documentation[name]
     assert plugin["doc"]["short_description"]
     assert plugin["doc"]["version_added"]
@@ -66,7 +66,7 @@ def test_a_plugin_is_documented_with_examples_that_use_it(
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_states_its_support_for_check_mode_diff_and_idempotence(
+def test_module_states_its_support_for_check_mode_diff_and_idempotence(
     name: str, documentation: dict[str, dict[str, Any]]
 ) -> None:
     attributes = documentation[name]["doc"]["attributes"]
@@ -81,12 +81,12 @@ def action_group() -> list[str]:
     return group
 
 
-def test_the_action_group_holds_the_github_modules_in_order() -> None:
+def test_action_group_holds_the_github_modules_in_order() -> None:
     assert action_group() == [name for name in MODULES if name.startswith("github_")]
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_says_whether_it_is_in_the_action_group(
+def test_module_states_whether_it_is_in_the_action_group(
     name: str, documentation: dict[str, dict[str, Any]]
 ) -> None:
     stated = documentation[name]["doc"]["attributes"].get("action_group", {}).get("membership", [])
@@ -107,17 +107,17 @@ def code_lines(source: str) -> int:
     return len({token.start[0] for token in tokens if token.type not in NOT_CODE} - texts)
 
 
-def test_code_lines_are_counted_without_texts_and_comments() -> None:
+def test_code_lines_exclude_texts_and_comments() -> None:
     assert code_lines('"""Doc."""\n\nA = """x\ny\n"""\n# no\nb = [\n    1,\n]\n') == 3
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_module_is_a_thin_door(name: str) -> None:
+def test_module_is_short(name: str) -> None:
     source = (CHECKOUT / f"plugins/modules/{name}.py").read_text(encoding="utf-8")
     assert code_lines(source) <= MOST_MODULE_LINES
 
 
-def test_no_python_file_is_longer_than_one_room(files: list[Path]) -> None:
+def test_python_files_are_not_too_long(files: list[Path]) -> None:
     lengths = {
         str(path): len((CHECKOUT / path).read_text(encoding="utf-8").splitlines())
         for path in files

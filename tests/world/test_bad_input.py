@@ -61,7 +61,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_in_one_sentence(play: Play, mistake: str) -> None:
+def test_bad_input_is_reported_in_one_sentence(play: Play, mistake: str) -> None:
     tag, variables, expected = MISTAKES[mistake]
     outcome = play("-l", "laptop-extra", "--tags", tag, "-e", json.dumps(variables))
     assert outcome.status != 0
@@ -72,7 +72,7 @@ def test_a_mistake_is_told_in_one_sentence(play: Play, mistake: str) -> None:
     assert "wrong-token" not in outcome.output
 
 
-def test_after_all_mistakes_the_host_is_as_it_was(play: Play) -> None:
+def test_bad_input_leaves_the_host_unchanged(play: Play) -> None:
     outcome = play("-l", "laptop-extra")
     assert outcome.status == 0, outcome.output[-4000:]
     assert outcome.changed == {"laptop-extra": 0}

@@ -35,7 +35,7 @@ def controller_calls(github: AdminClient, since: int) -> list[str]:
     return [f"{entry['method']} {entry['path']}" for entry in entries if entry["user_agent"] == "coldvox-ci"]
 
 
-def test_forty_runners_on_ten_hosts(play: Play, github: AdminClient) -> None:
+def test_runner_pool_of_forty_on_ten_hosts_converges(play: Play, github: AdminClient) -> None:
     first = play(*INVENTORY, "--tags", ROLES)
     assert first.status == 0, first.output[-4000:]
     assert len(first.changed) == HOSTS

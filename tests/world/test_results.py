@@ -26,12 +26,12 @@ def recorded(shell: Shell, job: dict[str, Any], *, until: Callable[[dict[str, An
     while True:
         # It ends with 1 when too many jobs failed, as here.
         jobs = json.loads(shell("runnerctl history --json || true"))["jobs"]
-        found = [one for one in jobs if one["run_id"] == job["run_id"]]
-        assert len(found) <= 1, found
-        if found and until(found[0]):
-            whole: dict[str, Any] = found[0]
+        matching = [entry for entry in jobs if entry["run_id"] == job["run_id"]]
+        assert len(matching) <= 1, matching
+        if matching and until(matching[0]):
+            whole: dict[str, Any] = matching[0]
             return whole
-        assert time.monotonic() < deadline, f"the history has {found} of {job}"
+        assert time.monotonic() < deadline, f"the history has {matching} of {job}"
         time.sleep(0.5)
 
 
@@ -45,10 +45,12 @@ def recorded(shell: Shell, job: dict[str, Any], *, until: Callable[[dict[str, An
         (f"logger '{FORGED}'; sleep 1; exit 1", "failure"),
     ],
 )
-def test_the_host_knows_how_a_job_ended(shell: Shell, github: AdminClient, script: str, result: str) -> None:
+def test_history_records_the_result_of_a_job(
+    shell: Shell, github: AdminClient, script: str, result: str
+) -> None:
     done = github.wait_for_job(github.queue_job(LABELS, script))
     assert done["conclusion"] == result, done
-    job = recorded(shell, done, until=lambda one: one["result"])
+    job = recorded(shell, done, until=lambda record: record["result"])
     assert (job["result"], job["instance"]) == (result, NAME)
     assert job["duration_seconds"] is not None
 
@@ -61,7 +63,7 @@ def test_the_host_knows_how_a_job_ended(shell: Shell, github: AdminClient, scrip
         (f"pkill -KILL -f {WORKER}", "failure"),
     ],
 )
-def test_a_job_whose_last_hook_never_ran(
+def test_history_records_a_job_whose_last_hook_never_ran(
     shell: Shell, github: AdminClient, accident: str, result: str
 ) -> None:
     number = github.queue_job(LABELS, "sleep 120")
@@ -73,12 +75,12 @@ def test_a_job_whose_last_hook_never_ran(
     shell(accident)
     done = github.wait_for_job(number)
     assert done["conclusion"] == result, done
-    job = recorded(shell, done, until=lambda one: one["result"])
+    job = recorded(shell, done, until=lambda record: record["result"])
     assert job["result"] == result
     assert job["started_at"] < job["completed_at"]
 
 
-def test_no_job_writes_where_root_leaves_results(shell: Shell) -> None:
+def test_results_directory_is_not_writable_for_a_job(shell: Shell) -> None:
     account = shell(f"stat -c %U /var/lib/actions-runner/{NAME}/.runner").strip()
     tried = f"runuser -u {account} -- touch /run/coldvox-ci/results/x || echo refused"
     assert shell(tried).strip() == "refused"

@@ -13,7 +13,7 @@ from .conftest import CHECKOUT, Play
 BUDGET = 13
 
 
-def test_a_converged_host_costs_few_remote_executions(play: Play) -> None:
+def test_site_takes_few_remote_executions_without_a_change(play: Play) -> None:
     outcome = play("-l", "laptop-extra", "-vvv")
     assert outcome.status == 0, outcome.output[-4000:]
     assert outcome.changed == {"laptop-extra": 0}
@@ -21,13 +21,13 @@ def test_a_converged_host_costs_few_remote_executions(play: Play) -> None:
     assert 0 < executions <= BUDGET
 
 
-def test_check_mode_predicts_that_nothing_changes(play: Play) -> None:
+def test_site_check_mode_predicts_no_change(play: Play) -> None:
     outcome = play("--check", "--diff")
     assert outcome.status == 0, outcome.output[-4000:]
     assert set(outcome.changed.values()) == {0}
 
 
-def test_the_nightly_run_repairs_a_flipped_bit(play: Play) -> None:
+def test_maintenance_repairs_a_flipped_bit(play: Play) -> None:
     """The file keeps its size and time, so that only reading every byte can find the damage."""
     model = "/usr/local/share/vosk-models/vosk-model-small-en-us-0.15"
     damage = f"""
@@ -52,7 +52,7 @@ def test_the_nightly_run_repairs_a_flipped_bit(play: Play) -> None:
     assert play("-l", "laptop-extra", playbook="maintenance.yml").changed == {"laptop-extra": 0}
 
 
-def test_the_oldest_core_converges_a_bare_host_after_an_interruption(play: Play) -> None:
+def test_site_converges_a_bare_host_with_the_oldest_core_after_an_interruption(play: Play) -> None:
     subprocess.run(
         [sys.executable, "-m", "testbed", "up", "--world", "test", "--host", "debian-builder", "--fresh"],
         cwd=CHECKOUT,
@@ -68,7 +68,7 @@ def test_the_oldest_core_converges_a_bare_host_after_an_interruption(play: Play)
     assert second.changed == {"debian-builder": 0}, second.output[-4000:]
 
 
-def test_the_installed_collection_runs_by_its_full_name(play: Play, tmp_path: Path) -> None:
+def test_installed_collection_runs_by_its_full_name(play: Play, tmp_path: Path) -> None:
     galaxy = str(CHECKOUT / ".venv/bin/ansible-galaxy")
     subprocess.run([galaxy, "collection", "build", "--output-path", tmp_path, CHECKOUT], check=True)
     (tarball,) = tmp_path.glob("coldvox-ci-*.tar.gz")

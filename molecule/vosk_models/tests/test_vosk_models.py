@@ -37,12 +37,12 @@ def test_models_load_in_the_real_library(as_user: Callable[..., str], hostvars: 
         assert '"text"' in as_user(f"{build} && ./a {MODELS}/{model}")
 
 
-def test_checksums_agree(host: Host) -> None:
+def test_model_checksums_agree(host: Host) -> None:
     done = host.run("cd /var/cache/coldvox-ci && sha256sum --check --quiet checksums.txt")
     assert done.rc == 0, done.stdout + done.stderr
 
 
-def test_a_job_cannot_alter_a_model(refused: Callable[..., None]) -> None:
+def test_model_cannot_be_altered_by_a_job(refused: Callable[..., None]) -> None:
     refused(f"echo planted >> {MODELS}/{SMALL}/conf/model.conf")
     refused(f"touch {MODELS}/{SMALL}/planted")
     refused(f"rm {MODELS}/{SMALL}")

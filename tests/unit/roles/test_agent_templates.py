@@ -29,12 +29,12 @@ def render(name: str, **values: Any) -> str:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to root")
 @pytest.mark.skipif(not shutil.which("systemd-tmpfiles"), reason="there is no systemd-tmpfiles")
-def test_the_state_of_an_earlier_health_check_goes_once_nobody_writes_it(tmp_path: Path) -> None:
+def test_tmpfiles_removes_the_old_health_state_after_the_services_stop(tmp_path: Path) -> None:
     """After the services have stopped, and nothing else goes."""
     (task,) = yaml.safe_load((ROLE / "tasks/package.yml").read_text(encoding="utf-8"))
     commands = task["coldvox.ci.file_set"]["on_change"]
-    (command,) = (one for one in commands if one[0] == "systemd-tmpfiles")
-    (stop,) = (one for one in commands if one[:2] == ["systemctl", "stop"])
+    (command,) = (argv for argv in commands if argv[0] == "systemd-tmpfiles")
+    (stop,) = (argv for argv in commands if argv[:2] == ["systemctl", "stop"])
     assert commands.index(stop) < commands.index(command)
     (tmp_path / "etc").mkdir()
     for name in ("passwd", "group"):
@@ -70,7 +70,7 @@ def test_the_state_of_an_earlier_health_check_goes_once_nobody_writes_it(tmp_pat
     }
 
 
-def test_a_mount_goes_also_while_something_there_is_open() -> None:
+def test_mount_unit_unmounts_lazily() -> None:
     values = {"__agent_lock_dir": "/r/locks", "__agent_jobs_dir": "/r/jobs"}
     unit = render("systemd/system/run.mount.j2", where="/r/jobs", limits="size=1M", **values)
     assert "\nLazyUnmount=yes\n" in unit.partition("[Mount]")[2].partition("[Install]")[0]

@@ -52,7 +52,7 @@ def rules() -> list[Any]:
         ("_home/.cargo/bin/cargo", False),
     ],
 )
-def test_programs_of_the_runner_and_nothing_of_a_job(root: str, path: str, program: bool) -> None:
+def test_selinux_rules_cover_programs_of_the_runner_only(root: str, path: str, program: bool) -> None:
     assert any(rule.fullmatch(f"{root}/{path}") for rule in rules()) is program
 
 

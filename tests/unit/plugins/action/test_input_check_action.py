@@ -44,7 +44,7 @@ def check(tmp_path: Path, variables: dict[str, Any], **others: dict[str, Any]) -
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_right_inventory_passes_quietly(tmp_path: Path) -> None:
+def test_input_check_accepts_a_valid_inventory(tmp_path: Path) -> None:
     status, said = check(
         tmp_path,
         {
@@ -70,7 +70,7 @@ def test_a_right_inventory_passes_quietly(tmp_path: Path) -> None:
         ({"libvosk_versions": [{"url": "x"}]}, "missing required arguments: version"),
     ],
 )
-def test_a_mistake_is_one_sentence_without_secrets(
+def test_input_check_reports_a_mistake_in_one_sentence_without_secrets(
     tmp_path: Path, variables: dict[str, Any], words: str
 ) -> None:
     status, said = check(tmp_path, {**variables, "github_runner_token": SECRET})
@@ -81,7 +81,7 @@ def test_a_mistake_is_one_sentence_without_secrets(
     assert "Traceback" not in said
 
 
-def test_two_hosts_do_not_share_a_runner_name(tmp_path: Path) -> None:
+def test_input_check_refuses_a_runner_name_on_two_hosts(tmp_path: Path) -> None:
     page = {"github_runner_url": "https://github.com/o/r"}
     ours = {**page, "github_runner_instances": [{"name": "fast"}, {"name": "slow"}]}
     theirs = {**page, "github_runner_instances": "{{ [{'name': 'Slow'}] }}"}

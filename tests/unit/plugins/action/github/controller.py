@@ -57,6 +57,9 @@ class Controller:
 
     def requests(self) -> list[str]:
         """Return method and last part of the path of what was asked of GitHub since the last time."""
-        asked = [f"{one['method']} {one['path'].rpartition('/')[2]}" for one in self.github.admin.audit()]
+        asked = [
+            f"{request['method']} {request['path'].rpartition('/')[2]}"
+            for request in self.github.admin.audit()
+        ]
         self.github.emulator.audit.clear()
         return asked
