@@ -1,4 +1,4 @@
-"""The report as a reader sees it: in a real Chromium, light and dark, at a desk and on a phone.
+"""The report page in a real Chromium: light and dark, desktop and phone.
 
 The screenshots stay in .testbed/reports/screenshots, for people to look at.
 """

@@ -1,4 +1,4 @@
-"""One process that collects or verifies, for tests that start many and kill some.
+"""A process that collects or verifies, for tests that start many and kill some.
 
 Reads a JSON object from its argument: ``paths`` for sys.path, ``root``, and either ``policy`` (three
 numbers) or ``repair``. Prints ``ready`` when it begins and then one JSON object.

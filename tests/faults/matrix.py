@@ -1,7 +1,7 @@
-"""Which test injects which of the 45 faults that a cache for CI runners has to survive.
+"""The 45 faults that a cache for CI runners must survive, and their tests.
 
 The table is faults.yml, and ``docs/faults.md`` shows it: ``python -m tests.faults.matrix --write`` writes it
-anew. A test holds both in step, and every named test to its existence.
+again. A test checks that both agree and that every named test exists.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENT = CHECKOUT / "docs" / "faults.md"
 
-# Where the tests are, so that a row can name them shortly.
+# The files of the tests, under short names for the rows.
 PLACES = {
     "process": "tests/faults/test_process_faults.py",
     "store": "tests/faults/test_store_faults.py",
@@ -39,7 +39,10 @@ PLACES = {
 
 
 class Fault(NamedTuple):
-    """One fault: ``tests`` are ``place:function``; ``limit`` says what cannot be injected here, and why."""
+    """A fault.
+
+    ``tests`` are ``place:function``; ``limit`` says what cannot be injected here, and why.
+    """
 
     what: str
     tests: tuple[str, ...]
@@ -72,16 +75,16 @@ def document() -> str:
         "",
         "<!-- Written by `python -m tests.faults.matrix --write` from tests/faults/faults.yml. -->",
         "",
-        "Each of these is injected by the tests named beside it. `make faults` runs those of `tests/faults`",
-        "and ends with how many were tried and survived; the others are unit tests. `COLDVOX_FAULT_RUNS=500`",
-        "lets the faults with random timing be tried 500 times instead of 40, and",
-        "`COLDVOX_FAULT_FILES=100000` unpacks as many files. `PYTEST_TIMEOUT=0` belongs to both:",
-        "so many tries of one test outlast its limit of five minutes.",
+        "The tests in its row inject each of these faults. `make faults` runs those of `tests/faults`",
+        "and ends with the numbers tried and survived; the others are unit tests. `COLDVOX_FAULT_RUNS=500`",
+        "tries the faults with random timing 500 times instead of 40, and",
+        "`COLDVOX_FAULT_FILES=100000` unpacks as many files. Set `PYTEST_TIMEOUT=0` with both, because",
+        "a test with so many tries takes longer than its limit of five minutes.",
         "",
         f"Only unit tests inject {', '.join(units[:-1])} and {units[-1]},",
         "so `make faults` does not count them. Tests that mount a disk (13, 14, 16, 17, 18) or become",
-        "another user (12) need root, one of 44 needs the second environment; where that is missing, or a",
-        "mount is forbidden, they are skipped and say why.",
+        "another user (12) need root, and a test of 44 needs the second environment; where that is missing,",
+        "or a mount is forbidden, they are skipped with a reason.",
         "",
         "| | fault | injected by | what cannot be injected here |",
         "|---|---|---|---|",
@@ -97,7 +100,7 @@ def document() -> str:
 
 
 def summary(outcomes: Mapping[str, Sequence[str]], counts: Mapping[str, tuple[int, int]]) -> str:
-    """Return how many faults were tried and survived, of tests by node id.
+    """Return how many faults were tried and survived, from outcomes by node id.
 
     ``counts`` are the tries of single tests; a test that does not count its tries is one.
     """

@@ -1,4 +1,4 @@
-"""Collecting and verifying while processes die, read and install: nobody sees half a tree, all converges."""
+"""Collecting and verifying while other processes die, read and install."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def start(root: Path, **what: Any) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
-    # Not by communicate() alone: an answer that came together with "ready" waits in this buffer.
+    # Do not use communicate() alone: an answer that came together with "ready" is in this buffer.
     output = process.stdout.read()
     errors = process.communicate(timeout=120)[1]
     assert "Traceback" not in errors, errors
@@ -74,7 +74,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def in_step(root: Path) -> bool:
-    """Tell whether refs, model links, trees and the generated files say the same, by reading every byte."""
+    """Return whether refs, links, trees and generated files agree, byte by byte."""
     refs = {path.stem: json.loads(path.read_text())["sha256"] for path in (root / "refs").glob("m*.json")}
     listed = json.loads((root / "version-manifest.json").read_text())["artifacts"]
     links = {path.name: path.readlink().name for path in (root / "models").glob("m*")}
@@ -94,10 +94,10 @@ def in_step(root: Path) -> bool:
 
 
 class Readers(threading.Thread):
-    """Goes through all model links as jobs do: by one descriptor, without a lock, and counts what it saw.
+    """Thread that reads all model links as jobs do, without a lock, and counts.
 
-    A tree may be gone, or vanish once it was taken out of sight, but never be published in part: what the
-    path of a tree shows is whole whenever the path still leads to it afterwards.
+    A tree may be absent or vanish while it is read, but it is never published in part: a tree whose path
+    still exists afterwards was whole.
     """
 
     def __init__(self, root: Path) -> None:
@@ -137,12 +137,12 @@ def readers(root: Path) -> Iterator[Readers]:
 def test_collect_survives_sigkill(
     root: Path, artifacts: list[Artifact], readers: Readers, runs: int, survived: list[bool]
 ) -> None:
-    """Whatever moment it dies at, the next collection ends what it began, and an installation mends all."""
+    """Kill a collector at any moment; the next collection and installation repair all."""
     install(root, *artifacts)
     process = start(root, policy=[1, 0, 0])
     began = time.monotonic()
     assert sorted(finish(process)["removed"]) == [f"m{n}" for n in range(MODELS)]
-    # The end of the interpreter is in this time as well, so most kills hit the work itself.
+    # The time includes the end of the interpreter, so most kills hit the work itself.
     usual = time.monotonic() - began
     chance = random.Random(20251122)
     for number in range(runs):
@@ -151,7 +151,7 @@ def test_collect_survives_sigkill(
         time.sleep(chance.uniform(0, usual))
         process.kill()
         process.communicate()
-        # First one, then the other has to cope with what was left.
+        # Collect and install in turn, so that each meets the leftovers.
         if number % 2:
             answer = finish(start(root, policy=[1, 0, 0]))
             good = "error" not in answer and os.listdir(root / "trees") == os.listdir(root / "trash") == []
@@ -187,7 +187,7 @@ def test_verify_repair_survives_sigkill(
 def test_collect_and_install_run_at_the_same_time(
     root: Path, artifacts: list[Artifact], readers: Readers, survived: list[bool]
 ) -> None:
-    """Four collectors take away what four installers put there; at the end one installation is whole."""
+    """Run four collectors against four installers; the last installation is whole."""
     install(root, *artifacts)
     errors: list[BaseException] = []
     until = time.monotonic() + 4

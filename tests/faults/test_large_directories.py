@@ -1,4 +1,4 @@
-"""Directories that a job has filled with names, which root must read without running out of memory."""
+"""Directories that a job has filled with names and that root must read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.hooks import spool, sweep
 
 FEW, MANY = 500, 6_000
-# What the interpreter itself may allocate meanwhile.
+# Allowance for the interpreter's own allocations.
 _SLACK_BYTES = 64 * 1024
 
 
@@ -37,7 +37,7 @@ def discard_all(folder: Path) -> int:
 
 
 def discard_foreign(folder: Path) -> int:
-    """Move into a trash directory what belongs to another user, which is everything."""
+    """Move entries of other users into a trash directory; here it is all of them."""
     opened = sweep.open_directory(str(folder))
     trash = sweep.open_trash(opened)
     try:
@@ -48,12 +48,12 @@ def discard_foreign(folder: Path) -> int:
 
 
 def prune(folder: Path) -> int:
-    """Remove what is no record of an instance, which is everything."""
+    """Remove entries that are no records of an instance; here it is all of them."""
     return spool.prune(str(folder.parents[1]), folder.name, keep=100)
 
 
 def latest(folder: Path) -> int:
-    """Look for the newest record among what is none."""
+    """Look for the newest record in a directory without any."""
     assert spool.latest(str(folder.parents[1]), folder.name, "started") is None
     return sum(1 for _entry in os.scandir(folder))
 

@@ -1,4 +1,4 @@
-"""The table of faults is complete, names tests that exist, and is what the documentation says."""
+"""The table of faults: complete, with tests that exist, and equal to its document."""
 
 from __future__ import annotations
 

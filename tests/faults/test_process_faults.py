@@ -51,7 +51,7 @@ def test_store_install_survives_sigkill_around_a_step(
     killed.communicate(timeout=60)
     assert killed.returncode == -signal.SIGKILL
     assert nothing_half(root)
-    # One that died before its first byte is fetched; whatever came later is used.
+    # The next run fetches the artifact after an early kill, and uses the tree that exists after a late kill.
     assert finish(start(root, item(server)))["outcomes"][0] in ("fetched", "linked", "hit")
     assert whole(root / "models" / "m")
     assert leftovers(root) == []
@@ -60,7 +60,7 @@ def test_store_install_survives_sigkill_around_a_step(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_store_unpacking_ahead_survives_sigkill(server: FaultServer, root: Path, when: str) -> None:
-    """What was unpacked of an unverified archive is seen by nobody, and cleared away by the next."""
+    """Unpack before verification: no reader sees the files, the next run removes them."""
     server.pages["/m.zip"].rate = 500_000
     killed = start(root, item(server), sabotage=f"{when}:ahead:Ahead._unpacked")
     killed.communicate(timeout=60)
@@ -112,7 +112,7 @@ def test_store_ignores_a_stale_lock_file(server: FaultServer, root: Path, note: 
 
 @pytest.mark.parametrize("how", ["flock:grants-all", "flock:ENOLCK", "flock:ENOSYS", "flock:EOPNOTSUPP"])
 def test_store_installs_without_working_locks(server: FaultServer, root: Path, how: str) -> None:
-    """Everybody may download for himself then, and the result is right all the same."""
+    """Install correctly, although each process may download for itself."""
     server.pages["/m.zip"].rate = 6_000_000
     processes = [start(root, item(server), sabotage=how) for _number in range(6)]
     assert {finish(process)["outcomes"][0] for process in processes} <= {"fetched", "linked", "hit"}
@@ -155,7 +155,7 @@ def test_store_ignores_jumps_of_the_wall_clock(server: FaultServer, root: Path, 
 
 @pytest.mark.parametrize("where", ["download", "mutate"])
 def test_store_lock_of_a_stopped_process_is_kept(root: Path, server: FaultServer, where: str) -> None:
-    """A holder that is stopped keeps its lock, is named, and goes on as if nothing had been."""
+    """Name the stopped holder, which keeps its lock and finishes later."""
     assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
     holding = f"""
 import sys
@@ -172,7 +172,7 @@ with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == 
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         holder.send_signal(signal.SIGSTOP)
-        # What is there can be used by all; a repair needs the download lock and says who has it.
+        # Everyone can use the installed tree; a repair needs the download lock and names its holder.
         assert finish(start(root, item(server)))["outcomes"] == ["hit"]
         (root / "trees" / DIGEST / "big").write_bytes(b"damaged")
         answer = finish(start(root, item(server), timeout_seconds=0.1))
@@ -198,7 +198,7 @@ def test_store_is_shared_with_an_older_python(server: FaultServer, root: Path) -
 
 
 def test_store_uses_or_removes_leftovers_of_an_earlier_boot(server: FaultServer, root: Path) -> None:
-    """A reboot leaves half a download, half a tree and old progress; all of it is used or cleared."""
+    """Use or remove the half download, the half tree and the old progress."""
     server.pages["/m.zip"].faults = ["break:900000"]
     killed = start(root, item(server), sabotage="after:download:Download._read")
     killed.communicate(timeout=60)
@@ -213,7 +213,7 @@ def test_store_uses_or_removes_leftovers_of_an_earlier_boot(server: FaultServer,
 
 
 def test_flock_excludes_32_counting_processes(tmp_path: Path, survived: list[bool]) -> None:
-    """32 processes take one lock again and again; the number they count up under it comes out exact."""
+    """Count up under a lock in 32 processes; the number comes out exact."""
     each = int(os.environ.get("COLDVOX_FAULT_ACQUISITIONS", "1000"))
     counter, processes = tmp_path / "counter", 32
     counter.write_bytes((0).to_bytes(8, "little"))
@@ -235,7 +235,7 @@ for _number in range({each}):
 
 
 def test_flock_is_free_after_its_holder_is_killed(tmp_path: Path, runs: int, survived: list[bool]) -> None:
-    """Whoever dies with the lock frees it: the next one has it without a wait for anything but the kernel."""
+    """Kill holders of the lock; the kernel gives it to the next process at once."""
     holding = f"""
 import sys, time
 sys.path[:0] = {sys.path!r}

@@ -20,7 +20,7 @@ from tests.faults.support import FaultServer, noise, sha256, tar_of, zip_of
 
 
 class Reader(threading.Thread):
-    """Looks at the model all the time, as a job would, and counts what it saw; ``bad`` must stay empty."""
+    """Thread that reads the model as a job would; ``bad`` must stay empty."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(daemon=True)
@@ -37,7 +37,7 @@ class Reader(threading.Thread):
             except OSError:
                 continue
             try:
-                # Through one descriptor, as a program that has opened its model.
+                # Read by one descriptor, like a program that has opened its model.
                 names = {
                     name for _path, _dirs, files in os.walk(f"/proc/self/fd/{directory}") for name in files
                 }
@@ -51,11 +51,14 @@ class Reader(threading.Thread):
 def test_store_install_survives_sigkill_at_any_moment(
     server: FaultServer, root: Path, runs: int, survived: list[bool]
 ) -> None:
-    """After each kill nobody saw half a model, and the next call converges; every tenth time from scratch."""
+    """Kill at any moment: readers see whole models and the next call converges.
+
+    Every third time the store starts empty.
+    """
     server.pages["/m.zip"].rate = 40_000_000
     begun = time.monotonic()
     assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
-    # Import and interpreter are before "ready"; from there on any moment is as good as any other.
+    # "ready" comes after the start of the interpreter and all imports; then each moment is equally likely.
     usual = max(0.1, time.monotonic() - begun)
     shutil.rmtree(root)
     reader = Reader(root)
@@ -149,7 +152,7 @@ def test_store_waiter_continues_the_download_of_a_dead_process(server: FaultServ
     first.communicate()
     answer = finish(waiting)
     assert answer["outcomes"] == ["fetched"]
-    # It went on where the other had come to.
+    # It continued the download of the other process.
     assert 0 < answer["received"] < len(MODEL)
     assert whole(root / "models" / "m")
 
@@ -180,7 +183,7 @@ def used_bytes(place: Path) -> int:
 def test_store_publishes_nothing_on_a_full_disk(
     server: FaultServer, small_disk: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is published, the space comes back, and the next run with more space converges."""
+    """Publish nothing, give the space back, and converge with more space."""
     data, more = {
         "known before": (zip_of({"f": noise(6_000_000)}), {}),
         "download": (zip_of({"f": noise(6_000_000)}), {"length": -1}),
@@ -190,7 +193,7 @@ def test_store_publishes_nothing_on_a_full_disk(
     url = server.serve("/x", data, **more)
     root = small_disk / "store"
     wanted = {"name": "x", "url": url, "sha256": sha256(data), "format": form}
-    # The reserve that is kept free for others is larger than this disk.
+    # The reserve for other programs is larger than this disk.
     spare = "ansible_collections.coldvox.ci.plugins.module_utils.store.download._SPARE_BYTES"
     monkeypatch.setattr(spare, 0)
     from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
@@ -239,7 +242,7 @@ def test_store_reports_a_read_only_file_system(server: FaultServer, small_disk: 
 
 
 def test_store_reports_a_limit_on_file_sizes(server: FaultServer, root: Path) -> None:
-    """EFBIG in the middle of the download, as a quota would say EDQUOT."""
+    """Fail with EFBIG in the middle of the download, as a quota would with EDQUOT."""
     import signal
 
     def limit() -> None:
@@ -291,7 +294,10 @@ def test_store_tree_cannot_be_altered_by_a_job(server: FaultServer, root: Path) 
 
 
 def traced(root: Path, wanted: dict[str, Any], output: Path) -> Optional[list[str]]:
-    """Return the system calls of an installation that matter, None where they cannot be traced."""
+    """Return the important system calls of an installation.
+
+    None where they cannot be traced.
+    """
     if not shutil.which("strace"):
         return None
     request = {"paths": sys.path, "root": str(root), "artifacts": [wanted], "settings": {}}
@@ -308,12 +314,12 @@ def traced(root: Path, wanted: dict[str, Any], output: Path) -> Optional[list[st
 
 
 def position(lines: list[str], *words: str) -> int:
-    """Return the first line with all ``words``; the test fails when there is none."""
+    """Return the number of the first line with all ``words``; fail without one."""
     return next(number for number, line in enumerate(lines) if all(word in line for word in words))
 
 
 def test_store_install_orders_its_system_calls(server: FaultServer, root: Path, tmp_path: Path) -> None:
-    """Content is on disk before the receipt, the receipt before the rename, and links come last."""
+    """Sync content before the receipt, rename after both, and link at the end."""
     lines = traced(root, item(server), tmp_path / "trace")
     if lines is None:
         pytest.skip("system calls cannot be traced here")

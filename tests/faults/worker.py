@@ -1,4 +1,4 @@
-"""One process that installs artifacts, for tests that start many and kill some.
+"""A process that installs artifacts, for tests that start many and kill some.
 
 Reads a JSON object from its argument: ``paths`` for sys.path, ``root``, ``artifacts``, ``settings``,
 ``umask``, and ``sabotage``: ``flock:grants-all``, ``flock:ERRNO-NAME``, ``wall-clock:SECONDS`` (jumps by so
@@ -28,7 +28,7 @@ def say(line: str) -> None:
 
 
 def sabotage(how: str) -> None:
-    """Let happen to this process what ``how`` says."""
+    """Break this process in the way that ``how`` names."""
     kind, _colon, rest = how.partition(":")
     if kind == "flock":
 
@@ -36,7 +36,7 @@ def sabotage(how: str) -> None:
             if rest != "grants-all":
                 raise OSError(getattr(errno, rest), os.strerror(getattr(errno, rest)))
 
-        setattr(fcntl, "flock", flock)  # noqa: B010  # mypy knows what it was
+        setattr(fcntl, "flock", flock)  # noqa: B010  # mypy refuses a plain assignment
     elif kind == "wall-clock":
         true_time, jumps = time.time, [0]
 

@@ -1,4 +1,4 @@
-"""Plain English in comments, docstrings, messages, documents and names, counted over the whole project."""
+"""Plain English in comments, docstrings, messages, documents and names."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def python_texts(source: str) -> Iterator[Text]:
 
 
 def python_strings(node: ast.AST) -> Iterator[Text]:
-    """Docstrings, and every string on a single line that is long enough to be a message."""
+    """Yield docstrings, and strings on one line that may be messages."""
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         if isinstance(node.value.value, str):
             yield Text(node.lineno, node.value.value)
@@ -106,7 +106,7 @@ def assigned_names(node: ast.Assign) -> set[str]:
 
 
 def python_name(node: ast.AST) -> Iterator[Text]:
-    """The name that a node gives to something; only a test's name counts as words of prose."""
+    """Yield the name that a node defines; only names of tests count as prose."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         name = node.name
     elif isinstance(node, ast.arg):
@@ -128,7 +128,7 @@ def yaml_texts(source: str) -> Iterator[Text]:
 
 
 def yaml_values(node: yaml.Node | None, key: str) -> Iterator[Text]:
-    """Every value that is long enough to be a sentence, except expressions and contents of files."""
+    """Yield values that may be sentences, without expressions and file contents."""
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
             yield from yaml_values(value, str(name.value))
@@ -158,7 +158,10 @@ def comments(source: str, style: str) -> Iterator[Text]:
 
 
 def texts(path: Path, source: str) -> Iterator[Text]:
-    """All prose of a file; a file of another kind is searched for comments that begin with #."""
+    """Yield all prose of a file.
+
+    A file of another kind is searched for comments that begin with #.
+    """
     python = path.suffix == ".py" or (source.startswith("#!") and "python" in source.partition("\n")[0])
     if python:
         return python_texts(source)
@@ -185,7 +188,7 @@ def hits(path: Path, text: Text) -> Iterator[Hit]:
 
 
 def counted(files: list[Path]) -> tuple[int, list[Hit]]:
-    """Return the number of words of prose, and each use of a word to avoid, the worst file first."""
+    """Return the number of words, and the words to avoid, the worst file first."""
     words = 0
     uses: list[Hit] = []
     for path in files:

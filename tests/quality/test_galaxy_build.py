@@ -1,4 +1,4 @@
-"""The tarball holds what a user needs and nothing else, and runs by its full name from anywhere."""
+"""The tarball: only files for users, and playbooks that run by their full name."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def tarball(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(tool: Tool, tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment in which only the installed collection can be found."""
+    """Return an environment in which only the installed collection is visible."""
     directory = tmp_path_factory.mktemp("collections")
-    # The environment of the tests has a link to the checkout, which must not be found instead.
+    # The environment of the tests has a link to the checkout, which Ansible must not use here.
     only_here = {"ANSIBLE_COLLECTIONS_PATH": str(directory), "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "false"}
     tool("ansible-galaxy", "collection", "install", "--offline", tarball, environment=only_here)
     assert (directory / "ansible_collections/coldvox/ci/MANIFEST.json").is_file()
@@ -48,7 +48,7 @@ def test_tarball_holds_only_the_shipped_files(tarball: Path, files: list[Path]) 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """Return a directory with the inventory of a host that is this machine, and a misspelt input."""
+    """Return a directory with an inventory of this machine with a misspelt input."""
     (tmp_path / "hosts.yml").write_text(
         "runners:\n  hosts:\n    here:\n      ansible_connection: local\n      ansible_become: false\n"
         "      ansible_python_interpreter: '{{ ansible_playbook_python }}'\n"

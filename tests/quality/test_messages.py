@@ -1,4 +1,4 @@
-"""Every error that a user may see begins with a capital letter or a name, and ends with a full stop."""
+"""Error messages: a capital letter at the start and a full stop at the end."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ERRORS = {"CiError", "ArgumentTypeError", "AnsibleActionFail", "AnsibleFilterError", "AnsibleLookupError"}
-# Their message is a reason that another error gives after a colon, so no user sees it alone.
+# Their message is a clause of another error's sentence, so users never see it alone.
 REASONS = {"RecordError", "ArchiveError"}
 METHODS = {"fail_json", "error"}  # of an Ansible module and of a parser of arguments
 VALUE = "\0"
 # A capital letter, a value, a quoted name, a path, an option or a name that only code has, as run_id.
 BEGINNING = re.compile(r"[A-Z\0'\"/]|--\w|\w+[_./]\w")
-# A value at the end is judged only where it does not begin a sentence of its own.
+# A value at the end may hold a whole sentence, unless it is in the middle of another.
 END = re.compile(r"[.?!]['\")]?$|(?:^|[.:] )\0$")
 
 
 def error_classes(trees: list[ast.Module]) -> set[str]:
-    """Return the names of ERRORS and of the classes that derive from them, without REASONS."""
+    """Return the names of ERRORS and of their subclasses, without REASONS."""
     bases = {
         node.name: {getattr(base, "attr", getattr(base, "id", "")) for base in node.bases}
         for tree in trees
@@ -36,7 +36,7 @@ def error_classes(trees: list[ast.Module]) -> set[str]:
 
 
 def text_of(node: ast.expr) -> str:
-    """Return the text that ``node`` makes, with VALUE for each part that is known only when it runs."""
+    """Return the text of ``node``, with VALUE for each part known only at run time."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):

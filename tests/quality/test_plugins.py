@@ -1,4 +1,4 @@
-"""Every plugin: documented, honest about check mode, in the action group it belongs to, and small."""
+"""Plugins: documented, small, and in the action group they belong to."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_plugin_is_documented_with_examples(name: str, documentation: dict[str, 
     assert plugin["doc"]["short_description"]
     assert plugin["doc"]["version_added"]
     assert f"coldvox.ci.{name}" in plugin["examples"]
-    assert plugin["return"] is not None, "what comes back is documented, also when it is nothing"
+    assert plugin["return"] is not None, "document the returned values, also when there are none"
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -94,7 +94,7 @@ def test_module_states_whether_it_is_in_the_action_group(
 
 
 def code_lines(source: str) -> int:
-    """Count the lines with code on them: no comment, no blank line, no string that stands alone."""
+    """Count the lines of code, without comments, blank lines and lone strings."""
     texts = {
         line
         for node in ast.walk(ast.parse(source))
@@ -127,7 +127,7 @@ def test_python_files_are_not_too_long(files: list[Path]) -> None:
 
 
 def imported(node: ast.AST) -> Iterator[tuple[int, str]]:
-    """Yield the level and the full name of everything that is imported when the code runs."""
+    """Yield the level and full name of everything that is imported at run time."""
     children = ast.iter_child_nodes(node)
     if isinstance(node, ast.Import):
         yield from ((0, alias.name) for alias in node.names)
@@ -140,7 +140,7 @@ def imported(node: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def foreign_imports(library: Path) -> dict[str, list[str]]:
-    """Return what the files below ``library`` import that a host may lack, by relative path."""
+    """Return imports below ``library`` that a host may lack, by relative path."""
     foreign: dict[str, list[str]] = {}
     for path in sorted(library.rglob("*.py")):
         relative = path.relative_to(library)
@@ -155,7 +155,7 @@ def foreign_imports(library: Path) -> dict[str, list[str]]:
 
 
 def test_library_imports_only_itself_the_standard_library_and_psutil() -> None:
-    """Hosts also have it as a package of its own, without Ansible."""
+    """Check it because hosts also have the library alone, without Ansible."""
     assert foreign_imports(CHECKOUT / "plugins/module_utils") == {}
 
 

@@ -1,4 +1,4 @@
-"""Every role: inputs declared once and truly, small task files, a README that cannot lag behind."""
+"""Roles: inputs with specs and defaults, small task files, a current README."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_handlers_are_unique_in_the_collection() -> None:
 
 
 def test_molecule_scenarios_have_no_step_that_runs_once() -> None:
-    # All scenarios share one state, kept in the home directory by the checkout's name.
+    # Molecule keeps one state for all scenarios, in the home directory under the checkout's name.
     once = {"create", "prepare", "destroy"}
     for path in CHECKOUT.glob("molecule/*/molecule.yml"):
         if path.parent.name != "default":

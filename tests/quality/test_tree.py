@@ -1,4 +1,4 @@
-"""The tree as a stranger finds it: no paths of one machine, inventories that parse, links that lead on."""
+"""The checkout: no paths of a machine, valid inventories and links."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from .conftest import Tool
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# Put together here, so that this file does not find itself.
+# The parts are joined here, so that this file does not match itself.
 MACHINE_PATHS = re.compile(
     "|".join(
         (

@@ -1,4 +1,4 @@
-"""Each mistake stops with one sentence that helps; what was there still works; mended, it converges."""
+"""Mistakes in the input: a helpful sentence each, and no change of the host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODEL = {
     "name": "vosk-model-mistake",
     "url": "http://10.213.58.1:8081/vosk/models/vosk-model-small-en-us-0.15.zip",
 }
-#: Nothing listens there; the address is the testbed's own.
+#: A port of the testbed's address that is closed.
 NOBODY = "http://10.213.58.1:9"
 SHA256 = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
 

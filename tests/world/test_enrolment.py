@@ -1,4 +1,7 @@
-"""A JIT instance takes job after job without the controller, by a token that no job can read."""
+"""A JIT instance that serves job after job without the controller.
+
+No job can read the token that it uses.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def converge(play: Play, state: str, token: str, **more: str) -> dict[str, int]:
 
 @pytest.fixture
 def once(play: Play) -> Iterator[None]:
-    """The instance beside the laptop's own ones, and afterwards no trace of it."""
+    """Add an instance to the laptop's own, and remove it afterwards."""
     assert converge(play, "present", TOKEN) == {HOST: 3}
     yield
     converge(play, "absent", "")

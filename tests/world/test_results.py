@@ -1,4 +1,4 @@
-"""How jobs ended, as their host knows it a moment later by itself."""
+"""The results of jobs, which their host records by itself a moment later."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Shell = Callable[..., str]
 
 
 def recorded(shell: Shell, job: dict[str, Any], *, until: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    """Return what the host's history has of ``job`` as soon as it is so."""
+    """Return the history's record of ``job`` as soon as ``until`` is true."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        # It ends with 1 when too many jobs failed, as here.
+        # The command exits with 1 when too many jobs failed, as here.
         jobs = json.loads(shell("runnerctl history --json || true"))["jobs"]
         matching = [entry for entry in jobs if entry["run_id"] == job["run_id"]]
         assert len(matching) <= 1, matching
@@ -41,7 +41,7 @@ def recorded(shell: Shell, job: dict[str, Any], *, until: Callable[[dict[str, An
         ("sleep 2", "success"),
         ("sleep 2; exit 1", "failure"),
         ("exit 1", "failure"),
-        # In the journal of the same unit, of the same user.
+        # Write it to the journal of the same unit as the same user.
         (f"logger '{FORGED}'; sleep 1; exit 1", "failure"),
     ],
 )
@@ -58,7 +58,7 @@ def test_history_records_the_result_of_a_job(
 @pytest.mark.parametrize(
     ("accident", "result"),
     [
-        # The listener cancels its job when it is stopped, and goes.
+        # A listener that is stopped cancels its job and exits.
         (f"systemctl stop {UNIT}; systemctl start {UNIT}", "cancelled"),
         (f"pkill -KILL -f {WORKER}", "failure"),
     ],
@@ -68,9 +68,9 @@ def test_history_records_a_job_whose_last_hook_never_ran(
 ) -> None:
     number = github.queue_job(LABELS, "sleep 120")
     deadline = time.monotonic() + PATIENCE_SECONDS
-    # Root stays by it: whose listener is gone before root has seen it ends with a result that nobody knows.
+    # Wait for root's watcher: without it, the result of a job whose listener died is unknown.
     while f"job job on {NAME}" not in shell("systemd-inhibit --list --no-pager"):
-        assert time.monotonic() < deadline, "nobody stays by the job"
+        assert time.monotonic() < deadline, "no watcher runs for the job"
         time.sleep(0.2)
     shell(accident)
     done = github.wait_for_job(number)

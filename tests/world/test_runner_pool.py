@@ -1,4 +1,4 @@
-"""The pool of the laptop under changes and accidents: no job dies, no registration is lost or made twice."""
+"""The laptop's pool under changes and accidents: jobs and registrations survive."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNIT = f"coldvox-runner@{NAME}.service"
 LABELS = ["fedora", "nobara", "fast-lint"]
 TOKEN = "sandbox-admin-token"
 PLACES = "/etc /var /opt /run /root /home /srv /tmp /usr/local /dev/shm"
-# Each prints where it finds a line of its standard input, and has something that it must find.
+# Each prints the places of a line of its standard input. The second value is a line that it must find.
 SEARCHES = {
     "files": (f"grep -rlaF -f - {PLACES} 2>/dev/null || true", "root:x:0:0:"),
     "journal": ("exec 3<&0; journalctl --no-pager -qa | grep -aF -f /dev/fd/3 || true", "Started "),
@@ -35,7 +35,7 @@ Shell = Callable[..., str]
 
 
 def converge(play: Play, *arguments: str, **variables: Any) -> dict[str, int]:
-    """Run the role on the laptop and return what it changed."""
+    """Run the role on the laptop and return the number of changes."""
     more = ("-e", json.dumps(variables)) if variables else ()
     outcome = play("-l", HOST, "--tags", "github_runner", *more, *arguments)
     assert outcome.status == 0, outcome.output[-4000:]
@@ -63,7 +63,7 @@ def ask(github: AdminClient, path: str, method: str = "GET", body: Any = None) -
 
 
 def registered(github: AdminClient) -> dict[str, dict[str, Any]]:
-    """Return the laptop's runners by name; a name that is there twice is an error."""
+    """Return the laptop's runners by name; a name that appears twice is an error."""
     listed = ask(github, "runners?per_page=100")["runners"]
     listed = [runner for runner in listed if runner["name"].startswith(HOST)]
     assert len({runner["name"] for runner in listed}) == len(listed)
@@ -75,7 +75,7 @@ def online(github: AdminClient) -> set[str]:
 
 
 def listens(shell: Shell, name: str) -> bool:
-    """Tell whether the listener has said so since its unit was started last."""
+    """Return whether the listener has connected since its unit started last."""
     unit = f"coldvox-runner@{name}"
     start = f"$(systemctl show -p InvocationID --value {unit})"
     return "Listening for Jobs" in shell(f"journalctl -o cat _SYSTEMD_INVOCATION_ID={start}")
@@ -90,7 +90,7 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.fixture
 def restored(play: Play) -> Iterator[None]:
-    """Bring the pool back to what the inventory says after a test with other variables."""
+    """Restore the pool of the inventory after a test with other variables."""
     yield
     converge(play)
 
@@ -180,7 +180,7 @@ def test_runner_pool_returns_after_a_power_cut(play: Play, shell: Shell, github:
     before, numbers = minted(github), {runner["id"] for runner in registered(github).values()}
     power_cycle(shell)
     converge(play)
-    # GitHub calls them online by their sessions from before the cut, until those end.
+    # GitHub reports them online until their sessions from before the cut end.
     until(lambda: all(listens(shell, name) for name in POOL), seconds=150)
     assert online(github) == POOL
     assert {runner["id"] for runner in registered(github).values()} == numbers
@@ -217,7 +217,10 @@ def test_runner_name_of_another_host_is_refused(play: Play, github: AdminClient)
 
 
 def app_sign_in(github: AdminClient) -> tuple[dict[str, Any], list[str]]:
-    """Install a new App on the laptop's repository; return the variables for it, and its key's lines."""
+    """Install a new App on the laptop's repository.
+
+    Return the variables for it, and the lines of its key.
+    """
     key = generate_private_key(65537, 2048)
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
@@ -253,7 +256,7 @@ def test_runner_secrets_are_not_left_anywhere(
     output = "".join(outcome.output.split())
     assert [secret for secret in [*secrets, *spent] if secret in output] == []
     for search, there in SEARCHES.values():
-        # By standard input, because sudo logs what it runs, and /proc shows it.
+        # Use standard input, because sudo logs arguments, and /proc shows them.
         assert shell(search, stdin=there) != ""
         assert shell(search, stdin="\n".join([*secrets, *spent])) == ""
 

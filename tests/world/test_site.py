@@ -1,4 +1,4 @@
-"""The converged world: cheap to look at again, on every supported core and from an installed collection."""
+"""Further runs on a converged world: cheap, and on every supported core."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from .conftest import CHECKOUT, Play
 
 #: Remote module executions of a no-change site.yml on one host, gathering included. Each costs a quarter of a
-#: second and more, so this number is what a nightly run costs; raise it only for something worth it.
+#: second or more, so this number is the cost of a nightly run; raise it only for a good reason.
 BUDGET = 13
 
 
@@ -28,7 +28,7 @@ def test_site_check_mode_predicts_no_change(play: Play) -> None:
 
 
 def test_maintenance_repairs_a_flipped_bit(play: Play) -> None:
-    """The file keeps its size and time, so that only reading every byte can find the damage."""
+    """Flip a bit and keep size and time, so that only a full read finds the damage."""
     model = "/usr/local/share/vosk-models/vosk-model-small-en-us-0.15"
     damage = f"""
         file=$(readlink -f {model})/graph/words.txt

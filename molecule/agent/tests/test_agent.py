@@ -1,4 +1,4 @@
-"""Jobs hold models and locks by runnerctl, and can alter neither it nor each other's locks."""
+"""Models and locks that jobs hold by runnerctl, and cannot alter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sampler and the health check run by themselves, as a user without rights, and say how the host is."""
+"""The sampler and the health check, which run as a user without rights."""
 
 from __future__ import annotations
 

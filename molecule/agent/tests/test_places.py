@@ -1,4 +1,4 @@
-"""Who may write where: root's directories are root's alone, and what jobs write to is bounded."""
+"""Owners of the directories, and the limits of those that jobs write to."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ USER = "coldvox-agent"
 RUN, STATE = "/run/coldvox-ci", "/var/lib/coldvox-ci"
 INSTANCE = "filler"
 ACCOUNT = f"ci-{INSTANCE}"
-#: More than there is room for, so that only the bound can stop it.
+#: More than fits, so that only the limit can stop it.
 BYTES, NAMES = 64 * 2**20, 20_000
 
 
 @pytest.fixture
 def account(host: Host) -> Iterator[str]:
-    """The account of an instance that has a place for its records and may use locks."""
+    """Yield the account of an instance with a directory for its records and locks."""
     host.check_output(f"useradd --system --no-create-home --groups ci {ACCOUNT}")
     host.check_output(f"runnerctl job prepare {INSTANCE}")
     yield ACCOUNT

@@ -1,4 +1,4 @@
-"""The pool is registered, online, isolated, and holds no credential of the controller."""
+"""The pool: registered, online, isolated, without credentials of the controller."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_resource_class_limits_are_in_force(host: Host, hostvars: dict[str, Any]
 
 def test_controller_credentials_are_not_on_the_host(host: Host, hostvars: dict[str, Any]) -> None:
     token = hostvars["github_runner_token"]
-    # A pattern that does not match itself: sudo logs the command that looks for it.
+    # The pattern does not match itself, because sudo logs the command that searches for it.
     pattern = f"[{token[0]}]{token[1:]}"
     search = host.run(f"grep -rl {pattern} /etc /var/lib /opt /root /home /tmp /run /var/log 2>/dev/null")
     assert search.stdout == ""

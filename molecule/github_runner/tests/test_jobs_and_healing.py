@@ -1,4 +1,4 @@
-"""Jobs between their hooks, and instances that are healed, drained and resumed on the host alone."""
+"""Jobs with their hooks; instances that the host heals, drains and resumes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 60
 
 
 class Runner:
-    """One instance of the host, and what its jobs need to match it alone."""
+    """An instance of the host, and the labels that only it has."""
 
     def __init__(self, host: Host, github: Any, name: str) -> None:
         self.host, self.github, self.name = host, github, name
@@ -28,7 +28,10 @@ class Runner:
         return dict(self.github.run_job(self.labels, script))
 
     def waiting_job(self) -> int:
-        """Start a job that ends when the file ``go`` is in its workspace; return its number."""
+        """Start a job and return its number.
+
+        The job ends when the file ``go`` is in its workspace.
+        """
         number = int(self.github.queue_job(self.labels, "echo up; until [ -e go ]; do sleep 0.2; done"))
         self.github.wait_for_job(number, status="in_progress")
         until(lambda: self.pid("Runner.Worker") != 0 and self.host.file(self.workspace).exists)
@@ -41,19 +44,19 @@ class Runner:
         return dict(self.github.wait_for_job(number))
 
     def pid(self, program: str) -> int:
-        """The process id of the instance's listener or worker, 0 without one."""
+        """Return the process id of the instance's listener or worker, 0 without one."""
         printed = self.host.run(f"pgrep -f '{self.root}/bin/{program}' | head -n 1").stdout.strip()
         return int(printed or 0)
 
     def state(self) -> list[str]:
-        """Whether the unit runs, and whether it starts at boot."""
+        """Return whether the unit runs, and whether it starts at boot."""
         return [
             self.host.run(f"systemctl {word} {self.unit}").stdout.strip()
             for word in ("is-active", "is-enabled")
         ]
 
     def is_healthy(self) -> bool:
-        """Whether healing finds nothing wrong with it."""
+        """Return whether healing finds no fault of the instance."""
         seen = json.loads(self.host.run("runnerctl heal --dry-run --json").stdout)
         return bool(seen["instances"][self.name]["condition"] == "healthy")
 
@@ -62,14 +65,17 @@ def until(condition: Callable[[], bool]) -> None:
     """Wait until the condition holds."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.3)
 
 
 @pytest.fixture
 def runner(host: Host, hostvars: dict[str, Any], github: Any) -> Iterator[Runner]:
-    """The first instance, with the timer of healing at rest, and well again afterwards."""
-    # Its memory too: what was just done for an instance is not done again for some minutes.
+    """Yield the first instance; wait until it is healthy afterwards.
+
+    The timer of healing is stopped meanwhile.
+    """
+    # Delete its memory too, because it does not repeat an action on an instance for some minutes.
     host.check_output("systemctl stop coldvox-ci-heal.timer && rm -f /run/coldvox-ci/heal.json")
     instance = Runner(host, github, hostvars["github_runner_instances"][0]["name"])
     yield instance
@@ -105,8 +111,8 @@ def test_workspace_files_of_root_are_removed_after_the_job(runner: Runner) -> No
     for path in left:
         runner.host.check_output(f"mkdir -p {path}/below && touch {path}/below/file")
     held = runner.host.run("systemctl is-active coldvox-ci-job@%s.service", runner.name).stdout.strip()
-    assert held == "active", "somebody stays by the job"
-    assert all(runner.host.file(path).exists for path in left), "nothing is taken from a running job"
+    assert held == "active", "a watcher runs for the job"
+    assert all(runner.host.file(path).exists for path in left), "files of a running job stay"
     assert runner.let_go(number)["conclusion"] == "success"
     find = f"find {runner.root}/_work -user root"
     until(lambda: runner.host.check_output(find) == "")

@@ -1,4 +1,4 @@
-"""The library is found by compiler, linker and loader without any flag but -lvosk."""
+"""The library, which compiler, linker and loader find with -lvosk alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What nobody asks for any more is gone; what is pinned, read or fresh stayed."""
+"""Unused artifacts, which maintenance removes, and those that it keeps."""
 
 from __future__ import annotations
 

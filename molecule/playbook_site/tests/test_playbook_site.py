@@ -1,4 +1,4 @@
-"""The promise as a whole: a queued job finds everything it needs, inside a tight sandbox."""
+"""A queued job has everything it needs, inside a tight sandbox."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from testinfra.host import Host
 #: systemd-analyze security, 0 (safe) to 10; the runner's own unit has 9.2, the build profile should have 1.6.
 WORST_EXPOSURE = 2.0
 
-#: The same job that the demo offers.
+#: The job of the demo.
 JOB = (Path(__file__).resolve().parents[3] / "docs/examples/job.sh").read_text()
 
 

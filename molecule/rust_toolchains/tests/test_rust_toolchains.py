@@ -1,4 +1,4 @@
-"""Shared toolchains: every CI user runs them, none can change them."""
+"""Shared toolchains: every CI user can run them and none can change them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_components_run(as_user: Callable[..., str], component: str) -> None:
 
 
 def test_crate_builds_and_runs(as_user: Callable[..., str]) -> None:
-    """The stable toolchain of the mirror is a real compiler."""
+    """Use the mirror's stable toolchain, which is a real compiler."""
     assert as_user("cargo init --quiet --vcs none --name hello . && cargo run --quiet") == "Hello, world!\n"
 
 

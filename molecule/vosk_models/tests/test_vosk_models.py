@@ -1,4 +1,4 @@
-"""The real library loads the models from where jobs look for them; no job can alter one."""
+"""Models that the real library loads and that no job can alter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ int main(int count, char **words) {
 
 
 def wanted(hostvars: dict[str, Any]) -> list[str]:
-    """The models that the inventory gives this host."""
+    """Return the models that the inventory gives this host."""
     return [name for name in hostvars["vosk_model_catalogue"] if name in str(hostvars["vosk_models_models"])]
 
 

@@ -1,4 +1,4 @@
-"""The role and the library mean the same places."""
+"""The directories, links and users that the role and the library share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATHS = Paths(run="/r", state="/s")
 
 
 def variable(name: str) -> Any:
-    """Return the role's variable with the directories of ``PATHS``."""
+    """Return the role's variable, rendered with the directories of ``PATHS``."""
     text = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))[name]
     if not isinstance(text, str):
         return text

@@ -1,4 +1,4 @@
-"""What the role agent leaves to systemd: what goes from /run, and how its mounts go."""
+"""The tmpfiles and mount units of the role agent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def render(name: str, **values: Any) -> str:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to root")
 @pytest.mark.skipif(not shutil.which("systemd-tmpfiles"), reason="there is no systemd-tmpfiles")
 def test_tmpfiles_removes_the_old_health_state_after_the_services_stop(tmp_path: Path) -> None:
-    """After the services have stopped, and nothing else goes."""
+    """Remove it after the services have stopped, and remove nothing else."""
     (task,) = yaml.safe_load((ROLE / "tasks/package.yml").read_text(encoding="utf-8"))
     commands = task["coldvox.ci.file_set"]["on_change"]
     (command,) = (argv for argv in commands if argv[0] == "systemd-tmpfiles")

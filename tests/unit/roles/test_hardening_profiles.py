@@ -1,4 +1,4 @@
-"""The sandbox profiles keep the exposure that the README states, as systemd itself counts it."""
+"""The sandbox profiles and their exposure, as systemd counts it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import yaml
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "hardening"
 TEMPLATE = ROLE / "templates/etc/systemd/system/coldvox-runner@.service.d/50-hardening.conf.j2"
-#: What the runner role's unit says itself, as far as it matters for the score.
+#: The directives of the runner role's unit that change the score.
 UNIT = "[Service]\nExecStart=/bin/true\nUser=ci\nGroup=ci\n"
-#: Ten times the exposure, as systemd-analyze takes it.
+#: Ten times the exposure, the unit of systemd-analyze.
 THRESHOLDS = {"strict": 11, "build": 16, "desktop": 25, "containers": 35}
 
 
 def profiles() -> dict[str, dict[str, object]]:
-    """The directives of every profile, put together as the role's vars do."""
+    """Return the directives of every profile, merged as the role's vars do."""
     data = yaml.safe_load((ROLE / "vars/main.yml").read_text())
     umask = {"UMask": data["__hardening_umask"]}
     built = {

@@ -1,4 +1,4 @@
-"""The action plugin through a real ansible-playbook, because its work is Ansible's templating."""
+"""The action plugin ``file_set`` in a real ansible-playbook."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PLAYBOOK = """\
 
 
 def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
-    """Run one file_set and return its result."""
+    """Run a file_set task and return its result."""
     me = {"owner": str(os.geteuid()), "group": str(os.getegid())}
     listed = json.dumps([{**me, **entry} for entry in files])
     (root / "play.yml").write_text(PLAYBOOK.format(root=root, files=listed))

@@ -17,7 +17,10 @@ SECRET = "ghp_thisMustNotBeShownAnywhere"
 
 
 def check(tmp_path: Path, variables: dict[str, Any], **others: dict[str, Any]) -> tuple[int, str]:
-    """Return the status and all output, as verbose as people ask for; ``others`` are more hosts."""
+    """Return the status and the verbose output of a check.
+
+    ``others`` are more hosts.
+    """
     hosts = {"laptop": variables, **others}
     (tmp_path / "inventory.json").write_text(
         json.dumps(

@@ -1,4 +1,4 @@
-"""The filters of decisions as a template meets them."""
+"""The filters of decisions, as a template calls them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filters of check and policy as a template meets them."""
+"""The filters of health check and policy, as a template calls them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The filter as a template meets it."""
+"""The filter ``health_score``, as a template calls it."""
 
 from __future__ import annotations
 

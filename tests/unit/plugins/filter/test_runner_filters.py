@@ -1,4 +1,4 @@
-"""The doors to names and pools."""
+"""The filters for runner accounts and pools."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of the package: all of the library, in a directory that is named by its content."""
+"""The files of the package: all of the library, in a directory named by content."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ RunModule = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def options(tmp_path: Path) -> dict[str, Any]:
-    """Return options for a host with one instance, one model and both Rust directories."""
+    """Return options for a host with an instance, a model and both Rust directories."""
     for path in ("runners/one/bin", "store/models/small/am", "rustup", "cargo"):
         (tmp_path / path).mkdir(parents=True)
     return {
@@ -41,7 +41,7 @@ def test_runner_metrics_samples_this_machine(run_module: RunModule, options: dic
     assert metrics["model_cache_available"] is True
     assert [each["name"] for each in metrics["instances"]] == ["one"]
     assert (metrics["listeners"], metrics["active_jobs"]) == (0, 0)
-    # What this machine cannot tell (systemd, disks in a container) is named; the rest has a value.
+    # The answer names values that this machine lacks (systemd, disks in a container).
     assert {key for key, value in metrics.items() if value is None} == {
         key for key in metrics["unavailable"] if "." not in key
     }

@@ -1,4 +1,4 @@
-"""The module against the real rustup and a real dist server over HTTP; only the toolchains are stand-ins."""
+"""The module with the real rustup and a real server; toolchains are stand-ins."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def server(published: Path, tmp_path: Path) -> Iterator[MirrorServer]:
 
 @pytest.fixture
 def keep(run_module: RunModule, server: MirrorServer, installer: Path, tmp_path: Path) -> RunModule:
-    """The module with everything given but the wish."""
+    """Return the module with every option set but the toolchains."""
     return functools.partial(
         run_module,
         rust_toolchain.main,

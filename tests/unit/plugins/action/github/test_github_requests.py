@@ -1,4 +1,4 @@
-"""How many requests a run of ``github_runner`` takes: a constant and paging, not so many per instance."""
+"""The requests of a ``github_runner`` run: a constant number and paging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``runnerctl enrol``: a JIT instance is registered for its next job by its host, without the controller."""
+"""``runnerctl enrol``: a host registers a JIT instance for its next job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SYSTEM_LABELS = {"self-hosted", "linux", "x64"}
 
 
 class Enroller:
-    """The host's own service: ``runnerctl enrol one`` with what the role gives to it."""
+    """The host's service: ``runnerctl enrol one`` with the settings of the role."""
 
     def __init__(self, host: RunnerHost) -> None:
         self.agent = Agent(host.root / "agent")
@@ -69,7 +69,7 @@ def enrol(host: RunnerHost) -> Iterator[Enroller]:
 
 
 def finish_a_job(admin: AdminClient, host: RunnerHost) -> None:
-    """Let the runner do its one job, and its unit end."""
+    """Let the runner do its job, and its unit end."""
     job = admin.queue_job(["self-hosted", "fast"], "echo done")
     assert admin.wait_for_job(job)["conclusion"] == "success"
     host.wait_for_end("one")

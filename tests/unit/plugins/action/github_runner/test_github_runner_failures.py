@@ -1,4 +1,4 @@
-"""What a pool does when something goes wrong in the middle, or somebody else works on it."""
+"""A pool with a failing instance, or with another run at the same time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_runner_pool_completes_the_others_when_an_instance_fails(host: RunnerHos
     assert failed["failed"]
     assert failed["failed_instances"] == ["one"]
     runners = {runner["name"]: runner for runner in failed["runners"]}
-    assert runners["two"]["id"] is None, "a registration without a host would stay for ever"
+    assert runners["two"]["id"] is None, "a registration without a host must not stay"
     assert "new" in runners["three"]["labels"]
     again = host.converge(ONE, {**TWO, "state": "absent"}, {"name": "three", "labels": ["new"]})
     assert (outcomes(again)["two"], outcomes(again)["three"]) == ("unchanged", "unchanged")
@@ -43,7 +43,7 @@ def test_runner_pool_runs_do_not_work_on_the_same_instance(host: RunnerHost) -> 
         assert host.file("one", ".env").read_text() == ""
         assert host.file("two", ".env").read_text() == "A=2\n"
         assert not host.converge(ONE, {**TWO, "environment": {"A": "2"}})["changed"], (
-            "nothing to quarrel about"
+            "a run without a change needs no lock"
         )
     assert outcomes(host.converge(*changed)) == {"one": "updated", "two": "unchanged"}
 
@@ -52,7 +52,7 @@ def test_runner_unit_that_restarts_by_itself_is_no_conflict(host: RunnerHost) ->
     host.converge(ONE)
     (host.systemctl / "states").write_text("active deactivating")
     changed = host.converge({**ONE, "environment": {"A": "2"}})
-    assert (host.systemctl / "states").read_text() == "", "both were asked for"
+    assert (host.systemctl / "states").read_text() == "", "both states were read"
     assert outcomes(changed) == {"one": "updated"}, changed["_output"]
 
 

@@ -1,4 +1,4 @@
-"""Drain, upgrade and way back, runners for one job: what happens to a pool that works."""
+"""Drain, upgrade and rollback of a working pool, and runners for a single job."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def outcomes(result: dict[str, Any]) -> dict[str, str]:
 
 
 def label_calls(admin: AdminClient, since: int) -> list[str]:
-    """Return the label changes, and what was asked between them left out."""
+    """Return the label changes, without the requests between them."""
     return [
         f"{entry['method']} {entry['status']}"
         for entry in admin.audit()[since:]

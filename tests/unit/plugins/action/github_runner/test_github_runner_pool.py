@@ -1,4 +1,4 @@
-"""The pool end to end: real ansible and module, the emulator, the stand-in runner's config.sh and run.sh."""
+"""The pool with real ansible, the emulator and the stand-in runner."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TWO: dict[str, Any] = {"name": "two", "labels": ["slow"]}
 
 
 def calls(admin: AdminClient, since: int = 0) -> list[str]:
-    """Return what the controller and the runners asked of the REST API."""
+    """Return the REST requests of the controller and the runners."""
     return [f"{entry['method']} {entry['path'].removeprefix('/api/v3')}" for entry in admin.audit()[since:]]
 
 

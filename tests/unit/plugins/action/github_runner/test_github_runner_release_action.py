@@ -1,4 +1,4 @@
-"""Which runner GitHub means, asked by the action as a user does."""
+"""The runner release that GitHub offers, asked by the action plugin."""
 
 from __future__ import annotations
 
