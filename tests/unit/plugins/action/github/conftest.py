@@ -1,4 +1,4 @@
-"""GitHub within this process, and a controller beside it."""
+"""GitHub within this process, and a controller that uses it."""
 
 from __future__ import annotations
 

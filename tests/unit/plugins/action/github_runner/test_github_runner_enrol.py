@@ -1,4 +1,4 @@
-"""``runnerctl enrol``: a JIT instance is registered for its next job by its host, without the controller."""
+"""``runnerctl enrol``: a host registers a JIT instance for its next job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SYSTEM_LABELS = {"self-hosted", "linux", "x64"}
 
 
 class Enroller:
-    """The host's own service: ``runnerctl enrol one`` with what the role gives to it."""
+    """The host's service: ``runnerctl enrol one`` with the settings of the role."""
 
     def __init__(self, host: RunnerHost) -> None:
         self.agent = Agent(host.root / "agent")
@@ -68,13 +68,13 @@ def enrol(host: RunnerHost) -> Iterator[Enroller]:
 
 
 def finish_a_job(admin: AdminClient, host: RunnerHost) -> None:
-    """Let the runner do its one job, and its unit end."""
+    """Let the runner do its job, and its unit end."""
     job = admin.queue_job(["self-hosted", "fast"], "echo done")
     assert admin.wait_for_job(job)["conclusion"] == "success"
     host.wait_for_end("one")
 
 
-def test_it_takes_job_after_job_without_the_controller(
+def test_enrol_serves_job_after_job_without_the_controller(
     host: RunnerHost, admin: AdminClient, enrol: Enroller
 ) -> None:
     host.converge(JIT)
@@ -93,7 +93,9 @@ def test_it_takes_job_after_job_without_the_controller(
     assert admin.health()["violations"] == 0
 
 
-def test_one_that_works_or_rests_is_left_alone(host: RunnerHost, admin: AdminClient, enrol: Enroller) -> None:
+def test_enrol_leaves_a_working_or_drained_instance_alone(
+    host: RunnerHost, admin: AdminClient, enrol: Enroller
+) -> None:
     host.converge(JIT)
     since = len(admin.audit())
     assert "it runs" in enrol()
@@ -120,7 +122,7 @@ def test_one_that_works_or_rests_is_left_alone(host: RunnerHost, admin: AdminCli
         "mkdir .runner_migrated",
     ],
 )
-def test_what_a_job_plants_does_not_stop_it(
+def test_enrol_ignores_files_planted_by_a_job(
     host: RunnerHost, admin: AdminClient, enrol: Enroller, plant: str
 ) -> None:
     host.converge(JIT)
@@ -142,7 +144,7 @@ def test_what_a_job_plants_does_not_stop_it(
     assert not list(host.file("one", "_home").iterdir())
 
 
-def test_a_version_that_the_controller_has_not_tried_is_left_to_it(
+def test_enrol_leaves_an_untried_version_to_the_controller(
     host: RunnerHost, admin: AdminClient, enrol: Enroller
 ) -> None:
     host.converge(JIT)
@@ -153,7 +155,7 @@ def test_a_version_that_the_controller_has_not_tried_is_left_to_it(
     assert record["tree"] == host.archive.name
 
 
-def test_a_drain_meanwhile_has_the_last_word(host: RunnerHost, admin: AdminClient, enrol: Enroller) -> None:
+def test_enrol_obeys_a_drain_meanwhile(host: RunnerHost, admin: AdminClient, enrol: Enroller) -> None:
     host.converge(JIT)
     finish_a_job(admin, host)
     unit = "coldvox-runner@one.service"
@@ -162,7 +164,7 @@ def test_a_drain_meanwhile_has_the_last_word(host: RunnerHost, admin: AdminClien
     assert not (host.systemctl / f"{unit}.enabled").exists()
 
 
-def test_a_refusal_leaves_it_at_rest_and_the_next_try_mends_it(
+def test_enrol_recovers_from_a_refusal_at_the_next_try(
     host: RunnerHost, admin: AdminClient, enrol: Enroller
 ) -> None:
     host.converge(JIT)
@@ -172,7 +174,7 @@ def test_a_refusal_leaves_it_at_rest_and_the_next_try_mends_it(
     assert "registered for one more job" in enrol()
 
 
-def test_a_registration_whose_configuration_was_lost_is_made_anew(
+def test_enrol_repeats_a_registration_with_a_lost_configuration(
     host: RunnerHost, admin: AdminClient, enrol: Enroller
 ) -> None:
     host.converge(JIT)
@@ -185,26 +187,26 @@ def test_a_registration_whose_configuration_was_lost_is_made_anew(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"instances": None}, "does not tell how to register runners"),
         ({"url": "ftp://x"}, "is not an http(s) address"),
         ({"archive": "/nowhere/x"}, "is not whole any more; converge"),
     ],
 )
-def test_what_cannot_work_is_one_sentence(
-    host: RunnerHost, admin: AdminClient, enrol: Enroller, change: dict[str, Any], told: str
+def test_enrol_refuses_bad_input_in_one_sentence(
+    host: RunnerHost, admin: AdminClient, enrol: Enroller, change: dict[str, Any], message: str
 ) -> None:
     host.converge(JIT)
     finish_a_job(admin, host)
     enrol.settings.update(change)
     output = enrol(status=3)
-    assert told in output
+    assert message in output
     assert "Traceback" not in output
     assert len(output.splitlines()) == 1
 
 
-def test_without_a_token_it_says_how_to_have_one(host: RunnerHost, enrol: Enroller) -> None:
+def test_enrol_explains_a_missing_token(host: RunnerHost, enrol: Enroller) -> None:
     host.converge(JIT)
     enrol.token.unlink()
     assert "github_runner_enrol_token" in enrol(status=3)
