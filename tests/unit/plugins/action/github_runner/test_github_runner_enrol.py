@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from testbed.github.client import AdminClient
-from tests.unit.plugins.action.github_runner.runner_host import TOKEN, RunnerHost
-from tests.unit.plugins.module_utils.cli.installed_agent import Agent
+from tests._support.installed_agent import Agent
+from tests._support.runner_host import TOKEN, RunnerHost
 
 JIT: dict[str, Any] = {"name": "one", "labels": ["fast"], "jit": True}
 SYSTEM_LABELS = {"self-hosted", "linux", "x64"}

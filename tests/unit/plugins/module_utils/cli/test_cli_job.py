@@ -13,8 +13,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.cli.job import add_comm
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.store.locking import Locks
 
-from tests.faults.support import install, model_zip, sha256, wanted
-from tests.unit.plugins.module_utils.cli.installed_agent import PYTHON, Agent, first_line
+from tests._support.fault_server import install, model_zip, sha256, wanted
+from tests._support.installed_agent import PYTHON, Agent, first_line
 
 MODEL = model_zip()
 

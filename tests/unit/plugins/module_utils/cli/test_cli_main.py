@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.plugins.module_utils.cli.installed_agent import Agent, first_line
+from tests._support.installed_agent import Agent, first_line
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.report.gather import ga
 from ansible_collections.coldvox.ci.plugins.module_utils.store.clock import timestamp
 from ansible_collections.coldvox.ci.plugins.module_utils.store.progress import Progress
 
-from tests.unit.plugins.module_utils.cli.installed_agent import Agent
+from tests._support.installed_agent import Agent
 
 #: As systemd 257 answers, with TZ=UTC, for a timer that counts, one by the calendar, and two runners.
 SYSTEMD = """Id=coldvox-runner@heavy-1.service

@@ -23,7 +23,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.heal.rules import (
 from ansible_collections.coldvox.ci.plugins.module_utils.heal.state import read, state_path, write
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
 
-from tests.unit.plugins.module_utils.heal.an_instance import Instance
+from tests._support.heal_instance import Instance
 
 UNIT = "coldvox-runner@one.service"
 

@@ -25,7 +25,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.host import Host
 
-from tests.unit.plugins.module_utils.heal.an_instance import Instance
+from tests._support.heal_instance import Instance
 
 UNIT = "coldvox-runner@one.service"
 OTHER = 65534

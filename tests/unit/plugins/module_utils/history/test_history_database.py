@@ -11,7 +11,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.history.legacy import A
 from ansible_collections.coldvox.ci.plugins.module_utils.history.records import Job, RecordError, checked
 from ansible_collections.coldvox.ci.plugins.module_utils.history.statistics import summary
 
-from tests.unit.plugins.module_utils.history.made import NOON, ended, hosted, record
+from tests._support.job_records import NOON, ended, hosted, record
 
 NOBODY = 65534
 HOUR = 3600.0

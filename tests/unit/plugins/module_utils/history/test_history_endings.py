@@ -15,7 +15,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.history.endings import 
 from ansible_collections.coldvox.ci.plugins.module_utils.history.records import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.history.spool import ingest
 
-from tests.unit.plugins.module_utils.history.made import NOON, ended, hosted, put, record
+from tests._support.job_records import NOON, ended, hosted, put, record
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.history.records import 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.plugins.module_utils.history.made import NOON, ended, hosted, record
+from tests._support.job_records import NOON, ended, hosted, record
 
 HOSTILE = [
     "two\nlines",

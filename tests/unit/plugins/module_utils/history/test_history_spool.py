@@ -18,7 +18,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.history.database import
 from ansible_collections.coldvox.ci.plugins.module_utils.history.schema import HistoryError
 from ansible_collections.coldvox.ci.plugins.module_utils.history.spool import MOST_BYTES, ingest
 
-from tests.unit.plugins.module_utils.history.made import NOON, ended, put, record
+from tests._support.job_records import NOON, ended, put, record
 
 NOBODY = 65534
 

@@ -20,7 +20,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.history.schema import (
     HistoryError,
 )
 
-from tests.unit.plugins.module_utils.history.made import NOON, record
+from tests._support.job_records import NOON, record
 
 NOBODY = 65534
 HOUR = 3600.0

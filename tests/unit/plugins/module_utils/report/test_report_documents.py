@@ -9,7 +9,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.health import health_sc
 from ansible_collections.coldvox.ci.plugins.module_utils.report import documents
 from ansible_collections.coldvox.ci.plugins.module_utils.report.facts import Reason, Sample
 
-from tests.unit.plugins.module_utils.report.some_jobs import NOW
+from tests._support.report_jobs import NOW
 
 
 @pytest.mark.parametrize(

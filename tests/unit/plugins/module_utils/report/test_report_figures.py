@@ -12,7 +12,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.report.curve import Cur
 from ansible_collections.coldvox.ci.plugins.module_utils.report.figures import Figures, Period, figures
 from ansible_collections.coldvox.ci.plugins.module_utils.report.goals import Policy, Totals, goals, rounded
 
-from tests.unit.plugins.module_utils.report.some_jobs import A_JOB, DAY, NOW, a_month, jobs, nothing, rows
+from tests._support.report_jobs import A_JOB, DAY, NOW, a_month, jobs, nothing, rows
 
 HOSTED = A_JOB._replace(kind="cloud", instance="GitHub Actions 3")
 GOOD = Totals(

@@ -22,7 +22,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.report.facts import (
 from ansible_collections.coldvox.ci.plugins.module_utils.report.status_view import View, view
 from ansible_collections.coldvox.ci.plugins.module_utils.store.flights import Flight
 
-from tests.unit.plugins.module_utils.report.some_jobs import A_JOB, NOW
+from tests._support.report_jobs import A_JOB, NOW
 
 MIDNIGHT = NOW - 11 * 3600
 HEAVY = Instance("heavy-1", "coldvox-runner@heavy-1.service", "active", listening=True, busy=False)

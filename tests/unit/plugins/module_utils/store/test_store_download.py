@@ -14,7 +14,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.durable import St
 from ansible_collections.coldvox.ci.plugins.module_utils.store.partial import Partial
 from ansible_collections.coldvox.ci.plugins.module_utils.store.transport import FetchError, Floor
 
-from tests.faults.support import DRIPS, FaultServer, noise, sha256
+from tests._support.fault_server import DRIPS, FaultServer, noise, sha256
 
 BODY = noise(300_000)
 
