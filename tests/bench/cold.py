@@ -21,7 +21,7 @@ from tests.bench.common import CHECKOUT, Options, alternating, collections_root,
 from tests.bench.data import MIB, Archive, make_archive, served
 
 INFLATE = "ansible_collections.coldvox.ci.plugins.module_utils.store.inflate"
-WORKER = CHECKOUT / "tests" / "faults" / "worker.py"
+WORKER = CHECKOUT / "tests" / "_support" / "store_worker.py"
 
 
 def by_hand(archive: Archive, url: str, place: Path) -> float:

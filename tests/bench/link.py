@@ -19,7 +19,7 @@ def measure(options: Options) -> None:
     """Print the times of the command, of an idle Python, and of the library alone."""
     with workplace("link") as place:
         collections_root()
-        installed = importlib.import_module("tests.unit.plugins.module_utils.agent.cli.installed_agent")
+        installed = importlib.import_module("tests._support.installed_agent")
         agent = installed.Agent(place)
         agent.install()
         agent.run("package", "settle")

@@ -32,7 +32,7 @@ def stock(place: Path, now: float) -> None:
     """Write the jobs and the samples of the host at ``place``."""
     metrics = place / "state" / "metrics"
     metrics.mkdir(parents=True)
-    some_jobs = importlib.import_module("tests.unit.plugins.module_utils.agent.report.some_jobs")
+    some_jobs = importlib.import_module("tests._support.report_jobs")
     database = importlib.import_module(f"{_BASE}.agent.history.database")
     path = str(place / "state" / "history" / "history.db")
     Path(path).parent.mkdir()

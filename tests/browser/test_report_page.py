@@ -15,8 +15,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.page impor
 from testbed.docker_engine import install, this_machine
 from testbed.paths import CHECKOUT, Paths
 from testbed.progress import Progress
-from tests.browser.devtools import PACKAGE, Browser, find_browser
-from tests.unit.plugins.module_utils.agent.report.some_jobs import a_month, hostile, nothing
+from tests._support.browser import PACKAGE, Browser, find_browser
+from tests._support.report_jobs import a_month, hostile, nothing
 
 PATHS = Paths(CHECKOUT / ".testbed")
 SCREENSHOTS = PATHS.root / "reports" / "screenshots"

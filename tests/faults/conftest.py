@@ -25,9 +25,9 @@ def _link_collection() -> Path:
 
 sys.path[:0] = [str(_link_collection()), str(CHECKOUT)]
 
+from tests._support.fault_server import FaultServer, fault_server
+from tests._support.store_processes import MODEL
 from tests.faults.matrix import summary
-from tests.faults.processes import MODEL
-from tests.faults.support import FaultServer, fault_server
 
 # Numbers of tries and survivals by test; a test that does not count its tries itself is one try.
 _COUNTS: dict[str, tuple[int, int]] = {}

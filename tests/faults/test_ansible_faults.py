@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.faults.support import FaultServer, install, model_zip, sha256, wanted
+from tests._support.fault_server import FaultServer, install, model_zip, sha256, wanted
 
 MODEL = model_zip("controller", 400_000)
 

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
 
-from tests.faults.support import FaultServer, install, noise, tar_of, tar_special, wanted, zip_of
+from tests._support.fault_server import FaultServer, install, noise, tar_of, tar_special, wanted, zip_of
 
 GOOD = {"a/one": noise(50_000, "one"), "a/two": b"two\n" * 5000}
 ZIP = zip_of(GOOD)

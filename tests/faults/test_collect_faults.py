@@ -21,9 +21,9 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import Po
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.store.verify import verify
 
-from tests.faults.support import FaultServer, fault_server, install, noise, settings, wanted, zip_of
+from tests._support.fault_server import FaultServer, fault_server, install, noise, settings, wanted, zip_of
+from tests._support.store_processes import COLLECTOR
 
-COLLECTOR = Path(__file__).with_name("collector.py")
 MODELS = 6
 FILES = {f"top/d{number % 4}/f{number}": noise(5_000, str(number)) for number in range(25)}
 

@@ -19,8 +19,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store import download
 from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse
 
-from tests.faults.processes import MODEL, finish, item, leftovers, nothing_half, start, whole
-from tests.faults.support import FaultServer, install, sha256, wanted, zip_of
+from tests._support.fault_server import FaultServer, install, sha256, wanted, zip_of
+from tests._support.store_processes import MODEL, finish, item, leftovers, nothing_half, start, whole
 
 # The system calls that fail, and a part of their paths.
 STAGES = {

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 
-from tests.faults.support import FaultServer, install, model_zip, noise, wanted
+from tests._support.fault_server import FaultServer, install, model_zip, noise, wanted
 
 BODY = model_zip("network", 400_000)
 PAGE = b"<html><title>Please log in</title></html>"

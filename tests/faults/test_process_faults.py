@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import (
+from tests._support.fault_server import FaultServer, sha256
+from tests._support.store_processes import (
     DIGEST,
     FILES,
     MODEL,
@@ -25,7 +26,6 @@ from tests.faults.processes import (
     start,
     whole,
 )
-from tests.faults.support import FaultServer, sha256
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STEPS = (

@@ -15,8 +15,8 @@ from typing import Any, Optional
 
 import pytest
 
-from tests.faults.processes import DIGEST, FILES, MODEL, WORKER, finish, item, start, whole
-from tests.faults.support import FaultServer, noise, sha256, tar_of, zip_of
+from tests._support.fault_server import FaultServer, noise, sha256, tar_of, zip_of
+from tests._support.store_processes import DIGEST, FILES, MODEL, WORKER, finish, item, start, whole
 
 
 class Reader(threading.Thread):
@@ -199,7 +199,7 @@ def test_store_publishes_nothing_on_a_full_disk(
     from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
     from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse
 
-    from tests.faults.support import install
+    from tests._support.fault_server import install
 
     with pytest.raises(CiError) as caught:
         install(root, parse(wanted))
@@ -226,7 +226,7 @@ def test_store_reports_a_read_only_file_system(server: FaultServer, small_disk: 
     from ansible_collections.coldvox.ci.plugins.module_utils.store import download
     from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse
 
-    from tests.faults.support import install
+    from tests._support.fault_server import install
 
     before, download._SPARE_BYTES = download._SPARE_BYTES, 0
     try:

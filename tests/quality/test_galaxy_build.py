@@ -11,7 +11,7 @@ from .conftest import Tool
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHIPPED_DIRECTORIES = {"changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
-SHIPPED_FILES = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "tests/config.yml"}
+SHIPPED_FILES = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "tests/config.yml"}
 MADE_BY_GALAXY = {"FILES.json", "MANIFEST.json"}
 
 

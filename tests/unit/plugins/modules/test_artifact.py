@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.host.sizes import size
 from ansible_collections.coldvox.ci.plugins.modules import artifact
 
-from tests.faults.support import FaultServer, fault_server, model_zip, sha256
+from tests._support.fault_server import FaultServer, fault_server, model_zip, sha256
 
 MODEL = model_zip()
 

@@ -16,8 +16,8 @@ from ansible_collections.coldvox.ci.plugins.modules import (
     cache_lock_info,
 )
 
-from tests.faults.support import FaultServer, fault_server
-from tests.unit.plugins.module_utils.store.some_models import models, used
+from tests._support.fault_server import FaultServer, fault_server
+from tests._support.store_models import models, used
 
 
 @pytest.fixture

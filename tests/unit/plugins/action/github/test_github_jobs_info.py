@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from testbed.github.state import Job
-from tests.unit.plugins.action.github.controller import Controller
+from tests._support.controller import Controller
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 

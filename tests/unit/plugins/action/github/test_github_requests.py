@@ -6,7 +6,7 @@ import pytest
 
 from testbed.github.server import Running
 from testbed.github.state import Label, Runner, Scope
-from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
+from tests._support.runner_host import RunnerHost
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.state import Group, Label, Runner, Scope
-from tests.unit.plugins.action.github.controller import Controller
+from tests._support.controller import Controller
 
 REPOSITORY = Scope("repos", "Coldaine/ColdVox")
 LABELS = [Label(1, "self-hosted", read_only=True), Label(2, "fast", read_only=False)]

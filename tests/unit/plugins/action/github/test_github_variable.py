@@ -8,7 +8,7 @@ import pytest
 
 from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.state import Scope, Variable
-from tests.unit.plugins.action.github.controller import Controller
+from tests._support.controller import Controller
 
 STRUCTURE = {"b": [1, "ü"], "a": None}
 TEXT = '{"a":null,"b":[1,"ü"]}'

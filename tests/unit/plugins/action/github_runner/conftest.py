@@ -12,7 +12,7 @@ import pytest
 
 from testbed.github.client import AdminClient
 from testbed.github.server import Running, emulator
-from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
+from tests._support.runner_host import RunnerHost
 
 
 @pytest.fixture

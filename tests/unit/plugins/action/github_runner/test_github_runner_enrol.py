@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from testbed.github.client import AdminClient
-from tests.unit.plugins.action.github_runner.runner_host import TOKEN, RunnerHost
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent
+from tests._support.installed_agent import Agent
+from tests._support.runner_host import TOKEN, RunnerHost
 
 JIT: dict[str, Any] = {"name": "one", "labels": ["fast"], "jit": True}
 SYSTEM_LABELS = {"self-hosted", "linux", "x64"}
@@ -45,10 +45,10 @@ class Enroller:
         plain = {"default_labels": True, "group": "", "work_dir": "_work", "state": "present"}
         return {**plain, **JIT, "user": self._host.user, "ephemeral": True, "environment": {}, "path": []}
 
-    def __call__(self, status: int = 0) -> str:
+    def __call__(self, *words: str, status: int = 0) -> str:
         (self.agent.root / "config" / "enrol.json").write_text(json.dumps(self.settings))
         done = subprocess.run(
-            [self.agent.command, "enrol", "one", "--runners", self._host.base],
+            [self.agent.command, "enrol", "one", "--runners", self._host.base, *words],
             env={**os.environ, "PATH": f"{self._host.root / 'bin'}:{os.environ['PATH']}", "no_proxy": "*"},
             capture_output=True,
             text=True,
@@ -93,9 +93,26 @@ def test_enrol_serves_job_after_job_without_the_controller(
     assert admin.health()["violations"] == 0
 
 
-def test_enrol_leaves_a_working_or_drained_instance_alone(
+def test_enrol_with_debug_shows_what_it_does_and_no_secret(
     host: RunnerHost, admin: AdminClient, enrol: Enroller
 ) -> None:
+    host.converge(JIT)
+    finish_a_job(admin, host)
+    said = enrol("--debug")  # which fails when it says the token
+    assert f"debug: reads {enrol.token}" in said
+    assert "debug: connects to ('127.0.0.1', " in said
+    assert "debug: runs systemctl start" in said
+    assert "ACTIONS_RUNNER_INPUT" not in said, "environments are not shown"
+    enrol.token.write_text("ghp_wrong_but_secret")
+    host.wait_for_registration("one")
+    finish_a_job(admin, host)
+    said = enrol("--debug", status=3)
+    assert "HTTP 401" in said
+    assert "Traceback" in said
+    assert "ghp_wrong_but_secret" not in said
+
+
+def test_one_that_works_or_rests_is_left_alone(host: RunnerHost, admin: AdminClient, enrol: Enroller) -> None:
     host.converge(JIT)
     since = len(admin.audit())
     assert "it runs" in enrol()

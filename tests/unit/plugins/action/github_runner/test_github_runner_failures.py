@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 
-from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
+from tests._support.runner_host import RunnerHost
 
 ONE: dict[str, Any] = {"name": "one", "labels": ["fast"]}
 TWO: dict[str, Any] = {"name": "two", "labels": ["slow"]}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from testbed.github.client import AdminClient
-from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
+from tests._support.runner_host import RunnerHost
 
 ONE: dict[str, Any] = {"name": "one", "labels": ["fast"]}
 TWO: dict[str, Any] = {"name": "two", "labels": ["slow"]}

@@ -13,7 +13,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from testbed.github.client import AdminClient
-from tests.unit.plugins.action.github_runner.runner_host import TOKEN, RunnerHost
+from tests._support.runner_host import TOKEN, RunnerHost
 
 ONE: dict[str, Any] = {
     "name": "one",

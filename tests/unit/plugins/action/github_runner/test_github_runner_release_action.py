@@ -8,7 +8,7 @@ import pytest
 
 from testbed.github.rest.call import Download
 from testbed.github.server import emulator
-from tests.unit.plugins.action.github_runner.runner_host import TOKEN, RunnerHost
+from tests._support.runner_host import TOKEN, RunnerHost
 
 DIGEST = "ab" * 32
 FILE = "actions-runner-linux-x64-2.400.1.tar.gz"

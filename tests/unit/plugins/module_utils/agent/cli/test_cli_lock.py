@@ -12,12 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import (
-    NOBODY,
-    Agent,
-    first_line,
-    heed_the_keyboard,
-)
+from tests._support.installed_agent import NOBODY, Agent, first_line, heed_the_keyboard
 
 
 def is_free(agent: Agent, name: str) -> bool:

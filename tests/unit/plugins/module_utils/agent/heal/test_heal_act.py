@@ -25,7 +25,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Host
 
-from tests.unit.plugins.module_utils.agent.heal.an_instance import Instance
+from tests._support.heal_instance import Instance
 
 UNIT = "coldvox-runner@one.service"
 

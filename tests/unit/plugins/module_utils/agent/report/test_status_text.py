@@ -18,8 +18,6 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.words impo
 )
 from hypothesis import given
 from hypothesis import strategies as st
-
-from tests.unit.plugins.module_utils.agent.report.some_jobs import A_JOB, HOSTILE, NOW
 from tests.unit.plugins.module_utils.agent.report.test_status_view import (
     DISK,
     FIT,
@@ -28,6 +26,8 @@ from tests.unit.plugins.module_utils.agent.report.test_status_view import (
     MIDNIGHT,
     RUNNING,
 )
+
+from tests._support.report_jobs import A_JOB, HOSTILE, NOW
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 WIDE = "模型-" * 20

@@ -1,4 +1,4 @@
-"""Processes that install artifacts (worker.py), and checks of their results."""
+"""Processes that install artifacts (store_worker.py), started, sabotaged and judged."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.faults.support import FaultServer, noise, sha256, zip_of
+from tests._support.fault_server import FaultServer, noise, sha256, zip_of
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = Path(__file__).with_name("store_worker.py")
+COLLECTOR = Path(__file__).with_name("store_collector.py")
 FILES = {f"top/d{number % 5}/f{number}": noise(20_000, str(number)) for number in range(30)}
 FILES["top/big"] = noise(1_500_000, "big")
 MODEL = zip_of(FILES)
@@ -33,7 +34,7 @@ def item(server: FaultServer, **more: Any) -> dict[str, Any]:
 def start(root: Path, *artifacts: dict[str, Any], **how: Any) -> subprocess.Popen[str]:
     """Start a process that installs ``artifacts``; ``how`` holds its settings.
 
-    ``sabotage`` and ``umask`` are described in worker.py, ``python`` is another interpreter.
+    ``sabotage`` and ``umask`` are described in store_worker.py, ``python`` is another interpreter.
     """
     prepare = how.pop("preexec_fn", None)
     python = how.pop("python", sys.executable)

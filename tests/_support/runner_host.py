@@ -19,7 +19,7 @@ from typing import Any, Optional
 
 import ansible_collections.coldvox.ci.plugins as collection_plugins
 
-CHECKOUT = Path(__file__).resolve().parents[5]
+CHECKOUT = Path(__file__).resolve().parents[2]
 COLLECTIONS = Path(next(iter(collection_plugins.__path__))).parents[3]
 TREE = CHECKOUT / "testbed" / "runner" / "tree"
 TOKEN = "sandbox-admin-token"
