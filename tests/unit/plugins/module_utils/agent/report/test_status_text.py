@@ -18,6 +18,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.words impo
 )
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests._support.report_jobs import A_JOB, HOSTILE, NOW
 from tests.unit.plugins.module_utils.agent.report.test_status_view import (
     DISK,
     FIT,
@@ -26,8 +28,6 @@ from tests.unit.plugins.module_utils.agent.report.test_status_view import (
     MIDNIGHT,
     RUNNING,
 )
-
-from tests._support.report_jobs import A_JOB, HOSTILE, NOW
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 WIDE = "模型-" * 20
