@@ -1,10 +1,14 @@
 # Copyright: coldvox.ci contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's half of coldvox.ci.file_set: renders the templates, then runs the module once."""
+"""The controller's half of coldvox.ci.file_set: renders the templates, then runs the module.
+
+A converged host gets the digest of each ``source``; where it lacks one, the module runs again with contents.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Any, Optional
 
@@ -17,7 +21,7 @@ _MANAGED = "This file is kept by Ansible (coldvox.ci). What is changed here by h
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """Renders ``template`` into ``content`` for every file of the set."""
+    """Turns ``template`` and ``source`` into ``content`` for every file of the set."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -30,22 +34,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         raw_files = arguments.get("files") or []
         if not isinstance(raw_files, list) or not all(isinstance(raw, dict) for raw in raw_files):
             raise AnsibleActionFail("file_set: 'files' must be a list of dictionaries, each with a 'path'.")
-        arguments["files"] = [self._rendered(dict(raw), variables) for raw in raw_files]
-        result: dict[str, Any] = self._execute_module(
-            module_name="coldvox.ci.file_set", module_args=arguments, task_vars=variables
-        )
+        whole = [self._rendered(dict(raw), variables) for raw in raw_files]
+        short = [_by_digest(made) if "source" in raw else made for raw, made in zip(raw_files, whole)]
+        result: dict[str, Any] = {}
+        for files in (short, whole):
+            result = self._execute_module(
+                module_name="coldvox.ci.file_set",
+                module_args={**arguments, "files": files},
+                task_vars=variables,
+            )
+            if not result.get("lacks"):
+                break
         return result
 
     def _rendered(self, raw: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        """Return ``raw`` with its template, if it has one, replaced by the text it gives."""
+        """Return ``raw`` with its template or source, if it has one, replaced by the text it gives."""
         template = raw.pop("template", None)
+        source = raw.pop("source", None)
         own = raw.pop("vars", None) or {}
-        if template is None:
+        if template is None and source is None:
             return raw
-        if raw.keys() & {"content", "link_to", "directory"}:
+        if (template and source) or raw.keys() & {"content", "link_to", "directory"}:
             raise AnsibleActionFail(
-                f"file_set: '{raw.get('path')}' takes only one of template, content, link_to and directory."
+                f"file_set: '{raw.get('path')}' takes only one of template, source, content, link_to and "
+                "directory."
             )
+        if source is not None:
+            raw["content"] = self._loader.get_text_file_contents(self._find_needle("files", source))
+            return raw
         try:
             raw["content"] = self._render(template, {**variables, **own})
         except AnsibleError as error:
@@ -68,3 +84,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         text = trust_as_template(self._loader.get_text_file_contents(source))
         rendered = templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True})
         return "" if rendered is None else str(rendered)
+
+
+def _by_digest(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return ``raw`` with the SHA-256 of its content in place of the content."""
+    short = {key: value for key, value in raw.items() if key != "content"}
+    return {**short, "sha256": hashlib.sha256(raw["content"].encode()).hexdigest()}
