@@ -15,9 +15,12 @@ from typing import Any, Optional
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
+from ansible_collections.coldvox.ci.plugins.plugin_utils.preload import preload
 
 # Constant text: a date or a host name in it would change every file with every run.
 _MANAGED = "This file is kept by Ansible (coldvox.ci). What is changed here by hand is overwritten."
+
+preload()
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible_collections.coldvox.ci.plugins.module_utils.inputs import (
@@ -18,11 +19,29 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inputs import (
     shared_runner_names,
     unknown_inputs,
 )
+from ansible_collections.coldvox.ci.plugins.plugin_utils.preload import preload
 
 _SHARED = re.compile(r"\bcoldvox_[a-z0-9_]+(?= \| default)")
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 #: The options of one role's main entry point, as its argument specs declare them.
 Options = dict[str, dict[str, Any]]
+
+preload()
+
+
+def _read_specs() -> dict[str, dict[str, Options]]:
+    """Return role, entry point and options of the whole collection."""
+    return {
+        path.parents[1].name: {
+            name: entry.get("options") or {}
+            for name, entry in yaml_load(path.read_text(encoding="utf-8"))["argument_specs"].items()
+        }
+        for path in sorted(ROLES.glob("*/meta/argument_specs.yml"))
+    }
+
+
+#: Read once, when Ansible imports this file in the process that all workers are forked from.
+SPECS = _read_specs()
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
@@ -30,18 +49,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
 
     _requires_connection = False
     _supports_check_mode = True
-    # The specs do not change during a run; every host of the play looks at the same ones.
-    _specs: Optional[dict[str, dict[str, Options]]] = None
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         """Fail with one sentence for every mistake, or return quietly."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         variables = task_vars or {}
-        declared = {
-            role: {name for o in entries.values() for name in o} for role, entries in self._read().items()
-        }
-        unknown = [*unknown_inputs(variables, declared), *misspelt_shared(variables, _shared(self._read()))]
+        declared = {role: {name for o in entries.values() for name in o} for role, entries in SPECS.items()}
+        unknown = [*unknown_inputs(variables, declared), *misspelt_shared(variables, _shared(SPECS))]
         mistakes = [str(one) for one in unknown]
         if not mistakes:
             mistakes = list(self._wrong_values(variables))
@@ -60,7 +75,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
 
     def _wrong_values(self, variables: Mapping[str, Any]) -> Iterator[str]:
         """Say what is wrong with the values that are there; what is missing is for the role to say."""
-        for entries in self._read().values():
+        for entries in SPECS.values():
             for name, option in entries.get("main", {}).items():
                 if name not in variables:
                     continue
@@ -68,18 +83,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 spec = {name: {**option, "required": False}}
                 errors = ArgumentSpecValidator(spec).validate({name: value}).errors.errors
                 yield from (f"{name}: {problem}" for problem in _problems(errors))
-
-    def _read(self) -> dict[str, dict[str, Options]]:
-        """Return role, entry point and options of the whole collection."""
-        if ActionModule._specs is None:
-            specs = {}
-            for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
-                entries = self._loader.load_from_file(str(path))["argument_specs"]
-                specs[path.parents[1].name] = {
-                    name: entry.get("options") or {} for name, entry in entries.items()
-                }
-            ActionModule._specs = specs
-        return ActionModule._specs
 
 
 def _pools(variables: Mapping[str, Any]) -> dict[str, tuple[str, list[str]]]:

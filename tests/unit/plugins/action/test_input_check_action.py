@@ -104,6 +104,29 @@ def test_two_hosts_do_not_share_a_runner_name(tmp_path: Path) -> None:
     assert "The inventory of laptop" not in check(tmp_path, ours, desk=unreadable)[1]
 
 
+def test_preload_loads_plugins_before_ansible_forks_a_worker(tmp_path: Path) -> None:
+    (tmp_path / "callback_plugins").mkdir()
+    (tmp_path / "callback_plugins/loaded.py").write_text(CALLBACK)
+    status, said = check(tmp_path, {})
+    assert status == 0, said
+    assert "loaded: True True" in said
+
+
+#: A callback runs in the process that the workers are forked from.
+CALLBACK = """
+import sys
+from ansible.plugins.callback import CallbackBase
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_NAME = "loaded"
+
+    def v2_runner_on_ok(self, result):
+        ours = "ansible_collections.coldvox.ci.plugins.filter.runner_pool" in sys.modules
+        self._display.display(f"loaded: {ours} {'ansible.plugins.connection.ssh' in sys.modules}")
+"""
+
+
 def test_input_check_checks_for_the_roles_of_site(tmp_path: Path) -> None:
     status, said = play(tmp_path, "coldvox.ci.site", {"laptop": {"hardening_profile": "tight"}})
     assert status == 2, said
