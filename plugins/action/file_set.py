@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The controller's half of ``coldvox.ci.file_set``.
 
-It renders the templates, then runs the module with the digest of each ``source``. If the host lacks a content,
-it runs the module again with the contents.
+It renders the templates, then runs the module with the digest of each ``source``. If the host lacks a
+content, it runs the module again with the contents.
 """
 
 from __future__ import annotations
