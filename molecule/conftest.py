@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import pytest
 from testinfra.host import Host
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-INVENTORIES = ("inventories/production", "inventories/sandbox", "molecule/inventory")
+WORLD = os.environ.get("COLDVOX_WORLD") or "test"
+INVENTORIES = ("inventories/production", "inventories/sandbox", f"molecule/inventory/{WORLD}")
 #: Where group_vars of inventories/production put the links that jobs use.
 MODELS = "/usr/local/share/vosk-models"
 

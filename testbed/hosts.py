@@ -93,9 +93,11 @@ def ensure_started(
     copies = (
         (public_key, f"/etc/ssh/authorized_keys/{USER}"),
         (access.host_key, "/etc/ssh/ssh_host_ed25519_key"),
+        # An image of another host holds that host's id; systemd makes a new one when the file is empty.
+        (access.machine_id, "/etc/machine-id"),
     )
     for source, target in copies:
-        docker_cli.must(f"give {host.name} its keys", "cp", str(source), f"{name}:{target}")
+        docker_cli.must(f"give {host.name} its identity", "cp", str(source), f"{name}:{target}")
     docker_cli.must(f"start the host {host.name}", "start", name)
 
 

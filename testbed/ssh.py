@@ -29,6 +29,11 @@ class Access:
         return self.directory / "host_ed25519"
 
     @property
+    def machine_id(self) -> Path:
+        """The empty file from which a host starts without a machine id."""
+        return self.directory / "machine-id"
+
+    @property
     def known_hosts(self) -> Path:
         """Which key belongs to which address."""
         return self.directory / "known_hosts"
@@ -52,6 +57,7 @@ def ensure_access(directory: Path, world: World, hosts: tuple[Host, ...]) -> Acc
                 raise TestbedError(
                     f"ssh-keygen could not make {key} ({outcome.reason}); install OpenSSH's client."
                 )
+    access.machine_id.touch(mode=0o444)
     public = " ".join(access.host_key.with_suffix(".pub").read_text(encoding="ascii").split()[:2])
     access.known_hosts.write_text(known_hosts(hosts, public), encoding="ascii")
     access.config.write_text(ssh_config(access, hosts), encoding="utf-8")

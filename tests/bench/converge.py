@@ -25,7 +25,7 @@ FOUR = ("-e", json.dumps({"github_runner_instances": POOL}))
 
 def play(playbook: str, *arguments: str) -> tuple[float, int, int]:
     """Run a playbook; return seconds, changed tasks and remote module executions (counted at ``-vvv``)."""
-    inventories = ("inventories/production", "inventories/sandbox", "molecule/inventory")
+    inventories = ("inventories/production", "inventories/sandbox", "molecule/inventory/test")
     sources = [part for path in inventories for part in ("-i", path)]
     begun = time.monotonic()
     done = subprocess.run(

@@ -16,7 +16,7 @@ import pytest
 from testbed.github.client import AdminClient
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-INVENTORIES = ("inventories/production", "inventories/sandbox", "molecule/inventory")
+INVENTORIES = ("inventories/production", "inventories/sandbox", "molecule/inventory/test")
 
 
 @dataclasses.dataclass(frozen=True)

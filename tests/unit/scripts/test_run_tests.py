@@ -50,7 +50,7 @@ def test_run_tests_runs_lanes_side_by_side(tmp_path: Path) -> None:
         tmp_path,
         f"""{{
             "lint": lambda: [shell("computes", "{wait.format("a", "b")}")],
-            "molecule": lambda: [shell("waits", "{wait.format("b", "a")}")],
+            "roles": lambda: [shell("waits", "{wait.format("b", "a")}")],
         }}""",
     )
     output = finish(run)
@@ -79,7 +79,7 @@ def test_run_tests_prints_the_seconds_of_each_check(tmp_path: Path) -> None:
         tmp_path,
         """{
             "lint": lambda: [shell("sleeps", "sleep 1.6")],
-            "molecule": lambda: [Check("computes", [sys.executable, "-c", "import itertools, time;"
+            "roles": lambda: [Check("computes", [sys.executable, "-c", "import itertools, time;"
                 "any(time.process_time() > 1.6 for _ in itertools.count())"])],
         }""",
     )
@@ -87,7 +87,7 @@ def test_run_tests_prints_the_seconds_of_each_check(tmp_path: Path) -> None:
     figures = {
         name: (int(seconds), int(cpu)) for seconds, cpu, name in re.findall(r"(\d+) +(\d+)  +(\w+)", table)
     }
-    assert set(figures) == {"lint", "sleeps", "molecule", "computes", "together"}
+    assert set(figures) == {"lint", "sleeps", "roles", "computes", "together"}
     assert (figures["sleeps"][0] >= 2, figures["sleeps"][1]) == (True, 0)
     assert figures["computes"][1] == 2
     assert figures["together"][1] == figures["computes"][1]
@@ -117,7 +117,7 @@ def test_run_tests_ends_every_check_on_an_interrupt(tmp_path: Path) -> None:
                 shell("cleans", "trap 'touch cleaned; exit 9' INT; echo up; sleep 60 & wait"),
                 shell("later", "touch later"),
             ],
-            "molecule": lambda: [shell("other", "echo up; exec sleep 60")],
+            "roles": lambda: [shell("other", "echo up; exec sleep 60")],
         }""",
     )
     logs = [tmp_path / f".testbed/reports/{name}.log" for name in ("cleans", "other")]

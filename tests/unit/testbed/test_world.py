@@ -25,6 +25,8 @@ def test_the_addresses_are_those_that_the_inventories_name() -> None:
         ("debian-builder", 2282),
     ]
     assert [host.ssh_port for host in test.hosts()] == [2291, 2292]
+    assert WORLDS["roles"].gateway == "10.213.59.1"
+    assert [host.ssh_port for host in WORLDS["roles"].hosts()] == [2301, 2302]
 
 
 def test_no_two_hosts_of_all_worlds_share_a_port_or_an_address() -> None:
