@@ -35,6 +35,8 @@ SIGN_OF_LIFE_SECONDS = 30.0
 GRACE_SECONDS = 20.0
 #: A file's tests stay together: they share what is dear to make.
 BOTH_CORES = ("-n", "2", "--dist", "loadfile")
+#: Without its bytecode, each of a thousand Python processes would compile the library and the tests again.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 #: The tests of the library, and those among them that also ask through Ansible's own HTTP client.
 LIBRARY = Path("tests/unit/plugins/module_utils")
 BY_ANSIBLE = ("github",)
@@ -271,7 +273,7 @@ class Run:
             print(f"== {check.name}", flush=True)
             child = subprocess.Popen(
                 check.argv,
-                env={**os.environ, **check.environment},
+                env={**ENVIRONMENT, **check.environment},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output and subprocess.STDOUT,

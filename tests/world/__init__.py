@@ -1,1 +1,1 @@
-"""Tests that need the converged test world; `make molecule` runs them after the scenarios."""
+"""Tests that need the converged test world; `make site` runs them after the scenario that makes it."""
