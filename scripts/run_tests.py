@@ -1,8 +1,8 @@
 """Run the stages of ``make test`` and end with one plain line: ``N passed, N failed``.
 
 A stage is a list of checks. A check is a command; it counts as one test, or as the cases of the JUnit file
-that it writes. The stages run in three lanes side by side: two of them mostly wait for SSH, systemd and jobs,
-each on hosts of its own, and the third computes. Within a lane, the checks run in order.
+that it writes. The checks run in three lanes side by side: two mostly wait for SSH, systemd and jobs, each on
+hosts of its own, and one computes. A lane whose hosts are done helps to compute.
 
 With several lanes, each check's output goes to a log and is shown whole when the check ends. With one lane
 (for example ``make unit``) the output is shown as it comes.
@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ET
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -199,7 +200,9 @@ STAGES: dict[str, Callable[[], list[Check]]] = {
     "roles": roles,
     "site": site,
 }
-LANES = (("lint", "unit", "faults", "sanity"), ("roles",), ("site",))
+#: The stages with hosts of their own; a lane whose hosts are done helps with the other stages.
+WAITING = ("roles", "site")
+Queue = deque[tuple[str, Check]]
 
 
 @dataclasses.dataclass
@@ -224,10 +227,12 @@ class Run:
         self._running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
         self._stopped = False
 
-    def lane(self, checks: list[tuple[str, Check]]) -> None:
-        """Run ``checks``, pairs of stage and check, one after the other."""
-        for stage, check in checks:
-            self._perform(stage, check)
+    def lane(self, *queues: Queue) -> None:
+        """Run the checks of each queue, one after the other; other lanes may take from the same queue."""
+        for queue in queues:
+            with contextlib.suppress(IndexError):
+                while True:
+                    self._perform(*queue.popleft())
 
     def wait(self, lanes: list[Future[None]]) -> bool:
         """Return when all lanes have ended: True, or False after an interrupt, which ends the checks."""
@@ -338,11 +343,13 @@ def main(names: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(CHECKOUT)
     REPORTS.mkdir(parents=True, exist_ok=True)
-    chosen = [[stage for stage in lane if stage in (names or STAGES)] for lane in LANES]
-    lanes = [[(stage, check) for stage in lane for check in STAGES[stage]()] for lane in chosen if lane]
+    chosen = [stage for stage in STAGES if stage in names or not names]
+    computing = deque((stage, check) for stage in chosen if stage not in WAITING for check in STAGES[stage]())
+    waiting = [deque((stage, check) for check in STAGES[stage]()) for stage in chosen if stage in WAITING]
+    lanes = [*((queue, computing) for queue in waiting), *([(computing,)] if computing else [])]
     run = Run(live=len(lanes) == 1)
     with ThreadPoolExecutor(len(lanes)) as pool:
-        futures = [pool.submit(run.lane, lane) for lane in lanes]
+        futures = [pool.submit(run.lane, *lane) for lane in lanes]
         finished = run.wait(futures)
         for future in futures:
             future.result()
