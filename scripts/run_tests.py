@@ -232,9 +232,12 @@ class Run:
     def lane(self, *queues: Queue) -> None:
         """Run the checks of each queue, one after the other; other lanes may take from the same queue."""
         for queue in queues:
-            with contextlib.suppress(IndexError):
-                while True:
-                    self._perform(*queue.popleft())
+            while queue:
+                try:
+                    stage, check = queue.popleft()
+                except IndexError:  # another lane took the last check
+                    break
+                self._perform(stage, check)
 
     def wait(self, lanes: list[Future[None]]) -> bool:
         """Return when all lanes have ended: True, or False after an interrupt, which ends the checks."""
