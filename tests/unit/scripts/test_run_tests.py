@@ -60,6 +60,18 @@ def test_run_tests_runs_lanes_side_by_side(tmp_path: Path) -> None:
     assert output.endswith("\n2 passed, 0 failed\n")
 
 
+def test_run_tests_lets_a_lane_without_hosts_help(tmp_path: Path) -> None:
+    wait = "touch {0}; until [ -e {1} ]; do sleep 0.01; done"
+    run = start(
+        tmp_path,
+        f"""{{
+            "lint": lambda: [shell("first", "{wait.format("a", "b")}"), shell("second", "{wait.format("b", "a")}")],
+            "roles": lambda: [shell("hosts", "true")],
+        }}""",
+    )
+    assert finish(run).endswith("\n3 passed, 0 failed\n")
+
+
 def test_run_tests_keeps_the_order_within_a_lane(tmp_path: Path) -> None:
     run = start(
         tmp_path,
