@@ -61,11 +61,11 @@ def test_run_tests_runs_lanes_side_by_side(tmp_path: Path) -> None:
 
 
 def test_run_tests_lets_a_lane_without_hosts_help(tmp_path: Path) -> None:
-    wait = "touch {0}; until [ -e {1} ]; do sleep 0.01; done"
+    wait = 'shell("{0}", "touch {0}; until [ -e {1} ]; do sleep 0.01; done")'
     run = start(
         tmp_path,
         f"""{{
-            "lint": lambda: [shell("first", "{wait.format("a", "b")}"), shell("second", "{wait.format("b", "a")}")],
+            "lint": lambda: [{wait.format("a", "b")}, {wait.format("b", "a")}],
             "roles": lambda: [shell("hosts", "true")],
         }}""",
     )
