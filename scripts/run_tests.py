@@ -43,6 +43,8 @@ ENVIRONMENT.setdefault("ANSIBLE_TIMEOUT", "60")
 #: The tests of the library, and those among them that also ask through Ansible's own HTTP client.
 LIBRARY = Path("tests/unit/plugins/module_utils")
 BY_ANSIBLE = ("github",)
+#: It needs no host of the inventory, so it may be in either world.
+MANY_HOSTS = Path("tests/world/test_many_hosts.py")
 #: Molecule's frames around what a command prints only break its lines.
 PLAIN = ("--no-command-borders",)
 #: Dependency order, so that each role is first checked on a host that has not seen it.
@@ -112,11 +114,11 @@ class Tally:
             self.add_check(name, ok=False)
 
 
-def pytest(name: str, *arguments: str, python: Path = BIN) -> Check:
+def pytest(name: str, *arguments: str, python: Path = BIN, **environment: str) -> Check:
     """Return a check that runs pytest with ``arguments`` and is counted case by case."""
     report = REPORTS / f"{name.replace(' ', '-')}.xml"
     argv = [str(python / "python"), "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
-    return Check(name, argv, junit=report)
+    return Check(name, argv, report, environment)
 
 
 def lint() -> list[Check]:
@@ -183,14 +185,16 @@ def scenario(name: str, world: str) -> Check:
 
 
 def roles() -> list[Check]:
-    """Return one scenario per role, in a world that begins bare."""
+    """Return one scenario per role, in a world that begins bare, and the test with many hosts."""
     scenarios = [scenario(name, "roles") for name in ROLES]
-    return [testbed("up", "roles", "--fresh"), *scenarios, testbed("down", "roles")]
+    many = pytest("many hosts", str(MANY_HOSTS), COLDVOX_WORLD="roles")
+    return [testbed("up", "roles", "--fresh"), *scenarios, many, testbed("down", "roles")]
 
 
 def site() -> list[Check]:
     """Return the scenario that walks the whole way from bare hosts, and the tests of what it converged."""
-    tests = [scenario("playbook_site", "test"), pytest("converged world", "tests/world")]
+    converged = pytest("converged world", "tests/world", f"--ignore={MANY_HOSTS}")
+    tests = [scenario("playbook_site", "test"), converged]
     return [testbed("up", "test", "--fresh"), *tests, testbed("down", "test")]
 
 

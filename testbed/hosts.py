@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
+import uuid
 from collections.abc import Mapping
 
 from testbed import docker_cli
@@ -90,10 +91,12 @@ def ensure_started(
     all_labels = {**labels(world, paths), KEY_LABEL: key_digest(access)}
     docker_cli.must(f"make the host {host.name}", *create_arguments(world, host, image, all_labels))
     public_key = access.user_key.with_suffix(".pub")
+    access.machine_id.write_text(f"{uuid.uuid4().hex}\n", encoding="ascii")
+    access.machine_id.chmod(0o644)
     copies = (
         (public_key, f"/etc/ssh/authorized_keys/{USER}"),
         (access.host_key, "/etc/ssh/ssh_host_ed25519_key"),
-        # An image of another host holds that host's id; systemd makes a new one when the file is empty.
+        # Images hold an id, and for an empty file systemd takes the copy that D-Bus has.
         (access.machine_id, "/etc/machine-id"),
     )
     for source, target in copies:

@@ -30,7 +30,7 @@ class Access:
 
     @property
     def machine_id(self) -> Path:
-        """The empty file from which a host starts without a machine id."""
+        """The machine id of the host that is made now."""
         return self.directory / "machine-id"
 
     @property
@@ -57,7 +57,6 @@ def ensure_access(directory: Path, world: World, hosts: tuple[Host, ...]) -> Acc
                 raise TestbedError(
                     f"ssh-keygen could not make {key} ({outcome.reason}); install OpenSSH's client."
                 )
-    access.machine_id.touch(mode=0o444)
     public = " ".join(access.host_key.with_suffix(".pub").read_text(encoding="ascii").split()[:2])
     access.known_hosts.write_text(known_hosts(hosts, public), encoding="ascii")
     access.config.write_text(ssh_config(access, hosts), encoding="utf-8")

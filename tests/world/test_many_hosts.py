@@ -10,7 +10,7 @@ import pytest
 
 from testbed.github.client import AdminClient
 
-from .conftest import CHECKOUT, Play
+from .conftest import CHECKOUT, WORLD, Play
 
 HOSTS, RUNNERS_PER_HOST = 10, 4
 FIRST = "runner-01"
@@ -23,7 +23,7 @@ ROLES = f"{MACHINE},github_runner"
 
 def up(*options: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", "testbed", "up", "--world", "test", *options], cwd=CHECKOUT, check=True
+        [sys.executable, "-m", "testbed", "up", "--world", WORLD.name, *options], cwd=CHECKOUT, check=True
     )
 
 
@@ -35,7 +35,7 @@ def crowd(play: Play) -> Iterator[None]:
     assert machine.status == 0, machine.output[-4000:]
     up("--hosts", str(HOSTS), "--like", FIRST)
     yield
-    names = [f"coldvox-test-runner-{number:02d}" for number in range(1, HOSTS + 1)]
+    names = [WORLD.container(f"runner-{number:02d}") for number in range(1, HOSTS + 1)]
     subprocess.run(["docker", "rm", "--force", "--volumes", *names], check=True, capture_output=True)
 
 
