@@ -17,7 +17,9 @@ from testbed.progress import Progress
 from testbed.ssh import USER, Access, login
 from testbed.world import LABEL, MIRROR_PORT, ROOT_LABEL, Host, World
 
-BOOT_SECONDS = 90.0
+#: Ten hosts on two busy cores took 100 s; a quiet machine needs 5.
+BOOT_SECONDS = 240.0
+LOGIN_SECONDS = 30.0
 POLL_SECONDS = 0.2
 #: The login key that a container was made for; with another key it could not be entered.
 KEY_LABEL = "ci.coldvox.testbed.key"
@@ -117,7 +119,7 @@ def await_host(world: World, host: Host, access: Access, progress: Progress) -> 
     failed = await_boot(world, host, deadline)
     if failed:
         progress.line("hosts", f"{host.name} has booted, but these units failed: {', '.join(failed)}")
-    while (answer := capture([*login(access, host), "true"], timeout_seconds=10)).status != 0:
+    while (answer := capture([*login(access, host), "true"], timeout_seconds=LOGIN_SECONDS)).status != 0:
         if time.monotonic() > deadline:
             raise TestbedError(
                 f"{host.name} does not let {USER} in on port {host.ssh_port} ({answer.reason}); "
