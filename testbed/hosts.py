@@ -17,7 +17,7 @@ from testbed.progress import Progress
 from testbed.ssh import USER, Access, login
 from testbed.world import LABEL, MIRROR_PORT, ROOT_LABEL, Host, World
 
-#: Ten hosts on two busy cores took 100 s; a quiet machine needs 5.
+#: Ten hosts on two busy cores have taken more than 90 s.
 BOOT_SECONDS = 240.0
 LOGIN_SECONDS = 30.0
 POLL_SECONDS = 0.2
