@@ -212,7 +212,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "min_free_percent": {"type": "int", "default": 0},
     "dry_run": {"type": "bool", "default": False},
 }
-# What belongs to one state is a mistake in the other: it would be ignored in silence.
+# An option of one state is a mistake in the other, which would ignore it.
 OPTIONS_OF = {
     "verified": ("full", "repair"),
     "collected": ("keep_bytes", "max_unused_days", "min_free_percent", "dry_run"),
@@ -224,7 +224,7 @@ def check_options(params: dict[str, Any]) -> None:
         foreign = [option for option in options if params[option] and state != params["state"]]
         if foreign:
             raise CiError(
-                f"{', '.join(foreign)} is for state={state} and would be ignored with "
+                f"The option {', '.join(foreign)} is for state={state} and would be ignored with "
                 f"state={params['state']}; leave it out or call the module once for each state."
             )
 

@@ -150,7 +150,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def default_owner() -> str:
-    """Return a name that nobody else has: a runner has one job at a time, and a host one process of an id."""
+    """Return a name that no other owner has.
+
+    A runner has one job at a time, and a host one process of an id.
+    """
     run, job = os.environ.get("GITHUB_RUN_ID"), os.environ.get("GITHUB_JOB", "")
     if run:
         return f"{os.environ.get('RUNNER_NAME') or socket.gethostname()}/{run}.{job}"
@@ -160,7 +163,7 @@ def default_owner() -> str:
 def work(module: AnsibleModule) -> Waited:
     params = module.params
     if params["ttl_seconds"] < 1 or params["timeout_seconds"] < 0:
-        raise CiError("ttl_seconds must be at least 1 and timeout_seconds at least 0.")
+        raise CiError("The option ttl_seconds must be at least 1 and timeout_seconds at least 0; correct it.")
     layout = Layout(params["store"])
     if module.check_mode:
         layout.check()
@@ -173,7 +176,7 @@ def work(module: AnsibleModule) -> Waited:
         return file.acquire(wish, params["timeout_seconds"])
     if not params["owner"] and params["token"] is None and not os.environ.get("GITHUB_RUN_ID"):
         raise CiError(
-            f"to release the lease {params['name']}, give its token or the owner it was acquired with."
+            f"To release the lease {params['name']}, give its token or the owner it was acquired with."
         )
     return file.release(leases.Release(owner, params["token"]))
 

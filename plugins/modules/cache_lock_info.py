@@ -106,15 +106,6 @@ locks:
     mode:
       description: V(exclusive) or V(shared).
       type: str
-    purpose:
-      description: What an exclusive holder said it does; null when it said nothing.
-      type: str
-    since:
-      description: Since when, by the clock on the wall; null when it is not known.
-      type: str
-    age_seconds:
-      description: How long an exclusive lock is held; null when it is not known.
-      type: float
     holders:
       description: The processes that hold it.
       type: list

@@ -239,5 +239,5 @@ def test_13_the_room_is_known_before(
         data = zip_of({"zeros": bytes(len(MODEL) * 2)})
         with pytest.raises(CiError) as caught:
             install(root, wanted("x", server.serve("/x.zip", data), data))
-    assert "no space to unpack x" in str(caught.value)
+    assert "No space to unpack x" in str(caught.value)
     assert sha256(data) not in os.listdir(root / "trees")

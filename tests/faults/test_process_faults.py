@@ -26,6 +26,7 @@ from tests.faults.processes import (
     whole,
 )
 from tests.faults.support import FaultServer, sha256
+from tests.unit.plugins.module_utils.store.test_store_install import snapshot
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STEPS = (
@@ -34,11 +35,11 @@ STEPS = (
     "fetch:unpack",
     "staging:Staging.file",
     "staging:Staging.sync",
-    "records:Records.write_receipt",
+    "index:Index.write_receipt",
     "fetch:Fetcher._publish",
-    "records:Records.write_ref",
+    "index:Index.write_ref",
     "links:swap",
-    "records:Records.regenerate",
+    "index:Index.regenerate",
 )
 
 
@@ -60,7 +61,7 @@ def test_01_sigkill_around_a_step(server: FaultServer, root: Path, step: str, wh
 def test_01_sigkill_while_unpacking_ahead(server: FaultServer, root: Path, when: str) -> None:
     """What was unpacked of an unverified archive is seen by nobody, and cleared away by the next."""
     server.pages["/m.zip"].rate = 500_000
-    killed = start(root, item(server), sabotage=f"{when}:ahead:Ahead._unpacked")
+    killed = start(root, item(server), sabotage=f"{when}:stream_unzip:StreamUnzip._unpacked")
     killed.communicate(timeout=60)
     assert killed.returncode == -signal.SIGKILL
     server.pages["/m.zip"].rate = None
@@ -110,12 +111,14 @@ def test_06_43_a_stale_lock_file(server: FaultServer, root: Path, note: dict[str
 
 @pytest.mark.parametrize("how", ["flock:grants-all", "flock:ENOLCK", "flock:ENOSYS", "flock:EOPNOTSUPP"])
 def test_08_09_locks_that_do_not_exclude(server: FaultServer, root: Path, how: str) -> None:
-    """Everybody may download for himself then, and the result is right all the same."""
-    server.pages["/m.zip"].rate = 6_000_000
-    processes = [start(root, item(server), sabotage=how) for _number in range(6)]
-    assert {finish(process)["outcomes"][0] for process in processes} <= {"fetched", "linked", "hit"}
-    assert whole(root / "models" / "m")
-    assert nothing_half(root)
+    """The store refuses such a file system with one sentence, and leaves what is there as it was."""
+    assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
+    before = snapshot(root)
+    answer = finish(start(root, {**item(server), "name": "other"}, sabotage=how))
+    assert answer["error"].startswith(f"The file system of {root / 'locks'}")
+    assert "has no working flock (" in answer["error"]
+    assert answer["error"].endswith("use a local file system there, such as ext4, XFS or Btrfs.")
+    assert snapshot(root) == before
     assert finish(start(root, item(server)))["outcomes"] == ["hit"]
 
 
@@ -156,8 +159,8 @@ def test_04_a_stopped_reader_or_fetcher_is_not_robbed(root: Path, server: FaultS
     holding = f"""
 import sys
 sys.path[:0] = {sys.path!r}
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
-with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == "mutate"}, purpose="a job"):
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
+with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == "mutate"}):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -173,7 +176,7 @@ with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == 
         (root / "trees" / DIGEST / "big").write_bytes(b"damaged")
         answer = finish(start(root, item(server), timeout_seconds=0.1))
         if where == "download":
-            assert f"process {holder.pid} on" in answer["error"]
+            assert f"process {holder.pid} (" in answer["error"]
             assert (root / "trees" / DIGEST / "big").read_bytes() == b"damaged"
         else:
             assert answer["outcomes"] == ["repaired"]
@@ -216,9 +219,9 @@ def test_02_counting_under_one_lock(tmp_path: Path, survived: list[bool]) -> Non
     counting = f"""
 import os, sys
 sys.path[:0] = {sys.path!r}
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 fd = os.open({str(counter)!r}, os.O_RDWR)
-lock = Flock({str(tmp_path / "lock")!r}, purpose="counting")
+lock = Flock({str(tmp_path / "lock")!r})
 for _number in range({each}):
     with lock:
         os.pwrite(fd, (int.from_bytes(os.pread(fd, 8, 0), "little") + 1).to_bytes(8, "little"), 0)
@@ -235,8 +238,8 @@ def test_05_06_32_processes_killed_while_they_hold(tmp_path: Path, runs: int, su
     holding = f"""
 import sys, time
 sys.path[:0] = {sys.path!r}
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
-Flock({str(tmp_path / "lock")!r}, purpose="dying").acquire(30)
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
+Flock({str(tmp_path / "lock")!r}).acquire(30)
 print("held", flush=True)
 time.sleep(60)
 """

@@ -70,10 +70,10 @@ def test_the_diff_shows_names_and_what_the_user_decides(run_module: Any, options
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sha256": "0" * 64}, "artifact m: the sha256 0000"),
+        ({"sha256": "0" * 64}, "Artifact m: the sha256 0000"),
         ({"sha256": sha256(b"other")}, f"expected sha256 {sha256(b'other')} and got {sha256(MODEL)}"),
-        ({"url": None}, "artifact m: it has no url"),
-        ({"sha256": None}, "artifact m: it has no sha256"),
+        ({"url": None}, "Artifact m: it has no url"),
+        ({"sha256": None}, "Artifact m: it has no sha256"),
         ({"url": "http://127.0.0.1:9/m.zip"}, "http://127.0.0.1:9/m.zip: Connection refused"),
     ],
 )

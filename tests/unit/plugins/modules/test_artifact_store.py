@@ -121,7 +121,7 @@ def test_the_info_modules_answer(run_module: Any, server: FaultServer, tmp_path:
     (tmp_path / "more").mkdir()
     with (
         Flock(layout.mutate_lock(one.sha256), shared=True),
-        Flock(str(tmp_path / "more" / "x.lock"), purpose="a test"),
+        Flock(str(tmp_path / "more" / "x.lock")),
     ):
         told = run_module(artifact_store_info.main, store=str(root))
         locks = run_module(cache_lock_info.main, store=str(root), lock_dirs=[str(tmp_path / "more")])

@@ -223,7 +223,7 @@ def test_without_rustup_and_installer_it_says_so(keep: RunModule, tmp_path: Path
 
 
 def test_two_runs_do_not_install_at_the_same_time(keep: RunModule, tmp_path: Path) -> None:
-    lock = Flock(str(tmp_path / "shared/rustup/coldvox.lock"), mode=0o600, purpose="installing Rust")
+    lock = Flock(str(tmp_path / "shared/rustup/coldvox.lock"), mode=0o600)
     keep(toolchains=[{"name": "1.75.0"}])
     with lock:
         refused = keep(toolchains=[{"name": "stable"}], timeout_seconds=1)

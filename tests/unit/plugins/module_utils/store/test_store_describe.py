@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -20,17 +19,17 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.lease import Acqu
 
 from tests.faults.support import FaultServer, install, model_zip, wanted
 from tests.unit.plugins.module_utils.store.some_models import models
-from tests.unit.plugins.module_utils.store.test_store_engine import snapshot
+from tests.unit.plugins.module_utils.store.test_store_install import snapshot
 
 
-def test_looking_at_a_lock_leaves_no_trace(tmp_path: Path) -> None:
+def test_occupied_leaves_no_trace(tmp_path: Path) -> None:
     path = str(tmp_path / "a.lock")
     assert occupied(path) == ""
     assert not os.path.exists(path)
     with Flock(path, shared=True):
         assert occupied(path) == "shared"
     assert occupied(path) == ""
-    with Flock(path, purpose="a test"):
+    with Flock(path):
         before = Path(path).read_bytes()
         assert occupied(path) == "exclusive"
         assert Path(path).read_bytes() == before
@@ -41,10 +40,10 @@ def test_looking_at_a_lock_leaves_no_trace(tmp_path: Path) -> None:
 WAITER = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX)"
 
 
-def test_holders_and_waiters_are_named(tmp_path: Path) -> None:
+def test_locks_names_holders_and_waiters(tmp_path: Path) -> None:
     path = str(tmp_path / "x.lock")
     assert locks([str(tmp_path), str(tmp_path / "none")]) == []
-    with Flock(path, purpose="a test"):
+    with Flock(path):
         waiter = subprocess.Popen([sys.executable, "-c", WAITER, path])
         try:
             deadline = time.monotonic() + 30
@@ -57,26 +56,25 @@ def test_holders_and_waiters_are_named(tmp_path: Path) -> None:
             waiter.kill()
             waiter.wait()
     assert (lock["path"], lock["name"], lock["mode"]) == (path, "x", "exclusive")
-    assert lock["purpose"] == "a test"
-    assert lock["since"].endswith("Z")
-    assert 0 <= lock["age_seconds"] < 60
-    assert [one["pid"] for one in lock["holders"]] == [os.getpid()]
-    assert [one["pid"] for one in lock["waiters"]] == [waiter.pid]
+    assert [holder["pid"] for holder in lock["holders"]] == [os.getpid()]
+    assert [process["pid"] for process in lock["waiters"]] == [waiter.pid]
     assert lock["waiters"][0]["shared"] is False
     assert lock["holders"][0]["command"]
     assert lock["holders"][0]["running_seconds"] > 0
 
 
-def test_the_note_of_an_earlier_holder_is_not_believed(tmp_path: Path) -> None:
+def test_locks_ignores_the_text_of_a_lock_file(tmp_path: Path) -> None:
+    """Earlier versions wrote the holder there, and in a shared directory every user can write to it."""
     path = tmp_path / "x.lock"
-    path.write_text(json.dumps({"pid": 1, "purpose": "long ago", "since": "2020-01-01T00:00:00Z"}))
+    path.write_text('{"pid": 1, "purpose": "long ago", "since": "2020-01-01T00:00:00Z"}')
     path.chmod(0o644)
-    with Flock(str(path)):  # without a purpose it leaves no note
+    with Flock(str(path)):
         (lock,) = locks([str(tmp_path)])
-    assert (lock["purpose"], lock["since"], lock["age_seconds"]) == (None, None, None)
+    assert [holder["pid"] for holder in lock["holders"]] == [os.getpid()]
+    assert "long ago" not in str(lock)
 
 
-def test_leases_are_listed_with_what_is_left(tmp_path: Path) -> None:
+def test_leases_lists_all_with_their_remaining_time(tmp_path: Path) -> None:
     layout = Layout(str(tmp_path))
     layout.prepare()
     start = Instant("boot-1", 1000.0, 1_800_000_000.0)
@@ -95,7 +93,7 @@ def test_leases_are_listed_with_what_is_left(tmp_path: Path) -> None:
     assert leases(str(tmp_path / "none")) == []
 
 
-def test_a_store_is_described_without_touching_it(server: FaultServer, root: Path) -> None:
+def test_describe_touches_nothing(server: FaultServer, root: Path) -> None:
     assert describe(str(root)).exists is False
     assert not root.exists()
     old, _other = models(server, root, 2)
@@ -116,7 +114,7 @@ def test_a_store_is_described_without_touching_it(server: FaultServer, root: Pat
     assert 0 < told.disk_free_bytes < told.disk_total_bytes
 
 
-def test_a_download_under_way_is_told(server: FaultServer, root: Path) -> None:
+def test_describe_shows_a_running_download(server: FaultServer, root: Path) -> None:
     data = model_zip()
     one = wanted("m", server.serve("/m.zip", data, rate=200_000), data)
     thread = threading.Thread(target=lambda: install(root, one))
@@ -134,7 +132,7 @@ def test_a_download_under_way_is_told(server: FaultServer, root: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_a_job_may_look_as_well(server: FaultServer, root: Path) -> None:
+def test_describe_works_for_a_job(server: FaultServer, root: Path) -> None:
     models(server, root, 1)
     for directory in root.parents:
         if directory == Path(tempfile.gettempdir()):
@@ -142,17 +140,17 @@ def test_a_job_may_look_as_well(server: FaultServer, root: Path) -> None:
         directory.chmod(0o755)
     script = (
         "import sys; sys.path[:0] = eval(sys.argv[1])\n"
-        "from ansible_collections.coldvox.ci.plugins.module_utils.store import lock_report\n"
-        "from ansible_collections.coldvox.ci.plugins.module_utils.store.report import describe\n"
+        "from ansible_collections.coldvox.ci.plugins.module_utils.store import describe as reports\n"
+        "from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import describe\n"
         "from ansible_collections.coldvox.ci.plugins.module_utils.store.verify import verify\n"
         "import os; store = sys.argv[2]\n"
         # Once as root, because nobody else may be allowed to import from where Python lies.
         "verify(store, full=True); describe(store)\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "print(len(describe(store).artifacts), len(verify(store, full=True).sound),\n"
-        "      len(lock_report.locks([store + '/locks'])))\n"
+        "      len(reports.locks([store + '/locks'])))\n"
     )
-    with Flock(Layout(str(root)).download_lock("ab" * 32), mode=0o600, purpose="a test"):
+    with Flock(Layout(str(root)).download_lock("ab" * 32), mode=0o600):
         done = subprocess.run(
             [sys.executable, "-c", script, repr(sys.path), str(root)],
             capture_output=True,
