@@ -1,7 +1,7 @@
 """Which test injects which of the 45 faults that a cache for CI runners has to survive.
 
 The table is faults.yml, and ``docs/faults.md`` shows it: ``python -m tests.faults.matrix --write`` writes it
-anew. A test holds both in step, and every named test to its existence.
+again. A test holds both in step, and every named test to its existence.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def document() -> str:
         "",
         "<!-- Written by `python -m tests.faults.matrix --write` from tests/faults/faults.yml. -->",
         "",
-        "Each of these is injected by the tests named beside it. `make faults` runs those of `tests/faults`",
+        "Each of these is injected by the tests named next to it. `make faults` runs those of `tests/faults`",
         "and ends with how many were tried and survived; the others are unit tests. `COLDVOX_FAULT_RUNS=500`",
         "lets the faults with random timing be tried 500 times instead of 40, and",
         "`COLDVOX_FAULT_FILES=100000` unpacks as many files. `PYTEST_TIMEOUT=0` belongs to both:",

@@ -39,11 +39,11 @@ def start(root: Path, *artifacts: dict[str, Any], **how: Any) -> subprocess.Pope
     python = how.pop("python", sys.executable)
     # Another interpreter gets the collection alone, not the packages of this one.
     paths = sys.path if python == sys.executable else [p for p in sys.path if "coldvox-collections-" in p]
-    told: dict[str, Any] = {"paths": paths, "root": str(root), "artifacts": artifacts}
-    told.update({key: how.pop(key) for key in ("sabotage", "umask") if key in how})
-    told["settings"] = {"timeout_seconds": 5, **how}
+    request: dict[str, Any] = {"paths": paths, "root": str(root), "artifacts": artifacts}
+    request.update({key: how.pop(key) for key in ("sabotage", "umask") if key in how})
+    request["settings"] = {"timeout_seconds": 5, **how}
     return subprocess.Popen(
-        [str(python), str(WORKER), json.dumps(told)],
+        [str(python), str(WORKER), json.dumps(request)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -61,8 +61,8 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def whole(tree: Path) -> bool:
     """Tell whether ``tree`` is exactly what the archive holds, by reading it."""
-    found = {str(p.relative_to(tree)): p.read_bytes() for p in tree.rglob("*") if p.is_file()}
-    return found == {name.removeprefix("top/"): data for name, data in FILES.items()}
+    contents = {str(p.relative_to(tree)): p.read_bytes() for p in tree.rglob("*") if p.is_file()}
+    return contents == {name.removeprefix("top/"): data for name, data in FILES.items()}
 
 
 def nothing_half(root: Path) -> bool:
@@ -72,5 +72,5 @@ def nothing_half(root: Path) -> bool:
 
 
 def leftovers(root: Path) -> list[str]:
-    """Return what lies in the store's places for things in flight."""
+    """Return the names in the store's areas for downloads and trash."""
     return [name for area in ("staging", "trash", "partial", "progress") for name in os.listdir(root / area)]

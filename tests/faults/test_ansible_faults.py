@@ -47,8 +47,8 @@ def play(server: FaultServer, root: Path) -> subprocess.Popen[bytes]:
 def test_45_two_playbooks_at_once(server: FaultServer, root: Path) -> None:
     server.serve("/m.zip", MODEL, rate=300_000)
     both = [play(server, root), play(server, root)]
-    told = [process.communicate(timeout=120)[0].decode() for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
+    message = [process.communicate(timeout=120)[0].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], message
     assert server.count("/m.zip") == 1
 
 

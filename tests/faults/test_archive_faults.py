@@ -53,7 +53,7 @@ def twice() -> bytes:
 
 
 def raw_name(name: bytes, utf8: bool = False) -> bytes:
-    """Return a zip with one entry that is called ``name``, whatever these bytes mean."""
+    """Return a zip with one entry that is called ``name``, which may be any bytes."""
     data = zip_of({"x" * len(name): b"content"}).replace(b"x" * len(name), name)
     return everywhere(data, 8, struct.pack("<H", 0x800 if utf8 else 0))
 
@@ -210,9 +210,9 @@ def test_a_refused_archive(server: FaultServer, root: Path, case: str) -> None:
     outside = sorted(path.name for path in root.parent.iterdir())
     with pytest.raises(CiError) as caught:
         install(root, artifact, **more)
-    told = str(caught.value)
-    assert words in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert words in message
+    assert "\n" not in message
     for area in ("trees", "receipts", "refs", "staging", "trash", "partial", "progress"):
         assert os.listdir(root / area) == [], area
     assert sorted(path.name for path in root.parent.iterdir()) == sorted([*outside, "store"])
@@ -228,8 +228,8 @@ def test_an_odd_but_sound_archive(server: FaultServer, root: Path, case: str) ->
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         contents = sorted(archive.read(info) for info in archive.infolist())
     tree = Path(result.path or "")
-    found = sorted(path.read_bytes() for path in tree.rglob("*") if path.is_file())
-    assert found == contents
+    actual = sorted(path.read_bytes() for path in tree.rglob("*") if path.is_file())
+    assert actual == contents
     assert install(root, artifact).results[0].outcome == "hit"
 
 
@@ -257,6 +257,6 @@ def test_32_any_single_bit(root: Path, server: FaultServer, runs: int, survived:
         except CiError:
             survived.append(not os.listdir(root / "staging"))
         else:
-            found = {path.read_bytes() for path in Path(result.path or "").rglob("*") if path.is_file()}
-            survived.append(found == set(GOOD.values()))
+            actual = {path.read_bytes() for path in Path(result.path or "").rglob("*") if path.is_file()}
+            survived.append(actual == set(GOOD.values()))
     assert all(survived)

@@ -1,4 +1,4 @@
-"""Collecting and verifying while processes die, read and install: nobody sees half a tree, all converges."""
+"""Collecting and verifying while processes work and die: no reader sees half a tree, all converges."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def in_step(root: Path) -> bool:
         check=False,
     )
     empty = (root / "checksums.txt").stat().st_size == 0
-    counts = {len([p for p in (root / "trees" / one).rglob("*") if p.is_file()]) for one in refs.values()}
+    counts = {len([p for p in (root / "trees" / entry).rglob("*") if p.is_file()]) for entry in refs.values()}
     return (checked.returncode == 0 or empty) and counts <= {len(FILES) + 1}
 
 
@@ -167,8 +167,8 @@ def test_sigkill_while_repairing(
     install(root, *artifacts)
     chance = random.Random(20251123)
     for _number in range(max(10, runs // 4)):
-        for one in artifacts[:3]:
-            path = root / "trees" / one.sha256 / "own"
+        for entry in artifacts[:3]:
+            path = root / "trees" / entry.sha256 / "own"
             if path.exists():
                 path.write_bytes(b"damaged")
         process = start(root, repair=True)
@@ -255,8 +255,8 @@ def test_a_disk_that_turns_read_only(artifacts: list[Artifact], tmp_path: Path) 
         store = place / "store"
         install(store, *artifacts[:2])
         subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
-        told = finish(start(store, policy=[1, 0, 0]))["error"]
-        assert "Read-only file system" in told
+        message = finish(start(store, policy=[1, 0, 0]))["error"]
+        assert "Read-only file system" in message
         assert len(os.listdir(store / "trees")) == 2
         assert verify(str(store), full=True, settings=settings()).corrupt == ()
     finally:

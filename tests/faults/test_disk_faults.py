@@ -72,9 +72,9 @@ def test_13_15_16_the_disk_refuses(
         with pytest.raises(CiError) as caught:
             install(root, parse(item(server)))
         assert refused
-    told = str(caught.value)
-    assert os.strerror(number) in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert os.strerror(number) in message
+    assert "\n" not in message
     assert nothing_half(root)
     assert leftovers(root) == []
     assert install(root, parse(item(server))).results[0].outcome in ("fetched", "linked", "hit", "repaired")
@@ -85,7 +85,7 @@ def test_13_15_16_the_disk_refuses(
 def test_15_what_was_published_cannot_be_read(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    """A file that gives EIO is a damaged one: its tree is fetched anew."""
+    """A file that gives EIO is a damaged one: its tree is fetched again."""
     install(root, parse(item(server)))
     call, part = {"checksum": ("open", "/big"), "quick look": ("scandir", "/trees/")}[stage]
     original: Callable[..., Any] = getattr(os, call)
@@ -166,7 +166,7 @@ class Disk:
         subprocess.run(["mkfs.ext4", "-q", "-F", str(self.image)], check=True)
 
     def mount(self) -> bool:
-        # The journal is written only when somebody syncs: a power cut then loses all that was not synced.
+        # The journal is written only on a sync: a power cut then loses all that was not synced.
         command = ["mount", "-o", "loop,commit=300", str(self.image), str(self.mounted)]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 

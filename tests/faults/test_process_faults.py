@@ -50,7 +50,7 @@ def test_01_sigkill_around_a_step(server: FaultServer, root: Path, step: str, wh
     killed.communicate(timeout=60)
     assert killed.returncode == -signal.SIGKILL
     assert nothing_half(root)
-    # One that died before its first byte is fetched; whatever came later is used.
+    # One that died before its first byte is fetched; later bytes are used.
     assert finish(start(root, item(server)))["outcomes"][0] in ("fetched", "linked", "hit")
     assert whole(root / "models" / "m")
     assert leftovers(root) == []
@@ -58,8 +58,8 @@ def test_01_sigkill_around_a_step(server: FaultServer, root: Path, step: str, wh
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_01_sigkill_while_unpacking_ahead(server: FaultServer, root: Path, when: str) -> None:
-    """What was unpacked of an unverified archive is seen by nobody, and cleared away by the next."""
+def test_01_sigkill_in_stream_unzip(server: FaultServer, root: Path, when: str) -> None:
+    """No reader sees what was unpacked of an unverified archive, and the next process clears it."""
     server.pages["/m.zip"].rate = 500_000
     killed = start(root, item(server), sabotage=f"{when}:stream_unzip:StreamUnzip._unpacked")
     killed.communicate(timeout=60)
@@ -234,7 +234,7 @@ for _number in range({each}):
 
 
 def test_05_06_32_processes_killed_while_they_hold(tmp_path: Path, runs: int, survived: list[bool]) -> None:
-    """Whoever dies with the lock frees it: the next one has it without a wait for anything but the kernel."""
+    """A process that dies with the lock frees it: the next has it as soon as the kernel grants it."""
     holding = f"""
 import sys, time
 sys.path[:0] = {sys.path!r}

@@ -49,7 +49,7 @@ class Reader(threading.Thread):
 
 
 def test_sigkill_at_any_moment(server: FaultServer, root: Path, runs: int, survived: list[bool]) -> None:
-    """After each kill nobody saw half a model, and the next call converges; every tenth time from scratch."""
+    """After each kill no reader saw half a model, and the next converges; each tenth time from nothing."""
     server.pages["/m.zip"].rate = 40_000_000
     begun = time.monotonic()
     assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
@@ -123,11 +123,11 @@ def test_eight_processes_and_eight_artifacts(server: FaultServer, root: Path) ->
         data = tar_of({"f": noise(300_000, str(number))})
         url = server.serve(f"/{number}.tar.gz", data, rate=600_000)
         items.append({"name": f"a{number}", "url": url, "sha256": sha256(data)})
-    processes = [start(root, one) for one in items]
+    processes = [start(root, entry) for entry in items]
     assert [finish(process)["outcomes"] for process in processes] == [["fetched"]] * 8
     assert finish(start(root, *items))["outcomes"] == ["hit"] * 8
     listed = json.loads((root / "version-manifest.json").read_text())["artifacts"]
-    assert sorted(listed) == [one["name"] for one in items]
+    assert sorted(listed) == [entry["name"] for entry in items]
     subprocess.run(["sha256sum", "--quiet", "-c", "checksums.txt"], cwd=root, check=True)
 
 
@@ -157,8 +157,8 @@ def test_a_stopped_downloader_is_named_and_not_robbed(server: FaultServer, root:
         time.sleep(0.02)
     first.send_signal(signal.SIGSTOP)
     try:
-        told = finish(start(root, item(server), timeout_seconds=0.2))["error"]
-        assert f"because process {first.pid} (" in told
+        message = finish(start(root, item(server), timeout_seconds=0.2))["error"]
+        assert f"because process {first.pid} (" in message
     finally:
         first.send_signal(signal.SIGCONT)
     assert finish(first)["outcomes"] == ["fetched"]
@@ -193,10 +193,10 @@ def test_a_full_disk(
 
     with pytest.raises(CiError) as caught:
         install(root, parse(wanted))
-    told = str(caught.value)
-    assert told.startswith("Artifact x: ")
-    assert "no space" in told.lower()
-    assert "free space there" in told
+    message = str(caught.value)
+    assert message.startswith("Artifact x: ")
+    assert "no space" in message.lower()
+    assert "free space there" in message
     assert os.listdir(root / "trees") == os.listdir(root / "staging") == os.listdir(root / "partial") == []
     assert used_bytes(small_disk) < 200_000
     small = zip_of({"f": noise(1000)})
@@ -224,9 +224,9 @@ def test_a_file_system_that_turns_read_only(server: FaultServer, small_disk: Pat
     finally:
         download._SPARE_BYTES = before
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    told = limited({**small, "name": "other", "url": url + "x", "sha256": sha256(b"else")})["error"]
-    assert "Read-only file system" in told
-    assert "\n" not in told
+    message = limited({**small, "name": "other", "url": url + "x", "sha256": sha256(b"else")})["error"]
+    assert "Read-only file system" in message
+    assert "\n" not in message
     assert limited(small)["outcomes"] == ["hit"]
     assert (root / "trees" / sha256(b"small\n") / "s").read_bytes() == b"small\n"
 
@@ -239,8 +239,8 @@ def test_a_limit_on_file_sizes(server: FaultServer, root: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    told = finish(start(root, item(server), preexec_fn=limit))["error"]
-    assert "File too large" in told
+    message = finish(start(root, item(server), preexec_fn=limit))["error"]
+    assert "File too large" in message
     assert os.listdir(root / "trees") == os.listdir(root / "partial") == []
     assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
 
@@ -287,12 +287,12 @@ def traced(root: Path, wanted: dict[str, Any], output: Path) -> Optional[list[st
     """Return the system calls of an installation that matter, None where they cannot be traced."""
     if not shutil.which("strace"):
         return None
-    told = {"paths": sys.path, "root": str(root), "artifacts": [wanted], "settings": {}}
+    request = {"paths": sys.path, "root": str(root), "artifacts": [wanted], "settings": {}}
     calls = "fsync,fdatasync,syncfs,rename,renameat,renameat2,symlinkat,openat,mkdir"
     done = subprocess.run(
         [
             *("strace", "-f", "-y", "-o", str(output), "-e", f"trace={calls}"),
-            *(sys.executable, str(WORKER), json.dumps(told)),
+            *(sys.executable, str(WORKER), json.dumps(request)),
         ],
         capture_output=True,
         check=False,

@@ -65,21 +65,21 @@ def kill_around(when: str, module: str, name: str) -> None:
 
 
 def main() -> int:
-    told = json.loads(sys.argv[1])
-    sys.path[:0] = told["paths"]
+    request = json.loads(sys.argv[1])
+    sys.path[:0] = request["paths"]
     from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
     from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse_all
     from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Settings, Store
     from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
 
-    os.umask(told.get("umask", 0o077))
-    if "sabotage" in told:
-        sabotage(told["sabotage"])
-    settings = Settings(Limits(2**33, 250, 200_000), pause_seconds=0.01, **told["settings"])
-    artifacts = parse_all(told["artifacts"])
+    os.umask(request.get("umask", 0o077))
+    if "sabotage" in request:
+        sabotage(request["sabotage"])
+    settings = Settings(Limits(2**33, 250, 200_000), pause_seconds=0.01, **request["settings"])
+    artifacts = parse_all(request["artifacts"])
     say("ready")
     try:
-        report = Store(told["root"], settings).install(artifacts)
+        report = Store(request["root"], settings).install(artifacts)
     except CiError as error:
         say(json.dumps({"error": str(error)}))
         return 1

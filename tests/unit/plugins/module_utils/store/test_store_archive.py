@@ -38,17 +38,17 @@ def outside_is_clean(tmp_path: Path) -> bool:
 def test_unpack_gives_contents_modes_and_entries_that_agree(tmp_path: Path, form: str) -> None:
     data = zip_of(FILES) if form == "zip" else tar_of(FILES, form)
     tree = unpacked(tmp_path, data, "zip" if form == "zip" else "tar", strip=1)
-    found = {entry.path: entry for entry in tree.entries()}
-    assert sorted(found) == ["a", "sub", "sub/big", "sub/empty"]
+    entries = {entry.path: entry for entry in tree.entries()}
+    assert sorted(entries) == ["a", "sub", "sub/big", "sub/empty"]
     for name, content in FILES.items():
         path = name.removeprefix("top/")
         assert (tmp_path / "out" / path).read_bytes() == content
-        assert found[path].sha256 == sha256(content)
+        assert entries[path].sha256 == sha256(content)
     for path, seen in scan(tree.root).items():
-        assert seen.mode == found[path].mode
-        assert stat.S_ISDIR(seen.mode) or seen.mtime_ns == found[path].mtime * 10**9
-    assert found["a"].mode == stat.S_IFREG | 0o644
-    assert found["sub"].mode == stat.S_IFDIR | 0o755
+        assert seen.mode == entries[path].mode
+        assert stat.S_ISDIR(seen.mode) or seen.mtime_ns == entries[path].mtime * 10**9
+    assert entries["a"].mode == stat.S_IFREG | 0o644
+    assert entries["sub"].mode == stat.S_IFDIR | 0o755
     tree.sync()
 
 

@@ -66,7 +66,7 @@ def test_clock_check_trusts_the_clock_again_when_it_ran_evenly_for_the_age() -> 
         assert "has not run evenly for 30 days since" in problem
     anchor, problem = observe(anchor, after(31.1, 365), 0.0, MONTH)
     assert problem == ""
-    # Jumping again begins anew.
+    # Another jump starts the time again.
     anchor, problem = observe(anchor, after(32), 0.0, MONTH)
     assert (anchor.steady_seconds, problem) == (0.0, "the clock went back")
 

@@ -45,7 +45,7 @@ def test_collect_for_a_budget_removes_the_least_recently_used_with_names_and_lin
     assert (done.changed, done.freed_bytes, done.total_bytes) == (True, size, 2 * size)
     assert predicted == done
     assert present(root) == set(os.listdir(root / "models")) == {"m1", "m2"}
-    assert set(os.listdir(root / "trees")) == {one.sha256 for one in made[1:]}
+    assert set(os.listdir(root / "trees")) == {artifact.sha256 for artifact in made[1:]}
     assert not (root / "receipts" / f"{made[0].sha256}.json").exists()
     assert consistent(root)
     again = run(root, 2 * size)
@@ -65,8 +65,8 @@ def test_collect_respects_age_pins_readers_and_links(server: FaultServer, root: 
     lib = lib._replace(kind="library", link=str(tmp_path / "lib"))
     model = model._replace(link=str(tmp_path / "model"))
     install(root, pinned, lib, model)
-    for one in (pinned, read, free, lib):
-        used(root, one, days_ago=31)
+    for artifact in (pinned, read, free, lib):
+        used(root, artifact, days_ago=31)
     with Flock(Layout(str(root)).mutate_lock(read.sha256), shared=True):
         done = run(root, 1, 30)
         assert names(done.removed) == ["m2"]
@@ -76,7 +76,7 @@ def test_collect_respects_age_pins_readers_and_links(server: FaultServer, root: 
         assert why["m3"] == f"linked from {tmp_path / 'lib'}"
         assert why["m4"] == f"linked from {tmp_path / 'model'}"
     assert consistent(root)
-    # That a job held it was a use, so it is as fresh as the day; now nobody holds it.
+    # The job that held it counted as a use today; now no process holds it.
     assert names(run(root, 0, 30).removed) == []
     used(root, model, days_ago=31)
     assert names(run(root, 0, 30).removed) == ["m4"]
@@ -87,11 +87,11 @@ def test_collect_respects_age_pins_readers_and_links(server: FaultServer, root: 
 def test_collect_keeps_a_tree_with_hard_links_elsewhere(
     server: FaultServer, root: Path, tmp_path: Path
 ) -> None:
-    """As those of the runner in its instances: removing it frees nothing, and all would be linked anew."""
+    """The runner instances have such links: a removal frees nothing, and all would be linked again."""
     twice = tar_of({"a": noise(1000), "b": tar_special(tarfile.LNKTYPE, "a")})
-    one = wanted("runner", server.serve("/r.tar.gz", twice), twice, kind="runner")
-    install(root, one)
-    os.link(root / "trees" / one.sha256 / "a", tmp_path / "instance")
+    artifact = wanted("runner", server.serve("/r.tar.gz", twice), twice, kind="runner")
+    install(root, artifact)
+    os.link(root / "trees" / artifact.sha256 / "a", tmp_path / "instance")
     done = run(root, 1)
     assert done.removed == ()
     assert "as hard links" in done.kept[0].reason
@@ -149,12 +149,12 @@ def test_collect_removes_trees_without_a_name_unless_they_are_read(server: Fault
 
 
 def test_collect_leaves_what_is_being_fetched(server: FaultServer, root: Path) -> None:
-    (one,) = models(server, root, 1)
+    (artifact,) = models(server, root, 1)
     layout = Layout(str(root))
-    for area, name in (("partial", f"{one.sha256}.part"), ("staging", f"{one.sha256}.0123")):
+    for area, name in (("partial", f"{artifact.sha256}.part"), ("staging", f"{artifact.sha256}.0123")):
         (root / area / name).write_text("half")
         os.utime(root / area / name, (1, 1))
-    with Flock(layout.download_lock(one.sha256), mode=0o600):
+    with Flock(layout.download_lock(artifact.sha256), mode=0o600):
         done = run(root, 1)
         assert (done.changed, names(done.removed)) == (False, [])
         assert done.kept[0].reason.startswith("being fetched by process")
@@ -164,7 +164,7 @@ def test_collect_leaves_what_is_being_fetched(server: FaultServer, root: Path) -
 
 
 def test_collect_removes_leftovers_of_killed_processes(server: FaultServer, root: Path) -> None:
-    (one,) = models(server, root, 1)
+    (artifact,) = models(server, root, 1)
     gone = "ab" * 32
     old = ["partial/cd.part", "partial/cd.part.json", "refs/.m0.json.0123456789ab", ".x.0123456789ab"]
     for path in (*old, f"receipts/{gone}.json", f"last_used/{gone}", f"progress/{gone}.json"):
@@ -184,8 +184,8 @@ def test_collect_removes_leftovers_of_killed_processes(server: FaultServer, root
     assert (done.changed, done.leftover_bytes) == (True, 2 + 2 + 2 + 5), "two downloads, progress and trash"
     assert all((root / path).exists() for path in young)
     assert not any((root / path).exists() for path in old)
-    assert os.listdir(root / "receipts") == [f"{one.sha256}.json"]
-    assert os.listdir(root / "last_used") == [one.sha256]
+    assert os.listdir(root / "receipts") == [f"{artifact.sha256}.json"]
+    assert os.listdir(root / "last_used") == [artifact.sha256]
     assert os.listdir(root / "progress") == os.listdir(root / "trash") == []
     assert run(root).changed is False
 

@@ -100,7 +100,7 @@ def test_decide_counts_a_future_use_as_now_and_nothing_as_old_with_a_wrong_clock
     assert reasons(decision)["old"] == "unused for 400 days, but the clock went back"
     # Future and now are equally recent, so the digest decides, and neither is older than the other.
     assert removed(decide(trees, Policy(keep_bytes=10), ROOMY, NOW)) == ["old", "future"]
-    # Room can be made whatever the clock says.
+    # Missing space is freed independent of the clock.
     assert removed(decide(trees, Policy(keep_bytes=20), ROOMY, NOW, "the clock went back")) == ["old"]
 
 
@@ -121,11 +121,11 @@ plain = st.builds(
     held=st.sampled_from(["", "", "pinned"]),
     linked=st.just(""),
 )
-linked = st.builds(lambda one, link: one._replace(linked=link), plain, st.sampled_from(["", "linked"]))
+linked = st.builds(lambda item, link: item._replace(linked=link), plain, st.sampled_from(["", "linked"]))
 
 
 def some(kind: st.SearchStrategy[Tree]) -> st.SearchStrategy[list[Tree]]:
-    return st.lists(kind, max_size=12, unique_by=lambda one: one.sha256)
+    return st.lists(kind, max_size=12, unique_by=lambda item: item.sha256)
 
 
 policies = st.builds(
@@ -146,8 +146,8 @@ def test_decide_judges_every_tree_once_and_keeps_held_ones(
     assert decide(reversed(trees), policy, disk, NOW, problem) == decision
 
 
-def rank(one: Tree) -> tuple[bool, float]:
-    return bool(one.names), min(one.last_used, NOW)
+def rank(item: Tree) -> tuple[bool, float]:
+    return bool(item.names), min(item.last_used, NOW)
 
 
 @given(some(plain), policies, disks)
@@ -164,20 +164,20 @@ def test_decide_removes_less_recently_used_before_more_recently_used(
 @given(some(linked), policies, disks)
 def test_decide_stops_as_soon_as_all_limits_are_met(trees: list[Tree], policy: Policy, disk: Disk) -> None:
     decision = decide(trees, policy, disk, NOW)
-    total, free = sum(one.bytes for one in trees), disk.free_bytes
+    total, free = sum(item.bytes for item in trees), disk.free_bytes
     for verdict in decision.remove:
-        one = verdict.tree
-        too_old = 0 < policy.max_unused_days < (NOW - one.last_used) / DAY_SECONDS
+        item = verdict.tree
+        too_old = 0 < policy.max_unused_days < (NOW - item.last_used) / DAY_SECONDS
         over = 0 < policy.keep_bytes < total
         short = free * 100 < policy.min_free_percent * disk.total_bytes
-        assert not one.names or too_old or over or short
-        total, free = total - one.bytes, free + one.bytes
-    # And it does not stop earlier: whatever could still go would bring no limit nearer.
+        assert not item.names or too_old or over or short
+        total, free = total - item.bytes, free + item.bytes
+    # And it does not stop earlier: what could still go would bring no limit nearer.
     for verdict in decision.keep:
-        one = verdict.tree
-        if not one.held and not one.linked:
-            assert one.names
-            assert not 0 < policy.max_unused_days < (NOW - one.last_used) / DAY_SECONDS
+        item = verdict.tree
+        if not item.held and not item.linked:
+            assert item.names
+            assert not 0 < policy.max_unused_days < (NOW - item.last_used) / DAY_SECONDS
             assert not 0 < policy.keep_bytes < total
             assert free * 100 >= policy.min_free_percent * disk.total_bytes
 

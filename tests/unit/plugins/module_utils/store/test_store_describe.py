@@ -1,4 +1,4 @@
-"""What people are told: contents, downloads, leases, and who holds and waits for which lock."""
+"""The reports about a store: contents, downloads, leases, and the holders and waiters of locks."""
 
 from __future__ import annotations
 
@@ -101,37 +101,37 @@ def test_describe_touches_nothing(server: FaultServer, root: Path) -> None:
     install(root, wanted("m0", server.serve("/n.zip", newer), newer, strip_components=1))
     before = snapshot(root)
     with Flock(Layout(str(root)).mutate_lock(old.sha256), shared=True):
-        told = describe(str(root))
+        description = describe(str(root))
     assert snapshot(root) == before
-    m0, m1 = told.artifacts
+    m0, m1 = description.artifacts
     assert (m0["name"], m0["kind"], m0["link"], m0["in_use"]) == ("m0", "other", None, None)
     assert m1["path"] == str(root / "trees" / m1["sha256"])
     assert m1["last_used"].endswith("Z")
-    (left,) = told.unreferenced
+    (left,) = description.unreferenced
     assert left["sha256"] == old.sha256
     assert left["in_use"].startswith(f"in use by process {os.getpid()} (")
-    assert told.total_bytes == m0["bytes"] + m1["bytes"] + left["bytes"]
-    assert 0 < told.disk_free_bytes < told.disk_total_bytes
+    assert description.total_bytes == m0["bytes"] + m1["bytes"] + left["bytes"]
+    assert 0 < description.disk_free_bytes < description.disk_total_bytes
 
 
 def test_describe_shows_a_running_download(server: FaultServer, root: Path) -> None:
     data = model_zip()
-    one = wanted("m", server.serve("/m.zip", data, rate=200_000), data)
-    thread = threading.Thread(target=lambda: install(root, one))
+    artifact = wanted("m", server.serve("/m.zip", data, rate=200_000), data)
+    thread = threading.Thread(target=lambda: install(root, artifact))
     thread.start()
     seen: list[dict[str, Any]] = []
     while thread.is_alive():
         seen += describe(str(root)).downloads
         thread.join(0.02)
     assert seen
-    assert {(item["sha256"], item["name"]) for item in seen} == {(one.sha256, "m")}
+    assert {(item["sha256"], item["name"]) for item in seen} == {(artifact.sha256, "m")}
     assert any(item["phase"] == "download" and item["bytes_total"] == len(data) for item in seen)
-    # What a killed process left tells of nothing.
-    (root / "progress" / f"{one.sha256}.json").write_text("{}")
+    # The file of a killed process is no download.
+    (root / "progress" / f"{artifact.sha256}.json").write_text("{}")
     assert describe(str(root)).downloads == ()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_describe_works_for_a_job(server: FaultServer, root: Path) -> None:
     models(server, root, 1)
     for directory in root.parents:
@@ -144,7 +144,7 @@ def test_describe_works_for_a_job(server: FaultServer, root: Path) -> None:
         "from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import describe\n"
         "from ansible_collections.coldvox.ci.plugins.module_utils.store.verify import verify\n"
         "import os; store = sys.argv[2]\n"
-        # Once as root, because nobody else may be allowed to import from where Python lies.
+        # Once as root, because another user may not be allowed to import from the directory of Python.
         "verify(store, full=True); describe(store)\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "print(len(describe(store).artifacts), len(verify(store, full=True).sound),\n"

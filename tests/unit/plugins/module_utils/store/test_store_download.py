@@ -163,7 +163,7 @@ def test_download_names_every_url_with_its_reason(
     page = server.serve("/page", b"<html>", headers={"Content-Type": "text/html"})
     with pytest.raises(CiError) as caught:
         client.fetch(closed, server.url + "/missing", wrong, page, f"file://{tmp_path}/none")
-    told = str(caught.value)
+    message = str(caught.value)
     for words in (
         f"{closed}: Connection refused",
         "/missing: the server answered 404",
@@ -171,8 +171,8 @@ def test_download_names_every_url_with_its_reason(
         "a web page instead of the file",
         f"{tmp_path}/none cannot be read (No such file or directory)",
     ):
-        assert words in told
-    assert "secret" not in told
+        assert words in message
+    assert "secret" not in message
     assert os.path.getsize(client.path) == 0
 
 

@@ -241,11 +241,11 @@ def test_install_fetches_another_shape_unless_others_rely_on_it(server: FaultSer
 
 
 def test_install_moves_links_and_removes_old_ones(server: FaultServer, root: Path, tmp_path: Path) -> None:
-    one, two = tmp_path / "l" / "one", tmp_path / "l" / "two"
-    install(root, model(server, link=str(one)))
-    assert (one / "README").exists()
+    first, two = tmp_path / "l" / "one", tmp_path / "l" / "two"
+    install(root, model(server, link=str(first)))
+    assert (first / "README").exists()
     assert outcomes(install(root, model(server, link=str(two)))) == ["linked"]
-    assert not os.path.lexists(one)
+    assert not os.path.lexists(first)
     two.unlink()
     assert outcomes(install(root, model(server, link=str(two)), predict=True)) == ["linked"]
     assert outcomes(install(root, model(server, link=str(two)))) == ["linked"]
@@ -299,9 +299,9 @@ def test_install_names_all_failures_and_keeps_what_worked(server: FaultServer, r
     worse = wanted("worse", server.serve("/worse", b"other"), b"expected")
     with pytest.raises(CiError) as caught:
         install(root, good, bad, worse)
-    told = str(caught.value)
-    assert told.startswith("2 of 3 artifacts failed: Artifact bad cannot be fetched, ")
-    assert f"expected sha256 {worse.sha256} and got {sha256(b'other')}" in told
+    message = str(caught.value)
+    assert message.startswith("2 of 3 artifacts failed: Artifact bad cannot be fetched, ")
+    assert f"expected sha256 {worse.sha256} and got {sha256(b'other')}" in message
     assert [item["outcome"] for item in caught.value.details["artifacts"]] == ["fetched"]
     assert caught.value.details["changed"] is True
     assert outcomes(install(root, good)) == ["hit"]
@@ -327,9 +327,9 @@ def test_install_waits_for_the_download_of_another_process(server: FaultServer, 
     for thread in threads:
         thread.join()
     assert server.count("/m.zip") == 1
-    found = sorted(outcome for report in results for outcome in outcomes(report))
-    assert found[0] == "fetched"
-    assert set(found[1:]) <= {"hit", "linked"}
+    ordered = sorted(outcome for report in results for outcome in outcomes(report))
+    assert ordered[0] == "fetched"
+    assert set(ordered[1:]) <= {"hit", "linked"}
     assert consistent(root)
 
 

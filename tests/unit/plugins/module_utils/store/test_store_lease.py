@@ -51,7 +51,7 @@ def test_lease_is_busy_for_another_owner() -> None:
 
 
 def test_lease_is_renewed_by_owner_and_token() -> None:
-    for wish in (Acquire("alice", 60), Acquire("whoever", 60, token=1)):
+    for wish in (Acquire("alice", 60), Acquire("another", 60, token=1)):
         state, answer = acquire(held(), wish, later(20))
         assert (answer.outcome, answer.token, answer.owner) == (RENEWED, 1, "alice")
         assert state.lease is not None
@@ -67,7 +67,7 @@ def test_lease_that_ran_out_is_taken_over_and_marked_stolen() -> None:
 
 def test_lease_that_ran_out_can_be_renewed_by_its_token() -> None:
     assert acquire(held(), Acquire("alice", 60, token=1), later(500))[1].outcome == RENEWED
-    # Without the token nobody can tell that it is the same work: it counts as new.
+    # Without the token it cannot be the same work: it counts as new.
     answer = acquire(held(), Acquire("alice", 60), later(500))[1]
     assert (answer.outcome, answer.token, answer.stolen) == (ACQUIRED, 2, True)
 

@@ -54,7 +54,7 @@ def streamed(files: dict[str, bytes]) -> bytes:
 
 
 class Arrival:
-    """A download that brings what the test says, and the unpacking beside it."""
+    """A download that brings what the test says, and the unpacking next to it."""
 
     def __init__(self, directory: Path, limits: Limits = LIMITS) -> None:
         self.partial = Partial(str(directory / "x.part"))
@@ -74,8 +74,8 @@ class Arrival:
     def taken(self, data: bytes) -> dict[str, bytes]:
         """Take every member of the archive ``data`` that is there."""
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found = {info.filename: self.ahead.take(info) for info in archive.infolist()}
-        return {name: Path(done.path).read_bytes() for name, done in found.items() if done}
+            members = {info.filename: self.ahead.take(info) for info in archive.infolist()}
+        return {name: Path(done.path).read_bytes() for name, done in members.items() if done}
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ ODD: dict[str, Callable[[bytes], bytes]] = {
     "fewer bytes than there are": altered(22, b"\x01\0\0\0"),
     "more bytes than there are": altered(22, b"\xff\xff\xff\x0f"),
     "no field with the sizes": altered(18, b"\xff" * 8),
-    "a method nobody knows": altered(8, b"\x63"),
+    "an unknown method": altered(8, b"\x63"),
     "bad bytes": bad_byte,
 }
 
@@ -223,8 +223,8 @@ def adopted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def files_of(root: Path) -> dict[str, Seen]:
-    found = scan(os.path.realpath(root / "models" / "m"))
-    return {path: seen for path, seen in found.items() if not stat.S_ISDIR(seen.mode)}
+    members = scan(os.path.realpath(root / "models" / "m"))
+    return {path: seen for path, seen in members.items() if not stat.S_ISDIR(seen.mode)}
 
 
 def test_stream_unzip_gives_the_same_tree_as_without(

@@ -30,8 +30,8 @@ def outcomes(done: Verified) -> list[tuple[tuple[str, ...], str]]:
     return [(item.names, item.outcome) for item in done.corrupt]
 
 
-def tree(root: Path, one: Artifact) -> Path:
-    return root / "trees" / one.sha256
+def tree(root: Path, artifact: Artifact) -> Path:
+    return root / "trees" / artifact.sha256
 
 
 def test_verify_leaves_a_sound_store_unchanged(server: FaultServer, root: Path) -> None:
@@ -47,9 +47,9 @@ def test_verify_leaves_a_sound_store_unchanged(server: FaultServer, root: Path) 
 
 def test_verify_reports_every_tree_before_it_reads_it(server: FaultServer, root: Path) -> None:
     models(server, root, 2)
-    told: list[tuple[int, int]] = []
-    run(root, report=lambda _sha256, number, count: told.append((number, count)))
-    assert told == [(1, 2), (2, 2)]
+    reported: list[tuple[int, int]] = []
+    run(root, report=lambda _sha256, number, count: reported.append((number, count)))
+    assert reported == [(1, 2), (2, 2)]
 
 
 def test_verify_names_damage_and_changes_nothing_without_repair(server: FaultServer, root: Path) -> None:
@@ -89,14 +89,14 @@ def test_verify_repair_fetches_again_under_all_names(
 
 
 def test_verify_takes_a_missing_directory_for_damage(server: FaultServer, root: Path) -> None:
-    (one,) = models(server, root, 1)
-    shutil.rmtree(tree(root, one))
+    (artifact,) = models(server, root, 1)
+    shutil.rmtree(tree(root, artifact))
     assert run(root).corrupt[0].problem == "its directory is missing"
     assert outcomes(run(root, repair=True)) == [(("m0",), "repaired")]
     assert consistent(root)
 
 
-def make_unfetchable(root: Path, server: FaultServer, how: str, one: Artifact) -> None:
+def make_unfetchable(root: Path, server: FaultServer, how: str, artifact: Artifact) -> None:
     path = root / "refs" / "m0.json"
     ref = json.loads(path.read_text())
     if how == "server gone":
@@ -106,7 +106,7 @@ def make_unfetchable(root: Path, server: FaultServer, how: str, one: Artifact) -
     elif how == "secret address":
         path.write_text(json.dumps({**ref, "source_url": ref["source_url"] + "?…"}))
     elif how == "receipt unreadable":
-        (root / "receipts" / f"{one.sha256}.json").write_text("{")
+        (root / "receipts" / f"{artifact.sha256}.json").write_text("{")
 
 
 @pytest.mark.parametrize(
@@ -121,10 +121,10 @@ def make_unfetchable(root: Path, server: FaultServer, how: str, one: Artifact) -
 def test_verify_removes_and_names_what_cannot_be_fetched(
     server: FaultServer, root: Path, tmp_path: Path, how: str, words: str
 ) -> None:
-    one, other = models(server, root, 2)
-    install(root, one._replace(link=str(tmp_path / "l")))
-    (tree(root, one) / "evil").write_text("x")
-    make_unfetchable(root, server, how, one)
+    artifact, other = models(server, root, 2)
+    install(root, artifact._replace(link=str(tmp_path / "l")))
+    (tree(root, artifact) / "evil").write_text("x")
+    make_unfetchable(root, server, how, artifact)
     done = run(root, repair=True)
     assert (done.changed, outcomes(done)) == (True, [(("m0",), "removed")])
     assert words in done.corrupt[0].detail
@@ -140,22 +140,22 @@ def test_verify_removes_and_names_what_cannot_be_fetched(
 def test_verify_removes_only_the_names_of_a_damaged_tree_that_is_read(
     server: FaultServer, root: Path
 ) -> None:
-    (one,) = models(server, root, 1)
-    (tree(root, one) / "evil").write_text("x")
-    make_unfetchable(root, server, "secret address", one)
-    with Flock(Layout(str(root)).mutate_lock(one.sha256), shared=True):
+    (artifact,) = models(server, root, 1)
+    (tree(root, artifact) / "evil").write_text("x")
+    make_unfetchable(root, server, "secret address", artifact)
+    with Flock(Layout(str(root)).mutate_lock(artifact.sha256), shared=True):
         done = run(root, repair=True)
         assert outcomes(done) == [(("m0",), "kept")]
         assert "a job is reading it" in done.warnings[0]
-        assert tree(root, one).exists()
+        assert tree(root, artifact).exists()
     assert present(root) == set()
     assert outcomes(run(root, repair=True)) == [((), "removed")]
     assert os.listdir(root / "trees") == []
 
 
 def test_verify_keeps_a_tree_with_a_receipt_of_a_newer_version(server: FaultServer, root: Path) -> None:
-    (one,) = models(server, root, 1)
-    path = root / "receipts" / f"{one.sha256}.json"
+    (artifact,) = models(server, root, 1)
+    path = root / "receipts" / f"{artifact.sha256}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 2}))
     before = snapshot(root)
     done = run(root, full=True, repair=True)
@@ -167,15 +167,15 @@ def test_verify_keeps_a_tree_with_a_receipt_of_a_newer_version(server: FaultServ
 def test_verify_repair_keeps_the_name_of_a_single_file(server: FaultServer, root: Path) -> None:
     data = b"#!/bin/sh\n"
     url = server.serve("/get/tool", data)
-    one = wanted("thing", url, data, executable=["tool"])
-    install(root, one)
-    (tree(root, one) / "tool").chmod(0o666)
+    artifact = wanted("thing", url, data, executable=["tool"])
+    install(root, artifact)
+    (tree(root, artifact) / "tool").chmod(0o666)
     assert outcomes(run(root, repair=True)) == [(("thing",), "repaired")]
-    assert (tree(root, one) / "tool").stat().st_mode & 0o777 == 0o755
+    assert (tree(root, artifact) / "tool").stat().st_mode & 0o777 == 0o755
     ref = root / "refs" / "thing.json"
     server.serve("/get/other", data)
     ref.write_text(ref.read_text().replace("/get/tool", "/get/other"))
-    (tree(root, one) / "tool").chmod(0o666)
+    (tree(root, artifact) / "tool").chmod(0o666)
     done = run(root, repair=True)
     assert done.corrupt[0].detail == "its url does not give the name of its file"
 
@@ -192,11 +192,11 @@ def test_verify_takes_no_tree_that_was_removed_meanwhile_for_damage(
     list_digests = trees.digests
 
     def then_take(layout: Layout) -> list[str]:
-        found = list_digests(layout)
-        for sha256 in found:
+        listed = list_digests(layout)
+        for sha256 in listed:
             discard_tree(layout, Index(layout), sha256)
         (root / "refs" / "m0.json").unlink(missing_ok=True)
-        return found
+        return listed
 
     monkeypatch.setattr(trees, "digests", then_take)
     done = run(root)
