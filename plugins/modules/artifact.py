@@ -19,6 +19,7 @@ description:
     time download it once.
   - What is there already is recognized by its receipt without reading its content, so a call that changes
     nothing takes about a millisecond per artifact.
+  - The store must be on a local file system with C(flock) and C(fsync), such as ext4, XFS or Btrfs.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:
@@ -130,8 +131,7 @@ options:
     default: 60
   verify:
     description:
-      - V(quick) compares owners, sizes, modes and modification times with the receipt, and reads every
-        byte only after a power cut on a file system that could not promise to have written them.
+      - V(quick) compares owners, sizes, modes and modification times with the receipt.
       - V(full) reads every byte.
       - A damaged artifact is thrown away and fetched again, once.
     type: str
