@@ -302,7 +302,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 def settings(params: dict[str, Any], predict: bool) -> Settings:
     for option in ("concurrency", "timeout_seconds", "max_unpacked_bytes", "max_ratio", "max_entries"):
         if params[option] < 1:
-            raise CiError(f"The option {option} is {params[option]}; give at least 1.")
+            raise CiError(f"The option {option} is {params[option]} and must be at least 1; correct it.")
     return Settings(
         limits=Limits(params["max_unpacked_bytes"], params["max_ratio"], params["max_entries"]),
         concurrency=params["concurrency"],
