@@ -97,7 +97,7 @@ def open_writable(path: str) -> tuple[sqlite3.Connection, str]:
 
 def set_aside(path: str) -> tuple[sqlite3.Connection, str]:
     """Rename the damaged database at ``path`` and begin a new one, unless another process did so already."""
-    lock = Flock(f"{path}.lock", purpose="history")
+    lock = Flock(f"{path}.lock")
     try:
         lock.acquire(_MOST_LOCKED_SECONDS)
     except CiError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ...host.sizes import size
-from ...store.describe import Flight
+from ...store.describe import ActiveDownload
 from . import status_view as states
 from .needs import ATTENTION, CRITICAL, Need
 from .status_view import View
@@ -195,7 +195,7 @@ def _caches(view: View, width: int) -> list[Line]:
     return [line, *_several(rows, "artifact")]
 
 
-def _download(one: Flight) -> Iterator[Line]:
+def _download(one: ActiveDownload) -> Iterator[Line]:
     line = [Span(f"{clean(one.name)}: {clean(one.phase)} {size(one.bytes_done)}")]
     if one.bytes_total:
         line.append(Span(f" of {size(one.bytes_total)} ({one.bytes_done * 100 // one.bytes_total} %)"))
