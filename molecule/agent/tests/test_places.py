@@ -38,7 +38,6 @@ def test_the_directories_are_roots(host: Host, refused: Callable[..., None], pat
     [
         (f"{RUN}/health.json", "agent/health.json"),
         (f"{RUN}/sample.json", "agent/sample.json"),
-        (f"{STATE}/history.db", "history/history.db"),
     ],
 )
 def test_what_programs_hold_on_to_is_a_link_of_roots(
@@ -49,9 +48,9 @@ def test_what_programs_hold_on_to_is_a_link_of_roots(
     refused(f"rm {link}", USER)
 
 
-def test_the_history_of_an_earlier_version_came_along(host: Host) -> None:
+def test_history_survives_removal_and_installation(host: Host) -> None:
     assert host.file(f"{STATE}/history").user == USER
-    decided = json.loads(host.run("runnerctl decide 'before the move' --json").stdout)
+    decided = json.loads(host.run("runnerctl decide 'before the removal' --json").stdout)
     rates = next(one["value"] for one in decided["factors"] if isinstance(one["value"], dict))
     assert round(rates["cloud"]) == 67
 

@@ -68,11 +68,6 @@ class Paths(NamedTuple):
         return f"{self.state}/history/history.db"
 
     @property
-    def former_history(self) -> str:
-        """Where the database of earlier versions lay; a link to the present one."""
-        return f"{self.state}/history.db"
-
-    @property
     def rust(self) -> tuple[str, str]:
         """The toolchains, and rustup with the cargo tools."""
         return f"{self.state}/rustup", f"{self.state}/cargo"

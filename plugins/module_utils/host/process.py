@@ -15,7 +15,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn, Optional, Protocol
@@ -56,6 +55,8 @@ def run(
     A program that is missing gives status 127 and one that exceeds ``timeout_seconds`` 124, as in a shell,
     so that callers have one way to judge.
     """
+    import subprocess  # here, because the job hooks import this module and run no program
+
     full = dict(os.environ if environment is None else environment)
     full.setdefault("LC_ALL", "C.UTF-8")
     try:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.carry_over import USER
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.hooks import spool
 from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
 
@@ -48,4 +47,4 @@ def test_the_links_are_to_what_the_library_publishes() -> None:
 
 
 def test_the_user_is_that_of_the_library() -> None:
-    assert variable("__agent_user") == USER == spool.READERS
+    assert variable("__agent_user") == spool.READERS
