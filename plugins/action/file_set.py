@@ -1,7 +1,10 @@
 # Copyright: coldvox.ci contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's half of coldvox.ci.file_set: renders the templates, then runs the module once."""
+"""The controller's half of ``coldvox.ci.file_set``.
+
+It renders the templates, then runs the module once.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,12 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
-# Constant text: a date or a host name in it would change every file with every run.
-_MANAGED = "This file is kept by Ansible (coldvox.ci). What is changed here by hand is overwritten."
+# The text is constant: with a date or a host name in it, every run would change every file.
+_MANAGED = "This file is kept by Ansible (coldvox.ci). Changes made here by hand are overwritten."
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """Renders ``template`` into ``content`` for every file of the set."""
+    """The action that renders ``template`` into ``content`` for every file of the set."""
 
     _supports_check_mode = True
     _supports_async = False
@@ -29,7 +32,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         arguments = dict(self._task.args)
         raw_files = arguments.get("files") or []
         if not isinstance(raw_files, list) or not all(isinstance(raw, dict) for raw in raw_files):
-            raise AnsibleActionFail("file_set: 'files' must be a list of dictionaries, each with a 'path'.")
+            raise AnsibleActionFail(
+                "The option files of file_set is not a list of dictionaries; give such a list, each entry "
+                "with a path."
+            )
         arguments["files"] = [self._rendered(dict(raw), variables) for raw in raw_files]
         result: dict[str, Any] = self._execute_module(
             module_name="coldvox.ci.file_set", module_args=arguments, task_vars=variables
@@ -37,20 +43,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         return result
 
     def _rendered(self, raw: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        """Return ``raw`` with its template, if it has one, replaced by the text it gives."""
+        """Return ``raw`` with its template, if it has one, replaced by the rendered text."""
         template = raw.pop("template", None)
         own = raw.pop("vars", None) or {}
         if template is None:
             return raw
         if raw.keys() & {"content", "link_to", "directory"}:
             raise AnsibleActionFail(
-                f"file_set: '{raw.get('path')}' takes only one of template, content, link_to and directory."
+                f"The file '{raw.get('path')}' of file_set has a template and another source; give one of "
+                "template, content, link_to and directory, not more."
             )
         try:
             raw["content"] = self._render(template, {**variables, **own})
         except AnsibleError as error:
             raise AnsibleActionFail(
-                f"file_set: the template '{template}' of '{raw.get('path')}' cannot be rendered: {error}"
+                f"The template '{template}' of '{raw.get('path')}' cannot be rendered; correct the template "
+                f"or the variable that it names: {error}"
             ) from error
         return raw
 

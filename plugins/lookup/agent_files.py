@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: agent_files
-short_description: The collection's library as the files of a package on a host
+short_description: List the collection's library as the files of a package on a host
 version_added: 0.1.0
 description:
-  - Gives the entries that M(coldvox.ci.file_set) needs to install the collection's library as the Python
+  - Returns the entries that M(coldvox.ci.file_set) needs to install the collection's library as the Python
     package C(coldvox_ci).
-  - The files go to C(releases/<digest>/coldvox_ci) below the directory, where the digest is that of their
+  - The files go to C(releases/<digest>/coldvox_ci) below the directory. The digest is computed from their
     content. The last entry is the link C(current), so that a program sees a whole release or none of it.
 author: coldvox.ci contributors (@Coldaine)
 options:
@@ -48,7 +48,7 @@ _DIGEST_LETTERS = 16
 
 
 def release_files(library: Path, directory: str) -> list[dict[str, str]]:
-    """Return the entries that install the Python files of ``library`` below ``directory``."""
+    """Return the entries that install the files of ``library`` below ``directory``."""
     contents = {
         path.relative_to(library).as_posix(): path.read_text(encoding="utf-8")
         for path in library.rglob("*.py")
@@ -66,7 +66,7 @@ def release_files(library: Path, directory: str) -> list[dict[str, str]]:
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible ships no types
-    """Reads the library on the controller."""
+    """The entry point for Ansible."""
 
     def run(
         self, terms: list[str], variables: Optional[dict[str, Any]] = None, **kwargs: Any

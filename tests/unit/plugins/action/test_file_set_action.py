@@ -1,4 +1,4 @@
-"""The action plugin through a real ansible-playbook, because its work is Ansible's templating."""
+"""The action plugin ``file_set`` in a real ansible-playbook."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ PLAYBOOK = """\
       loop: [a.j2, b.j2]
       vars:
         ansible_managed: >-
-          This file is kept by Ansible (coldvox.ci). What is changed here by hand is overwritten.
+          This file is kept by Ansible (coldvox.ci). Changes made here by hand are overwritten.
 """
 
 
 def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
-    """Run one file_set and return its result."""
+    """Run a file_set task and return its result."""
     me = {"owner": str(os.geteuid()), "group": str(os.getegid())}
-    listed = json.dumps([{**me, **one} for one in files])
+    listed = json.dumps([{**me, **entry} for entry in files])
     (root / "play.yml").write_text(PLAYBOOK.format(root=root, files=listed))
     done = subprocess.run(
         [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", "play.yml"],
@@ -79,14 +79,14 @@ def templates(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_templates_are_rendered_like_the_template_module_does(templates: Path) -> None:
+def test_file_set_renders_templates_like_the_template_module(templates: Path) -> None:
     files: list[dict[str, Any]] = [
         {"path": f"{templates}/out/a", "template": "a.j2"},
         {"path": f"{templates}/out/b", "template": "a.j2", "vars": {"extra": "!"}},
         {"path": f"{templates}/out/c", "template": "b.j2"},
         {"path": f"{templates}/out/d", "content": "plain {{ who }}"},
     ]
-    assert play(templates, files)["changed_paths"] == [one["path"] for one in files]
+    assert play(templates, files)["changed_paths"] == [entry["path"] for entry in files]
     text = (templates / "out/a").read_text()
     assert text.startswith("#\n# This file is kept by Ansible")
     assert text.endswith("#\nhello world\n2\n")
@@ -102,10 +102,12 @@ def test_templates_are_rendered_like_the_template_module_does(templates: Path) -
     [
         ({"template": "missing.j2"}, "'missing.j2' of"),
         ({"template": "undefined.j2"}, "'nobody' is undefined"),
-        ({"template": "a.j2", "content": "x"}, "takes only one of"),
+        ({"template": "a.j2", "content": "x"}, "give one of template, content"),
     ],
 )
-def test_a_bad_template_names_itself_and_its_path(templates: Path, entry: dict[str, Any], said: str) -> None:
+def test_file_set_error_names_the_bad_template_and_its_path(
+    templates: Path, entry: dict[str, Any], said: str
+) -> None:
     (templates / "templates/undefined.j2").write_text("{{ nobody }}")
     result = play(templates, [{"path": f"{templates}/out/a", **entry}])
     assert result["failed"]

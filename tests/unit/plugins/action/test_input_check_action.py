@@ -17,7 +17,10 @@ SECRET = "ghp_thisMustNotBeShownAnywhere"
 
 
 def check(tmp_path: Path, variables: dict[str, Any], **others: dict[str, Any]) -> tuple[int, str]:
-    """Return the status and all output, as verbose as people ask for; ``others`` are more hosts."""
+    """Return the status and the verbose output of a check.
+
+    ``others`` are more hosts.
+    """
     hosts = {"laptop": variables, **others}
     (tmp_path / "inventory.json").write_text(
         json.dumps(
@@ -44,7 +47,7 @@ def check(tmp_path: Path, variables: dict[str, Any], **others: dict[str, Any]) -
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_right_inventory_passes_quietly(tmp_path: Path) -> None:
+def test_input_check_accepts_a_valid_inventory(tmp_path: Path) -> None:
     status, said = check(
         tmp_path,
         {
@@ -70,7 +73,7 @@ def test_a_right_inventory_passes_quietly(tmp_path: Path) -> None:
         ({"libvosk_versions": [{"url": "x"}]}, "missing required arguments: version"),
     ],
 )
-def test_a_mistake_is_one_sentence_without_secrets(
+def test_input_check_reports_a_mistake_in_one_sentence_without_secrets(
     tmp_path: Path, variables: dict[str, Any], words: str
 ) -> None:
     status, said = check(tmp_path, {**variables, "github_runner_token": SECRET})
@@ -81,7 +84,7 @@ def test_a_mistake_is_one_sentence_without_secrets(
     assert "Traceback" not in said
 
 
-def test_a_wrong_shared_input_is_one_mistake(tmp_path: Path) -> None:
+def test_input_check_reports_a_wrong_shared_input_once(tmp_path: Path) -> None:
     status, said = check(tmp_path, {"coldvox_verify": "fully"})
     assert status == 2, said
     message = "coldvox_verify: value of coldvox_verify must be one of: quick, full, got: fully. Correct it"
@@ -89,7 +92,7 @@ def test_a_wrong_shared_input_is_one_mistake(tmp_path: Path) -> None:
     assert "must be one of: quick, full, got: fully; coldvox_verify" not in said
 
 
-def test_two_hosts_do_not_share_a_runner_name(tmp_path: Path) -> None:
+def test_input_check_refuses_a_runner_name_on_two_hosts(tmp_path: Path) -> None:
     page = {"github_runner_url": "https://github.com/o/r"}
     ours = {**page, "github_runner_instances": [{"name": "fast"}, {"name": "slow"}]}
     theirs = {**page, "github_runner_instances": "{{ [{'name': 'Slow'}] }}"}

@@ -26,7 +26,7 @@ def options(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_check_mode_predicts_what_the_run_does(
+def test_file_set_check_mode_predicts_the_run(
     tmp_path: Path, run_module: RunModule, options: dict[str, Any]
 ) -> None:
     (tmp_path / "old").write_text("x")
@@ -40,14 +40,14 @@ def test_check_mode_predicts_what_the_run_does(
     assert (tmp_path / "ran").exists()
 
 
-def test_second_run_is_quiet(run_module: RunModule, options: dict[str, Any]) -> None:
+def test_file_set_second_run_changes_nothing(run_module: RunModule, options: dict[str, Any]) -> None:
     run_module(file_set.main, **options)
     done = run_module(file_set.main, **options)
     assert (done["changed"], done["changed_paths"], done["commands_run"]) == (False, [], [])
     assert "diff" not in done
 
 
-def test_a_command_left_over_makes_a_change(
+def test_file_set_runs_a_pending_command_as_a_change(
     tmp_path: Path, run_module: RunModule, options: dict[str, Any]
 ) -> None:
     run_module(file_set.main, **options)
@@ -68,7 +68,7 @@ def test_a_command_left_over_makes_a_change(
         ({"content": "x", "owner": "no-such-user-here"}, "does not have; create it first"),
     ],
 )
-def test_bad_entries_are_one_sentence(
+def test_file_set_refuses_bad_entries_in_one_sentence(
     tmp_path: Path, run_module: RunModule, entry: dict[str, Any], said: str
 ) -> None:
     answer = run_module(file_set.main, name="test", files=[{"path": f"{tmp_path}/a", **entry}])
@@ -78,7 +78,7 @@ def test_bad_entries_are_one_sentence(
     assert not (tmp_path / "a").exists()
 
 
-def test_an_unwritable_place_is_one_sentence(run_module: RunModule) -> None:
+def test_file_set_reports_an_unwritable_place_in_one_sentence(run_module: RunModule) -> None:
     answer = run_module(file_set.main, name="test", files=[{**ME, "path": "/proc/coldvox/a", "content": "x"}])
     assert answer["failed"]
     assert answer["msg"].startswith("The file set 'test' failed at ")

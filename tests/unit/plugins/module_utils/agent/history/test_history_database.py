@@ -15,7 +15,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records i
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.statistics import summary
 from ansible_collections.coldvox.ci.plugins.module_utils.health.dispatch import Aggregate
 
-from tests.unit.plugins.module_utils.agent.history.made import NOON, ended, hosted, record
+from tests._support.job_records import NOON, ended, hosted, record
 
 NOBODY = 65534
 HOUR = 3600.0

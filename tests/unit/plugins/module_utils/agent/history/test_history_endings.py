@@ -15,7 +15,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records i
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.spool import ingest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 
-from tests.unit.plugins.module_utils.agent.history.made import NOON, ended, hosted, put, record
+from tests._support.job_records import NOON, ended, hosted, put, record
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,13 @@ from ansible_collections.coldvox.ci.plugins.lookup.agent_files import LIBRARY, r
 from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths, paths_of
 
 NOBODY = 65534
-#: As the role's template has it: the system's, which every user can run.
-PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
+SYSTEM_PYTHON = "/usr/bin/python3"
+#: As the role's template has it: the system's, which every user can run. Only ours can measure the coverage.
+PYTHON = (
+    SYSTEM_PYTHON
+    if os.access(SYSTEM_PYTHON, os.X_OK) and "COVERAGE_RUN" not in os.environ
+    else sys.executable
+)
 COMMAND = """#!{python} -I
 import os, sys
 sys.path.insert(0, os.path.realpath("{directory}/current"))
