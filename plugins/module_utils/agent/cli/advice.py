@@ -64,7 +64,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
 
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to 1000")
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to 1000.")
     return int(text)
 
 

@@ -62,7 +62,7 @@ def add_shared_options(group: argparse.ArgumentParser, defaults: Mapping[str, st
 
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _CONSIDERED:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {_CONSIDERED}")
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {_CONSIDERED}.")
     return int(text)
 
 
@@ -77,7 +77,7 @@ def _since(text: str) -> float:
         if at is not None:
             return at
     raise argparse.ArgumentTypeError(
-        f"{text} is not a time; give 90m, 24h, 7d, 4w, 2026-01-31 or 2026-01-31T12:00:00Z"
+        f"{text} is not a time; give 90m, 24h, 7d, 4w, 2026-01-31 or 2026-01-31T12:00:00Z."
     )
 
 

@@ -51,7 +51,7 @@ def _seconds(text: str) -> float:
         seconds = -1
     # Python cannot wait longer (threading.TIMEOUT_MAX). The comparison also rejects NaN.
     if not 0 <= seconds <= 1e9:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 1e9")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 1e9.")
     return seconds
 
 

@@ -58,7 +58,7 @@ def _interval(text: str) -> float:
     except ValueError:
         seconds = 0
     if not 0.1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0.1 to 3600")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0.1 to 3600.")
     return seconds
 
 

@@ -37,7 +37,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
 
 def _days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 400:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of days from 1 to 400")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of days from 1 to 400.")
     return int(text)
 
 
@@ -47,7 +47,7 @@ def _price(text: str) -> float:
     except ValueError:
         price = -1
     if not 0 <= price <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not a price from 0 to 1000")
+        raise argparse.ArgumentTypeError(f"{text} is not a price from 0 to 1000.")
     return price
 
 

@@ -50,8 +50,8 @@ def job_of(environment: Mapping[str, str]) -> Job:
     run_id = environment.get("GITHUB_RUN_ID", "")
     if not run_id.isdigit() or not environment.get("RUNNER_NAME"):
         raise CiError(
-            "This process is not a job of a runner, because RUNNER_NAME or GITHUB_RUN_ID is not set; only the "
-            "runner's job hooks may call this."
+            "This process is not a job of a runner, because RUNNER_NAME or GITHUB_RUN_ID is not set; call it "
+            "only from the runner's job hooks."
         )
     attempt = environment.get("GITHUB_RUN_ATTEMPT", "")
     return Job(
