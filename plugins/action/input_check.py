@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible_collections.coldvox.ci.plugins.module_utils.inventory.inputs import (
@@ -17,6 +18,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory.inputs import
     shared_runner_names,
     unknown_inputs,
 )
+from ansible_collections.coldvox.ci.plugins.plugin_utils.preload import preload
 
 #: How the inputs that all roles share begin.
 _SHARED = "coldvox_"
@@ -24,23 +26,36 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 #: The options of one role's main entry point, as its argument specs declare them.
 Options = dict[str, dict[str, Any]]
 
+preload()
+
+
+def _read_specs() -> dict[str, dict[str, Options]]:
+    """Return role, entry point and options of the whole collection."""
+    return {
+        path.parents[1].name: {
+            name: entry.get("options") or {}
+            for name, entry in yaml_load(path.read_text(encoding="utf-8"))["argument_specs"].items()
+        }
+        for path in sorted(ROLES.glob("*/meta/argument_specs.yml"))
+    }
+
+
+#: Read once, when Ansible imports this file in the process that all workers are forked from.
+SPECS = _read_specs()
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
     """The action that compares a host's variables with the inputs of the roles."""
 
     _requires_connection = False
     _supports_check_mode = True
-    # All hosts of the play share the specs, which do not change during a run.
-    _specs: Optional[dict[str, dict[str, Options]]] = None
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         """Fail with one sentence that lists every mistake, or return without a change."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         variables = task_vars or {}
-        declared = {
-            role: {name for o in entries.values() for name in o} for role, entries in self._read().items()
-        }
+        declared = {role: {name for o in entries.values() for name in o} for role, entries in SPECS.items()}
         shared = {name for names in declared.values() for name in names if name.startswith(_SHARED)}
         unknown = [*unknown_inputs(variables, declared), *misspelt_shared(variables, shared)]
         mistakes = [str(mistake) for mistake in unknown]
@@ -65,7 +80,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
 
         The roles themselves check for missing inputs.
         """
-        for entries in self._read().values():
+        for entries in SPECS.values():
             for name, option in entries.get("main", {}).items():
                 if name not in variables:
                     continue
@@ -73,18 +88,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 spec = {name: {**option, "required": False}}
                 errors = ArgumentSpecValidator(spec).validate({name: value}).errors.errors
                 yield from (f"{name}: {problem}" for problem in _problems(errors))
-
-    def _read(self) -> dict[str, dict[str, Options]]:
-        """Return the options of every role's entry points."""
-        if ActionModule._specs is None:
-            specs = {}
-            for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
-                entries = self._loader.load_from_file(str(path))["argument_specs"]
-                specs[path.parents[1].name] = {
-                    name: entry.get("options") or {} for name, entry in entries.items()
-                }
-            ActionModule._specs = specs
-        return ActionModule._specs
 
 
 def _pools(variables: Mapping[str, Any]) -> dict[str, tuple[str, list[str]]]:

@@ -31,7 +31,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: Entries with C(path) and C(content), and at the end one with C(path) and C(link_to).
+  description: Entries with C(path) and C(source), and at the end one with C(path) and C(link_to).
   type: list
   elements: dict
 """
@@ -49,18 +49,15 @@ _DIGEST_LETTERS = 16
 
 def release_files(library: Path, directory: str) -> list[dict[str, str]]:
     """Return the entries that install the files of ``library`` below ``directory``."""
-    contents = {
-        path.relative_to(library).as_posix(): path.read_text(encoding="utf-8")
-        for path in library.rglob("*.py")
-    }
+    sources = {path.relative_to(library).as_posix(): path for path in library.rglob("*.py")}
     digest = hashlib.sha256()
-    for name, content in sorted(contents.items()):
-        data = content.encode()
+    for name, source in sorted(sources.items()):
+        data = source.read_bytes()
         digest.update(f"{len(data)} {name}\0".encode() + data)
     release = f"releases/{digest.hexdigest()[:_DIGEST_LETTERS]}"
     entries = [
-        {"path": f"{directory}/{release}/{PACKAGE}/{name}", "content": content}
-        for name, content in sorted(contents.items())
+        {"path": f"{directory}/{release}/{PACKAGE}/{name}", "source": str(source)}
+        for name, source in sorted(sources.items())
     ]
     return [*entries, {"path": f"{directory}/current", "link_to": release}]
 

@@ -37,8 +37,8 @@ options:
     required: true
   files:
     description:
-      - The paths to keep, in order. Each needs exactly one of C(template), C(content), C(link_to) and
-        C(directory).
+      - The paths to keep, in order. Each needs exactly one of C(template), C(source), C(content), C(link_to)
+        and C(directory).
     type: list
     elements: dict
     default: []
@@ -53,8 +53,16 @@ options:
       vars:
         description: Variables for this O(files[].template) only.
         type: dict
+      source:
+        description:
+          - Name of a text file on the controller, searched as M(ansible.builtin.copy) does.
+          - Its text goes to the host only when the host lacks it, in a second execution.
+        type: str
       content:
         description: The text of the file.
+        type: str
+      sha256:
+        description: What the task sends in place of a C(source) at first; not for playbooks.
         type: str
       link_to:
         description: Makes O(files[].path) a symbolic link with this target.
@@ -135,7 +143,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host import file_state, files
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
 
-_SOURCES = [("template", "content", "link_to", "directory")]
+_SOURCES = [("template", "source", "content", "sha256", "link_to", "directory")]
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
@@ -147,7 +155,9 @@ ARGUMENT_SPEC = {
             "path": {"type": "str", "required": True},
             "template": {"type": "str"},
             "vars": {"type": "dict"},
+            "source": {"type": "str"},
             "content": {"type": "str"},
+            "sha256": {"type": "str"},
             "link_to": {"type": "str"},
             "directory": {"type": "bool"},
             "mode": {"type": "str"},
@@ -180,14 +190,18 @@ def wanted_set(params: dict[str, Any]) -> files.FileSet:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    if any(raw["template"] for raw in module.params["files"]):
+    if any(raw["template"] or raw["source"] for raw in module.params["files"]):
         module.fail_json(
-            msg="The templates of file_set are rendered by its action on the controller; call it as the task "
+            msg="The action of file_set reads templates and sources on the controller; call it as the task "
             "coldvox.ci.file_set."
         )
     try:
         wanted = wanted_set(module.params)
         changes = files.plan(wanted)
+        lacks = [change.path for change in changes if change.entry is not None and change.entry.sha256]
+        if lacks:
+            # The task comes again with the contents; until then nothing is changed.
+            module.exit_json(changed=False, lacks=lacks)
         due = files.commands_due(wanted, changes)
         commands = [list(argv) for argv in wanted.commands] if due else []
         if not module.check_mode:

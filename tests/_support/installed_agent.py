@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,8 +45,8 @@ class Agent:
         for entry in release_files(LIBRARY, str(self.root)):
             path = Path(entry["path"])
             path.parent.mkdir(parents=True, exist_ok=True)
-            if "content" in entry:
-                path.write_text(entry["content"], encoding="utf-8")
+            if "source" in entry:
+                shutil.copyfile(entry["source"], path)
             else:
                 path.symlink_to(entry["link_to"])
         self.command.write_text(COMMAND.format(python=PYTHON, directory=self.root))

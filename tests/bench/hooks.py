@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -44,8 +45,8 @@ def installed(place: Path) -> list[str]:
     for entry in lookup.release_files(lookup.LIBRARY, str(place)):
         path = Path(entry["path"])
         path.parent.mkdir(parents=True, exist_ok=True)
-        if "content" in entry:
-            path.write_text(entry["content"], encoding="utf-8")
+        if "source" in entry:
+            shutil.copyfile(entry["source"], path)
         else:
             path.symlink_to(entry["link_to"])
     command = place / "runnerctl"

@@ -139,6 +139,24 @@ def test_role_inputs_have_a_type_and_a_description(role: Path) -> None:
 
 
 @every_role
+def test_role_input_is_not_required(role: Path) -> None:
+    # input_check judges the values that are there; site.yml has no other check of the roles' inputs.
+    for options in entry_points(role).values():
+        assert [name for name, option in options.items() if option.get("required")] == []
+
+
+def test_site_checks_all_inputs_before_roles_that_do_not() -> None:
+    (play,) = load(CHECKOUT / "playbooks/site.yml")
+    assert "coldvox.ci.input_check" in play["pre_tasks"][0]
+    assert play["pre_tasks"][0]["tags"] == ["always"]
+    imported = [task["ansible.builtin.import_role"] for task in play["tasks"]]
+    assert {role["name"] for role in imported} == {
+        f"coldvox.ci.{role.name}" for role in ROLES if role.name != "maintenance"
+    }
+    assert not any(role["rolespec_validate"] for role in imported)
+
+
+@every_role
 def test_role_readme_equals_the_specs(role: Path) -> None:
     readme = role / "README.md"
     assert readme.read_text(encoding="utf-8") == role_readme.filled(readme), "run: make docs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import hashlib
 import os
 import pwd
 import re
@@ -20,7 +21,10 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Entry:
-    """One wanted path. ``kind`` is file, link or directory; ``target`` is where a link points to."""
+    """One wanted path. ``kind`` is file, link or directory; ``target`` is where a link points to.
+
+    ``sha256`` is that of a content which is not here; with it the entry can be compared, but not made.
+    """
 
     path: str
     kind: str
@@ -30,6 +34,7 @@ class Entry:
     content: bytes = b""
     target: str = ""
     validate: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ def entry_from(raw: dict[str, Any]) -> Entry:
         content=(raw.get("content") or "").encode(),
         target=raw.get("link_to") or "",
         validate=raw.get("validate") or "",
+        sha256=raw.get("sha256") or "",
     )
 
 
@@ -143,7 +149,9 @@ def as_wanted(entry: Entry, present: Present) -> bool:
         return False
     if entry.kind == "link":
         return present.target == entry.target
-    return present.mode == entry.mode and present.content == entry.content
+    if entry.sha256 and hashlib.sha256(present.content).hexdigest() != entry.sha256:
+        return False
+    return present.mode == entry.mode and (bool(entry.sha256) or present.content == entry.content)
 
 
 def refuse_loss(entry: Entry, present: Present) -> None:

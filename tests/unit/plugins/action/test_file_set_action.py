@@ -42,12 +42,13 @@ PLAYBOOK = """\
 
 
 def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
-    """Run a file_set task and return its result."""
+    """Run a file_set task and return its result; ``root / 'output'`` is the output at ``-vvv``."""
     me = {"owner": str(os.geteuid()), "group": str(os.getegid())}
     listed = json.dumps([{**me, **entry} for entry in files])
     (root / "play.yml").write_text(PLAYBOOK.format(root=root, files=listed))
+    program = Path(sys.executable).with_name("ansible-playbook")
     done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", "play.yml"],
+        [program, "-vvv", "-i", "localhost,", "-c", "local", "play.yml"],
         cwd=root,
         env={
             **os.environ,
@@ -61,6 +62,7 @@ def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    (root / "output").write_text(done.stdout)
     result: dict[str, Any] = json.loads((root / "result.json").read_text())
     return result
 
@@ -102,7 +104,9 @@ def test_file_set_renders_templates_like_the_template_module(templates: Path) ->
     [
         ({"template": "missing.j2"}, "'missing.j2' of"),
         ({"template": "undefined.j2"}, "'nobody' is undefined"),
-        ({"template": "a.j2", "content": "x"}, "give one of template, content"),
+        ({"template": "a.j2", "content": "x"}, "give one of template"),
+        ({"template": "a.j2", "source": "a.txt"}, "give one of template"),
+        ({"source": "a.txt", "link_to": "x"}, "give one of template"),
     ],
 )
 def test_file_set_error_names_the_bad_template_and_its_path(
@@ -114,3 +118,32 @@ def test_file_set_error_names_the_bad_template_and_its_path(
     assert said in result["msg"]
     assert f"{templates}/out/a" in result["msg"]
     assert not (templates / "out").exists()
+
+
+def test_source_goes_to_the_host_only_when_the_host_lacks_it(templates: Path) -> None:
+    text = "{{ no_template }} é\n"
+    (templates / "files").mkdir()
+    (templates / "files/a.txt").write_text(text, encoding="utf-8")
+    (templates / "files/empty.txt").write_text("")
+    files: list[dict[str, Any]] = [
+        {"path": f"{templates}/out/a", "source": "a.txt"},
+        {"path": f"{templates}/out/b", "source": f"{templates}/files/a.txt", "mode": "0600"},
+        {"path": f"{templates}/out/c", "source": "empty.txt"},
+    ]
+    first = play(templates, files)
+    assert first["changed_paths"] == [one["path"] for one in files]
+    assert "lacks" not in first
+    assert (templates / "out/a").read_text(encoding="utf-8") == text
+    assert (templates / "out/b").stat().st_mode & 0o777 == 0o600
+    assert (templates / "out/c").read_text() == ""
+    assert executions(templates) == 2
+    assert play(templates, files)["changed"] is False
+    assert executions(templates) == 1
+    (templates / "out/a").write_text("by hand")
+    assert play(templates, files)["changed_paths"] == [f"{templates}/out/a"]
+    assert executions(templates) == 2
+
+
+def executions(root: Path) -> int:
+    """Return how often the last play ran the module."""
+    return (root / "output").read_text().count("plugins/modules/file_set.py\n")

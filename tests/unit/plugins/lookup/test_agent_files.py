@@ -21,9 +21,14 @@ def test_agent_files_link_comes_last_and_names_the_content(library: Path) -> Non
     first, second, link = release_files(library, "/opt/x")
     release = link["link_to"]
     assert link["path"] == "/opt/x/current"
-    assert first == {"path": f"/opt/x/{release}/coldvox_ci/__init__.py", "content": ""}
-    assert second["path"] == f"/opt/x/{release}/coldvox_ci/sub/a.py"
-    assert second["content"] == 'TEXT = "{{ no_template }}"\n'
+    assert first == {
+        "path": f"/opt/x/{release}/coldvox_ci/__init__.py",
+        "source": f"{library}/__init__.py",
+    }
+    assert second == {
+        "path": f"/opt/x/{release}/coldvox_ci/sub/a.py",
+        "source": f"{library}/sub/a.py",
+    }
     assert release_files(library, "/opt/x") == [first, second, link]
 
 

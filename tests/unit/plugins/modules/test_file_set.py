@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -58,12 +59,30 @@ def test_file_set_runs_a_pending_command_as_a_change(
     assert (tmp_path / "ran").exists()
 
 
+def test_digest_of_a_content_is_enough_where_nothing_differs(
+    tmp_path: Path, run_module: RunModule, options: dict[str, Any]
+) -> None:
+    digest = {**ME, "path": f"{tmp_path}/etc/a", "sha256": hashlib.sha256(b"hello\n").hexdigest()}
+    short = {**options, "files": [digest, options["files"][1]]}
+    (tmp_path / "old").write_text("x")
+    asked = run_module(file_set.main, **short)
+    assert (asked["changed"], asked["lacks"]) == (False, [f"{tmp_path}/etc/a"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old"]
+    run_module(file_set.main, **options)
+    done = run_module(file_set.main, **short)
+    assert done["changed"] is False
+    assert "lacks" not in done
+    (tmp_path / "etc/a").chmod(0o600)
+    assert run_module(file_set.main, **short)["lacks"] == [f"{tmp_path}/etc/a"]
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
         ({"content": "x", "link_to": "y"}, "mutually exclusive"),
         ({}, "one of the following"),
         ({"template": "a.j2"}, "on the controller"),
+        ({"source": "a.txt"}, "on the controller"),
         ({"content": "x", "mode": "644"}, "four octal digits"),
         ({"content": "x", "owner": "no-such-user-here"}, "does not have; create it first"),
     ],
