@@ -53,7 +53,10 @@ def test_lock_run_passes_streams_and_words(agent: Agent) -> None:
 
 def test_lock_run_names_a_command_that_cannot_start(agent: Agent) -> None:
     missing = agent.run("lock", "run", "x", "--", "nonesuch", status=127)
-    assert missing.stderr == "runnerctl: 'nonesuch' cannot be started (No such file or directory).\n"
+    assert (
+        missing.stderr
+        == "runnerctl: 'nonesuch' cannot be started (No such file or directory); check the command.\n"
+    )
     refused = agent.run("lock", "run", "x", "--", str(agent.locks), status=126)
     assert "Permission denied" in refused.stderr
     assert is_free(agent, "x")
@@ -181,7 +184,7 @@ def test_lock_run_refuses_a_planted_link(agent: Agent, tmp_path: Path) -> None:
 def test_lock_run_refuses_an_unsafe_directory(agent: Agent) -> None:
     agent.locks.chmod(0o777)
     done = agent.run("lock", "run", "x", "--", "true", status=3)
-    assert "is not safe: others could replace lock files in it" in done.stderr
+    assert "is not safe, because other users could replace its files" in done.stderr
     missing = agent.run("lock", "run", "x", "--dir", "/nonexistent", "--", "true", status=3)
     assert "converge the host with the role agent" in missing.stderr
     assert json.loads(agent.run("lock", "list", "--dir", "/nonexistent", "--json").stdout) == []
