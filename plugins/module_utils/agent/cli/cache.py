@@ -35,18 +35,14 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     collecting = commands.add_parser("collect", parents=[shared], help="free space (as root)")
     collecting.add_argument("--keep-bytes", metavar="N", type=int, default=0, help="most bytes to keep")
     collecting.add_argument(
-        "--max-unused-days",
-        metavar="N",
-        type=float,
-        default=0,
-        help="remove trees that were unused for longer",
+        "--max-unused-days", metavar="N", type=float, default=0, help="remove trees unused for longer"
     )
     collecting.add_argument(
         "--min-free-percent",
         metavar="N",
         type=float,
         default=0,
-        help="smallest free share of the disk afterwards",
+        help="least free space of the disk afterwards",
     )
     collecting.add_argument("--dry-run", action="store_true", help="only show what would be removed")
     collecting.set_defaults(perform=collect)

@@ -21,11 +21,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     commands = group.add_subparsers(prog=group.prog, metavar="COMMAND", required=True)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print JSON")
-    shared.add_argument(
-        "--dir",
-        default=paths_of(defaults).locks,
-        help="directory of the lock files",
-    )
+    shared.add_argument("--dir", default=paths_of(defaults).locks, help="directory of the lock files")
     running = commands.add_parser(
         "run",
         parents=[shared],

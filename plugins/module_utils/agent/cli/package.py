@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from .output import OK, print_json, print_line
 
@@ -21,7 +21,7 @@ def settle(options: argparse.Namespace) -> int:
     """Compile the release of this file, and remove old releases."""
     from ..release import settle as perform
 
-    removed = perform(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
+    removed = perform(str(Path(__file__).resolve().parents[3]))
     if options.json:
         print_json({"removed": removed})
     else:

@@ -79,7 +79,7 @@ def _together(before: Optional[Cleaned], now: Optional[Cleaned]) -> Optional[Cle
         before.swept.removed + now.swept.removed,
         before.swept.freed_bytes + now.swept.freed_bytes,
     )
-    # The second cleanup has met again what the first left.
+    # The second cleanup counts again what the first left.
     return Cleaned(before.foreign + now.foreign, sweep.Swept(removed, freed, now.swept.left))
 
 
