@@ -1,4 +1,4 @@
-"""An instance in a directory of the test: real processes, and a systemctl of the test's own."""
+"""An instance in a directory of the test, with real processes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ _IDLE = "import time; print(flush=True); time.sleep(600)\n"
 
 
 class Instance:
-    """The instance ``one`` below ``base``; ``units`` is what systemctl shows, ``journal`` what it said, and
-    ``refusal`` what every call is refused with.
+    """The instance ``one`` below ``base``, with its own systemctl and journalctl.
+
+    ``units`` is the output of systemctl, ``journal`` that of journalctl, and ``refusal`` the error of every
+    call.
     """
 
     def __init__(self, base: Path) -> None:
@@ -79,12 +81,12 @@ class Instance:
         return Result(0, "", "")
 
     def _journal(self, argv: Sequence[str]) -> str:
-        """Return the lines since the moment that is asked for, in the order that is asked for."""
+        """Return the lines since the given time, in the given order."""
         asked = dict(word.partition("=")[::2] for word in argv[1:])
         since = float(asked.get("--since", "@0")[1:])
         lines = self.journal.splitlines(keepends=True)
-        found = [one for one in lines if int(json.loads(one)["__REALTIME_TIMESTAMP"]) / 1e6 >= since]
-        return "".join(reversed(found) if "--reverse" in asked else found)
+        recent = [line for line in lines if int(json.loads(line)["__REALTIME_TIMESTAMP"]) / 1e6 >= since]
+        return "".join(reversed(recent) if "--reverse" in asked else recent)
 
     def asked(self, word: str) -> list[list[str]]:
         """The calls of systemctl for ``word``."""

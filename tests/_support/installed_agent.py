@@ -1,4 +1,4 @@
-"""The package as the role installs it, in a directory of its own, and how a test calls its command."""
+"""The package as the role installs it, in a directory of the test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ run({{place: "{directory}/" + place for place in places}})
 
 
 class Agent:
-    """``runnerctl`` in ``root``, with a store and a directory for locks beside it."""
+    """``runnerctl`` in ``root``, next to a store and a directory for locks."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -96,7 +96,7 @@ class Agent:
 
 
 def heed_the_keyboard() -> None:
-    """Undo what a shell does to tests in the background: a shell cannot trap what it was told to ignore."""
+    """Let SIGINT and SIGHUP act; a shell ignores them for tests in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

@@ -38,7 +38,6 @@ def test_agent_directories_belong_to_root(host: Host, refused: Callable[..., Non
     [
         (f"{RUN}/health.json", "agent/health.json"),
         (f"{RUN}/sample.json", "agent/sample.json"),
-        (f"{STATE}/history.db", "history/history.db"),
     ],
 )
 def test_published_links_belong_to_root(
@@ -49,9 +48,9 @@ def test_published_links_belong_to_root(
     refused(f"rm {link}", USER)
 
 
-def test_history_of_an_earlier_version_is_kept(host: Host) -> None:
+def test_history_survives_removal_and_installation(host: Host) -> None:
     assert host.file(f"{STATE}/history").user == USER
-    decided = json.loads(host.run("runnerctl decide 'before the move' --json").stdout)
+    decided = json.loads(host.run("runnerctl decide 'before the removal' --json").stdout)
     rates = next(factor["value"] for factor in decided["factors"] if isinstance(factor["value"], dict))
     assert round(rates["cloud"]) == 67
 

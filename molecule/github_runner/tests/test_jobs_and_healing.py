@@ -209,7 +209,7 @@ def test_drain_waits_for_the_job_and_heal_does_not_undo_it(runner: Runner) -> No
 
 def test_drain_is_for_root_and_for_instances_that_exist(runner: Runner) -> None:
     unknown = runner.host.run("runnerctl drain nobody")
-    assert (unknown.rc, "there is no instance 'nobody'" in unknown.stderr) == (3, True)
+    assert (unknown.rc, "There is no instance 'nobody'" in unknown.stderr) == (3, True)
     user = runner.host.run(f"cd / && runuser -u nobody -- runnerctl drain {runner.name}")
     assert (user.rc, "only root" in user.stderr) == (3, True)
 

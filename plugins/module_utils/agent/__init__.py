@@ -1,1 +1,1 @@
-"""The program on the host: commands, job hooks, healing, history, reports and the sampler."""
+"""The program on the host: commands, hooks, healing, history, reports, sampler."""

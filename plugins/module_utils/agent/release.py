@@ -1,5 +1,6 @@
-"""Releases of the package on a host: each lies in a directory named by its content, and one link says which
-is in use.
+"""Releases of the package on a host.
+
+Each release is a directory with the digest of its content as its name. One link points to the used release.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from py_compile import PycInvalidationMode
 
 from ..errors import CiError
 
-_KEPT_BEFORE = 1  # a command that began with the release before may still import from it
+_KEPT_BEFORE = 1  # a running command may still import from the previous release
 
 
 def settle(release: str) -> list[str]:
-    """Compile ``release`` and remove all releases beside it but the newest; return the names of the removed.
+    """Compile ``release`` and keep only the newest other release next to it.
 
-    The bytecode does not refer to its source's time: a release never changes, its name is its content. Raises
-    CiError when ``release`` does not lie in a directory of releases.
+    Returns the names of the removed releases. The bytecode does not depend on the time of its source, because
+    a release never changes. Raises CiError when ``release`` is not in a directory ``releases``.
     """
     above, name = os.path.split(release)
     if os.path.basename(above) != "releases":
-        raise CiError(f"{release} is not an installed release; converge the host with the role agent.")
+        raise CiError(
+            f"{release} is not an installed release, so nothing was compiled; converge the host with the "
+            "role agent."
+        )
     before = os.umask(0o022)  # jobs read the bytecode
     try:
         compileall.compile_dir(release, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)

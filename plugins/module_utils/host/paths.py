@@ -65,11 +65,6 @@ class Paths(NamedTuple):
         return f"{self.state}/history/history.db"
 
     @property
-    def former_history(self) -> str:
-        """The path of the database in earlier versions, now a link to ``history``."""
-        return f"{self.state}/history.db"
-
-    @property
     def rust(self) -> tuple[str, str]:
         """The directories RUSTUP_HOME and CARGO_HOME of the shared toolchains."""
         return f"{self.state}/rustup", f"{self.state}/cargo"

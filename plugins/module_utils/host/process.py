@@ -12,7 +12,6 @@ import contextlib
 import os
 import select
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn, Optional, Protocol
@@ -53,6 +52,8 @@ def run(
     As in a shell, the status is 127 for a missing program and 124 for one that exceeds ``timeout_seconds``,
     so that callers need only look at the status.
     """
+    import subprocess  # here, because the job hooks import this module and run no program
+
     full = dict(os.environ if environment is None else environment)
     full.setdefault("LC_ALL", "C.UTF-8")
     try:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.carry_over import USER
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.hooks import spool
 from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
 
@@ -48,4 +47,4 @@ def test_agent_links_lead_to_files_that_the_library_publishes() -> None:
 
 
 def test_agent_user_equals_that_of_the_library() -> None:
-    assert variable("__agent_user") == USER == spool.READERS
+    assert variable("__agent_user") == spool.READERS

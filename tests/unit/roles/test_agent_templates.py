@@ -37,18 +37,15 @@ def render(name: str, **values: Any) -> str:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to root")
 @pytest.mark.skipif(not shutil.which("systemd-tmpfiles"), reason="there is no systemd-tmpfiles")
-def test_tmpfiles_removes_the_old_health_state_after_the_services_stop(tmp_path: Path) -> None:
-    """Remove it after the services have stopped, and remove nothing else."""
+def test_tmpfiles_creates_the_directories_and_removes_nothing(tmp_path: Path) -> None:
     (task,) = yaml.safe_load((ROLE / "tasks/package.yml").read_text(encoding="utf-8"))
     commands = task["coldvox.ci.file_set"]["on_change"]
     (command,) = (argv for argv in commands if argv[0] == "systemd-tmpfiles")
-    (stop,) = (argv for argv in commands if argv[:2] == ["systemctl", "stop"])
-    assert commands.index(stop) < commands.index(command)
     (tmp_path / "etc").mkdir()
     for name in ("passwd", "group"):
         shutil.copy(f"/etc/{name}", tmp_path / "etc" / name)
     (tmp_path / "run" / "agent").mkdir(parents=True)
-    for name in ("health-state.json", "heal.json", "agent/health-state.json"):
+    for name in ("heal.json", "agent/health-state.json"):
         (tmp_path / "run" / name).touch()
     text = render(
         "tmpfiles.d/coldvox-agent.conf.j2",
@@ -60,6 +57,7 @@ def test_tmpfiles_removes_the_old_health_state_after_the_services_stop(tmp_path:
         __agent_published=["health.json"],
         __agent_published_dir="/run/agent",
         __agent_metrics_dir="/state/metrics",
+        __agent_history_dir="/state/history",
         __agent_lock_dir="/run/locks",
     )
     (tmp_path / "agent.conf").write_text(text)
@@ -67,14 +65,17 @@ def test_tmpfiles_removes_the_old_health_state_after_the_services_stop(tmp_path:
     subprocess.run(
         ["systemd-tmpfiles", f"--root={tmp_path}", *options, str(tmp_path / "agent.conf")], check=True
     )
-    left = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*")}
-    assert left == {
-        "agent",
-        "agent/health-state.json",
-        "heal.json",
-        "health.json",
-        "locks",
-        "locks/one.lock",
+    assert {
+        str(path.relative_to(tmp_path)) for name in ("run", "state") for path in (tmp_path / name).rglob("*")
+    } == {
+        "run/agent",
+        "run/agent/health-state.json",
+        "run/heal.json",
+        "run/health.json",
+        "run/locks",
+        "run/locks/one.lock",
+        "state/history",
+        "state/metrics",
     }
 
 

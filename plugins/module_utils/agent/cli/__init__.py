@@ -1,1 +1,1 @@
-"""The command-line door to the library: ``runnerctl``. Nothing is imported here, so it starts fast."""
+"""The commands of ``runnerctl``. This file imports nothing, for a fast start."""

@@ -1,6 +1,6 @@
-"""``runnerctl advice``: whether the host should take one more job now.
+"""``runnerctl advice``: answer whether the host should take one more job now.
 
-The sample that a decision on the host is based on: the sampler's latest, or one taken now.
+The advice, like the decision of ``runnerctl decide``, needs a sample: the sampler's latest, or a new one.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from typing import Any, Optional
 
 from ...host.directories import read_json
 from ...host.paths import Paths, paths_of
-from .output import ATTENTION, OK, put, put_json
+from .output import ATTENTION, OK, print_json, print_line
 
-# The sampler writes every few seconds; an older one is from before it stopped.
+# The sampler writes every few seconds, so an older sample means that it stopped.
 FRESH_SECONDS = 60
 
 
-def add_places(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
-    """Add the directory that a sample taken now looks at."""
-    group.add_argument("--runners", default=paths_of(defaults).runners, help="directory of the runners")
+def add_runners_option(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
+    """Add the option for the directory that a new sample reads."""
+    group.add_argument("--runners", default=paths_of(defaults).runners, help="directory of the instances")
 
 
 def latest_sample(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the sampler's latest sample, or one that is taken now when that is missing, broken or old."""
+    """Return the sampler's latest sample, or a new one if that is missing or old."""
     return _written(Paths(run=options.run).sample) or _taken(options)
 
 
@@ -42,7 +42,7 @@ def _taken(options: argparse.Namespace) -> dict[str, Any]:
     from ...metrics.sample import Target, take_samples
     from ...metrics.sources import machine
 
-    # Sizes of caches and whether GitHub can be reached have no part in these decisions, and take their time.
+    # These decisions use neither cache sizes nor the network, which take the most time.
     target = Target(base_dir=options.runners, store_dir="", models_dir="", rust_dirs=(), github_url="")
     return next(take_samples(target, machine(run), 1, 1.0))
 
@@ -50,21 +50,21 @@ def _taken(options: argparse.Namespace) -> dict[str, Any]:
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add the options of the command to its parser."""
     group.description = (
-        "Says throttle above a load of 8 with more than one job, ready while there is room for one more job, "
-        "else busy. Exit code: 0 for ready, 1 for the others."
+        "Prints throttle above a load of 8 with more than one job, ready while there is room for one more "
+        "job, else busy. Exit code: 0 for ready, 1 for the others."
     )
     group.add_argument("--json", action="store_true", help="print JSON")
     group.add_argument("--run", default=paths_of(defaults).run, help="directory of the latest sample")
     group.add_argument(
-        "--max-concurrent", metavar="N", type=_count, help="so many jobs have room (default: 3)"
+        "--max-concurrent", metavar="N", type=_count, help="most jobs at the same time (default: 3)"
     )
-    add_places(group, defaults)
+    add_runners_option(group, defaults)
     group.set_defaults(perform=advise)
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to 1000")
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to 1000.")
     return int(text)
 
 
@@ -77,7 +77,7 @@ def advise(options: argparse.Namespace) -> int:
     advice = queue_advice(sample, room)
     if options.json:
         known = {name: sample.get(name) for name in ("timestamp", "load_1m", "active_jobs")}
-        put_json({"advice": advice, "max_concurrent": room, **known})
+        print_json({"advice": advice, "max_concurrent": room, **known})
     else:
-        put(advice)
+        print_line(advice)
     return OK if advice == READY else ATTENTION

@@ -1,4 +1,4 @@
-"""``runnerctl cache``: what the store has, and a model for a job."""
+"""``runnerctl cache``: list, check and clean the store, and link models for jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...host.flock import Flock
 from ...host.process import Process, hold_until, job_process, parent_of
 from ...host.sizes import size
 from ...store.layout import DEFAULT_STORE, Layout
-from .output import ATTENTION, CRITICAL, OK, plain, put, put_json, say, table
+from .output import ATTENTION, CRITICAL, OK, log, plain, print_json, print_line, table
 
 if TYPE_CHECKING:
     from ...store.describe import ActiveDownload
@@ -26,62 +26,66 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     shared.add_argument(
         "--store", default=defaults.get("store", DEFAULT_STORE), help="directory of the store"
     )
-    listing = commands.add_parser("list", parents=[shared], help="what is stored, in use and on its way")
+    listing = commands.add_parser("list", parents=[shared], help="list artifacts, their users and downloads")
     listing.set_defaults(perform=show)
     verifying = commands.add_parser("verify", parents=[shared], help="compare the trees with their receipts")
     verifying.add_argument("--full", action="store_true", help="read every byte")
-    verifying.add_argument("--repair", action="store_true", help="fetch anew what is damaged (as root)")
+    verifying.add_argument("--repair", action="store_true", help="download damaged trees again (as root)")
     verifying.set_defaults(perform=verify)
-    collecting = commands.add_parser("collect", parents=[shared], help="make room (as root)")
-    collecting.add_argument("--keep-bytes", metavar="N", type=int, default=0, help="at most this much stays")
+    collecting = commands.add_parser("collect", parents=[shared], help="free space (as root)")
+    collecting.add_argument("--keep-bytes", metavar="N", type=int, default=0, help="most bytes to keep")
     collecting.add_argument(
-        "--max-unused-days", metavar="N", type=float, default=0, help="nothing unused for longer stays"
+        "--max-unused-days", metavar="N", type=float, default=0, help="remove trees unused for longer"
     )
     collecting.add_argument(
-        "--min-free-percent", metavar="N", type=float, default=0, help="so much of the disk gets free"
+        "--min-free-percent",
+        metavar="N",
+        type=float,
+        default=0,
+        help="least free space of the disk afterwards",
     )
-    collecting.add_argument("--dry-run", action="store_true", help="only say what would go")
+    collecting.add_argument("--dry-run", action="store_true", help="only show what would be removed")
     collecting.set_defaults(perform=collect)
     linking = commands.add_parser(
         "link",
         parents=[shared],
         help="hold a model for a job, and link to it",
         usage="runnerctl cache link NAME [--into DIR] [--hold-pid PID] [--json] [-- COMMAND...]",
-        description="Holds NAME until COMMAND and all it started have ended; without COMMAND until the job's "
-        "Runner.Worker ends, outside of jobs the process that called (or PID). Prints the path.",
+        description="Holds NAME until COMMAND and all its children have ended. Without COMMAND it holds NAME "
+        "until the job's Runner.Worker ends, outside of jobs the calling process (or PID). Prints the path.",
     )
     linking.add_argument("name", metavar="NAME")
-    linking.add_argument("--into", metavar="DIR", help="directory that gets a link NAME")
+    linking.add_argument("--into", metavar="DIR", help="create a link NAME in this directory")
     linking.add_argument("--hold-pid", metavar="PID", type=int, help="hold until this process ends")
     linking.set_defaults(perform=link)
 
 
 def show(options: argparse.Namespace) -> int:
-    """List the store; attention when something on its way has lost its process."""
+    """List the store; return ATTENTION if the process of a download is gone."""
     from ...store.describe import active_downloads, describe
 
     layout = _existing(options)
     whole = describe(layout.root)
     downloads = active_downloads(layout)
-    code = OK if all(one.alive for one in downloads) else ATTENTION
+    code = OK if all(download.alive for download in downloads) else ATTENTION
     if options.json:
-        put_json({**whole._asdict(), "downloads": [one._asdict() for one in downloads]})
+        print_json({**whole._asdict(), "downloads": [download._asdict() for download in downloads]})
         return code
     rows = [
         (
-            one["name"],
-            one["kind"],
-            size(one["bytes"]),
-            one["last_used"] or "never",
-            one["sha256"][:12],
-            ", ".join(filter(None, ("pinned" if one["pinned"] else "", one["in_use"]))),
+            artifact["name"],
+            artifact["kind"],
+            size(artifact["bytes"]),
+            artifact["last_used"] or "never",
+            artifact["sha256"][:12],
+            ", ".join(filter(None, ("pinned" if artifact["pinned"] else "", artifact["in_use"]))),
         )
-        for one in whole.artifacts
+        for artifact in whole.artifacts
     ]
-    put(table(("NAME", "KIND", "SIZE", "LAST USED", "SHA256", ""), rows))
-    put(f"{size(whole.total_bytes)} in {layout.root}, {size(whole.disk_free_bytes)} free")
-    for one in downloads:
-        put(_progress(one))
+    print_line(table(("NAME", "KIND", "SIZE", "LAST USED", "SHA256", ""), rows))
+    print_line(f"{size(whole.total_bytes)} in {layout.root}, {size(whole.disk_free_bytes)} free")
+    for download in downloads:
+        print_line(_progress(download))
     return code
 
 
@@ -89,80 +93,86 @@ def _existing(options: argparse.Namespace) -> Layout:
     layout = Layout(options.store)
     if not layout.exists():
         raise CiError(
-            f"There is no store at {layout.root}; converge the host, or name another one with --store."
+            f"There is no store at {layout.root}; converge the host, or name another store with --store."
         )
     return layout
 
 
 def verify(options: argparse.Namespace) -> int:
-    """Compare the trees with their receipts; critical while one stays damaged, attention after a repair."""
+    """Compare the trees with their receipts.
+
+    Returns CRITICAL while a tree stays damaged, ATTENTION after a repair or with warnings.
+    """
     from ...store import verify as store
 
     def report(_sha256: str, number: int, count: int) -> None:
         if options.full:
-            say(f"reading tree {number} of {count}")
+            log(f"reading tree {number} of {count}")
 
     done = store.verify(_existing(options).root, full=options.full, repair=options.repair, report=report)
     if options.json:
-        put_json(plain(done))
+        print_json(plain(done))
     else:
         for bad in done.corrupt:
-            put(f"{', '.join(bad.names) or bad.sha256}: {bad.problem}; {bad.outcome} {bad.detail}".rstrip())
-        put(f"{len(done.sound)} sound, {len(done.corrupt)} damaged, {size(done.total_bytes)}")
+            print_line(
+                f"{', '.join(bad.names) or bad.sha256}: {bad.problem}; {bad.outcome} {bad.detail}".rstrip()
+            )
+        print_line(f"{len(done.sound)} sound, {len(done.corrupt)} damaged, {size(done.total_bytes)}")
         for warning in done.warnings:
-            say(warning)
+            log(warning)
     if any(bad.outcome in (store.FOUND, store.KEPT) for bad in done.corrupt):
         return CRITICAL
     return ATTENTION if done.corrupt or done.warnings else OK
 
 
 def collect(options: argparse.Namespace) -> int:
-    """Remove what was not used for long, until the limits are met."""
+    """Remove the least recently used artifacts until the limits are met."""
     from ...store.collect import Policy
     from ...store.collect import collect as perform
 
     policy = Policy(options.keep_bytes, options.max_unused_days, options.min_free_percent)
     done = perform(_existing(options).root, policy, dry_run=options.dry_run)
     if options.json:
-        put_json(plain(done))
+        print_json(plain(done))
         return ATTENTION if done.warnings else OK
     verb = "would remove" if options.dry_run else "removed"
     for item in done.removed:
-        put(f"{verb} {', '.join(item.names) or item.sha256} ({size(item.bytes)}): {item.reason}")
+        print_line(f"{verb} {', '.join(item.names) or item.sha256} ({size(item.bytes)}): {item.reason}")
     for item in done.kept:
-        put(f"kept {', '.join(item.names) or item.sha256} ({size(item.bytes)}): {item.reason}")
-    put(f"{verb} {size(done.freed_bytes + done.leftover_bytes)}, {size(done.total_bytes)} stay")
+        print_line(f"kept {', '.join(item.names) or item.sha256} ({size(item.bytes)}): {item.reason}")
+    print_line(f"{verb} {size(done.freed_bytes + done.leftover_bytes)}, {size(done.total_bytes)} stay")
     for warning in done.warnings:
-        say(warning)
+        log(warning)
     return ATTENTION if done.warnings else OK
 
 
-def _progress(one: ActiveDownload) -> str:
-    """Return how far a download is, for a person."""
-    if not one.alive:
-        return f"{one.name}: {one.phase} was interrupted at {size(one.bytes_done)}; converge again"
-    text = f"{one.name}: {one.phase} {size(one.bytes_done)}"
-    if one.bytes_total:
-        text += f" of {size(one.bytes_total)} ({one.bytes_done * 100 // one.bytes_total} %)"
-    if one.bytes_per_second:
-        text += f", {size(one.bytes_per_second)}/s"
-    if one.remaining_seconds is not None:
-        text += f", {one.remaining_seconds:.0f} s to go"
-    if one.next:
-        more = one.next_count - len(one.next)
-        text += f"; next {', '.join(one.next)}" + (f" and {more} more" if more > 0 else "")
+def _progress(download: ActiveDownload) -> str:
+    """Return the progress of a download for a person."""
+    if not download.alive:
+        done = size(download.bytes_done)
+        return f"{download.name}: {download.phase} was interrupted at {done}; converge again"
+    text = f"{download.name}: {download.phase} {size(download.bytes_done)}"
+    if download.bytes_total:
+        text += f" of {size(download.bytes_total)} ({download.bytes_done * 100 // download.bytes_total} %)"
+    if download.bytes_per_second:
+        text += f", {size(download.bytes_per_second)}/s"
+    if download.remaining_seconds is not None:
+        text += f", {download.remaining_seconds:.0f} s to go"
+    if download.next:
+        more = download.next_count - len(download.next)
+        text += f"; next {', '.join(download.next)}" + (f" and {more} more" if more > 0 else "")
     return text
 
 
 def link(options: argparse.Namespace) -> int:
-    """Hold an artifact for a job and put a link to it where the job wants it."""
+    """Hold an artifact for a job, and link to it in the directory ``--into``."""
     from ...store import links, use
     from .main import UsageError
 
     if options.command is not None and not options.command:
-        raise UsageError("there is no command after '--'; give one, or leave '--' out.")
+        raise UsageError("There is no command after '--'; give a command, or leave out '--'.")
     if options.command and options.hold_pid:
-        raise UsageError("a command holds by itself; give either --hold-pid or a command.")
+        raise UsageError("A command holds the artifact itself; give either --hold-pid or a command.")
     command: list[str] = options.command or []
     target = None if command else _target(options)
     taken = use.take(Layout(options.store), options.name)
@@ -173,7 +183,7 @@ def link(options: argparse.Namespace) -> int:
         return _run(command, taken.lock)
     holder = hold_until(target.pid, [taken.lock.fileno()])
     if options.json:
-        put_json(
+        print_json(
             {
                 "name": taken.name,
                 "sha256": taken.sha256,
@@ -185,12 +195,15 @@ def link(options: argparse.Namespace) -> int:
             }
         )
     else:
-        put(place or taken.path)
+        print_line(place or taken.path)
     return OK
 
 
 def _run(command: list[str], lock: Flock) -> int:
-    """Become the command; it inherits the lock, so the kernel frees it when the last that has it ends."""
+    """Replace this process by the command.
+
+    The command and its children inherit the lock, so the kernel frees it when the last of them ends.
+    """
     from ...host.process import become
 
     os.set_inheritable(lock.fileno(), True)
@@ -198,7 +211,7 @@ def _run(command: list[str], lock: Flock) -> int:
 
 
 def _target(options: argparse.Namespace) -> Process:
-    """Return the process whose end is the end of the use."""
+    """Return the process whose end also ends the use."""
     if options.hold_pid:
         return Process(options.hold_pid, parent_of(options.hold_pid)[0])
     return job_process(os.getppid())

@@ -14,7 +14,7 @@ import sys
 import traceback
 from typing import Any
 
-from .output import say
+from .output import log
 
 # What an import opens; a fresh .pyc has a longer name at first.
 _IMPORTS = re.compile(r"\.py$|\.pyc|\.so$")
@@ -27,17 +27,17 @@ def show_events() -> None:
 
 def show_traceback() -> None:
     """Print where the exception that is being handled comes from."""
-    say(f"debug: {traceback.format_exc().rstrip()}")
+    log(f"debug: {traceback.format_exc().rstrip()}")
 
 
 def _show(event: str, details: tuple[Any, ...]) -> None:
     if event == "open":
         path, _mode, flags = details
         if isinstance(path, (str, bytes)) and not _IMPORTS.search(os.fsdecode(path)):
-            say(f"debug: {'writes' if flags & (os.O_WRONLY | os.O_RDWR) else 'reads'} {os.fsdecode(path)}")
+            log(f"debug: {'writes' if flags & (os.O_WRONLY | os.O_RDWR) else 'reads'} {os.fsdecode(path)}")
     elif event == "subprocess.Popen":
-        say(f"debug: runs {shlex.join(map(os.fsdecode, details[1]))}")
+        log(f"debug: runs {shlex.join(map(os.fsdecode, details[1]))}")
     elif event == "os.exec":
-        say(f"debug: runs {os.fsdecode(details[0])}, with words that are not shown")
+        log(f"debug: runs {os.fsdecode(details[0])}, with words that are not shown")
     elif event == "socket.connect":
-        say(f"debug: connects to {details[1]}")
+        log(f"debug: connects to {details[1]}")

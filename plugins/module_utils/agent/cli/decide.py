@@ -1,4 +1,4 @@
-"""``runnerctl decide``: whether the next run of a job should be here."""
+"""``runnerctl decide``: decide whether the next run of a job should be here."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import argparse
 import time
 from collections.abc import Mapping
 
-from .advice import add_places, latest_sample
-from .history import add_shared, opened
-from .output import ATTENTION, OK, put, put_json, table
+from .advice import add_runners_option, latest_sample
+from .history import add_shared_options, open_history
+from .output import ATTENTION, OK, print_json, print_line, table
 
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add the options of the command to its parser."""
     group.description = (
         "Weighs the host's load, the history of JOB here and in the cloud, and the local hour. Exit code: 0 "
-        "when that speaks for this host, 1 when it speaks for the cloud."
+        "for this host, 1 for the cloud."
     )
-    group.add_argument("job", metavar="JOB", help="the job's name; its matrix counts as well")
-    add_shared(group, defaults)
-    add_places(group, defaults)
+    group.add_argument("job", metavar="JOB", help="name of the job; includes its matrix")
+    add_shared_options(group, defaults)
+    add_runners_option(group, defaults)
     group.set_defaults(perform=decide)
 
 
@@ -27,22 +27,24 @@ def decide(options: argparse.Namespace) -> int:
     """Print the decision with its reasons."""
     from ...health.dispatch import dispatch_decision, history_of
 
-    with opened(options) as history:
+    with open_history(options) as history:
         sums = history.summaries(job=options.job)
     decision = dispatch_decision(latest_sample(options), history_of(sums), time.localtime().tm_hour)
     if options.json:
-        put_json({"job": options.job, **decision})
+        print_json({"job": options.job, **decision})
     else:
-        put(f"{decision['recommendation']} (score {decision['score']}, confidence {decision['confidence']})")
+        print_line(
+            f"{decision['recommendation']} (score {decision['score']}, confidence {decision['confidence']})"
+        )
         rows = [
-            (factor["factor"], _said(factor["value"]), f"{factor['points']:+d}")
+            (factor["factor"], _value(factor["value"]), f"{factor['points']:+d}")
             for factor in decision["factors"]
         ]
-        put(table(("FACTOR", "VALUE", "POINTS"), rows))
+        print_line(table(("FACTOR", "VALUE", "POINTS"), rows))
     return OK if decision["score"] > 0 else ATTENTION
 
 
-def _said(value: object) -> str:
+def _value(value: object) -> str:
     if isinstance(value, dict):
         return f"{value['self_hosted']:g} here, {value['cloud']:g} in the cloud"
     return "unknown" if value is None else f"{value:g}"

@@ -1,4 +1,4 @@
-"""``runnerctl heal``: one pass over the instances of this host; a timer calls it every minute."""
+"""``runnerctl heal``: check all instances once; a timer calls it every minute."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...host.paths import paths_of
-from .output import ATTENTION, CRITICAL, OK, put, put_json, say
+from .output import ATTENTION, CRITICAL, OK, log, print_json, print_line
 
 if TYPE_CHECKING:
     from ..heal.rules import Action, Decision
@@ -18,24 +18,20 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     """Add the options of this command to its parser."""
     paths = paths_of(defaults)
     group.description = (
-        "Looks at every instance once and does at most one thing: starts a dead one, restarts one that is "
-        "deaf or shut out. Never while a job of it runs. Exit code 1 when one needs a person, 2 when an "
-        "action failed."
+        "Checks every instance once and takes at most one action: it starts a dead instance, or restarts one "
+        "that is deaf or shut out. It never acts on an instance with a running job. Exit code 1 when an "
+        "instance needs a person, 2 when an action failed."
     )
     group.add_argument("--json", action="store_true", help="print JSON")
-    group.add_argument("--dry-run", action="store_true", help="only say what would be done; remember nothing")
-    group.add_argument("--quiet", action="store_true", help="say only what is done, and what is new")
+    group.add_argument("--dry-run", action="store_true", help="only show the actions; change nothing")
+    group.add_argument("--quiet", action="store_true", help="print only actions and new problems")
     group.add_argument("--run", default=paths.run, help="directory of heal.json")
-    group.add_argument(
-        "--runners",
-        default=paths.runners,
-        help="directory of the instances",
-    )
+    group.add_argument("--runners", default=paths.runners, help="directory of the instances")
     group.set_defaults(perform=heal)
 
 
 def heal(options: argparse.Namespace) -> int:
-    """Look, decide, act, remember."""
+    """Gather the evidence, decide, act, and keep the result."""
     from ...host.process import run
     from ..heal import look, rules
     from ..heal.rules import History, decide
@@ -45,14 +41,14 @@ def heal(options: argparse.Namespace) -> int:
     place = look.Place(run, options.runners, options.run)
     decision = decide(look.gather(place, history.instances), history, look.clocks())
     if not options.dry_run:
-        decision = _carried_out(options, decision)
+        decision = _act(options, decision)
         rules.write(options.run, decision.history, time.time())
     known = before.needs_person if before and options.quiet else ()
-    return _tell(options, decision, known)
+    return _print(options, decision, known)
 
 
-def _carried_out(options: argparse.Namespace, decision: Decision) -> Decision:
-    """Do what was decided; the actions that were taken are in the returned history."""
+def _act(options: argparse.Namespace, decision: Decision) -> Decision:
+    """Perform the actions; return the decision with their outcomes in its history."""
     from ...host.clock import timestamp
     from ...host.process import run
     from ...runner.account import Host
@@ -66,20 +62,20 @@ def _carried_out(options: argparse.Namespace, decision: Decision) -> Decision:
         at = timestamp(time.time())
         done.append(Done(decision.history.at, action.instance, action.action, action.reason, outcome, at))
     for name in decision.watch:
-        complaint = act.start_watcher(run, name)
-        if complaint:
-            say(complaint)
+        error = act.start_watcher(run, name)
+        if error:
+            log(error)
     return decision._replace(history=decision.history._replace(done=tuple(done)))
 
 
-def _tell(options: argparse.Namespace, decision: Decision, known: Sequence[str]) -> int:
+def _print(options: argparse.Namespace, decision: Decision, known: Sequence[str]) -> int:
     from ..heal import rules
 
     history = decision.history
-    done = [one for one in history.done if one.at == history.at]
+    done = [action for action in history.done if action.at == history.at]
     needing = rules.needs_person(history)
     if options.json:
-        put_json(
+        print_json(
             {
                 "actions": [action._asdict() for action in decision.actions],
                 "watch": list(decision.watch),
@@ -88,14 +84,14 @@ def _tell(options: argparse.Namespace, decision: Decision, known: Sequence[str])
         )
     else:
         for action in decision.actions:
-            outcome = next((one.outcome for one in done), "not done, this is a dry run")
-            put(_line(action, outcome))
+            outcome = next((taken.outcome for taken in done), "not done, this is a dry run")
+            print_line(_line(action, outcome))
         for sentence in needing:
             if sentence not in known:
-                put(sentence)
+                print_line(sentence)
         if not decision.actions and not needing and not options.quiet:
-            put(f"{len(history.instances)} instances, all well")
-    if any(one.outcome.startswith("failed") for one in done):
+            print_line(f"{len(history.instances)} instances, all well")
+    if any(taken.outcome.startswith("failed") for taken in done):
         return CRITICAL
     return ATTENTION if needing else OK
 

@@ -1,4 +1,4 @@
-"""``runnerctl history``: what ran here, how long it took, and how it ended."""
+"""``runnerctl history``: list the jobs of this host with duration and result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import CiError
 from ...host.paths import Paths, paths_of
 from ..report.words import count
-from .output import ATTENTION, OK, plain, put, put_json, say, table
+from .output import ATTENTION, OK, log, plain, print_json, print_line, table
 
 if TYPE_CHECKING:
     from ..history.database import History
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..history.statistics import Regression, Summary
 
 _LISTED = 20
-# What the summary below the table speaks of, at most.
+# The summary below the table counts at most these.
 _CONSIDERED = 10_000
 _MOST_IMPORT_BYTES = 256 * 2**20
 _WIDEST = 40
@@ -32,12 +32,12 @@ _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add the options of the command to its parser."""
     group.description = (
-        "Lists the latest jobs, takes in what their hooks left, and says what has become worse. Exit code: 1 "
-        "when something has, else 0."
+        "Adds the new records of the job hooks to the history, lists the latest jobs and the regressions. "
+        "Exit code: 1 when there is a regression, else 0."
     )
     group.add_argument("job", metavar="JOB", nargs="?", default="", help="only this job, with its matrix")
     group.add_argument(
-        "--limit", metavar="N", type=_count, default=_LISTED, help=f"list so many (default: {_LISTED})"
+        "--limit", metavar="N", type=_count, default=_LISTED, help=f"list at most N (default: {_LISTED})"
     )
     group.add_argument(
         "--since", metavar="TIME", type=_since, help="as in 90m, 24h, 7d, 4w, or a UTC day such as 2026-01-31"
@@ -46,14 +46,14 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         "--import",
         metavar="FILE",
         dest="source",
-        help="take in the jobs of github_jobs_info, or the JSON history of older scripts (as root)",
+        help="add the jobs of github_jobs_info, or the JSON history of older scripts (as root)",
     )
-    add_shared(group, defaults)
+    add_shared_options(group, defaults)
     group.set_defaults(perform=show)
 
 
-def add_shared(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
-    """Add what the commands that read the history have in common."""
+def add_shared_options(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
+    """Add the options that the readers of the history share."""
     paths = paths_of(defaults)
     group.add_argument("--json", action="store_true", help="print JSON")
     group.add_argument("--state", default=paths.state, help="directory of the history")
@@ -62,7 +62,7 @@ def add_shared(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> N
 
 def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _CONSIDERED:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {_CONSIDERED}")
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 to {_CONSIDERED}.")
     return int(text)
 
 
@@ -77,15 +77,15 @@ def _since(text: str) -> float:
         if at is not None:
             return at
     raise argparse.ArgumentTypeError(
-        f"{text} is no time; give 90m, 24h, 7d, 4w, 2026-01-31 or 2026-01-31T12:00:00Z"
+        f"{text} is not a time; give 90m, 24h, 7d, 4w, 2026-01-31 or 2026-01-31T12:00:00Z."
     )
 
 
 @contextlib.contextmanager
-def opened(options: argparse.Namespace, writing: bool = False) -> Iterator[History]:
-    """Open the history; whoever may write there takes in first what the hooks have left.
+def open_history(options: argparse.Namespace, writing: bool = False) -> Iterator[History]:
+    """Open the history; a caller who may write it first adds the records of the hooks.
 
-    ``writing`` insists on the right to write.
+    With ``writing`` it raises CiError for a caller who may not.
     """
     from ..history.database import History
     from ..history.spool import ingest
@@ -97,45 +97,45 @@ def opened(options: argparse.Namespace, writing: bool = False) -> Iterator[Histo
         if permitted:
             try:
                 for reason in ingest(history, paths.jobs).reasons:
-                    say(f"a job's record is refused: {reason}")
-            except CiError as error:  # what is there can be shown all the same
-                say(str(error))
+                    log(f"A job's record was rejected: {reason}")
+            except CiError as error:  # the jobs in the database can still be shown
+                log(str(error))
         yield history
         if history.notice:
-            say(history.notice)
+            log(history.notice)
 
 
 def show(options: argparse.Namespace) -> int:
-    """List the latest jobs; attention when something has become worse."""
+    """List the latest jobs; return ATTENTION if there is a regression."""
     from ..history import statistics
 
-    # Read before: the history is open with the rights of its owner, who may not read the file.
+    # Read this first: the history is open with the rights of its owner, who may not read the file.
     given = _read(options.source) if options.source else None
-    with opened(options, writing=bool(options.source)) as history:
+    with open_history(options, writing=bool(options.source)) as history:
         imported = _import(history, options.source, given) if options.source else None
         jobs = history.jobs(options.since, options.job, _CONSIDERED)
-    found = statistics.regressions(jobs, time.time())
+    regressions = statistics.regressions(jobs, time.time())
     whole = statistics.summary(jobs)
     listed = jobs[: options.limit]
     if options.json:
-        put_json(
+        print_json(
             {
                 **({} if imported is None else {"imported": imported}),
                 "jobs": plain(listed),
                 "summary": plain(whole),
-                "regressions": plain(found),
+                "regressions": plain(regressions),
             }
         )
     else:
-        _print(listed, whole, found)
+        _print(listed, whole, regressions)
         if imported is not None:
-            put(f"{imported} new entries imported from {options.source}")
-    return ATTENTION if found else OK
+            print_line(f"{imported} new entries imported from {options.source}")
+    return ATTENTION if regressions else OK
 
 
-def _print(jobs: Sequence[Job], whole: Summary, found: Sequence[Regression]) -> None:
+def _print(jobs: Sequence[Job], whole: Summary, regressions: Sequence[Regression]) -> None:
     if not jobs:
-        put("no job is recorded")
+        print_line("no job is recorded")
         return
     rows = [
         (
@@ -148,14 +148,14 @@ def _print(jobs: Sequence[Job], whole: Summary, found: Sequence[Regression]) -> 
         )
         for job in jobs
     ]
-    put(table(("BEGAN", "JOB", "RUNNER", "RUN", "RESULT", "TOOK"), rows))
+    print_line(table(("BEGAN", "JOB", "RUNNER", "RUN", "RESULT", "TOOK"), rows))
     rate = "-" if whole.success_rate is None else f"{whole.success_rate:.0f} %"
-    put(
+    print_line(
         f"{count(whole.total, 'job')}, {rate} of {whole.judged} succeeded; half took at most "
         f"{duration(whole.p50_seconds)}, 90 % at most {duration(whole.p90_seconds)}"
     )
-    for one in found:
-        put(f"{one.level}: {one.text}")
+    for regression in regressions:
+        print_line(f"{regression.level}: {regression.text}")
 
 
 def _short(text: str) -> str:
@@ -163,7 +163,7 @@ def _short(text: str) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return ``seconds`` as people say it, "-" where they are unknown."""
+    """Return ``seconds`` in words for a person, "-" for None."""
     if seconds is None:
         return "-"
     minutes, rest = divmod(round(seconds), 60)
@@ -174,7 +174,7 @@ def duration(seconds: float | None) -> str:
 
 
 def _import(history: History, source: str, whole: Any) -> int:
-    """Take in ``whole``, which the file ``source`` holds; return how many entries were new."""
+    """Add the content ``whole`` of the file ``source``; return the new entries' count."""
     from ..history.legacy import aggregates
     from ..history.records import RecordError
 
@@ -204,6 +204,8 @@ def _read(source: str) -> Any:
             raise ValueError(f"it is larger than {_MOST_IMPORT_BYTES} bytes")
         return json.loads(text)
     except OSError as error:
-        raise CiError(f"{source} cannot be read ({error.strerror}); name a file with JSON.") from error
+        raise CiError(
+            f"{source} cannot be read ({error.strerror}); name a file with JSON that you may read."
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise CiError(f"{source} is no JSON ({error}); name a file with JSON.") from error
+        raise CiError(f"{source} is not JSON ({error}); name a file with JSON.") from error

@@ -1,7 +1,7 @@
-"""``runnerctl job``: what the runner calls before and after each job.
+"""``runnerctl job``: the hooks that the runner calls before and after each job.
 
-A trouble of our own never fails a job: it is told in the job's log and in the record. Only what the host's
-owner has ruled out ends a job, by an exit code that nothing else has.
+An error of the hooks never fails a job: the job's log and its record show it. Only a job that the owner of
+the host has forbidden ends, with an exit code that nothing else has.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from ...errors import CiError
 from ...host.paths import paths_of
 from ...host.sizes import size
-from .output import ATTENTION, OK, plain, put, put_json, say
+from .output import ATTENTION, OK, log, plain, print_json, print_line
 
 if TYPE_CHECKING:
     import argparse
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     Options = Union[argparse.Namespace, SimpleNamespace]
 
-#: As in sysexits.h for a right that is missing; the hook script turns it into the end of the job.
+#: EX_NOPERM of sysexits.h. The hook script ends the job on it.
 REFUSED = 77
 
 
 def hook_call(words: Sequence[str], defaults: Mapping[str, str]) -> Optional[SimpleNamespace]:
-    """Return what the parser would for ``words``, when they are but the name of a hook; None for others."""
+    """Return the parser's result if ``words`` is only a hook's name, else None."""
     hooks = {"started": started, "completed": completed}
     if len(words) != 1 or words[0] not in hooks:
         return None
@@ -50,19 +50,19 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     shared.add_argument("--json", action="store_true", help="print JSON")
     shared.add_argument("--run", default=paths.run, help="directory of records")
     hook = argparse.ArgumentParser(add_help=False)
-    hook.add_argument("--config", default=paths.config, help="has hooks.json")
-    hook.add_argument("--store", default=paths.store, help="the store")
+    hook.add_argument("--config", default=paths.config, help="directory of hooks.json")
+    hook.add_argument("--store", default=paths.store, help="directory of the store")
     starting = commands.add_parser(
         "started",
         parents=[shared, hook],
-        help="record the job that begins, and link its models",
+        help="record the start of a job, and link its models",
         description="The runner's hook before a job. Exit code 77: the job must not run here.",
     )
     starting.set_defaults(perform=started)
     ending = commands.add_parser(
         "completed",
         parents=[shared, hook],
-        help="record the job that ends, and clean up after it",
+        help="record the end of a job, and clean up after it",
         description="The runner's hook after a job.",
     )
     ending.set_defaults(perform=completed)
@@ -71,155 +71,153 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         parents=[shared],
         help="keep the machine awake while an instance's job runs, then clean up (as root)",
         description="Waits for the end of the job that INSTANCE runs, if any, and keeps this machine from "
-        "falling asleep meanwhile. Then it removes what the job could not: files of other users in the work "
-        "directory. It lets the history know how the job ended, which the listener says in the journal.",
+        "sleeping meanwhile. Then it removes what the job could not remove: files of other users in the work "
+        "directory. It reads the job's result from the listener's lines in the journal and leaves it for the "
+        "history.",
     )
     watching.add_argument("instance", metavar="INSTANCE")
-    watching.add_argument(
-        "--runners",
-        default=paths.runners,
-        help="directory of the instances",
-    )
+    watching.add_argument("--runners", default=paths.runners, help="directory of the instances")
     watching.set_defaults(perform=watch)
     preparing = commands.add_parser(
-        "prepare", parents=[shared], help="make the directory of an instance's records (as root)"
+        "prepare", parents=[shared], help="create the directory of an instance's records (as root)"
     )
     preparing.add_argument("instance", metavar="INSTANCE")
     preparing.set_defaults(perform=prepare)
 
 
 def prepare(options: Options) -> int:
-    """Make the spool of an instance; its unit calls this before each start."""
+    """Create the spool of an instance; its unit calls this before each start."""
     from ..hooks.spool import prepare as perform
 
     path = perform(options.run, options.instance)
     if options.json:
-        put_json({"path": path})
+        print_json({"path": path})
     else:
-        put(path)
+        print_line(path)
     return OK
 
 
 def watch(options: Options) -> int:
-    """Stay by the job of an instance, and remove what it left."""
+    """Watch the jobs of an instance, and remove the files that they leave."""
     from ...runner.layout import check_name
     from ..heal.watch import watch as perform
 
-    cleaned = perform(options.runners, options.run, check_name(options.instance), say)
+    cleaned = perform(options.runners, options.run, check_name(options.instance), log)
     if options.json:
-        put_json({"cleaned": plain(cleaned)})
+        print_json({"cleaned": plain(cleaned)})
     elif cleaned and cleaned.swept.removed:
-        put(
-            f"{options.instance}: removed {cleaned.swept.removed} things that a job left "
+        print_line(
+            f"{options.instance}: removed {cleaned.swept.removed} files and directories of a job "
             f"({size(cleaned.swept.freed_bytes)}), {cleaned.foreign} of them of other users"
         )
     return ATTENTION if cleaned and cleaned.swept.left else OK
 
 
-class _Troubles(list[str]):
-    """Sentences about what failed here, for the job's log and for its record."""
+class _Problems(list[str]):
+    """Sentences about errors of the hook, for the job's log and for its record."""
 
     @contextlib.contextmanager
-    def noted(self, doing: str) -> Iterator[None]:
-        """Take what goes wrong inside for a trouble, told as one of ``doing``."""
+    def collect(self, doing: str, remedy: str) -> Iterator[None]:
+        """Add the error of the block instead of raising it.
+
+        An OSError becomes the sentence "``doing`` failed ...; ``remedy``.".
+        """
         try:
             yield
         except CiError as error:
             self.append(str(error))
         except OSError as error:
             where = f" at {error.filename}" if error.filename else ""
-            self.append(f"{doing} failed{where}: {error.strerror or error}.")
+            self.append(f"{doing} failed{where} ({error.strerror or error}); {remedy}.")
 
 
 def started(options: Options) -> int:
-    """Record the job, link its models, and refuse what must not run here."""
-    from ..hooks import job as pure
-    from ..hooks.job import read_usage
-    from ..hooks.work import Beginning, event_payload, leave_note
+    """Record the job, link its models, and refuse a job that must not run here."""
+    from ..hooks import job as hook
+    from ..hooks.work import StartNote, event_payload, leave_note
 
-    job, at, troubles = pure.job_of(os.environ), time.time(), _Troubles()
-    beginning = Beginning(int(at * 1000), read_usage())
-    policy = _policy(options.config, troubles)
-    refusal = pure.fork_refusal(job, event_payload(job)) if policy.refuse_forks else ""
-    with troubles.noted("noting the beginning"):
-        leave_note(job, beginning)
-    linked = [] if refusal else _link(options, job, policy, troubles)
-    note = " ".join([*([refusal] if refusal else []), *troubles])
-    record = pure.record(job, "started", at, **({"note": note} if note else {}))
-    _hand_over(options, job, beginning.number, record, troubles)
-    _tell(options, {**record, "linked": linked, "refused": refusal or None}, troubles)
+    job, at, problems = hook.job_of(os.environ), time.time(), _Problems()
+    note = StartNote(int(at * 1000), hook.read_usage())
+    policy = _policy(options.config, problems)
+    refusal = hook.fork_refusal(job, event_payload(job)) if policy.refuse_forks else ""
+    with problems.collect("Keeping the note of the start", f"make {job.temp} writable for jobs"):
+        leave_note(job, note)
+    linked = [] if refusal else _link(options, job, policy, problems)
+    text = " ".join([*([refusal] if refusal else []), *problems])
+    record = hook.record(job, "started", at, **({"note": text} if text else {}))
+    _hand_over(options, job, note.number, record, problems)
+    _print(options, {**record, "linked": linked, "refused": refusal or None}, problems)
     if refusal:
-        put(pure.annotation(refusal, "error"))
+        print_line(hook.annotation(refusal, "error"))
         return REFUSED
     return OK
 
 
 def completed(options: Options) -> int:
-    """Record the job's end and use, and leave nothing of it to the next."""
-    from ..hooks import job as pure
-    from ..hooks.job import Usage, read_usage, used_between
-    from ..hooks.work import clean, find_note
+    """Record the end of the job and its use, and clean up for the next job."""
+    from ..hooks import job as hook
+    from ..hooks.work import clean, read_note
 
-    job, at, troubles = pure.job_of(os.environ), time.time(), _Troubles()
-    beginning = find_note(job)
-    used = used_between(beginning.usage, read_usage()) if beginning else Usage()
+    job, at, problems = hook.job_of(os.environ), time.time(), _Problems()
+    note = read_note(job)
+    used = hook.used_between(note.usage, hook.read_usage()) if note else hook.Usage()
     freed = None
-    if _policy(options.config, troubles).clean_workspace:
-        with troubles.noted("cleaning the workspace"):
+    if _policy(options.config, problems).clean_workspace:
+        with problems.collect("Cleaning the workspace", "remove the files of the job in its last step"):
             swept = clean(job)
             freed = swept.freed_bytes
             if swept.left:
-                # Not a trouble of the job's: root removes it as soon as the job is over.
-                put(f"{swept.left} things that the job left are removed when it is over.")
-    record = pure.record(
+                # Not a problem of the job: root removes them as soon as the job is over.
+                print_line(f"{swept.left} files of the job are left; root removes them when it is over.")
+    record = hook.record(
         job,
         "completed",
         at,
         cpu_seconds=used.cpu_seconds,
         peak_memory_bytes=used.peak_memory_bytes,
         workspace_bytes_freed=freed,
-        **({"note": " ".join(troubles)} if troubles else {}),
+        **({"note": " ".join(problems)} if problems else {}),
     )
-    _hand_over(options, job, beginning.number if beginning else int(at * 1000), record, troubles)
-    _tell(options, record, troubles)
+    _hand_over(options, job, note.number if note else int(at * 1000), record, problems)
+    _print(options, record, problems)
     return OK
 
 
-def _policy(directory: str, troubles: _Troubles) -> Policy:
+def _policy(directory: str, problems: _Problems) -> Policy:
     from ..hooks.job import Policy, read_policy
 
-    with troubles.noted("reading the policy"):
+    with problems.collect("Reading the policy", "converge the host with the role agent"):
         return read_policy(directory)
     return Policy()
 
 
-def _link(options: Options, job: Job, policy: Policy, troubles: _Troubles) -> list[str]:
-    from ..hooks.work import link_models, models_directory, tell_steps
+def _link(options: Options, job: Job, policy: Policy, problems: _Problems) -> list[str]:
+    from ..hooks.work import link_models, models_directory, set_variable
 
     linked: list[str] = []
-    with troubles.noted("linking the models"):
-        linked, problems = link_models(job, options.store, policy.models)
-        troubles.extend(problems)
+    with problems.collect("Linking the models", "run 'runnerctl cache link' in a step"):
+        linked, failed = link_models(job, options.store, policy.models)
+        problems.extend(failed)
     if linked and os.environ.get("GITHUB_ENV"):
-        with troubles.noted("telling the steps where the models are"):
-            tell_steps(os.environ["GITHUB_ENV"], "COLDVOX_MODELS_DIR", models_directory(job))
+        with problems.collect("Setting COLDVOX_MODELS_DIR", f"use {models_directory(job)}"):
+            set_variable(os.environ["GITHUB_ENV"], "COLDVOX_MODELS_DIR", models_directory(job))
     return linked
 
 
 def _hand_over(
-    options: Options, job: Job, number: int, record: Mapping[str, Any], troubles: _Troubles
+    options: Options, job: Job, number: int, record: Mapping[str, Any], problems: _Problems
 ) -> None:
     from ..hooks.job import record_name
     from ..hooks.spool import put_record
 
-    with troubles.noted("recording the job"):
+    with problems.collect("Recording the job", "restart the runner's unit"):
         put_record(options.run, job.instance, record_name(job, number, str(record["event"])), record)
 
 
-def _tell(options: Options, record: Mapping[str, Any], troubles: _Troubles) -> None:
+def _print(options: Options, record: Mapping[str, Any], problems: _Problems) -> None:
     from ..hooks.job import annotation
 
     if options.json:
-        put_json({**record, "troubles": list(troubles)})
-    for trouble in troubles:
-        put(annotation(trouble))
+        print_json({**record, "problems": list(problems)})
+    for problem in problems:
+        print_line(annotation(problem))

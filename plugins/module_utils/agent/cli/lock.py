@@ -1,4 +1,4 @@
-"""``runnerctl lock``: one command at a time, held by the kernel."""
+"""``runnerctl lock``: run one command at a time under a lock of the kernel."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ...host import named_lock
 from ...host.kernel_locks import describe_holders
 from ...host.paths import paths_of
 from .main import UsageError, require_command
-from .output import OK, put, put_json, say, table
+from .output import OK, log, print_json, print_line, table
 
-# The first word comes soon, so that nobody wonders; then rarely, so that no log fills up.
-_FIRST_WORD_SECONDS = 1.0
-_NEXT_WORD_SECONDS = 10.0
+# The first message comes soon, so that the wait is explained; later ones come rarely, to keep logs short.
+_FIRST_MESSAGE_SECONDS = 1.0
+_NEXT_MESSAGE_SECONDS = 10.0
 
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
@@ -21,11 +21,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     commands = group.add_subparsers(prog=group.prog, metavar="COMMAND", required=True)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print JSON")
-    shared.add_argument(
-        "--dir",
-        default=paths_of(defaults).locks,
-        help="directory of the lock files",
-    )
+    shared.add_argument("--dir", default=paths_of(defaults).locks, help="directory of the lock files")
     running = commands.add_parser(
         "run",
         parents=[shared],
@@ -36,11 +32,11 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     )
     running.add_argument("name", metavar="NAME")
     running.add_argument(
-        "--timeout", metavar="SECONDS", type=_seconds, help="wait so long; default: for ever"
+        "--timeout", metavar="SECONDS", type=_seconds, help="longest wait; default: unlimited"
     )
     running.add_argument("--shared", action="store_true", help="hold it together with other shared holders")
     running.set_defaults(perform=run)
-    listing = commands.add_parser("list", parents=[shared], help="locks that are held, and by whom")
+    listing = commands.add_parser("list", parents=[shared], help="list held locks and their holders")
     listing.set_defaults(perform=show)
 
 
@@ -49,9 +45,9 @@ def _seconds(text: str) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1
-    # Python waits for at most that long (threading.TIMEOUT_MAX); NaN is refused as well.
+    # Python cannot wait longer (threading.TIMEOUT_MAX). The comparison also rejects NaN.
     if not 0 <= seconds <= 1e9:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 1e9")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 to 1e9.")
     return seconds
 
 
@@ -61,13 +57,13 @@ def run(options: argparse.Namespace) -> int:
 
     command = require_command(options.command, "runnerctl lock run NAME -- COMMAND...")
     path = named_lock.lock_path(options.dir, options.name)
-    next_word = _FIRST_WORD_SECONDS
+    next_message = _FIRST_MESSAGE_SECONDS
 
     def waiting(seconds: float) -> None:
-        nonlocal next_word
-        if seconds >= next_word:
-            next_word = seconds + _NEXT_WORD_SECONDS
-            say(f"waiting {seconds:.0f} s for the lock {options.name}: {describe_holders(path)} holds it.")
+        nonlocal next_message
+        if seconds >= next_message:
+            next_message = seconds + _NEXT_MESSAGE_SECONDS
+            log(f"waiting {seconds:.0f} s for the lock {options.name}: {describe_holders(path)} holds it.")
 
     lock = named_lock.acquire(
         path,
@@ -82,30 +78,32 @@ def run(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    """List the locks that are held or awaited."""
+    """List the locks with holders or waiters."""
     if options.command is not None:
-        raise UsageError("'lock list' runs no command; leave '--' out.")
-    found = list(named_lock.listed(options.dir))
+        raise UsageError("'lock list' runs no command; leave out '--'.")
+    locks = list(named_lock.listed(options.dir))
     if options.json:
-        put_json(
+        print_json(
             [
                 {
-                    "name": one.name,
-                    "holders": [holder._asdict() for holder in one.holders],
-                    "waiters": [waiter._asdict() for waiter in one.waiters],
+                    "name": lock.name,
+                    "holders": [holder._asdict() for holder in lock.holders],
+                    "waiters": [waiter._asdict() for waiter in lock.waiters],
                 }
-                for one in found
+                for lock in locks
             ]
         )
         return OK
     rows = [
         (
-            one.name,
-            "shared" if one.holders and not one.holders[0].exclusive else "exclusive",
-            ", ".join(map(str, one.holders)) or "-",
-            str(len(one.waiters) or "-"),
+            lock.name,
+            "shared" if lock.holders and not lock.holders[0].exclusive else "exclusive",
+            ", ".join(map(str, lock.holders)) or "-",
+            str(len(lock.waiters) or "-"),
         )
-        for one in found
+        for lock in locks
     ]
-    put(table(("LOCK", "MODE", "HELD BY", "WAITING"), rows) if rows else f"no lock in {options.dir} is held")
+    print_line(
+        table(("LOCK", "MODE", "HELD BY", "WAITING"), rows) if rows else f"no lock in {options.dir} is held"
+    )
     return OK

@@ -1,7 +1,7 @@
-"""``runnerctl``: which command is meant, and what its end means.
+"""``runnerctl``: choose the command, run it, and return its exit code.
 
-Exit codes: 0 ok, 1 something needs attention, 2 critical or a wrong call, 3 not possible. Each group of
-commands is imported only when it is called.
+Exit codes: 0 ok, 1 something needs attention, 2 critical or a wrong call, 3 not possible. Each command is a
+module of its name in this directory, which is imported only when the command is called.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NoReturn, Optional, Union
 
 from ...errors import CiError
-from .output import CRITICAL, IMPOSSIBLE, OK, put_json, say
+from .output import CRITICAL, IMPOSSIBLE, OK, log, print_json
 
 if TYPE_CHECKING:
     import argparse
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
     Options = Union[argparse.Namespace, SimpleNamespace]
 
 _PROGRAM = "runnerctl"
-# By name, with what the help says; each is the module of that name beside this one.
+# The text for --help by the name of the command.
 _GROUPS = {
-    "advice": "whether this host should take one more job now",
-    "cache": "what is in the store, and models for jobs",
-    "decide": "whether the next run of a job should be here",
-    "drain": "let an instance finish its job, then rest (as root)",
-    "enrol": "register a JIT instance for its next job (its service calls it)",
-    "heal": "look after the instances once, as the timer does (as root)",
-    "health": "how fit this host is, and why",
-    "history": "what ran here, how long it took, and how it ended",
-    "job": "what the runner's job hooks call",
-    "lock": "kernel locks by name, for commands of jobs",
-    "metrics": "what the machine does, and did",
-    "package": "this program itself (the role agent calls it)",
-    "report": "the last weeks as one page, against the goals",
-    "resume": "let a drained instance work again (as root)",
-    "status": "one screen: is this machine all right, what does it do",
+    "advice": "answer whether this host should take one more job now",
+    "cache": "list, check and clean the artifact store, and link models for jobs",
+    "decide": "decide whether the next run of a job should be here",
+    "drain": "stop an instance after its job (as root)",
+    "enrol": "register a JIT instance for its next job (its service calls this)",
+    "heal": "check and heal all instances once, as the timer does (as root)",
+    "health": "rate this host, with reasons",
+    "history": "list the jobs of this host with duration and result",
+    "job": "the hooks that the runner calls for each job",
+    "lock": "run a command of a job under a kernel lock with a name",
+    "metrics": "sample this machine, and summarize the samples",
+    "package": "maintain this program (the role agent calls this)",
+    "report": "compare the last weeks with the goals on one page",
+    "resume": "start a drained instance again (as root)",
+    "status": "show problems, runners, jobs and health on one screen",
 }
 
 
 class UsageError(CiError):
-    """The call makes no sense as it is."""
+    """A call with words that do not fit together."""
 
 
 def main(argv: Optional[Sequence[str]] = None, defaults: Optional[Mapping[str, str]] = None) -> int:
-    """Run the command that ``argv`` (default: the process's) asks for and return its exit code.
+    """Run the command in ``argv`` (default: the process's) and return its exit code.
 
     ``defaults`` are the directories of this host: ``store``, ``run``, ``state``, ``runners`` and ``config``.
-    What follows ``--`` is a command to run and is left as it is.
+    The words after ``--`` are a command to run and stay as they are.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     command: Optional[list[str]] = None
@@ -70,7 +70,7 @@ def main(argv: Optional[Sequence[str]] = None, defaults: Optional[Mapping[str, s
     try:
         code = _perform(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the reader has closed the pipe, as head(1) does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
@@ -78,14 +78,14 @@ def main(argv: Optional[Sequence[str]] = None, defaults: Optional[Mapping[str, s
 
 
 def run(defaults: Mapping[str, str]) -> NoReturn:
-    """Be the program ``runnerctl``: run the command that the process was called with, and end.
+    """Run the command of this process, and end the process.
 
-    Nothing is taken apart before, as sys.exit would do: the kernel does it faster, no command leaves a thread
-    or a file that must be waited for, and a hook shares its memory with the process that holds a job's
-    models, so that every object freed would be copied first.
+    os._exit instead of sys.exit: the kernel frees memory faster, and no command leaves a thread or a file
+    that must be waited for. A hook also shares its memory with the process that holds a job's models, so
+    each freed object would be copied first.
     """
     code = main(defaults=defaults)
-    with contextlib.suppress(OSError):  # nobody reads any more
+    with contextlib.suppress(OSError):  # the reader is gone
         sys.stdout.flush()
     os._exit(code)
 
@@ -101,38 +101,38 @@ def _perform(options: Options) -> int:
 
             show_traceback()
         if options.json:
-            put_json({"error": str(error)})
+            print_json({"error": str(error)})
         else:
-            say(str(error))
+            log(str(error))
         return CRITICAL if isinstance(error, (UsageError, DamageError)) else IMPOSSIBLE
     return code
 
 
 def _options(words: Sequence[str], defaults: Mapping[str, str]) -> Options:
-    """Return what ``words`` ask for; ends the process by SystemExit for a wrong call and for help."""
+    """Return the parsed ``words``; raises SystemExit for a wrong call and for help."""
     name = words[0] if words else ""
     if name not in _GROUPS:
         return _overview().parse_args(words)
     group = importlib.import_module(f".{name}", __package__)
-    # What every job waits for is called by its name alone, and waits for no parser.
+    # Every job waits for its hooks, so a hook called by its name alone does without a parser.
     call: Optional[SimpleNamespace] = group.hook_call(words[1:], defaults) if name == "job" else None
     if call:
         return call
     import argparse
 
-    # Of its own: to make the parsers of all other groups as well takes longer than most commands.
+    # Only this group's parser: the parsers of all groups take longer than most commands.
     parser = argparse.ArgumentParser(prog=f"{_PROGRAM} {name}", allow_abbrev=False)
     group.add_commands(parser, defaults)
     return parser.parse_args(words[1:])
 
 
 def _overview() -> argparse.ArgumentParser:
-    """Return the parser that knows what groups there are, and nothing of what is in them."""
+    """Return a parser of the groups' names, without their options."""
     import argparse
 
     parser = argparse.ArgumentParser(
         prog=_PROGRAM,
-        description="What a CI host has and does. Exit codes: 0 ok, 1 attention, 2 critical or a wrong call, "
+        description="Show and control a CI host. Exit codes: 0 ok, 1 attention, 2 critical or a wrong call, "
         "3 not possible.",
         allow_abbrev=False,
     )
@@ -147,5 +147,5 @@ def _overview() -> argparse.ArgumentParser:
 def require_command(command: Optional[Sequence[str]], usage: str) -> list[str]:
     """Return the words after ``--``; raises UsageError when there are none."""
     if not command:
-        raise UsageError(f"there is no command to run; call it as: {usage}")
+        raise UsageError(f"There is no command to run; call it as: {usage}")
     return list(command)

@@ -1,56 +1,29 @@
-"""``runnerctl package``: what the role agent asks of the program after it has put a release in place."""
+"""``runnerctl package``: maintain the installed releases, for the role agent."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
+from pathlib import Path
 
-from ...errors import CiError
-from ...host.paths import paths_of
-from .output import OK, put, put_json
+from .output import OK, print_json, print_line
 
 
-def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
+def add_commands(group: argparse.ArgumentParser, _defaults: Mapping[str, str]) -> None:
     """Add the commands of this group to its parser."""
     commands = group.add_subparsers(prog=group.prog, metavar="COMMAND", required=True)
-    shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--json", action="store_true", help="print JSON")
-    settling = commands.add_parser(
-        "settle", parents=[shared], help="compile this release and remove old ones"
-    )
+    settling = commands.add_parser("settle", help="compile this release and remove old releases")
+    settling.add_argument("--json", action="store_true", help="print JSON")
     settling.set_defaults(perform=settle)
-    moving = commands.add_parser(
-        "carry-over", parents=[shared], help="move the job history of an earlier version to its directory"
-    )
-    moving.set_defaults(perform=carry_over, paths=paths_of(defaults))
 
 
 def settle(options: argparse.Namespace) -> int:
-    """Settle the release that this file belongs to."""
+    """Compile the release of this file, and remove old releases."""
     from ..release import settle as perform
 
-    removed = perform(os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__)))))
+    removed = perform(str(Path(__file__).resolve().parents[3]))
     if options.json:
-        put_json({"removed": removed})
+        print_json({"removed": removed})
     else:
-        put(f"removed: {', '.join(removed) or 'nothing'}")
-    return OK
-
-
-def carry_over(options: argparse.Namespace) -> int:
-    """Bring what an earlier version left to where it belongs now."""
-    from ..carry_over import carry_over as perform
-
-    try:
-        moved = perform(options.paths)
-    except (KeyError, OSError) as error:
-        raise CiError(
-            f"the job history in {options.paths.state} cannot be moved to its directory ({error}); converge "
-            "the host with the role agent, as root."
-        ) from error
-    if options.json:
-        put_json({"moved": moved})
-    else:
-        put(f"moved: {', '.join(moved) or 'nothing'}")
+        print_line(f"removed: {', '.join(removed) or 'nothing'}")
     return OK

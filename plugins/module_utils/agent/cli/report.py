@@ -1,4 +1,4 @@
-"""``runnerctl report``: the last weeks of this machine, against the goals."""
+"""``runnerctl report``: compare the last weeks of this machine with the goals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from .output import OK, plain, put, say
+from .output import OK, log, plain, print_line
 
 if TYPE_CHECKING:
     from ..report.figures import Figures
@@ -17,27 +17,27 @@ DEFAULT_DAYS = 30
 
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
-    """Make the group itself the command."""
+    """Add the options of this command to its parser."""
     group.description = (
-        "Jobs, health, caches and what hosted runners would have cost. The HTML is one page that loads "
-        "nothing."
+        "Jobs, health, caches and the price of the same jobs on hosted runners. The HTML is one page without "
+        "external files."
     )
     group.add_argument("--format", choices=FORMATS, default="md", help="default: md")
     group.add_argument("--json", action="store_true", help="as --format json")
-    group.add_argument("--output", metavar="FILE", help="write to FILE, all of it or nothing")
+    group.add_argument("--output", metavar="FILE", help="write to FILE with one rename")
     group.add_argument("--days", metavar="N", type=_days, default=DEFAULT_DAYS, help="default: 30")
     group.add_argument(
         "--price-per-minute",
         metavar="USD",
         type=_price,
-        help="of the hosted runner that would be used (default: 0.006, Linux with 2 cores)",
+        help="price of the hosted runner (default: 0.006, Linux with 2 cores)",
     )
     group.set_defaults(perform=report, places=dict(defaults))
 
 
 def _days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 400:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of days from 1 to 400")
+        raise argparse.ArgumentTypeError(f"{text} is not a number of days from 1 to 400.")
     return int(text)
 
 
@@ -47,7 +47,7 @@ def _price(text: str) -> float:
     except ValueError:
         price = -1
     if not 0 <= price <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not a price from 0 to 1000")
+        raise argparse.ArgumentTypeError(f"{text} is not a price from 0 to 1000.")
     return price
 
 
@@ -61,7 +61,7 @@ def report(options: argparse.Namespace) -> int:
         policy = policy._replace(price_per_minute=options.price_per_minute)
     text = _text(collect(options.places, options.days, policy), "json" if options.json else options.format)
     if options.output is None:
-        put(text.rstrip("\n"))
+        print_line(text.rstrip("\n"))
         return OK
     from ...host.durable import replace_file, storage_error
 
@@ -69,7 +69,7 @@ def report(options: argparse.Namespace) -> int:
         replace_file(os.path.abspath(options.output), text, durable=False)
     except OSError as error:
         raise storage_error(f"writing the report to {options.output}", error) from error
-    say(f"the report is in {options.output}")
+    log(f"The report is in {options.output}")
     return OK
 
 

@@ -1,4 +1,4 @@
-"""``runnerctl status``: is this machine all right, what is it doing, what did it do today."""
+"""``runnerctl status``: show problems, runners, jobs and health on one screen."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import os
 import sys
 from collections.abc import Mapping
 
-from .output import plain, put, put_json
+from .output import plain, print_json, print_line
 
-_WIDTH = 80  # where nobody says how wide the terminal is
-_WIDEST = 120  # beyond that a line is hard to follow
+_WIDTH = 80  # without a terminal
+_WIDEST = 120  # longer lines are hard to read
 
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
-    """Make the group itself the command."""
+    """Add the options of this command to its parser."""
     group.description = (
-        "One screen: what needs a person, what the runners do, jobs of today, health, caches, disk. "
+        "One screen: tasks for a person, runners, jobs of today, health, caches, disk. "
         "Exit codes: 0 ok, 1 something needs attention, 2 something is critical."
     )
     group.add_argument("--json", action="store_true", help="print JSON")
@@ -28,18 +28,18 @@ def status(options: argparse.Namespace) -> int:
     from ..report.gather import gather
     from ..report.status_view import view
 
-    seen = view(gather(options.places))
+    shown = view(gather(options.places))
     if options.json:
-        put_json(plain(seen))
+        print_json(plain(shown))
     else:
         from ..report.status_text import render
 
-        put(render(seen, has_colour(), terminal_width()))
-    return seen.exit_code
+        print_line(render(shown, has_colour(), terminal_width()))
+    return shown.exit_code
 
 
 def has_colour() -> bool:
-    """Tell whether colours are wanted: on a terminal that has some, unless NO_COLOR (no-color.org) is set."""
+    """Return whether the terminal has colours and NO_COLOR (no-color.org) is unset."""
     dull = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return sys.stdout.isatty() and not dull
 

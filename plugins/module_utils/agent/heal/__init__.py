@@ -1,1 +1,1 @@
-"""The pool looks after itself: evidence of this machine, rules with patience, one careful act at a time."""
+"""The healing of instances: evidence, rules, and one action at a time."""

@@ -1,4 +1,4 @@
-"""Doing what was decided, after one more look: nothing here ends a job, and nothing disturbs a converge."""
+"""The actions of healing. None of them ends a job, and none disturbs a converge."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DONE = "done"
 
 
 def perform(host: Host, base_dir: str, action: Action) -> str:
-    """Do ``action`` and return its outcome: DONE, why it was left, or why it failed."""
+    """Perform ``action``; return DONE, or why it was left out, or why it failed."""
     layout, unit = instance_layout(base_dir, action.instance), instance_unit(action.instance)
     lock = claim_lock(layout)
     try:
@@ -44,7 +44,7 @@ def _perform(host: Host, layout: Layout, unit: str, action: str) -> str:
         return DONE
     if action == RESTART and not drain(host, unit, layout, timeout_seconds=0).stopped:
         return "left alone, because a job has begun"
-    # Between the look and now, somebody may have let it rest.
+    # A person may have drained it since the evidence was gathered.
     if not systemd.show(host.run, [unit])[unit].enabled:
         return "left alone, because it was disabled"
     systemd.start(host.run, unit)
@@ -52,7 +52,7 @@ def _perform(host: Host, layout: Layout, unit: str, action: str) -> str:
 
 
 def start_watcher(run: Run, name: str) -> str:
-    """Let somebody stay by the job of the instance ``name``; return why that cannot be, or an empty text."""
+    """Start the watcher unit of the instance ``name``; return an error or ""."""
     try:
         systemd.begin_start(run, watcher_unit(name))
     except CiError as error:

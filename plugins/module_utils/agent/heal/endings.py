@@ -1,7 +1,7 @@
-"""How the jobs of an instance ended: what its listener says on its standard output, as the journal has it.
+"""The results of an instance's jobs, from its listener's lines in the journal.
 
-A job is of the same user and in the same unit, so it can write the same words there. The journal notes with
-every line which process wrote it, and only the listener that systemd started counts.
+A job has the same user and unit, so it can write the same lines. The journal records the process of every
+line, and only lines of the listener that systemd started count.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ...runner.layout import Layout, instance_unit
 from ...runner.worker import listeners, workers
 from ..history.endings import Ending, leave
 
-# The runner's words (actions/runner 2.336.0), in GitHub's. A job is "Abandoned" when GitHub does not let the
-# runner renew it any more; how it ended, GitHub has decided alone then.
+# GitHub's result by the runner's (actions/runner 2.336.0). A job is "Abandoned" when GitHub no longer lets
+# the runner renew it. Then GitHub alone decides the result.
 _RESULTS = {
     "Succeeded": "success",
     "SucceededWithIssues": "success",
@@ -29,13 +29,13 @@ _RESULTS = {
     "Skipped": "skipped",
 }
 _STAMP = r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}Z: "
-_BEGUN = re.compile(rf"{_STAMP}Running job: ")
-# A job's name has the words of its own choice in it, and the last ones are the listener's.
+_STARTED = re.compile(rf"{_STAMP}Running job: ")
+# The greedy prefix skips a job's name, which may contain the same words.
 _ENDED = re.compile(r".* completed with result: (\w+)\s*", re.DOTALL)
-_SAID = re.compile(rf"{_STAMP}Job ")
-# What the listener writes at once has the same moment; a name of several lines makes as many of the journal.
+_JOB_LINE = re.compile(rf"{_STAMP}Job ")
+# The journal splits a job's name of several lines. All parts of one message come within this time.
 _MOMENT_SECONDS = 1.0
-# Whoever comes when the job is over already finds it within this time.
+# A watcher that starts after the end of the job looks back this long.
 _LOOK_BACK_SECONDS = 60.0
 _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.2
@@ -46,7 +46,7 @@ _LONGEST_JOB_SECONDS = 5 * 86400.0
 
 
 class Line(NamedTuple):
-    """One line of the journal: when it came (Unix seconds), the process that wrote it, and its text."""
+    """A line of the journal: Unix seconds, the process that wrote it, and its text."""
 
     at: float
     pid: int
@@ -54,7 +54,7 @@ class Line(NamedTuple):
 
 
 def known_listeners(host: Host, layout: Layout, unit: str, say: Callable[[str], None]) -> set[int]:
-    """Return ``own_listeners``, or say why there are none."""
+    """Return ``own_listeners``; on an error call ``say`` and return an empty set."""
     try:
         return own_listeners(host, layout, unit)
     except CiError as error:
@@ -70,7 +70,7 @@ def hand_on(
     since: Optional[float],
     say: Callable[[str], None],
 ) -> None:
-    """Let the history know how jobs of the instance ``name`` ended, as ``wait_for_endings`` finds it."""
+    """Leave the results of ``wait_for_endings`` for the history; ``say`` an error."""
     if not pids:
         return
     try:
@@ -82,10 +82,10 @@ def hand_on(
 
 
 def own_listeners(host: Host, layout: Layout, unit: str) -> set[int]:
-    """Return the process ids of the unit's listener, and none of what its jobs call so: it comes from the
-    unit's main process, with no other program of the runner between.
+    """Return the process ids of the unit's own listener.
 
-    Raises CiError when systemd does not answer.
+    A job can start a program of that name. The real listener descends from the unit's main process without
+    another program of the runner in between. Raises CiError when systemd does not answer.
     """
     shown = systemd.show(host.run, [unit], "Id,MainPID")[unit].get("MainPID", "")
     main = int(shown) if shown.isdigit() else 0
@@ -95,7 +95,7 @@ def own_listeners(host: Host, layout: Layout, unit: str) -> set[int]:
 
 
 def _first_of(pid: int, main: int, programs: Collection[int], proc: str) -> bool:
-    """Return whether ``pid`` is ``main`` or descends from it without one of ``programs`` between."""
+    """Return whether ``pid`` is ``main`` or below it without ``programs`` between."""
     seen = {pid}
     while pid != main:
         pid = _parent(pid, proc)
@@ -116,45 +116,46 @@ def _parent(pid: int, proc: str) -> int:
 def wait_for_endings(
     host: Host, name: str, unit: str, pids: Collection[int], since: Optional[float]
 ) -> list[Ending]:
-    """Return how the jobs of the instance ``name`` ended lately, as the listeners ``pids`` said it.
+    """Return the latest results of the instance ``name`` from the listeners ``pids``.
 
-    With ``since`` (Unix seconds) one ended after it, whose line may come a moment later; without, what is
-    there counts.
+    With ``since`` (Unix seconds) a job ended after that time, and this waits for its line. Without, only
+    lines that are already there count.
     """
     earliest = (time.time() if since is None else since) - _LOOK_BACK_SECONDS
     deadline = host.now() + _PATIENCE_SECONDS
     while True:
-        told = endings(name, said_by(host, unit, pids, earliest - _LONGEST_JOB_SECONDS))
-        # One of a time that has not come is of before the clock was set back.
-        found = [one for one in told if earliest <= one.at <= time.time()]
-        fresh = bool(found) and time.time() - found[-1].at < _MOMENT_SECONDS
-        missing = since is not None and not any(one.at >= since for one in found)
+        lines = journal_lines(host, unit, pids, earliest - _LONGEST_JOB_SECONDS)
+        # A time in the future is from before the clock was set back.
+        recent = [each for each in endings(name, lines) if earliest <= each.at <= time.time()]
+        fresh = bool(recent) and time.time() - recent[-1].at < _MOMENT_SECONDS
+        missing = since is not None and not any(each.at >= since for each in recent)
         if not (fresh or missing) or host.now() > deadline:
-            return found
+            return recent
         host.sleep(_PAUSE_SECONDS)
 
 
-def said_by(host: Host, unit: str, pids: Collection[int], since: float) -> list[Line]:
-    """Return the latest lines that the processes ``pids`` of ``unit`` wrote in this boot at ``since`` (Unix
-    seconds) or later, none where the journal is not read.
+def journal_lines(host: Host, unit: str, pids: Collection[int], since: float) -> list[Line]:
+    """Return the latest lines of the processes ``pids`` of ``unit`` in this boot.
+
+    Only lines at ``since`` (Unix seconds) or later; none if the journal cannot be read.
     """
     which = [f"_SYSTEMD_UNIT={unit}", *(f"_PID={pid}" for pid in sorted(pids))]
     words = ["journalctl", "--output=json", "--output-fields=MESSAGE,_PID", "--quiet", "--no-pager"]
-    # systemd before 254 gives the earliest lines since then, unless the latest come first.
+    # Without --reverse, systemd before 254 returns the earliest lines after --since.
     limits = ["--boot", f"--since=@{max(0, int(since))}", "--reverse", f"--lines={_LINES}"]
-    told = host.run([*words, *limits, *which], timeout_seconds=_JOURNAL_SECONDS).stdout
-    return [line for line in _lines(told) if line.pid in pids][::-1]
+    text = host.run([*words, *limits, *which], timeout_seconds=_JOURNAL_SECONDS).stdout
+    return [line for line in _lines(text) if line.pid in pids][::-1]
 
 
 def _lines(text: str) -> Iterator[Line]:
-    for one in text.split("\n"):
-        found = line_of(one)
-        if found is not None:
-            yield found
+    for entry in text.split("\n"):
+        line = line_of(entry)
+        if line is not None:
+            yield line
 
 
 def line_of(text: str) -> Optional[Line]:
-    """Return one line of ``journalctl --output=json``, None for anything else."""
+    """Return the entry ``text`` of ``journalctl --output=json``, None for other text."""
     try:
         data = json.loads(text)
         at, pid = int(data["__REALTIME_TIMESTAMP"]) / 1e6, int(data["_PID"])
@@ -164,34 +165,34 @@ def line_of(text: str) -> Optional[Line]:
 
 
 def _text(message: Any) -> str:
-    """Return a field's text: journalctl gives the bytes of one that is not plain text as numbers."""
+    """Return a field's text; journalctl prints binary fields as a list of bytes."""
     if isinstance(message, list):
         return bytes(message).decode(errors="replace")
     return message if isinstance(message, str) else ""
 
 
 def endings(instance: str, lines: Iterable[Line]) -> list[Ending]:
-    """Return what the ``lines`` of a listener, in their order, say about the ends of jobs.
+    """Return the results of jobs in the ``lines`` of a listener, in their order.
 
-    A job's name is hostile text. Of one line it changes nothing; where it makes several, and they do not
-    agree, that job's result is unknown. So it is where the clock was set back to before its end: the time
-    does not say any more which job it was.
+    A job's name is hostile text. A name of one line has no effect. If a name of several lines makes lines
+    that disagree, that job's result is unknown. A job is dropped if the clock was set back to before its
+    end, because its time then fits another job.
     """
     listed = list(lines)
-    found: list[Ending] = []
+    known: list[Ending] = []
     since: Optional[float] = None
     for number, line in enumerate(listed):
-        while found and found[-1].at > line.at:
-            found.pop()
-        if _BEGUN.match(line.text):
+        while known and known[-1].at > line.at:
+            known.pop()
+        if _STARTED.match(line.text):
             since = line.at
-        elif since is not None and _SAID.match(line.text) and _ENDED.fullmatch(line.text):
-            words = _results(listed[number:], line.at + _MOMENT_SECONDS)
-            found.append(Ending(instance, since, line.at, words.pop() if len(words) == 1 else ""))
+        elif since is not None and _JOB_LINE.match(line.text) and _ENDED.fullmatch(line.text):
+            results = _results(listed[number:], line.at + _MOMENT_SECONDS)
+            known.append(Ending(instance, since, line.at, results.pop() if len(results) == 1 else ""))
             since = None
-    return found
+    return known
 
 
 def _results(lines: Iterable[Line], until: float) -> set[str]:
-    said = [_ENDED.fullmatch(line.text) for line in lines if line.at <= until]
-    return {_RESULTS.get(match[1], "") for match in said if match}
+    matches = [_ENDED.fullmatch(line.text) for line in lines if line.at <= until]
+    return {_RESULTS.get(match[1], "") for match in matches if match}

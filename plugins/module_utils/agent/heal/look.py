@@ -1,4 +1,4 @@
-"""Gathering the evidence: systemd, /proc, the listener's log and the journal, one pass for all instances."""
+"""The evidence from systemd, /proc, the listener's log and the journal."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .rules import (
     AT_REST,
     BUSY,
     HEALTHY,
-    SAID_CONFLICT,
-    SAID_DELETED,
-    SAID_DEPRECATED,
-    SAID_LISTENING,
-    SAID_OFFLINE,
+    MESSAGE_CONFLICT,
+    MESSAGE_DELETED,
+    MESSAGE_DEPRECATED,
+    MESSAGE_LISTENING,
+    MESSAGE_OFFLINE,
     Clocks,
     Evidence,
     Known,
@@ -36,25 +36,25 @@ _LINES = 40
 _JOURNAL_SECONDS = 10.0
 _ESTABLISHED = "01"  # include/net/tcp_states.h
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
-# The runner's own words (actions/runner 2.336.0) and our unit's; the last one that is said counts.
-_SAYINGS = (
-    ("Listening for Jobs", SAID_LISTENING),
-    ("Runner reconnected", SAID_LISTENING),
-    # The words around a job's name come first in this table, so that the name says nothing.
-    ("Running job: ", SAID_LISTENING),
-    (" completed with result: ", SAID_LISTENING),
-    ("A session for this runner already exists", SAID_CONFLICT),
-    ("Session Conflict error", SAID_CONFLICT),
-    ("registration has been deleted", SAID_DELETED),
-    ("no longer exists on the server", SAID_DELETED),
-    ("is deprecated and cannot receive messages", SAID_DEPRECATED),
-    ("version deprecated error", SAID_DEPRECATED),
-    ("Runner connect error", SAID_OFFLINE),
+# Messages of the runner (actions/runner 2.336.0) and of our unit. The last message in the journal counts.
+_MESSAGES = (
+    ("Listening for Jobs", MESSAGE_LISTENING),
+    ("Runner reconnected", MESSAGE_LISTENING),
+    # These come before the errors, so that a job's name with the text of an error has no effect.
+    ("Running job: ", MESSAGE_LISTENING),
+    (" completed with result: ", MESSAGE_LISTENING),
+    ("A session for this runner already exists", MESSAGE_CONFLICT),
+    ("Session Conflict error", MESSAGE_CONFLICT),
+    ("registration has been deleted", MESSAGE_DELETED),
+    ("no longer exists on the server", MESSAGE_DELETED),
+    ("is deprecated and cannot receive messages", MESSAGE_DEPRECATED),
+    ("version deprecated error", MESSAGE_DEPRECATED),
+    ("Runner connect error", MESSAGE_OFFLINE),
 )
 
 
 class Place(NamedTuple):
-    """Where to look; another one in a test."""
+    """The sources of the evidence, which a test replaces."""
 
     run: Run
     base_dir: str
@@ -63,17 +63,20 @@ class Place(NamedTuple):
 
 
 def clocks() -> Clocks:
-    """Return the machine's clocks."""
+    """Return the present state of the machine's clocks."""
     return Clocks(boottime(), time.monotonic(), boot_id())
 
 
 def watcher_unit(name: str) -> str:
-    """Return the unit that stays by the jobs of the instance ``name``."""
+    """Return the unit that watches the jobs of the instance ``name``."""
     return f"coldvox-ci-job@{name}.service"
 
 
 def instance_names(base_dir: str) -> list[str]:
-    """Return the instances that the collection has made below ``base_dir``; root alone can make its notes."""
+    """Return the instances that the collection created below ``base_dir``.
+
+    Only root can create the record that marks them.
+    """
     with contextlib.suppress(OSError):
         return sorted(
             name
@@ -84,7 +87,7 @@ def instance_names(base_dir: str) -> list[str]:
 
 
 def gather(place: Place, known: Mapping[str, Known]) -> list[Evidence]:
-    """Return the evidence of every instance; raises CiError when systemd does not answer."""
+    """Return the evidence of every instance; raises CiError if systemd fails."""
     names = instance_names(place.base_dir)
     wanted = [unit for name in names for unit in (instance_unit(name), watcher_unit(name))]
     units = systemd.show(place.run, wanted, _PROPERTIES)
@@ -101,9 +104,9 @@ def _evidence(
 ) -> Evidence:
     layout, unit = instance_layout(place.base_dir, name), units[instance_unit(name)]
     root, service = os.path.realpath(layout.root), instance_unit(name)
-    listener = next((one.pid for one in seen if is_program(one, LISTENER, root, service)), None)
+    listener = next((each.pid for each in seen if is_program(each, LISTENER, root, service)), None)
     restarts = unit.get("NRestarts", "")
-    found = Evidence(
+    evidence = Evidence(
         name=name,
         enabled=unit.enabled,
         active_state=unit.get("ActiveState", ""),
@@ -111,7 +114,7 @@ def _evidence(
         restarts=int(restarts) if restarts.isdigit() else 0,
         pending=bool(unit.get("Job")),
         registered=any(os.path.exists(layout.file(file)) for file in (".runner", ".runner_migrated")),
-        worker=any(is_worker(one, root, service) for one in seen),
+        worker=any(is_worker(each, root, service) for each in seen),
         listener=listener is not None,
         frozen=listener is not None and _state(place.proc, listener) == "T",
         connections=None if listener is None else connections(place.proc, listener),
@@ -119,21 +122,23 @@ def _evidence(
         spool_mark=_changed(spool_directory(place.run_dir, name)),
         watched=units[watcher_unit(name)].active,
     )
-    return found._replace(said=said(place.run, name)) if _is_suspicious(found, past) else found
+    if _needs_journal(evidence, past):
+        return evidence._replace(message=last_message(place.run, name))
+    return evidence
 
 
-def _is_suspicious(found: Evidence, past: Optional[Known]) -> bool:
-    """Return whether the journal may explain something; reading it costs more than all the rest."""
-    if not found.enabled or found.worker:
+def _needs_journal(evidence: Evidence, past: Optional[Known]) -> bool:
+    """Return whether the journal may have a reason; reading it costs the most."""
+    if not evidence.enabled or evidence.worker:
         return False
-    calm = past is not None and past.condition in _QUIET and past.last_restarts == found.restarts
-    return not calm or found.active_state != "active" or not found.listener or found.connections == 0
+    calm = past is not None and past.condition in _QUIET and past.last_restarts == evidence.restarts
+    return not calm or evidence.active_state != "active" or not evidence.listener or evidence.connections == 0
 
 
-def said(run: Run, name: str, *, this_start: bool = False) -> str:
-    """Return what the listener's last telling words in the journal mean, empty when there are none.
+def last_message(run: Run, name: str, *, this_start: bool = False) -> str:
+    """Return the listener's last known message in the journal, as in ``message_in``.
 
-    With ``this_start`` only what it said since its unit was started last.
+    With ``this_start`` only messages since the last start of its unit count.
     """
     unit = instance_unit(name)
     which = f"--unit={unit}"
@@ -141,31 +146,31 @@ def said(run: Run, name: str, *, this_start: bool = False) -> str:
         invocation = systemd.show(run, [unit], "Id,InvocationID")[unit].get("InvocationID", "")
         which = f"_SYSTEMD_INVOCATION_ID={invocation}"
     words = ["journalctl", "--output=cat", "--quiet", "--no-pager", f"--lines={_LINES}", which]
-    return meaning(run(words, timeout_seconds=_JOURNAL_SECONDS).stdout)
+    return message_in(run(words, timeout_seconds=_JOURNAL_SECONDS).stdout)
 
 
-def meaning(text: str) -> str:
-    """Return the SAID_ word for the last line of ``text`` that means something, empty when none does."""
+def message_in(text: str) -> str:
+    """Return the MESSAGE_ constant of the last known line in ``text``, else ""."""
     for line in reversed(text.splitlines()):
-        for words, meant in _SAYINGS:
+        for words, message in _MESSAGES:
             if words in line:
-                return meant
+                return message
     return ""
 
 
 def log_mark(layout: Layout) -> str:
-    """Return name and size of the listener's newest log, empty when there is none."""
+    """Return name and size of the listener's newest log, empty without a log."""
     newest = ("", 0)
     with contextlib.suppress(OSError), os.scandir(layout.file("_diag")) as entries:
         for entry in entries:
-            # The name has the time of the start in it.
+            # The name contains the time of the start.
             if entry.name.startswith("Runner_") and entry.name > newest[0]:
                 newest = (entry.name, entry.stat(follow_symlinks=False).st_size)
     return f"{newest[0]}:{newest[1]}" if newest[0] else ""
 
 
 def connections(proc: str, pid: int) -> Optional[int]:
-    """Return how many established TCP connections process ``pid`` has, None when that cannot be read."""
+    """Return the number of established TCP connections of ``pid``, None if unreadable."""
     own: set[str] = set()
     try:
         for number in os.listdir(f"{proc}/{pid}/fd"):
@@ -178,7 +183,7 @@ def connections(proc: str, pid: int) -> Optional[int]:
 
 
 def _is_open(fields: Sequence[str], own: set[str]) -> bool:
-    """Return whether a line of /proc/net/tcp (proc(5)) is an established connection of ``own`` sockets."""
+    """Return whether a line of /proc/net/tcp, see proc(5), is open and in ``own``."""
     return len(fields) > 9 and fields[3] == _ESTABLISHED and fields[9] in own
 
 

@@ -1,10 +1,10 @@
-"""What is wrong with an instance and what to do about it: pure functions of evidence, history and clocks.
+"""The rules of healing: from evidence, history and clocks to actions. Pure.
 
-GitHub's API is no witness here, because its ``status`` and ``busy`` are wrong just when it matters
-(actions/runner 3448, 4422). A worker of the instance forbids everything. Times are seconds of the clock that
-counts sleep (CLOCK_BOOTTIME).
+GitHub's API is no evidence here, because its ``status`` and ``busy`` are wrong in the cases that matter
+(actions/runner 3448, 4422). A running worker excludes every action on its instance. Times are seconds of the
+clock that counts sleep (CLOCK_BOOTTIME).
 
-``heal.json``: what the last pass saw, did and remembers. It lives until the next boot.
+The functions at the end keep the history in ``heal.json`` until the next boot.
 """
 
 from __future__ import annotations
@@ -23,40 +23,41 @@ AT_REST, BUSY, HEALTHY, STARTING = "at_rest", "busy", "healthy", "starting"
 FROZEN, DEAD, NO_LISTENER, DEAF, CONFLICT = "frozen", "dead", "no_listener", "deaf", "session_conflict"
 OFFLINE, LOOPING, UNREGISTERED, DEPRECATED = "offline", "crash_loop", "unregistered", "version_deprecated"
 GOOD = frozenset([AT_REST, BUSY, HEALTHY, STARTING])
-# What no restart mends.
+# A restart does not help against these.
 HOPELESS = frozenset([OFFLINE, LOOPING, UNREGISTERED, DEPRECATED])
 
 # Actions.
 START, RESTART, THAW = "start", "restart", "thaw"
 
-# What the listener said last, as far as it explains something.
-SAID_LISTENING, SAID_CONFLICT, SAID_DELETED = "listening", "conflict", "deleted"
-SAID_DEPRECATED, SAID_OFFLINE = "deprecated", "offline"
+# The last message of the listener, if it explains its state.
+MESSAGE_LISTENING, MESSAGE_CONFLICT, MESSAGE_DELETED = "listening", "conflict", "deleted"
+MESSAGE_DEPRECATED, MESSAGE_OFFLINE = "deprecated", "offline"
 
 
 class Limits(NamedTuple):
-    """How patient the rules are, in seconds, and how much they may do."""
+    """The patience of the rules in seconds, and the most actions."""
 
     frozen_seconds: float = 60.0  # a drain freezes for some milliseconds
     no_listener_seconds: float = 90.0  # run.sh waits up to 31 s for an update of the runner
     conflict_seconds: float = 240.0  # as long as the listener itself tries (_sessionConflictRetryLimit)
     deaf_seconds: float = 300.0  # a poll lasts 50 s
     wake_grace_seconds: float = 120.0
-    asleep_seconds: float = 5.0  # more sleep than that between two passes is one
+    asleep_seconds: float = 5.0  # shorter sleep between two passes does not count
     loop_restarts: int = 4
     loop_window_seconds: float = 600.0
     loop_calm_seconds: float = 120.0
     first_quarantine_seconds: float = 120.0
     longest_quarantine_seconds: float = 3600.0
-    forgiven_seconds: float = 1800.0  # so long healthy, and former attempts are forgotten
+    forgiven_seconds: float = 1800.0  # healthy for this long, the count of attempts is reset
     actions_per_hour: int = 6
 
 
 DEFAULTS = Limits()
+FILE = "heal.json"
 
 
 class Clocks(NamedTuple):
-    """``boot`` counts sleep, ``awake`` (CLOCK_MONOTONIC) does not."""
+    """The clocks: ``boot`` counts sleep, ``awake`` (CLOCK_MONOTONIC) does not."""
 
     boot: float
     awake: float
@@ -64,17 +65,17 @@ class Clocks(NamedTuple):
 
     @property
     def slept(self) -> float:
-        """How long the machine has slept since its boot."""
+        """The seconds of sleep since the boot."""
         return self.boot - self.awake
 
 
 class Evidence(NamedTuple):
-    """One instance as this machine shows it.
+    """The state of one instance on this machine.
 
-    ``enabled``, ``active_state``, ``sub_state``, ``restarts`` and ``pending`` (a start or stop is queued) are
-    systemd's; ``connections`` counts the listener's established TCP connections, None when nobody can tell;
-    ``log_mark`` changes whenever the listener's log grows; ``spool_mark`` when a hook wrote a record;
-    ``watched`` tells that a watcher stays by the job.
+    ``enabled``, ``active_state``, ``sub_state``, ``restarts`` and ``pending`` (a start or stop is queued)
+    come from systemd. ``connections`` counts the listener's established TCP connections, None if unreadable.
+    ``log_mark`` changes when the listener's log grows, ``spool_mark`` when a hook writes a record.
+    ``message`` is a MESSAGE_ constant or empty. ``watched`` is whether its watcher unit runs.
     """
 
     name: str
@@ -89,13 +90,13 @@ class Evidence(NamedTuple):
     frozen: bool = False
     connections: Optional[int] = None
     log_mark: str = ""
-    said: str = ""
+    message: str = ""
     spool_mark: str = ""
     watched: bool = False
 
 
 class Known(NamedTuple):
-    """What is remembered of one instance: its condition since when, and what was tried."""
+    """The memory of one instance: its condition, since when, and the attempts."""
 
     condition: str = HEALTHY
     since: float = 0.0
@@ -112,7 +113,7 @@ class Known(NamedTuple):
 
 
 class Done(NamedTuple):
-    """An action that was taken ``at``, and what came of it."""
+    """An action that was taken ``at``, and its outcome."""
 
     at: float
     instance: str
@@ -123,7 +124,7 @@ class Done(NamedTuple):
 
 
 class History(NamedTuple):
-    """What the last pass left."""
+    """The memory of the last pass."""
 
     boot_id: str = ""
     at: float = 0.0
@@ -134,7 +135,7 @@ class History(NamedTuple):
 
 
 class Action(NamedTuple):
-    """Something to do for one instance, and why."""
+    """An action for one instance, and its reason."""
 
     instance: str
     action: str
@@ -142,7 +143,7 @@ class Action(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """``actions`` has at most one; ``watch`` names instances whose job, or its leftovers, need a watcher."""
+    """At most one action, and the instances whose job, or its files, need a watcher."""
 
     actions: tuple[Action, ...]
     watch: tuple[str, ...]
@@ -150,7 +151,7 @@ class Decision(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A condition, in words; ``action`` cures it once it has lasted ``patience`` seconds."""
+    """A condition, and the action to take when it has lasted ``patience`` seconds."""
 
     condition: str
     detail: str = ""
@@ -161,11 +162,11 @@ class Finding(NamedTuple):
 def decide(
     evidence: Sequence[Evidence], history: History, now: Clocks, limits: Limits = DEFAULTS
 ) -> Decision:
-    """Return what to do now, at most one action, and what to remember.
+    """Return the actions of this pass, at most one, and the history for the next.
 
-    After a wake-up there is a time of grace in which connections may come back by themselves. An instance
-    that something was done for rests, twice as long each time; and all together may have only so many
-    actions in an hour.
+    After sleep there is a time of grace, in which connections may come back by themselves. After an action an
+    instance gets no other for a while, twice as long each time. All instances together get at most
+    ``actions_per_hour``.
     """
     before = history if history.boot_id == now.boot_id else History(now.boot_id, now.boot, now.slept)
     woke = now.slept - before.slept > limits.asleep_seconds
@@ -173,35 +174,35 @@ def decide(
     in_grace = now.boot < grace_until
     known: dict[str, Known] = {}
     ripe: list[tuple[int, float, Action]] = []
-    for one in evidence:
-        past = before.instances.get(one.name) or _first(one, now)
-        finding, remembered = _judge(one, past, now, limits)
+    for each in evidence:
+        past = before.instances.get(each.name) or _first(each, now)
+        finding, remembered = _judge(each, past, now, limits)
         if in_grace:
             remembered = remembered._replace(since=now.boot, quiet_since=None)
-        known[one.name] = remembered
+        known[each.name] = remembered
         waited = now.boot - remembered.since
         rested = now.boot >= remembered.retry_at
         if finding.action and rested and not in_grace and waited >= finding.patience:
             ripe.append(
-                (remembered.attempts, remembered.since, Action(one.name, finding.action, finding.detail))
+                (remembered.attempts, remembered.since, Action(each.name, finding.action, finding.detail))
             )
-    recent = tuple(one for one in before.done if now.boot - one.at < 3600)
+    recent = tuple(done for done in before.done if now.boot - done.at < 3600)
     actions: tuple[Action, ...] = ()
     if ripe and len(recent) < limits.actions_per_hour:
-        # The least tried first, so that one that cannot be mended keeps nobody waiting.
+        # The fewest attempts first, so that a hopeless instance does not delay the others.
         actions = (min(ripe)[-1],)
         known[actions[0].instance] = _quarantined(known[actions[0].instance], now, limits)
-    watch = tuple(one.name for one in evidence if _needs_watcher(one, before.instances.get(one.name)))
+    watch = tuple(each.name for each in evidence if _needs_watcher(each, before.instances.get(each.name)))
     after = History(now.boot_id, now.boot, now.slept, grace_until, known, recent)
     return Decision(actions, watch, after)
 
 
-def _first(one: Evidence, now: Clocks) -> Known:
+def _first(evidence: Evidence, now: Clocks) -> Known:
     return Known(
         since=now.boot,
         loop_from=now.boot,
-        loop_base=one.restarts,
-        last_restarts=one.restarts,
+        loop_base=evidence.restarts,
+        last_restarts=evidence.restarts,
         calm_since=now.boot,
         spool_mark="",
     )
@@ -213,21 +214,26 @@ def _quarantined(known: Known, now: Clocks, limits: Limits) -> Known:
     return known._replace(attempts=known.attempts + 1, retry_at=retry_at)
 
 
-def _needs_watcher(one: Evidence, past: Optional[Known]) -> bool:
-    """Return whether a job runs, or ran since the last pass, that nobody stays by."""
+def _needs_watcher(evidence: Evidence, past: Optional[Known]) -> bool:
+    """Return whether a job runs, or ran since the last pass, without a watcher."""
     was_busy = past is not None and past.condition == BUSY
-    spoken = bool(one.spool_mark) and (past is None or past.spool_mark != one.spool_mark)
-    return not one.watched and (one.worker or was_busy or spoken)
+    recorded = bool(evidence.spool_mark) and (past is None or past.spool_mark != evidence.spool_mark)
+    return not evidence.watched and (evidence.worker or was_busy or recorded)
 
 
-def _judge(one: Evidence, past: Known, now: Clocks, limits: Limits) -> tuple[Finding, Known]:
-    """Return the finding about one instance, and what to remember of it."""
-    noted = _looped(one, past, now, limits)
-    noted = noted._replace(log_mark=one.log_mark, spool_mark=one.spool_mark)
-    silent = one.connections == 0 and one.log_mark == past.log_mark and one.listener and not one.worker
+def _judge(evidence: Evidence, past: Known, now: Clocks, limits: Limits) -> tuple[Finding, Known]:
+    """Return the finding about one instance, and the memory of it."""
+    noted = _count_restarts(evidence, past, now, limits)
+    noted = noted._replace(log_mark=evidence.log_mark, spool_mark=evidence.spool_mark)
+    silent = (
+        evidence.connections == 0
+        and evidence.log_mark == past.log_mark
+        and evidence.listener
+        and not evidence.worker
+    )
     quiet_since = (now.boot if past.quiet_since is None else past.quiet_since) if silent else None
     noted = noted._replace(quiet_since=quiet_since)
-    finding = _find(one, noted, now, limits)
+    finding = _find(evidence, noted, now, limits)
     since = past.since if finding.condition == past.condition else now.boot
     attempts = noted.attempts
     if finding.condition in GOOD and now.boot - max(since, noted.retry_at) >= limits.forgiven_seconds:
@@ -237,77 +243,77 @@ def _judge(one: Evidence, past: Known, now: Clocks, limits: Limits) -> tuple[Fin
     )
 
 
-def _looped(one: Evidence, past: Known, now: Clocks, limits: Limits) -> Known:
-    """Return ``past`` with the count of restarts brought up to now."""
-    calm_since = past.calm_since if one.restarts == past.last_restarts else now.boot
-    noted = past._replace(last_restarts=one.restarts, calm_since=calm_since)
+def _count_restarts(evidence: Evidence, past: Known, now: Clocks, limits: Limits) -> Known:
+    """Return ``past`` with the present count of restarts."""
+    calm_since = past.calm_since if evidence.restarts == past.last_restarts else now.boot
+    noted = past._replace(last_restarts=evidence.restarts, calm_since=calm_since)
     too_old = now.boot - past.loop_from > limits.loop_window_seconds
-    if too_old or one.restarts < past.loop_base:  # systemd counts anew after a start by hand
-        return noted._replace(loop_from=now.boot, loop_base=one.restarts)
+    if too_old or evidence.restarts < past.loop_base:  # systemd counts from 0 after a start by hand
+        return noted._replace(loop_from=now.boot, loop_base=evidence.restarts)
     return noted
 
 
-def _find(one: Evidence, noted: Known, now: Clocks, limits: Limits) -> Finding:
-    if one.worker:
+def _find(evidence: Evidence, noted: Known, now: Clocks, limits: Limits) -> Finding:
+    if evidence.worker:
         return Finding(BUSY, "a job runs")
-    # Whoever froze it has died meanwhile; whatever else is to become of it, it does not by standing still.
-    if one.frozen:
+    # The process that sent SIGSTOP is gone. Resume the listener before any other action.
+    if evidence.frozen:
         return Finding(FROZEN, "its listener was stopped by a signal", THAW, limits.frozen_seconds)
-    if not one.enabled:
+    if not evidence.enabled:
         return Finding(AT_REST, "it is disabled: drained, or not wanted at boot")
-    explained = _explained(one, limits)
-    if explained:
-        return explained
-    if one.pending:
+    reason = _find_reason(evidence, limits)
+    if reason:
+        return reason
+    if evidence.pending:
         return Finding(STARTING, "systemd is about to start or stop it")
-    if _loops(one, noted, now, limits):
+    if _loops(evidence, noted, now, limits):
         return Finding(
             LOOPING,
-            f"it ends again and again ({one.restarts} restarts); see 'journalctl -u "
-            f"coldvox-runner@{one.name}'",
+            f"it ends again and again ({evidence.restarts} restarts); see 'journalctl -u "
+            f"coldvox-runner@{evidence.name}'",
         )
-    if one.active_state != "active":
-        state = "waits to be started again" if one.sub_state == "auto-restart" else "does not run"
+    if evidence.active_state != "active":
+        state = "waits to be started again" if evidence.sub_state == "auto-restart" else "does not run"
         return Finding(DEAD, f"its unit is enabled and {state}", START)
-    return _find_in_listener(one, noted, now, limits)
+    return _find_in_listener(evidence, noted, now, limits)
 
 
-def _explained(one: Evidence, limits: Limits) -> Optional[Finding]:
-    """Return the finding that the listener itself, or its missing registration, gives the reason of."""
+def _find_reason(evidence: Evidence, limits: Limits) -> Optional[Finding]:
+    """Return the finding from the registration and the listener's last message."""
     converge = "a converge from the controller registers it again"
-    if not one.registered:
+    if not evidence.registered:
         return Finding(
             UNREGISTERED, f"it has no registration (an ephemeral runner has had its job); {converge}"
         )
-    if one.said == SAID_DELETED:
+    if evidence.message == MESSAGE_DELETED:
         return Finding(UNREGISTERED, f"GitHub has deleted its registration; {converge}")
-    if one.said == SAID_DEPRECATED:
+    if evidence.message == MESSAGE_DEPRECATED:
         return Finding(
-            DEPRECATED, "GitHub takes this version of the runner no more; converge with a newer one"
+            DEPRECATED, "GitHub no longer accepts this version of the runner; converge with a newer one"
         )
-    # A unit that is down said so in its last life; whether it is still so shows when it is started.
-    if one.said == SAID_CONFLICT and one.active_state not in ("inactive", "failed"):
+    # A stopped unit wrote this before it stopped. Only a start shows whether it still holds.
+    if evidence.message == MESSAGE_CONFLICT and evidence.active_state not in ("inactive", "failed"):
         return Finding(
             CONFLICT,
             "GitHub believes that another session of it is open",
-            RESTART if one.active_state == "active" else START,
+            RESTART if evidence.active_state == "active" else START,
             limits.conflict_seconds,
         )
-    if one.said == SAID_OFFLINE and one.connections == 0:
-        return Finding(OFFLINE, "it does not reach GitHub; look at the network and at githubstatus.com")
+    if evidence.message == MESSAGE_OFFLINE and evidence.connections == 0:
+        return Finding(OFFLINE, "it does not reach GitHub; check the network and githubstatus.com")
     return None
 
 
-def _loops(one: Evidence, noted: Known, now: Clocks, limits: Limits) -> bool:
-    if one.restarts - noted.loop_base >= limits.loop_restarts:
+def _loops(evidence: Evidence, noted: Known, now: Clocks, limits: Limits) -> bool:
+    if evidence.restarts - noted.loop_base >= limits.loop_restarts:
         return True
-    # systemd's pauses grow, so a loop gets slow; it is over when the unit stays up.
-    calm = one.active_state == "active" and now.boot - noted.calm_since >= limits.loop_calm_seconds
+    # systemd's pauses grow, so the loop slows down. It is over when the unit stays up.
+    calm = evidence.active_state == "active" and now.boot - noted.calm_since >= limits.loop_calm_seconds
     return noted.condition == LOOPING and not calm
 
 
-def _find_in_listener(one: Evidence, noted: Known, now: Clocks, limits: Limits) -> Finding:
-    if not one.listener:
+def _find_in_listener(evidence: Evidence, noted: Known, now: Clocks, limits: Limits) -> Finding:
+    if not evidence.listener:
         detail = "its unit runs without a listener"
         return Finding(NO_LISTENER, detail, RESTART, limits.no_listener_seconds)
     if noted.quiet_since is not None and now.boot - noted.quiet_since >= limits.deaf_seconds:
@@ -318,11 +324,8 @@ def _find_in_listener(one: Evidence, noted: Known, now: Clocks, limits: Limits) 
     return Finding(HEALTHY)
 
 
-FILE = "heal.json"
-
-
 class State(NamedTuple):
-    """``checked_at`` is UTC ISO 8601; ``needs_person`` are sentences about what no restart mends."""
+    """The content of ``heal.json``; ``checked_at`` is UTC in ISO 8601."""
 
     checked_at: str
     history: History
@@ -330,12 +333,12 @@ class State(NamedTuple):
 
 
 def state_path(run_dir: str) -> str:
-    """Return the file's path."""
+    """Return the path of ``heal.json``."""
     return os.path.join(run_dir, FILE)
 
 
 def read(run_dir: str) -> Optional[State]:
-    """Return what the last pass left; None when there was none since the boot, or it left nothing of use."""
+    """Return the state of the last pass since the boot, None if missing or damaged."""
     try:
         data = json.loads(_text(state_path(run_dir)))
         history = History(
@@ -352,25 +355,25 @@ def read(run_dir: str) -> Optional[State]:
 
 
 def _text(path: str) -> str:
-    """Return the text of ``path``; raises OSError or ValueError for what neither root nor the caller wrote.
+    """Return the text of ``path``; raises OSError or ValueError for a wrong owner.
 
-    Root decides by what it finds there, so it counts who wrote it and not only where it lies.
+    Root acts on this file, so root or the caller must own it. Its directory alone does not prove that.
     """
     opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(opened, encoding="utf-8") as stream:
-        found = os.fstat(opened)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid not in (0, os.geteuid()):
-            raise ValueError("it is not what the last pass left")
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()):
+            raise ValueError("it is not a file of root or of the caller")
         return stream.read()
 
 
 def write(run_dir: str, history: History, checked_at: float) -> None:
-    """Keep ``history``; ``checked_at`` is in seconds since the epoch."""
+    """Write ``history`` to ``heal.json``; ``checked_at`` is in Unix seconds."""
     replace_file(state_path(run_dir), json.dumps(shown(history, checked_at), indent=1) + "\n", durable=False)
 
 
 def shown(history: History, checked_at: float) -> dict[str, Any]:
-    """Return ``history`` as JSON has it."""
+    """Return ``history`` as data for JSON."""
     return {
         "checked_at": timestamp(checked_at),
         **history._asdict(),
@@ -381,7 +384,7 @@ def shown(history: History, checked_at: float) -> dict[str, Any]:
 
 
 def needs_person(history: History) -> tuple[str, ...]:
-    """Return a sentence for each instance that healing cannot help, or has not helped by two attempts."""
+    """Return a sentence for each hopeless instance, or after two failed attempts."""
     return tuple(
         f"{name}: {known.detail}"
         for name, known in sorted(history.instances.items())

@@ -1,5 +1,7 @@
-"""Staying by a job as root: the machine does not fall asleep meanwhile, what only root can remove goes
-afterwards, and the history learns how it ended.
+"""Watch a job as root.
+
+The machine stays awake while the job runs. Then this removes what only root can remove, and leaves the job's
+result for the history.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ Say = Callable[[str], None]
 
 _HOST = Host(run, time.sleep, time.monotonic)
 _SWEEP_SECONDS = 600.0
-# The listener is frozen meanwhile; its poll at GitHub lasts 50 s.
+# The listener is frozen for this time at most; its poll at GitHub lasts 50 s.
 _FROZEN_SECONDS = 20.0
 _REFUSAL_SECONDS = 0.5
 _NO_INHIBITOR = "no-sleep-inhibitor"
@@ -37,17 +39,17 @@ _MOST_LETTERS = 80
 
 
 class Cleaned(NamedTuple):
-    """``foreign`` counts what did not belong to the instance's account; ``swept`` is what went in all."""
+    """The removed files: ``foreign`` counts those of other users, ``swept`` all."""
 
     foreign: int = 0
     swept: sweep.Swept = sweep.Swept()
 
 
 def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) -> Optional[Cleaned]:
-    """Stay by the jobs of the instance ``name`` as long as it has one, and clean up after each.
+    """Watch the jobs of the instance ``name`` until it is idle; clean up after each.
 
-    Returns None when another job always began too early for that, or when there is no work directory. Raises
-    CiError for an instance without an account.
+    Returns None if each cleanup was prevented by the next job, or without a work directory. Raises CiError
+    for an instance without an account.
     """
     layout, unit = instance_layout(base_dir, name), instance_unit(name)
     account = account_of(instance_user(name))
@@ -65,7 +67,7 @@ def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) 
         prune_locks(Paths(run=run_dir).locks, account.uid)
         done = _together(done, clean(layout, unit, account.uid, host))
         hand_on(host, run_dir, name, pids, since, say)
-        # What the next one's hook wrote while this one was cleaned up after starts nobody.
+        # A job that starts during the cleanup does not trigger the path unit again, so check for it here.
         if not workers(layout.root, unit, host.proc):
             return done
 
@@ -77,15 +79,16 @@ def _together(before: Optional[Cleaned], now: Optional[Cleaned]) -> Optional[Cle
         before.swept.removed + now.swept.removed,
         before.swept.freed_bytes + now.swept.freed_bytes,
     )
-    # What was left before was met again.
+    # The second cleanup counts again what the first left.
     return Cleaned(before.foreign + now.foreign, sweep.Swept(removed, freed, now.swept.left))
 
 
 def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional[Cleaned]:
-    """Remove from the instance's work directory what does not belong to the user id ``owner``, and its trash.
+    """Remove files of other users than ``owner`` from the instance's work directory.
 
-    Nothing is removed while a job runs: the listener is frozen for the time in which things are moved into
-    the trash, and what is in there is no job's any more. Returns None when there was nothing to look at.
+    Also empties its trash. No file of a running job is removed: the listener is frozen while files are moved
+    into the trash, and no job uses files in the trash. Returns None without an own work directory, or if a
+    job runs.
     """
     with contextlib.ExitStack() as opened:
         try:
@@ -94,7 +97,7 @@ def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional
             return None
         opened.callback(os.close, work)
         if os.fstat(work).st_uid != owner:
-            return None  # a job can say in .runner that anything is its work directory
+            return None  # a job can name any directory in .runner
         pids = listeners(layout.root, unit, host.proc)
         with frozen(host, pids):
             if job_came_in(host, unit, layout, pids):
@@ -106,7 +109,7 @@ def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional
 
 
 def work_directory(layout: Layout) -> str:
-    """Return where the instance's ``.runner`` says that its jobs work. A job can write that file."""
+    """Return the work directory in the instance's ``.runner``, which a job can write."""
     for name in (".runner_migrated", ".runner"):
         data = read_json(layout.file(name)) or {}
         folder = {key.lower(): value for key, value in data.items()}.get("workfolder")
@@ -121,16 +124,16 @@ def _within(seconds: float) -> Callable[[], bool]:
 
 
 def _job_name(run_dir: str, name: str) -> str:
-    """Return the name of the running job for a person, as far as the hooks have told it."""
-    told: Any = (spool.latest(run_dir, name, "started") or {}).get("job")
-    if not isinstance(told, str) or not told:
+    """Return the name of the running job for a person, from the record of its hook."""
+    job: Any = (spool.latest(run_dir, name, "started") or {}).get("job")
+    if not isinstance(job, str) or not job:
         return "a job"
-    return "job " + "".join(letter for letter in told if letter.isprintable())[:_MOST_LETTERS]
+    return "job " + "".join(letter for letter in job if letter.isprintable())[:_MOST_LETTERS]
 
 
 @contextlib.contextmanager
 def _held(pid: int) -> Iterator[int]:
-    """Yield a descriptor of the process ``pid``, which no later process can get."""
+    """Yield a descriptor of the process ``pid``, safe against reuse of the pid."""
     held = os.pidfd_open(pid)
     try:
         yield held
@@ -146,9 +149,9 @@ def _wait(process: int) -> None:
 
 @contextlib.contextmanager
 def _awake(why: str, run_dir: str, say: Say) -> Iterator[None]:
-    """Keep the machine from falling asleep, as far as logind is there; the kernel ends it with this process.
+    """Keep the machine awake through logind, if it runs.
 
-    The inhibitor lasts as long as its command, and that one as long as its input.
+    The inhibitor ends with its command, and cat ends with its input: at the latest with this process.
     """
     argv = ["systemd-inhibit", "--what=sleep:idle", "--who=coldvox-ci", f"--why={why}", "--mode=block", "cat"]
     with contextlib.ExitStack() as running:
@@ -160,20 +163,23 @@ def _awake(why: str, run_dir: str, say: Say) -> Iterator[None]:
                 )
             )
         except OSError as error:
-            _tell_once(run_dir, say, f"{argv[0]}: {error.strerror}")
+            _say_once(run_dir, say, f"{argv[0]}: {error.strerror}")
             yield
             return
         with contextlib.suppress(subprocess.TimeoutExpired):
             inhibitor.wait(_REFUSAL_SECONDS)
         yield
-        _told, complaint = inhibitor.communicate()
+        _output, complaint = inhibitor.communicate()
         if inhibitor.returncode:
-            _tell_once(run_dir, say, " ".join(complaint.decode(errors="replace").split())[:300])
+            _say_once(run_dir, say, " ".join(complaint.decode(errors="replace").split())[:300])
 
 
-def _tell_once(run_dir: str, say: Say, reason: str) -> None:
-    """Tell once in the life of this boot that jobs do not keep this machine awake."""
+def _say_once(run_dir: str, say: Say, reason: str) -> None:
+    """Say once per boot that jobs do not keep this machine awake."""
     path = os.path.join(run_dir, _NO_INHIBITOR)
     if not os.path.exists(path):
-        say(f"jobs do not keep this machine awake, because logind cannot be asked ({reason}).")
+        say(
+            f"Jobs do not keep this machine awake, because logind does not answer ({reason}); start "
+            "systemd-logind."
+        )
         replace_file(path, f"{reason}\n", durable=False)

@@ -1,1 +1,1 @@
-"""What runs before and after every job, as the job's own account: record it, link models, clean up."""
+"""The hooks before and after every job, which run as the job's account."""

@@ -1,8 +1,6 @@
-"""A job as its own environment tells it, and whether this host wants to run it: pure functions.
+"""The job of a hook's environment, the host's policy, and the job's use.
 
-What the role agent wants of the job hooks.
-
-What a runner's unit has used so far, as its control group accounts it (the kernel's cgroup-v2.rst).
+The use of CPU and memory comes from the control group of the runner's unit (the kernel's cgroup-v2.rst).
 """
 
 from __future__ import annotations
@@ -16,13 +14,15 @@ from typing import Any, NamedTuple, Optional
 from ...errors import CiError
 from ...runner.layout import UNIT_TEMPLATE, check_name
 
-# Events whose jobs may run what somebody outside the repository wrote; all of them carry the pull request.
+# Jobs of these events may run code from outside the repository. The payload of each has the pull request.
 _PULL_REQUEST_EVENTS = "pull_request"
+_CGROUP_ROOT = "/sys/fs/cgroup"
+FILE = "hooks.json"
 _MOST_LETTERS = 200
 
 
 class Job(NamedTuple):
-    """One job. ``run_id`` and ``run_attempt`` are GitHub's numbers; the directories are absolute paths."""
+    """A job with GitHub's numbers of its run, and absolute paths."""
 
     instance: str
     repository: str
@@ -37,21 +37,21 @@ class Job(NamedTuple):
 
     @property
     def work_dir(self) -> str:
-        """The instance's work directory: the one that holds the temporary directory of every job."""
+        """The instance's work directory, the parent of each job's RUNNER_TEMP."""
         return self.temp.rpartition("/")[0]
 
 
 def job_of(environment: Mapping[str, str]) -> Job:
-    """Return the job whose steps see ``environment``; raises CiError when this is none.
+    """Return the job with ``environment``; raises CiError outside of a job.
 
-    The names are GitHub's (docs.github.com, "Variables reference"); a job cannot set those that begin with
-    GITHUB_ or RUNNER_ for its later steps.
+    GitHub defines the names (docs.github.com, "Variables reference"). A job cannot set variables that begin
+    with GITHUB_ or RUNNER_ for its later steps.
     """
     run_id = environment.get("GITHUB_RUN_ID", "")
     if not run_id.isdigit() or not environment.get("RUNNER_NAME"):
         raise CiError(
-            "this is no job of a runner, because RUNNER_NAME or GITHUB_RUN_ID is not set; only the runner's "
-            "job hooks call this."
+            "This process is not a job of a runner, because RUNNER_NAME or GITHUB_RUN_ID is not set; call it "
+            "only from the runner's job hooks."
         )
     attempt = environment.get("GITHUB_RUN_ATTEMPT", "")
     return Job(
@@ -73,15 +73,16 @@ def _text(value: str) -> str:
 
 
 def record_name(job: Job, number: int, event: str) -> str:
-    """Return the file name of the record of ``event`` (started, completed) of a job; ``number`` is its own on
-    this host.
+    """Return the file name of the record of ``event`` (started, completed) of a job.
+
+    No other job of this host has the same ``number``.
     """
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", job.name)[:64] or "job"
     return f"{job.run_id}-{job.run_attempt}-{name}-{number}.{event}.json"
 
 
 def record(job: Job, event: str, at: float, **more: Any) -> dict[str, Any]:
-    """Return the record of ``event`` at ``at`` (seconds since the epoch), with ``more`` of its fields."""
+    """Return the record of ``event`` at ``at`` (Unix seconds) with fields ``more``."""
     return {
         "event": event,
         "instance": job.instance,
@@ -96,11 +97,11 @@ def record(job: Job, event: str, at: float, **more: Any) -> dict[str, Any]:
 
 
 def fork_refusal(job: Job, payload: Optional[Mapping[str, Any]]) -> str:
-    """Return why a job must not run here because it comes from a fork, or an empty text.
+    """Return why a job from a fork must not run here, empty for other jobs.
 
-    ``payload`` is what the event brought, None when it cannot be read: then nobody can tell where a pull
-    request is from, and it does not run. A pull request between branches of one repository runs, also where
-    that repository is itself a fork of another.
+    ``payload`` is the payload of the event, None when it cannot be read. Then the source of a pull request is
+    unknown, and its job is refused. A pull request between branches of one repository runs, also if that
+    repository is a fork.
     """
     pull_request = (payload or {}).get("pull_request")
     if not job.event.startswith(_PULL_REQUEST_EVENTS) and not isinstance(pull_request, Mapping):
@@ -108,7 +109,7 @@ def fork_refusal(job: Job, payload: Optional[Mapping[str, Any]]) -> str:
     head = _repository(pull_request, "head")
     if head and head == (_repository(pull_request, "base") or job.repository).lower():
         return ""
-    source = f"the fork {head}" if head else "a fork, or from nobody knows where"
+    source = f"the fork {head}" if head else "a fork or an unknown repository"
     return (
         f"This runner takes no jobs from forks: the pull request of '{job.name}' comes from {source}; run it "
         "on a GitHub-hosted runner, or push the branch to the repository itself after a review."
@@ -116,8 +117,9 @@ def fork_refusal(job: Job, payload: Optional[Mapping[str, Any]]) -> str:
 
 
 def _repository(pull_request: Any, side: str) -> str:
-    """Return the full name in lower case of the repository on one side of a pull request, or an empty
-    text.
+    """Return the repository on one ``side`` of a pull request.
+
+    The full name in lower case, empty if it is missing.
     """
     for key in (side, "repo", "full_name"):
         pull_request = pull_request.get(key) if isinstance(pull_request, Mapping) else None
@@ -125,16 +127,16 @@ def _repository(pull_request: Any, side: str) -> str:
 
 
 def annotation(text: str, level: str = "warning") -> str:
-    """Return the line that lets GitHub show ``text`` beside the job (its "workflow commands")."""
+    """Return the "workflow command" with which GitHub shows ``text`` next to the job."""
     escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return f"::{level} title=coldvox.ci::{escaped}"
 
 
-FILE = "hooks.json"
-
-
 class Policy(NamedTuple):
-    """``models`` are the names of artifacts that each job gets, None for all models of the store."""
+    """The settings of the hooks by the role agent.
+
+    ``models`` are the artifacts that each job gets, None for all models of the store.
+    """
 
     refuse_forks: bool = True
     clean_workspace: bool = True
@@ -142,8 +144,9 @@ class Policy(NamedTuple):
 
 
 def read_policy(directory: str) -> Policy:
-    """Return what ``hooks.json`` in ``directory`` says, the defaults when there is none; raises CiError for
-    a broken one.
+    """Return the policy in ``hooks.json`` of ``directory``, or the defaults.
+
+    Raises CiError for a broken file.
     """
     path = os.path.join(directory, FILE)
     try:
@@ -153,16 +156,18 @@ def read_policy(directory: str) -> Policy:
         return Policy()
     except (OSError, ValueError, TypeError) as error:
         raise CiError(
-            f"{path} cannot be used ({error}), so the defaults hold; converge the host with the role agent."
+            f"{path} cannot be used ({error}), so the defaults apply; converge the host with the role agent."
         ) from error
 
 
 def _policy(data: Any) -> Policy:
     if not isinstance(data, dict):
-        raise TypeError("it is no JSON object")
+        raise TypeError("it is not a JSON object")
     models = data.get("models")
-    if models is not None and not (isinstance(models, list) and all(isinstance(one, str) for one in models)):
-        raise TypeError("'models' is no list of names")
+    if models is not None and not (
+        isinstance(models, list) and all(isinstance(name, str) for name in models)
+    ):
+        raise TypeError("'models' is not a list of names")
     switches = {name: data.get(name, True) for name in ("refuse_forks", "clean_workspace")}
     for name, value in switches.items():
         if not isinstance(value, bool):
@@ -170,20 +175,15 @@ def _policy(data: Any) -> Policy:
     return Policy(**switches, models=None if models is None else tuple(models))
 
 
-_TREE = "/sys/fs/cgroup"
-
-
 class Usage(NamedTuple):
-    """``peak_memory_bytes`` is the most since the unit started; None where the kernel or the sandbox keeps a
-    figure back.
-    """
+    """The use of the runner's unit since its start; None for an unavailable figure."""
 
     cpu_seconds: Optional[float] = None
     peak_memory_bytes: Optional[int] = None
 
 
-def read_usage(proc: str = "/proc/self", tree: str = _TREE) -> Usage:
-    """Return what the unit of this process has used."""
+def read_usage(proc: str = "/proc/self", tree: str = _CGROUP_ROOT) -> Usage:
+    """Return the use of the unit of this process."""
     path = unit_path(_read(os.path.join(proc, "cgroup")))
     if not path:
         return Usage()
@@ -195,9 +195,9 @@ def read_usage(proc: str = "/proc/self", tree: str = _TREE) -> Usage:
 
 
 def unit_path(text: str) -> str:
-    """Return the control group of the runner's unit in ``text`` (/proc/PID/cgroup), empty when there is none.
+    """Return the control group of the runner's unit in ``text`` (/proc/PID/cgroup).
 
-    A job may lie in a group below its unit's.
+    It may be above the group of the job. Empty without such a unit.
     """
     for line in text.splitlines():
         if line.startswith("0::"):
@@ -209,10 +209,10 @@ def unit_path(text: str) -> str:
 
 
 def used_between(before: Usage, after: Usage) -> Usage:
-    """Return what a job used, from the readings at its start and at its end.
+    """Return the use of a job from the readings at its start and at its end.
 
-    The kernel keeps one peak for the whole life of the unit. When it did not rise during this job, all that
-    is known is that the job stayed below it, and the answer is None.
+    The kernel keeps one memory peak for the whole life of the unit. If it did not rise during this job, the
+    job stayed below it, its own peak is unknown, and the result is None.
     """
     cpu = None
     if before.cpu_seconds is not None and after.cpu_seconds is not None:

@@ -1,4 +1,4 @@
-"""The steps of the two hooks, each of which may fail without the others; all as the job's account."""
+"""The steps of the two hooks. Each may fail without the others."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from ...host.directories import read_json
 from ...host.durable import replace_file
 from .job import Job, Usage
 
-# What the runner itself still needs after the last hook; then it empties the directory itself.
+# The runner still needs these after the last hook. It removes them itself.
 _RUNNERS_OWN = frozenset(["_runner_file_commands", "_github_workflow", "_github_home"])
 _NOTE = "_coldvox_job.json"
-# Far below the script's own limit; what takes longer is finished by root, when the job is over.
+# Far below the script's own limit. Root removes the rest when the job is over.
 _CLEANING_SECONDS = 20.0
-# A model that is being repaired: the job finds no link then, and no build waits for it here.
+# A repair may hold a model longer. The job then gets no link, so that no build waits here.
 _MODEL_PATIENCE_SECONDS = 5.0
 
 
-class Beginning(NamedTuple):
-    """What the first hook leaves for the last: the number of the records, and the unit's use so far."""
+class StartNote(NamedTuple):
+    """A note of the first hook for the last: the records' number, and the unit's use."""
 
     number: int
     usage: Usage
 
 
-def leave_note(job: Job, beginning: Beginning) -> None:
-    """Keep ``beginning`` until the job's end."""
-    data = {"number": beginning.number, **beginning.usage._asdict()}
+def leave_note(job: Job, note: StartNote) -> None:
+    """Keep ``note`` until the job's end."""
+    data = {"number": note.number, **note.usage._asdict()}
     replace_file(os.path.join(job.temp, _NOTE), json.dumps(data), durable=False)
 
 
-def find_note(job: Job) -> Optional[Beginning]:
-    """Return what ``leave_note`` kept, None when the job took it away or spoilt it."""
+def read_note(job: Job) -> Optional[StartNote]:
+    """Return the note of ``leave_note``, None if the job removed or damaged it."""
     data = read_json(os.path.join(job.temp, _NOTE)) or {}
     number, cpu, peak = (data.get(key) for key in ("number", "cpu_seconds", "peak_memory_bytes"))
     if not isinstance(number, int):
@@ -45,11 +45,11 @@ def find_note(job: Job) -> Optional[Beginning]:
     usage = Usage(
         float(cpu) if isinstance(cpu, (int, float)) else None, peak if isinstance(peak, int) else None
     )
-    return Beginning(number, usage)
+    return StartNote(number, usage)
 
 
 def event_payload(job: Job) -> Optional[dict[str, Any]]:
-    """Return what GitHub sent with the event, None when it cannot be read."""
+    """Return the payload of the job's event, None when it cannot be read."""
     try:
         with open(job.event_path, encoding="utf-8") as stream:
             data = json.load(stream)
@@ -59,10 +59,10 @@ def event_payload(job: Job) -> Optional[dict[str, Any]]:
 
 
 def link_models(job: Job, store: str, names: Optional[tuple[str, ...]]) -> tuple[list[str], list[str]]:
-    """Hold the models ``names`` (None: all models) of ``store`` until the job's end and link to them.
+    """Hold the models ``names`` (None: all) until the job's end, and link to them.
 
-    The links are in ``models`` below RUNNER_TEMP, because actions/checkout empties the workspace. Returns
-    what was linked, and a sentence for each that was not.
+    The links are in ``models`` below RUNNER_TEMP, because actions/checkout empties the workspace. Returns the
+    linked names, and a sentence for each model without a link.
     """
     from ...host.process import hold_until, job_process
     from ...store import links, use
@@ -93,22 +93,22 @@ def models_directory(job: Job) -> str:
     return os.path.join(job.temp, "models")
 
 
-def tell_steps(environment_file: str, name: str, value: str) -> None:
-    """Let the job's steps find ``value`` as the variable ``name``."""
+def set_variable(environment_file: str, name: str, value: str) -> None:
+    """Set the environment variable ``name`` for the job's later steps."""
     with open(environment_file, "a", encoding="utf-8") as stream:
         stream.write(f"{name}={value}\n")
 
 
 def clean(job: Job, now: Callable[[], float] = time.monotonic) -> sweep.Swept:
-    """Leave the next job an empty workspace and an empty temporary directory; return what went.
+    """Empty the workspace and the temporary directory for the next job.
 
-    Raises CiError when the workspace does not lie where the runner makes it.
+    Raises CiError for a workspace at another place than where the runner creates it.
     """
     repository, name = os.path.split(job.workspace)
     if not job.temp.startswith("/") or os.path.dirname(repository) != job.work_dir or name in ("", ".", ".."):
         raise CiError(
-            f"the workspace '{job.workspace}' is not cleaned, because it does not lie two levels below the "
-            f"runner's work directory '{job.work_dir}'."
+            f"The workspace '{job.workspace}' is not cleaned, because it is not two levels below the "
+            f"runner's work directory '{job.work_dir}'; do not change GITHUB_WORKSPACE and RUNNER_TEMP."
         )
     deadline = now() + _CLEANING_SECONDS
     with contextlib.ExitStack() as opened:
@@ -121,9 +121,9 @@ def clean(job: Job, now: Callable[[], float] = time.monotonic) -> sweep.Swept:
         work = kept(sweep.open_directory(job.work_dir))
         trash = kept(sweep.open_trash(work))
         with contextlib.suppress(FileNotFoundError):
-            above = kept(sweep.open_directory(repository))
-            if sweep.discard(above, name, trash):
-                os.mkdir(name, 0o755, dir_fd=above)
+            parent = kept(sweep.open_directory(repository))
+            if sweep.discard(parent, name, trash):
+                os.mkdir(name, 0o755, dir_fd=parent)
         with contextlib.suppress(FileNotFoundError):
             sweep.discard_all(kept(sweep.open_directory(job.temp)), trash, _RUNNERS_OWN)
         return sweep.empty(trash, lambda: now() > deadline)

@@ -118,13 +118,13 @@ def test_one_that_works_or_rests_is_left_alone(host: RunnerHost, admin: AdminCli
     assert "it runs" in enrol()
     host.converge({**JIT, "state": "drained"})
     since = len(admin.audit())
-    assert "is to rest" in enrol()
+    assert "is at rest" in enrol()
     enrol.settings["instances"] = []
     assert "is not to be registered from here" in enrol()
     enrol.settings["instances"] = [enrol.instance()]
     host.converge({**JIT, "state": "absent"})
     since = len(admin.audit())
-    assert "is to rest" in enrol()
+    assert "is at rest" in enrol()
     assert len(admin.audit()) == since, "GitHub is not asked"
 
 
@@ -177,7 +177,7 @@ def test_enrol_obeys_a_drain_meanwhile(host: RunnerHost, admin: AdminClient, enr
     finish_a_job(admin, host)
     unit = "coldvox-runner@one.service"
     subprocess.run([str(host.root / "bin" / "systemctl"), "disable", unit], check=True)
-    assert "is to rest" in enrol()
+    assert "is at rest" in enrol()
     assert not (host.systemctl / f"{unit}.enabled").exists()
 
 

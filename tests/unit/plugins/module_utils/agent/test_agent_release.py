@@ -23,18 +23,18 @@ def releases(tmp_path: Path) -> Path:
     return tmp_path / "releases"
 
 
-def test_the_one_before_stays_and_older_ones_go(releases: Path) -> None:
+def test_settle_keeps_the_previous_release(releases: Path) -> None:
     assert settle(str(releases / "c")) == ["a"]
     assert sorted(os.listdir(releases)) == ["b", "c"]
     assert settle(str(releases / "c")) == []
 
 
-def test_going_back_keeps_the_newer_one(releases: Path) -> None:
+def test_settle_of_an_older_release_keeps_the_newest(releases: Path) -> None:
     assert settle(str(releases / "a")) == ["b"]
     assert sorted(os.listdir(releases)) == ["a", "c"]
 
 
-def test_bytecode_can_be_read_by_all_and_does_not_ask_for_its_source(releases: Path) -> None:
+def test_settle_makes_readable_bytecode_without_source_check(releases: Path) -> None:
     before = os.umask(0o077)
     try:
         settle(str(releases / "c"))
@@ -48,7 +48,7 @@ def test_bytecode_can_be_read_by_all_and_does_not_ask_for_its_source(releases: P
     assert cached.read_bytes()[4:8] == b"\x01\x00\x00\x00"
 
 
-def test_what_is_no_release_is_left_alone(tmp_path: Path) -> None:
+def test_settle_refuses_a_directory_that_is_not_a_release(tmp_path: Path) -> None:
     (tmp_path / "checkout").mkdir()
     (tmp_path / "precious").mkdir()
     with pytest.raises(CiError, match="is not an installed release"):

@@ -13,7 +13,7 @@ from tests._support.installed_agent import NOBODY, Agent
 
 @pytest.fixture
 def agent() -> Iterator[Agent]:
-    """An installed agent that every user of the machine can reach, unlike pytest's own directories."""
+    """An installed agent in a directory that every user of the machine can reach."""
     root = Path(tempfile.mkdtemp(prefix="coldvox-agent-"))
     root.chmod(0o755)
     before = os.umask(0o022)
@@ -28,5 +28,5 @@ def agent() -> Iterator[Agent]:
 
 @pytest.fixture
 def user() -> int | None:
-    """The user of a job: nobody when the tests run as root, else the one who runs them."""
+    """The user of a job: ``nobody`` for tests as root, else the user of the tests."""
     return NOBODY if os.geteuid() == 0 else None

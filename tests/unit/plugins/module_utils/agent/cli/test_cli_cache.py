@@ -1,4 +1,4 @@
-"""``runnerctl cache`` as a process of a job's user: what it shows, and how long it holds what it links to."""
+"""``runnerctl cache`` as a process of a job's user."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def free_within(agent: Agent, seconds: float) -> bool:
     return True
 
 
-def test_a_command_has_its_model_as_long_as_anything_it_started(
+def test_cache_link_holds_the_model_for_all_children_of_a_command(
     stocked: Agent, user: int | None, workspace: Path
 ) -> None:
     script = f"cat {workspace}/m/am/final.mdl | wc -c; (sleep 1; echo late) & echo $!"
@@ -74,14 +74,14 @@ def test_a_command_has_its_model_as_long_as_anything_it_started(
     assert (workspace / "m").readlink() == stocked.store / "trees" / DIGEST
 
 
-def test_the_command_takes_the_place_of_runnerctl(stocked: Agent, user: int | None) -> None:
+def test_cache_link_replaces_itself_by_the_command(stocked: Agent, user: int | None) -> None:
     with stocked.start("cache", "link", "m", "--", "sh", "-c", "echo $$; exit 9", user=user) as process:
         assert int(first_line(process)) == process.pid
         assert process.wait(30) == 9
     assert free_within(stocked, 0)
 
 
-def test_without_a_command_the_caller_has_it_until_its_end(
+def test_cache_link_without_command_holds_until_the_caller_ends(
     stocked: Agent, user: int | None, workspace: Path
 ) -> None:
     script = f"{stocked.command} cache link m --into {workspace}; read end"
@@ -89,15 +89,15 @@ def test_without_a_command_the_caller_has_it_until_its_end(
         assert first_line(caller) == f"{workspace}/m"
         assert in_use(stocked)
         listed = json.loads(stocked.run("cache", "list", "--json").stdout)["artifacts"]
-        used = {one["name"]: one["in_use"] for one in listed}
+        used = {artifact["name"]: artifact["in_use"] for artifact in listed}
         assert used["f"] is None
         assert used["m"].startswith("in use by process ")
         caller.kill()
         assert free_within(stocked, 10)
 
 
-def test_a_job_has_it_until_its_worker_ends(stocked: Agent, user: int | None) -> None:
-    """Every step of a job is a process of its own; the worker above them all is the job."""
+def test_cache_link_in_a_job_holds_until_the_worker_ends(stocked: Agent, user: int | None) -> None:
+    """Each step of a job is a process; the worker above them stands for the job."""
     step = stocked.root / "step.sh"
     step.write_text(f"{stocked.command} cache link m --json | tr -d ' \\n'; echo\n")
     # The worker's name is that of its program, as the runner's is.
@@ -105,11 +105,11 @@ def test_a_job_has_it_until_its_worker_ends(stocked: Agent, user: int | None) ->
     worker.write_text(f"#!/bin/sh\nsh {step}\nread end\n")
     worker.chmod(0o755)
     with stocked.spawn(str(worker), user=user) as process:
-        told = json.loads(first_line(process))
-        assert (told["until_pid"], told["until_name"]) == (process.pid, "Runner.Worker")
-        assert told["path"] == str(stocked.store / "trees" / DIGEST)
+        answer = json.loads(first_line(process))
+        assert (answer["until_pid"], answer["until_name"]) == (process.pid, "Runner.Worker")
+        assert answer["path"] == str(stocked.store / "trees" / DIGEST)
         assert in_use(stocked)
-        holder = Path(f"/proc/{told['holder_pid']}")
+        holder = Path(f"/proc/{answer['holder_pid']}")
         assert (holder / "cwd").readlink() == Path("/")
         kept = {os.readlink(path) for path in (holder / "fd").iterdir()}
         assert kept == {
@@ -120,7 +120,7 @@ def test_a_job_has_it_until_its_worker_ends(stocked: Agent, user: int | None) ->
     assert free_within(stocked, 10)
 
 
-def test_a_process_can_be_named_to_hold_for(stocked: Agent, user: int | None) -> None:
+def test_cache_link_holds_for_the_given_process(stocked: Agent, user: int | None) -> None:
     with subprocess.Popen(["sleep", "60"]) as sleeper:
         stocked.run("cache", "link", "m", "--hold-pid", str(sleeper.pid), user=user)
         assert in_use(stocked)
@@ -131,12 +131,12 @@ def test_a_process_can_be_named_to_hold_for(stocked: Agent, user: int | None) ->
     assert free_within(stocked, 0)
 
 
-def test_a_single_file_is_linked_as_a_file(stocked: Agent, user: int | None, workspace: Path) -> None:
+def test_cache_link_links_a_single_file(stocked: Agent, user: int | None, workspace: Path) -> None:
     stocked.run("cache", "link", "f", "--into", str(workspace), user=user)
     assert (workspace / "f").read_bytes() == b"weights"
 
 
-def test_the_use_is_noted_by_users_who_can_write_nothing_else(stocked: Agent, user: int | None) -> None:
+def test_cache_link_records_the_use_by_an_unprivileged_user(stocked: Agent, user: int | None) -> None:
     noted = stocked.store / "last_used" / DIGEST
     long_ago = time.time() - 1_000_000
     os.utime(noted, (long_ago, long_ago))
@@ -144,9 +144,7 @@ def test_the_use_is_noted_by_users_who_can_write_nothing_else(stocked: Agent, us
     assert noted.stat().st_mtime > long_ago + 900_000
 
 
-def test_a_planted_link_is_replaced_and_not_followed(
-    stocked: Agent, user: int | None, workspace: Path
-) -> None:
+def test_cache_link_replaces_a_planted_link(stocked: Agent, user: int | None, workspace: Path) -> None:
     victim = stocked.root / "victim"
     victim.mkdir()
     (workspace / "m").symlink_to(victim)
@@ -155,7 +153,7 @@ def test_a_planted_link_is_replaced_and_not_followed(
     assert list(victim.iterdir()) == []
 
 
-def test_what_is_no_link_is_left_alone(stocked: Agent, user: int | None, workspace: Path) -> None:
+def test_cache_link_keeps_a_directory_in_its_place(stocked: Agent, user: int | None, workspace: Path) -> None:
     (workspace / "m").mkdir()
     done = stocked.run("cache", "link", "m", "--into", str(workspace), "--", "true", user=user, status=3)
     assert "something that is no symlink is in the way" in done.stderr
@@ -163,7 +161,9 @@ def test_what_is_no_link_is_left_alone(stocked: Agent, user: int | None, workspa
     assert free_within(stocked, 0)
 
 
-def test_a_planted_directory_on_the_way_is_refused(stocked: Agent, user: int | None, workspace: Path) -> None:
+def test_cache_link_refuses_a_planted_parent_directory(
+    stocked: Agent, user: int | None, workspace: Path
+) -> None:
     shared = stocked.root / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
@@ -173,7 +173,7 @@ def test_a_planted_directory_on_the_way_is_refused(stocked: Agent, user: int | N
     assert not (workspace / "m").exists()
 
 
-def test_a_damaged_model_is_never_linked(stocked: Agent, user: int | None, workspace: Path) -> None:
+def test_cache_link_refuses_a_damaged_model(stocked: Agent, user: int | None, workspace: Path) -> None:
     (stocked.store / "trees" / DIGEST / "am" / "final.mdl").write_bytes(b"half")
     done = stocked.run("cache", "link", "m", "--into", str(workspace), "--", "true", user=user, status=2)
     assert "am/final.mdl has 4 bytes instead of 200000" in done.stderr
@@ -181,21 +181,21 @@ def test_a_damaged_model_is_never_linked(stocked: Agent, user: int | None, works
 
 
 @pytest.mark.parametrize("name", ["x", "../refs/m", "M", ""])
-def test_an_unknown_name_is_told_what_there_is(stocked: Agent, user: int | None, name: str) -> None:
+def test_cache_link_lists_the_names_for_an_unknown_one(stocked: Agent, user: int | None, name: str) -> None:
     done = stocked.run("cache", "link", name, "--", "true", user=user, status=3)
     assert f"has no '{name}', but f, m; name one of these" in done.stderr
 
 
-def test_wrong_calls_are_told_what_is_wrong(stocked: Agent) -> None:
+def test_cache_link_explains_a_wrong_call(stocked: Agent) -> None:
     both = stocked.run("cache", "link", "m", "--hold-pid", "1", "--", "true", status=2)
     assert "give either --hold-pid or a command" in both.stderr
     assert "no command after '--'" in stocked.run("cache", "link", "m", "--", status=2).stderr
 
 
-def test_the_list_is_for_people_and_programs(stocked: Agent, user: int | None) -> None:
+def test_cache_list_prints_json_and_a_table(stocked: Agent, user: int | None) -> None:
     listed = json.loads(stocked.run("cache", "list", "--json", user=user).stdout)
     assert listed["store"] == str(stocked.store)
-    assert [(one["name"], one["kind"], one["in_use"]) for one in listed["artifacts"]] == [
+    assert [(artifact["name"], artifact["kind"], artifact["in_use"]) for artifact in listed["artifacts"]] == [
         ("f", "model", None),
         ("m", "model", None),
     ]
@@ -206,7 +206,7 @@ def test_the_list_is_for_people_and_programs(stocked: Agent, user: int | None) -
     assert f" in {stocked.store}, " in lines[3]
 
 
-def test_a_running_download_is_shown_and_a_dead_one_needs_attention(stocked: Agent, user: int | None) -> None:
+def test_cache_list_shows_running_and_interrupted_downloads(stocked: Agent, user: int | None) -> None:
     path = stocked.store / "progress" / f"{'0' * 64}.json"
     later = [f"later-{number}" for number in range(7)]
     progress = Progress(str(path), "big", "https://example.org/big.zip", lambda: later)
@@ -215,8 +215,8 @@ def test_a_running_download_is_shown_and_a_dead_one_needs_attention(stocked: Age
     assert last.startswith("big: download 450 MB of 1.8 GB (25 %)")
     noted = json.loads(path.read_text())
     path.write_text(json.dumps({**noted, "bytes_per_second": 50_000_000}))
-    told = ", 50.0 MB/s, 27 s to go; next later-0, later-1, later-2, later-3, later-4 and 2 more\n"
-    assert stocked.run("cache", "list").stdout.endswith(told)
+    rest = ", 50.0 MB/s, 27 s to go; next later-0, later-1, later-2, later-3, later-4 and 2 more\n"
+    assert stocked.run("cache", "list").stdout.endswith(rest)
     with subprocess.Popen(["true"]) as ended:
         ended.wait()
     path.write_text(json.dumps({**noted, "pid": ended.pid}))
@@ -227,12 +227,12 @@ def test_a_running_download_is_shown_and_a_dead_one_needs_attention(stocked: Age
     assert "big" not in stocked.run("cache", "list").stdout
 
 
-def test_a_missing_store_is_said_to_be_missing(agent: Agent) -> None:
+def test_cache_reports_a_missing_store(agent: Agent) -> None:
     assert "There is no store at" in agent.run("cache", "list", status=3).stderr
     assert "There is no store at" in agent.run("cache", "link", "m", "--", "true", status=3).stderr
 
 
-def test_verification_finds_and_repairs(stocked: Agent, user: int | None) -> None:
+def test_cache_verify_repairs_a_damaged_tree(stocked: Agent, user: int | None) -> None:
     assert stocked.run("cache", "verify", user=user).stdout.startswith("2 sound, 0 damaged, ")
     damaged = stocked.store / "trees" / DIGEST / "am" / "final.mdl"
     status = damaged.stat()
@@ -240,15 +240,15 @@ def test_verification_finds_and_repairs(stocked: Agent, user: int | None) -> Non
     damaged.write_bytes(bytes([data[0] ^ 1]) + data[1:])
     os.utime(damaged, ns=(status.st_atime_ns, status.st_mtime_ns))
     stocked.run("cache", "verify", user=user)
-    found = stocked.run("cache", "verify", "--full", user=user, status=2)
-    assert "m: am/final.mdl has other bytes than were published; found" in found.stdout
-    told = json.loads(stocked.run("cache", "verify", "--full", "--repair", "--json", status=1).stdout)
-    assert [(one["names"], one["outcome"]) for one in told["corrupt"]] == [(["m"], "repaired")]
+    damage = stocked.run("cache", "verify", "--full", user=user, status=2)
+    assert "m: am/final.mdl has other bytes than were published; found" in damage.stdout
+    answer = json.loads(stocked.run("cache", "verify", "--full", "--repair", "--json", status=1).stdout)
+    assert [(tree["names"], tree["outcome"]) for tree in answer["corrupt"]] == [(["m"], "repaired")]
     assert damaged.read_bytes() == data
     stocked.run("cache", "verify", "--full", user=user)
 
 
-def test_collection_says_what_goes_and_leaves_what_a_job_holds(stocked: Agent, user: int | None) -> None:
+def test_cache_collect_keeps_the_model_of_a_job(stocked: Agent, user: int | None) -> None:
     for noted in (stocked.store / "last_used").iterdir():
         os.utime(noted, (time.time() - 40 * 86400,) * 2)
     words = ("cache", "collect", "--keep-bytes", "1")
@@ -257,15 +257,15 @@ def test_collection_says_what_goes_and_leaves_what_a_job_holds(stocked: Agent, u
         predicted = stocked.run(*words, "--dry-run").stdout
         assert "would remove f (7 B): " in predicted
         assert (stocked.store / "refs/f.json").exists()
-        told = json.loads(stocked.run(*words, "--json").stdout)
-        assert [one["names"] for one in told["removed"]] == [["f"]]
-        assert [one["names"] for one in told["kept"]] == [["m"]]
+        answer = json.loads(stocked.run(*words, "--json").stdout)
+        assert [item["names"] for item in answer["removed"]] == [["f"]]
+        assert [item["names"] for item in answer["kept"]] == [["m"]]
         job.communicate("\n", timeout=30)
     assert "removed m" in stocked.run(*words).stdout
     assert list((stocked.store / "trees").iterdir()) == []
 
 
-def test_only_the_owner_of_the_store_collects(stocked: Agent, user: int | None) -> None:
+def test_cache_collect_needs_the_owner_of_the_store(stocked: Agent, user: int | None) -> None:
     if user is not None:
         done = stocked.run("cache", "collect", "--keep-bytes", "1", user=user, status=3)
         assert done.stderr

@@ -1,4 +1,4 @@
-"""``runnerctl history``, ``decide`` and ``advice`` as processes: what they print, and their exit codes."""
+"""``runnerctl history``, ``decide`` and ``advice`` as processes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def spool(agent: Agent) -> Path:
 
 
 def ran(agent: Agent, number: int, seconds: float, hours_ago: float, **fields: Any) -> None:
-    """Let the hooks tell of one job, and root how it ended."""
+    """Write the records of the hooks for a job, and its result."""
     began = time.time() - hours_ago * HOUR
     result = fields.pop("result", "success")
     put(spool(agent), record(run_id=number, at=began, **fields), number)
@@ -58,12 +58,12 @@ def answer(agent: Agent, *words: str, status: int = 0) -> Any:
     return json.loads(agent.run(*words, "--json", status=status).stdout)
 
 
-def test_the_history_of_a_host_without_jobs(host: Agent) -> None:
+def test_history_of_a_host_without_jobs(host: Agent) -> None:
     assert host.run("history").stdout == "no job is recorded\n"
     assert answer(host, "history")["jobs"] == []
 
 
-def test_jobs_are_taken_in_and_listed(host: Agent) -> None:
+def test_history_ingests_and_lists_jobs(host: Agent) -> None:
     ran(host, 1, 75, 5)
     ran(host, 2, 4000, 4, job="lint", result="success")
     put(spool(host), record(run_id=3, at=time.time()), 3)
@@ -78,7 +78,7 @@ def test_jobs_are_taken_in_and_listed(host: Agent) -> None:
     assert list(spool(host).glob("*/*")) == []
 
 
-def test_jobs_can_be_asked_for_by_name_number_and_time(host: Agent) -> None:
+def test_history_filters_by_name_number_and_time(host: Agent) -> None:
     for number in range(6):
         ran(host, number, 60, hours_ago=2 + number * 24, job="build" if number % 2 else "lint")
 
@@ -97,24 +97,24 @@ def test_jobs_can_be_asked_for_by_name_number_and_time(host: Agent) -> None:
 @pytest.mark.parametrize(
     "words", [("--since", "yesterday"), ("--since", "-3h"), ("--limit", "0"), ("--limit", "x"), ("a", "b")]
 )
-def test_a_wrong_call_is_told(host: Agent, words: tuple[str, ...]) -> None:
+def test_history_refuses_a_wrong_call(host: Agent, words: tuple[str, ...]) -> None:
     host.run("history", *words, status=2)
 
 
-def test_what_became_worse_is_told_and_needs_attention(host: Agent) -> None:
+def test_history_reports_regressions(host: Agent) -> None:
     for number, seconds in enumerate([100, 100, 100, 100, 100, 151]):
         ran(host, number, seconds, hours_ago=30 - number)
     done = host.run("history", status=1)
     assert done.stdout.splitlines()[-1] == "alert: 'build' took 151 s the last time, usually 100 s"
     ran(host, 9, 10, hours_ago=1, job="lint", result="failure")
-    found = answer(host, "history", status=1)["regressions"]
-    assert [(one["level"], one["kind"], one["job"]) for one in found] == [
+    regressions = answer(host, "history", status=1)["regressions"]
+    assert [(each["level"], each["kind"], each["job"]) for each in regressions] == [
         ("roll back", "success", ""),
         ("alert", "duration", "build"),
     ]
 
 
-def test_hostile_names_reach_no_terminal(host: Agent) -> None:
+def test_history_removes_control_characters_from_names(host: Agent) -> None:
     ran(host, 1, 5, 1, job="\x1b[2J\x1b]0;owned\x07\r\n🚀=1+1" + "x" * 10_000)
     put(spool(host), record()).write_text("\x1b[31m")
     done = host.run("history")
@@ -125,7 +125,7 @@ def test_hostile_names_reach_no_terminal(host: Agent) -> None:
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_hosted_jobs_can_be_imported(host: Agent, wrapped: bool) -> None:
+def test_history_imports_hosted_jobs(host: Agent, wrapped: bool) -> None:
     rows = [hosted(), hosted(run_id=10, result="failure")]
     source = host.root / "hosted.json"
     source.write_text(json.dumps({"runs": [], "jobs": rows, "changed": False} if wrapped else rows))
@@ -134,7 +134,7 @@ def test_hosted_jobs_can_be_imported(host: Agent, wrapped: bool) -> None:
     assert done.stdout.splitlines()[-1] == f"0 new entries imported from {source}"
 
 
-def test_the_history_of_older_scripts_can_be_imported_and_decides(host: Agent) -> None:
+def test_decide_uses_the_imported_history_of_older_scripts(host: Agent) -> None:
     def known(runs: int, good: int, seconds: int) -> dict[str, int]:
         return {"total_runs": runs, "successful_runs": good, "total_duration": seconds}
 
@@ -143,8 +143,8 @@ def test_the_history_of_older_scripts_can_be_imported_and_decides(host: Agent) -
         json.dumps({"build": {"self_hosted": known(10, 1, 9000), "cloud": known(10, 10, 3000)}})
     )
     assert answer(host, "history", "--import", str(source))["imported"] == 2
-    found = answer(host, "decide", "build", status=1)
-    points = {factor["factor"]: factor["points"] for factor in found["factors"]}
+    answered = answer(host, "decide", "build", status=1)
+    points = {factor["factor"]: factor["points"] for factor in answered["factors"]}
     assert (points["success_rate"], points["avg_duration"]) == (-36, -20)
     assert answer(host, "decide", "other")["factors"][0]["points"] == 2
 
@@ -153,14 +153,14 @@ def test_the_history_of_older_scripts_can_be_imported_and_decides(host: Agent) -
     ("content", "message"),
     [
         (None, "cannot be read (No such file or directory)"),
-        ("{", "is no JSON"),
-        ("[" * 100_000, "is no JSON"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ("3", "cannot be imported (it is neither a list nor an object)"),
         ('[{"name": "x"}]', "cannot be imported ('hosted' is missing)"),
         ('{"build": {"local": {}}}', "'build' has other entries than self_hosted and cloud"),
     ],
 )
-def test_what_cannot_be_imported_is_told_in_one_sentence(
+def test_history_reports_a_failed_import_in_one_sentence(
     host: Agent, content: str | None, message: str
 ) -> None:
     source = host.root / "source.json"
@@ -172,7 +172,7 @@ def test_what_cannot_be_imported_is_told_in_one_sentence(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_others_may_look_but_neither_take_in_nor_import(host: Agent) -> None:
+def test_history_is_read_only_for_other_users(host: Agent) -> None:
     ran(host, 1, 5, 1)
     host.run("history")
     ran(host, 2, 5, 1)
@@ -186,13 +186,13 @@ def test_others_may_look_but_neither_take_in_nor_import(host: Agent) -> None:
     host.run("advice", user=NOBODY)
 
 
-def test_a_damaged_history_is_said_once(host: Agent) -> None:
+def test_history_reports_a_damaged_database_once(host: Agent) -> None:
     Path(host.paths.history).write_bytes(b"x" * 8192)
     assert "was damaged; it is kept as" in host.run("history").stderr
     assert host.run("history").stderr == ""
 
 
-def test_what_cannot_be_taken_in_is_said_and_the_rest_is_shown(host: Agent) -> None:
+def test_history_shows_jobs_when_the_spool_is_unreadable(host: Agent) -> None:
     ran(host, 1, 5, 1)
     host.run("history")
     spool(host).joinpath("laptop").rmdir()
@@ -207,13 +207,13 @@ def calm_decision(hour: int) -> int:
     return 2 + 11 + 20 + 10 - (10 if 9 <= hour <= 17 else 0)
 
 
-def test_a_decision_has_its_reasons(host: Agent) -> None:
+def test_decide_prints_its_reasons(host: Agent) -> None:
     hours = {time.localtime().tm_hour}
     done = host.run("decide", "build").stdout.splitlines()
-    found = answer(host, "decide", "build")
+    answered = answer(host, "decide", "build")
     hours.add(time.localtime().tm_hour)
-    assert found["score"] in {calm_decision(hour) for hour in hours}
-    assert (found["job"], found["recommendation"], found["confidence"]) == (
+    assert answered["score"] in {calm_decision(hour) for hour in hours}
+    assert (answered["job"], answered["recommendation"], answered["confidence"]) == (
         "build",
         "use-self-hosted",
         "HIGH",
@@ -223,12 +223,12 @@ def test_a_decision_has_its_reasons(host: Agent) -> None:
     assert done[2].split(None, 1) == ["success_rate", "100 here, 95 in the cloud   +2"]
 
 
-def test_a_busy_host_sends_the_job_away(host: Agent) -> None:
+def test_decide_sends_jobs_of_a_busy_host_away(host: Agent) -> None:
     sampled(host, load_1m=9.0, memory_used_percent=95.0, active_jobs=4)
     assert answer(host, "decide", "build", status=1)["recommendation"] == "force-cloud-fallback"
 
 
-def test_what_the_sampler_could_not_read_is_unknown(host: Agent) -> None:
+def test_decide_shows_an_unread_value_as_unknown(host: Agent) -> None:
     sampled(host, load_1m=None, memory_used_percent=None, active_jobs=None)
     assert "load_1m              unknown" in host.run("decide", "build").stdout
 
@@ -261,14 +261,14 @@ def test_advice_is_one_word_and_an_exit_code(
     ],
     ids=["missing", "broken", "no sample", "old"],
 )
-def test_without_a_sampler_a_sample_is_taken(host: Agent, spoil: Callable[[Path], Any]) -> None:
+def test_advice_without_a_sampler_takes_a_sample(host: Agent, spoil: Callable[[Path], Any]) -> None:
     # As it is, the host would be throttled; the machine of the test has no runner at work.
     spoil(sampled(host, load_1m=99.0, active_jobs=99))
-    found = answer(host, "advice")
-    assert (found["advice"], found["active_jobs"]) == ("ready", 0)
-    assert found["load_1m"] >= 0
+    answered = answer(host, "advice")
+    assert (answered["advice"], answered["active_jobs"]) == ("ready", 0)
+    assert answered["load_1m"] >= 0
 
 
 @pytest.mark.parametrize("words", [("--max-concurrent", "0"), ("--max-concurrent", "many"), ("x",)])
-def test_advice_called_wrongly_is_told(host: Agent, words: tuple[str, ...]) -> None:
+def test_advice_refuses_a_wrong_call(host: Agent, words: tuple[str, ...]) -> None:
     host.run("advice", *words, status=2)

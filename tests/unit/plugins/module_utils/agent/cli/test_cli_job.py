@@ -1,4 +1,4 @@
-"""``runnerctl job`` as the hooks of a job call it: a process of the job's user, in the job's environment."""
+"""``runnerctl job`` as a hook: a process of the job's user and environment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MODEL = model_zip()
 
 
 class Instance:
-    """A runner instance ``one`` with a job at work, as its hooks find it."""
+    """The runner instance ``one`` with a running job."""
 
     def __init__(self, agent: Agent, user: int | None) -> None:
         self.agent, self.user = agent, user
@@ -88,7 +88,7 @@ def instance(agent: Agent, user: int | None) -> Instance:
     return Instance(agent, user)
 
 
-def test_a_job_is_recorded_at_both_ends(instance: Instance) -> None:
+def test_job_hooks_record_start_and_end(instance: Instance) -> None:
     assert instance.call("started") == ""
     assert instance.call("completed") == ""
     names = sorted(path.name for path in instance.spool.iterdir())
@@ -109,7 +109,7 @@ def test_a_job_is_recorded_at_both_ends(instance: Instance) -> None:
     assert records["started"]["at"] <= records["completed"]["at"]
 
 
-def test_the_next_job_finds_nothing_of_this_one(instance: Instance, agent: Agent) -> None:
+def test_job_completed_cleans_the_workspace(instance: Instance, agent: Agent) -> None:
     instance.call("started")
     outside = agent.root / "outside"
     outside.mkdir()
@@ -129,7 +129,7 @@ def test_the_next_job_finds_nothing_of_this_one(instance: Instance, agent: Agent
     assert instance.records()["completed"]["workspace_bytes_freed"] >= 100_000
 
 
-def test_a_host_may_keep_workspaces(instance: Instance) -> None:
+def test_job_completed_keeps_the_workspace_by_policy(instance: Instance) -> None:
     instance.policy(clean_workspace=False)
     (instance.workspace / "file").touch()
     instance.call("completed")
@@ -138,17 +138,17 @@ def test_a_host_may_keep_workspaces(instance: Instance) -> None:
 
 
 @pytest.mark.parametrize("place", ["/", "/etc", "", "WORK", "WORK/b", "WORK/b/.."])
-def test_no_other_directory_is_taken_for_the_workspace(instance: Instance, place: str) -> None:
+def test_job_completed_cleans_no_other_directory(instance: Instance, place: str) -> None:
     (instance.workspace / "file").touch()
-    said = instance.call("completed", GITHUB_WORKSPACE=place.replace("WORK", str(instance.work)))
-    assert said.startswith("::warning title=coldvox.ci::the workspace ")
+    output = instance.call("completed", GITHUB_WORKSPACE=place.replace("WORK", str(instance.work)))
+    assert output.startswith("::warning title=coldvox.ci::The workspace ")
     assert (instance.workspace / "file").exists()
     assert "is not cleaned" in instance.records()["completed"]["note"]
 
 
 @pytest.fixture
 def stocked(instance: Instance, agent: Agent) -> Instance:
-    """The instance beside a store with two models and something else."""
+    """The instance with a store of two models and another artifact."""
     (agent.root / "m.zip").write_bytes(MODEL)
     url = f"file://{agent.root}/m.zip"
     kinds = {"m": "model", "n": "model", "tool": "other"}
@@ -162,7 +162,7 @@ def stocked(instance: Instance, agent: Agent) -> Instance:
 @pytest.mark.parametrize(
     ("models", "linked"), [(None, {"m", "n"}), (["n", "tool"], {"n", "tool"}), ([], set())]
 )
-def test_a_job_finds_its_models(stocked: Instance, models: list[str] | None, linked: set[str]) -> None:
+def test_job_started_links_models(stocked: Instance, models: list[str] | None, linked: set[str]) -> None:
     stocked.policy(models=models)
     assert stocked.call("started") == ""
     place = stocked.temp / "models"
@@ -173,16 +173,16 @@ def test_a_job_finds_its_models(stocked: Instance, models: list[str] | None, lin
     assert (stocked.commands / "set_env_1").read_text() == variable
 
 
-def test_a_model_that_is_missing_is_told_and_the_others_are_there(stocked: Instance) -> None:
+def test_job_started_reports_a_missing_model_and_links_the_others(stocked: Instance) -> None:
     stocked.policy(models=["gone", "m"])
-    said = stocked.call("started")
-    assert said.count("::warning") == 1
-    assert "has no 'gone'" in said
+    output = stocked.call("started")
+    assert output.count("::warning") == 1
+    assert "has no 'gone'" in output
     assert (stocked.temp / "models" / "m").is_symlink()
     assert "has no 'gone'" in stocked.records()["started"]["note"]
 
 
-def test_models_are_held_as_long_as_the_worker_lives(stocked: Instance, agent: Agent) -> None:
+def test_job_started_holds_models_until_the_worker_ends(stocked: Instance, agent: Agent) -> None:
     worker = agent.root / "Runner.Worker"
     worker.write_text(f"#!/bin/sh\n{agent.command} job started; echo ready; read end\n")
     worker.chmod(0o755)
@@ -195,28 +195,28 @@ def test_models_are_held_as_long_as_the_worker_lives(stocked: Instance, agent: A
         process.communicate("\n", timeout=30)
 
 
-def test_a_fork_is_refused_before_anything_is_linked(stocked: Instance) -> None:
+def test_job_started_refuses_a_fork_before_linking(stocked: Instance) -> None:
     head = {"repo": {"full_name": "evil/b"}}
     stocked.event.write_text(
         json.dumps({"pull_request": {"head": head, "base": {"repo": {"full_name": "a/b"}}}})
     )
-    said = stocked.call("started", status=77, GITHUB_EVENT_NAME="pull_request")
-    assert said.startswith("::error title=coldvox.ci::This runner takes no jobs from forks")
+    output = stocked.call("started", status=77, GITHUB_EVENT_NAME="pull_request")
+    assert output.startswith("::error title=coldvox.ci::This runner takes no jobs from forks")
     assert not (stocked.temp / "models").exists()
     assert "no jobs from forks" in stocked.records()["started"]["note"]
     stocked.policy(refuse_forks=False)
     assert stocked.call("started", GITHUB_EVENT_NAME="pull_request") == ""
 
 
-def test_our_own_trouble_is_told_and_fails_no_job(instance: Instance) -> None:
+def test_job_hooks_report_their_own_error_and_fail_no_job(instance: Instance) -> None:
     instance.spool.rmdir()
     for word in ("started", "completed"):
-        said = instance.call(word)
-        assert said.startswith("::warning title=coldvox.ci::this job is not recorded, because ")
-        assert said.count("\n") == 1
+        output = instance.call(word)
+        assert output.startswith("::warning title=coldvox.ci::This job is not recorded, because ")
+        assert output.count("\n") == 1
 
 
-def test_a_broken_policy_is_told_and_the_strict_one_holds(instance: Instance) -> None:
+def test_job_started_reports_a_broken_policy_and_refuses_forks(instance: Instance) -> None:
     (instance.agent.root / "config" / "hooks.json").write_text("{")
     assert "hooks.json cannot be used" in instance.call("started")
     assert "no jobs from forks" in instance.call(
@@ -224,7 +224,7 @@ def test_a_broken_policy_is_told_and_the_strict_one_holds(instance: Instance) ->
     )
 
 
-def test_a_job_that_spoils_its_note_only_loses_its_figures(instance: Instance) -> None:
+def test_job_completed_ignores_a_damaged_note(instance: Instance) -> None:
     instance.call("started")
     (instance.temp / "_coldvox_job.json").write_text("[" * 100_000)
     instance.call("completed")
@@ -233,35 +233,46 @@ def test_a_job_that_spoils_its_note_only_loses_its_figures(instance: Instance) -
 
 @pytest.mark.parametrize("places", [{}, {"run": "/r", "config": "/c", "store": "/s", "runners": "/i"}])
 @pytest.mark.parametrize("word", ["started", "completed"])
-def test_a_hook_gets_what_the_parser_would_give(word: str, places: dict[str, str]) -> None:
+def test_hook_call_equals_the_result_of_the_parser(word: str, places: dict[str, str]) -> None:
     parser = argparse.ArgumentParser()
     add_commands(parser, places)
     assert vars(hook_call([word], places)) == vars(parser.parse_args([word]))
 
 
 @pytest.mark.parametrize("words", [[], ["watch"], ["started", "--json"], ["completed", "x"]])
-def test_what_is_more_than_a_hooks_name_is_left_to_the_parser(words: list[str]) -> None:
+def test_hook_call_leaves_other_words_to_the_parser(words: list[str]) -> None:
     assert hook_call(words, {}) is None
 
 
-def test_a_hook_loads_nothing_that_it_does_not_need(stocked: Instance) -> None:
+def test_job_hooks_import_no_slow_module(stocked: Instance) -> None:
     argv = [PYTHON, "-I", "-X", "importtime", str(stocked.agent.command), "job"]
-    dear = {"argparse", "asyncio", "hashlib", "shutil", "subprocess", "tempfile", "threading", "urllib.parse"}
+    slow = {
+        "argparse",
+        "asyncio",
+        "dataclasses",
+        "inspect",
+        "hashlib",
+        "shutil",
+        "subprocess",
+        "tempfile",
+        "threading",
+        "urllib.parse",
+    }
     for word in ("started", "completed"):
-        told = subprocess.run(
+        stderr = subprocess.run(
             [*argv, word], env=stocked.environment(), capture_output=True, text=True, timeout=60, check=True
         ).stderr
-        loaded = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+        loaded = {line.rpartition("|")[2].strip() for line in stderr.splitlines()}
         assert "json" in loaded
-        assert loaded & dear == set()
+        assert loaded & slow == set()
 
 
-def test_outside_a_job_it_says_so(agent: Agent) -> None:
-    assert "no job of a runner" in agent.run("job", "started", status=3).stderr
+def test_job_started_fails_outside_a_job(agent: Agent) -> None:
+    assert "not a job of a runner" in agent.run("job", "started", status=3).stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make accounts' directories")
-def test_a_spool_needs_an_account(agent: Agent) -> None:
-    said = agent.run("job", "prepare", "nobody-has-this", status=3).stderr
-    assert "Account 'ci-nobody-has-this' does not exist" in said
+def test_job_prepare_needs_an_account(agent: Agent) -> None:
+    output = agent.run("job", "prepare", "missing", status=3).stderr
+    assert "Account 'ci-missing' does not exist" in output
     assert not (agent.root / "run" / "jobs").exists()

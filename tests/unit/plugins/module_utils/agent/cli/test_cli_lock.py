@@ -1,4 +1,4 @@
-"""``runnerctl lock`` as a process: what it holds, what it passes on, and what is left when it dies."""
+"""``runnerctl lock`` as a process: its lock, its command's signals, and its end."""
 
 from __future__ import annotations
 
@@ -39,25 +39,30 @@ def gone_within(pid: int, seconds: float) -> bool:
     ("script", "status"),
     [("exit 0", 0), ("exit 7", 7), ("exit 255", 255), ("kill -TERM $$", 143), ("kill -KILL $$", 137)],
 )
-def test_the_exit_code_is_the_commands(agent: Agent, user: int | None, script: str, status: int) -> None:
+def test_lock_run_returns_the_commands_exit_code(
+    agent: Agent, user: int | None, script: str, status: int
+) -> None:
     agent.run("lock", "run", "x", "--", "sh", "-c", script, status=status, user=user)
 
 
-def test_streams_and_words_reach_the_command_untouched(agent: Agent) -> None:
+def test_lock_run_passes_streams_and_words(agent: Agent) -> None:
     script = 'cat; printf "%s|" "$@"'
     done = agent.run("lock", "run", "x", "--", "sh", "-c", script, "sh", "--", "--json", "a b", stdin="in ")
     assert done.stdout == "in --|--json|a b|"
 
 
-def test_a_command_that_cannot_be_started_is_named(agent: Agent) -> None:
+def test_lock_run_names_a_command_that_cannot_start(agent: Agent) -> None:
     missing = agent.run("lock", "run", "x", "--", "nonesuch", status=127)
-    assert missing.stderr == "runnerctl: 'nonesuch' cannot be started (No such file or directory).\n"
+    assert (
+        missing.stderr
+        == "runnerctl: 'nonesuch' cannot be started (No such file or directory); check the command.\n"
+    )
     refused = agent.run("lock", "run", "x", "--", str(agent.locks), status=126)
     assert "Permission denied" in refused.stderr
     assert is_free(agent, "x")
 
 
-def test_the_command_has_signals_and_descriptors_as_if_called_directly(agent: Agent) -> None:
+def test_lock_run_passes_default_signals_and_no_descriptor(agent: Agent) -> None:
     script = "grep -E '^Sig(Blk|Ign)' /proc/self/status; ls -l /proc/self/fd"
     direct = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, input="")
     locked = agent.run("lock", "run", "x", "--", "sh", "-c", script)
@@ -66,7 +71,7 @@ def test_the_command_has_signals_and_descriptors_as_if_called_directly(agent: Ag
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
-def test_a_signal_is_passed_on_and_the_commands_answer_counts(agent: Agent, number: signal.Signals) -> None:
+def test_lock_run_passes_signals_on(agent: Agent, number: signal.Signals) -> None:
     name = number.name[3:]
     script = f"trap 'echo got; exit 5' {name}; echo ready; while :; do sleep 0.05; done"
     with agent.start("lock", "run", "x", "--", "sh", "-c", script) as process:
@@ -77,7 +82,7 @@ def test_a_signal_is_passed_on_and_the_commands_answer_counts(agent: Agent, numb
     assert is_free(agent, "x")
 
 
-def test_the_keyboard_reaches_the_command_once(agent: Agent) -> None:
+def test_lock_run_passes_an_interrupt_once(agent: Agent) -> None:
     """From a terminal the whole group gets it; passed on as well, it would come twice."""
     script = "trap 'echo got' INT; echo ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.05; done"
     controller, terminal = os.openpty()
@@ -101,7 +106,7 @@ def test_the_keyboard_reaches_the_command_once(agent: Agent) -> None:
         os.close(terminal)
 
 
-def test_a_killed_holder_takes_its_command_along_and_frees_the_lock(agent: Agent) -> None:
+def test_lock_run_killed_frees_the_lock_and_kills_its_command(agent: Agent) -> None:
     with agent.start("lock", "run", "x", "--", "sh", "-c", "echo $$; exec sleep 60") as process:
         command = int(first_line(process))
         assert not is_free(agent, "x")
@@ -110,7 +115,7 @@ def test_a_killed_holder_takes_its_command_along_and_frees_the_lock(agent: Agent
     assert is_free(agent, "x")
 
 
-def test_one_at_a_time_and_readers_together(agent: Agent, user: int | None) -> None:
+def test_lock_run_excludes_writers_and_admits_readers(agent: Agent, user: int | None) -> None:
     with agent.start("lock", "run", "x", "--shared", "--", "sh", "-c", "echo in; read end") as reader:
         assert first_line(reader) == "in"
         agent.run("lock", "run", "x", "--shared", "--timeout", "0", "--", "true", user=user)
@@ -120,20 +125,20 @@ def test_one_at_a_time_and_readers_together(agent: Agent, user: int | None) -> N
     agent.run("lock", "run", "x", "--timeout", "0", "--", "true", user=user)
 
 
-def test_a_waiter_says_who_holds_it_and_gets_it_at_the_end(agent: Agent) -> None:
+def test_lock_run_names_the_holder_while_it_waits(agent: Agent) -> None:
     with agent.start("lock", "run", "x", "--", "sh", "-c", "echo in; read end") as holder:
         assert first_line(holder) == "in"
         with agent.start("lock", "run", "x", "--", "echo", "mine") as waiter:
             assert waiter.stderr is not None
-            said = waiter.stderr.readline()
-            assert f"s for the lock x: process {holder.pid} (runnerctl) holds it" in said
+            message = waiter.stderr.readline()
+            assert f"s for the lock x: process {holder.pid} (runnerctl) holds it" in message
             (listed,) = json.loads(agent.run("lock", "list", "--json").stdout)
-            assert [one["pid"] for one in listed["waiters"]] == [waiter.pid]
+            assert [each["pid"] for each in listed["waiters"]] == [waiter.pid]
             holder.communicate("\n", timeout=30)
             assert first_line(waiter) == "mine"
 
 
-def test_a_timeout_says_how_long_and_who(agent: Agent) -> None:
+def test_lock_run_timeout_names_time_and_holder(agent: Agent) -> None:
     with agent.start("lock", "run", "x", "--", "sh", "-c", "echo in; read end") as holder:
         assert first_line(holder) == "in"
         done = agent.run("lock", "run", "x", "--timeout", "0.2", "--", "echo", "never", status=3)
@@ -150,7 +155,7 @@ def test_a_timeout_says_how_long_and_who(agent: Agent) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become two users")
-def test_users_share_a_lock_and_none_can_take_the_file_of_another(agent: Agent) -> None:
+def test_lock_run_protects_the_lock_file_from_other_users(agent: Agent) -> None:
     other = NOBODY - 1
     agent.run("lock", "run", "x", "--", "true", user=NOBODY)
     agent.run("lock", "run", "x", "--", "true", user=other)
@@ -167,7 +172,7 @@ def test_users_share_a_lock_and_none_can_take_the_file_of_another(agent: Agent) 
         holder.communicate("\n", timeout=30)
 
 
-def test_a_planted_link_is_no_lock(agent: Agent, tmp_path: Path) -> None:
+def test_lock_run_refuses_a_planted_link(agent: Agent, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("kept")
     (agent.locks / "x.lock").symlink_to(victim)
@@ -176,17 +181,17 @@ def test_a_planted_link_is_no_lock(agent: Agent, tmp_path: Path) -> None:
     assert victim.read_text() == "kept"
 
 
-def test_a_directory_where_files_can_be_swapped_is_refused(agent: Agent) -> None:
+def test_lock_run_refuses_an_unsafe_directory(agent: Agent) -> None:
     agent.locks.chmod(0o777)
     done = agent.run("lock", "run", "x", "--", "true", status=3)
-    assert "is not safe: others could replace lock files in it" in done.stderr
+    assert "is not safe, because other users could replace its files" in done.stderr
     missing = agent.run("lock", "run", "x", "--dir", "/nonexistent", "--", "true", status=3)
     assert "converge the host with the role agent" in missing.stderr
     assert json.loads(agent.run("lock", "list", "--dir", "/nonexistent", "--json").stdout) == []
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x\ny", "x" * 129])
-def test_a_name_that_is_no_name_is_refused(agent: Agent, name: str) -> None:
+def test_lock_run_refuses_an_invalid_name(agent: Agent, name: str) -> None:
     done = agent.run("lock", "run", "--", "true", status=2) if not name else None
     done = done or agent.run("lock", "run", name, "--", "true", status=3)
     assert done.stderr
@@ -194,10 +199,10 @@ def test_a_name_that_is_no_name_is_refused(agent: Agent, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
-        (["lock", "run", "x"], "there is no command to run; call it as: runnerctl lock run NAME"),
-        (["lock", "run", "x", "--"], "there is no command to run"),
+        (["lock", "run", "x"], "There is no command to run; call it as: runnerctl lock run NAME"),
+        (["lock", "run", "x", "--"], "There is no command to run"),
         (["lock", "run", "x", "true"], "unrecognized arguments: true"),
         (["lock", "run", "x", "--timeout", "soon", "--", "true"], "soon is not a number of seconds"),
         (["lock", "run", "x", "--timeout", "nan", "--", "true"], "nan is not a number of seconds"),
@@ -206,10 +211,10 @@ def test_a_name_that_is_no_name_is_refused(agent: Agent, name: str) -> None:
         (["nonesuch"], "invalid choice"),
     ],
 )
-def test_a_wrong_call_is_told_what_is_wrong(agent: Agent, words: list[str], said: str) -> None:
-    assert said in agent.run(*words, status=2).stderr
+def test_lock_explains_a_wrong_call(agent: Agent, words: list[str], message: str) -> None:
+    assert message in agent.run(*words, status=2).stderr
 
 
-def test_help_lists_the_commands(agent: Agent) -> None:
+def test_runnerctl_help_lists_the_commands(agent: Agent) -> None:
     assert {"cache", "lock", "package"} <= set(agent.run("--help").stdout.split())
     assert "--shared" in agent.run("lock", "run", "--help").stdout

@@ -1,4 +1,4 @@
-"""What the end of ``runnerctl`` means stays the same when nobody reads what it says."""
+"""The exit codes of ``runnerctl``, also without a reader of its output."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests._support.installed_agent import Agent, first_line
 
 @pytest.fixture
 def unread() -> Iterator[int]:
-    """The end of a pipe that nobody reads from."""
+    """The writing end of a pipe without a reader."""
     reading, writing = os.pipe()
     os.close(reading)
     yield writing
     os.close(writing)
 
 
-def test_a_command_that_never_ran_did_not_succeed(agent: Agent, unread: int, tmp_path: Path) -> None:
+def test_main_fails_when_the_command_never_ran(agent: Agent, unread: int, tmp_path: Path) -> None:
     words = ["lock", "run", "b", "--timeout", "0.1", "--", "touch", str(tmp_path / "made")]
     with agent.start("lock", "run", "b", "--", "sh", "-c", "echo held; exec sleep 60") as holder:
         first_line(holder)
@@ -35,7 +35,7 @@ def test_a_command_that_never_ran_did_not_succeed(agent: Agent, unread: int, tmp
     [(["history", "--import", "/nonexistent"], 3), (["job", "started"], 3), (["status"], 0)],
 )
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_the_exit_code_is_that_of_the_command(
+def test_main_exit_code_does_not_depend_on_readers(
     agent: Agent, unread: int, words: list[str], status: int, stream: str
 ) -> None:
     for name in ("run", "state", "runners", "config"):
@@ -46,7 +46,7 @@ def test_the_exit_code_is_that_of_the_command(
     assert done.returncode == heard.returncode
 
 
-def test_debug_shows_the_traceback_and_what_is_read(agent: Agent) -> None:
+def test_debug_shows_the_traceback_and_reads(agent: Agent) -> None:
     plain = agent.run("history", "--import", "/nonexistent", status=3)
     shown = agent.run("--debug", "history", "--import", "/nonexistent", status=3)
     assert (shown.stdout, "Traceback" in plain.stderr) == (plain.stdout, False)
@@ -56,7 +56,7 @@ def test_debug_shows_the_traceback_and_what_is_read(agent: Agent) -> None:
     assert ".pyc" not in shown.stderr, "imports say nothing of the command"
 
 
-def test_debug_shows_what_is_run_and_written(agent: Agent) -> None:
+def test_debug_shows_runs_and_writes(agent: Agent) -> None:
     (agent.root / "run").mkdir(exist_ok=True)
     shown = agent.run("status", "--debug", "--json")
     assert "runnerctl: debug: runs systemctl " in shown.stderr
@@ -76,6 +76,6 @@ def test_debug_behind_the_dashes_belongs_to_the_command(agent: Agent) -> None:
     assert (done.stdout, "debug:" in done.stderr) == ("--debug\n", False)
 
 
-def test_debug_that_nobody_reads_changes_nothing(agent: Agent, unread: int) -> None:
+def test_debug_without_a_reader_changes_nothing(agent: Agent, unread: int) -> None:
     words = [str(agent.command), "--debug", "lock", "run", "b", "--", "true"]
     assert subprocess.run(words, stderr=unread, check=False, timeout=60).returncode == 0

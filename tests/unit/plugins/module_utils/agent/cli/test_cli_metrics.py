@@ -1,4 +1,4 @@
-"""``runnerctl metrics`` as a process: samples of this machine, a sampler that is stopped and killed."""
+"""``runnerctl metrics`` as a process, with samples of this machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def host(agent: Agent) -> Agent:
 
 
 def run(host: Agent, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run ``runnerctl metrics``; what this machine cannot tell gives 1, and the tests run on any."""
+    """Run ``runnerctl metrics``; a value that this machine lacks causes exit code 1."""
     done = subprocess.run(
         [host.command, "metrics", *words],
         capture_output=True,
@@ -43,7 +43,7 @@ def run(host: Agent, *words: str) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_a_sample_for_programs_is_the_contract_and_nothing_else(host: Agent) -> None:
+def test_metrics_sample_prints_only_json(host: Agent) -> None:
     done = run(host, "sample", "--json")
     sample = json.loads(done.stdout)
     assert sample["memory_total_bytes"] > 0
@@ -52,7 +52,7 @@ def test_a_sample_for_programs_is_the_contract_and_nothing_else(host: Agent) -> 
     assert done.returncode == bool(sample["unavailable"])
 
 
-def test_a_job_adds_itself(host: Agent) -> None:
+def test_metrics_sample_adds_the_job(host: Agent) -> None:
     sample = json.loads(run(host, "sample", "--json", "--job").stdout)
     assert sample["job"] == {
         "workflow_id": "77",
@@ -65,7 +65,7 @@ def test_a_job_adds_itself(host: Agent) -> None:
     assert path.read_text().splitlines()[1].endswith(",77,'=build,1,unknown")
 
 
-def test_watch_is_plain_in_a_pipe(host: Agent) -> None:
+def test_metrics_watch_is_plain_in_a_pipe(host: Agent) -> None:
     done = run(host, "watch", "--count", "2", "--interval", "0.1")
     assert done.stdout.count("RUNNER") == 2
     assert "\x1b" not in done.stdout
@@ -73,7 +73,7 @@ def test_watch_is_plain_in_a_pipe(host: Agent) -> None:
     assert [bool(json.loads(line)["timestamp"]) for line in lines] == [True, True]
 
 
-def test_watch_renews_itself_on_a_terminal(host: Agent) -> None:
+def test_metrics_watch_refreshes_a_terminal(host: Agent) -> None:
     ours, theirs = pty.openpty()
     words = [str(host.command), "metrics", "watch", "--count", "2", "--interval", "0.1"]
     with subprocess.Popen(words, stdout=theirs) as process:
@@ -92,14 +92,14 @@ def test_watch_renews_itself_on_a_terminal(host: Agent) -> None:
 def wait_for(path: Path, lines: int = 1) -> list[str]:
     deadline = time.monotonic() + 60
     while True:
-        found = path.read_text().splitlines() if path.exists() else []
-        if len(found) >= lines or time.monotonic() > deadline:
-            return found
+        written = path.read_text().splitlines() if path.exists() else []
+        if len(written) >= lines or time.monotonic() > deadline:
+            return written
         time.sleep(0.05)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_sampler_samples_until_it_is_stopped(host: Agent, number: signal.Signals) -> None:
+def test_metrics_run_samples_until_a_signal(host: Agent, number: signal.Signals) -> None:
     csv = host.root / "state/metrics/samples.csv"
     process = host.start("metrics", "run")
     assert len(wait_for(csv, 4)) >= 4
@@ -112,7 +112,7 @@ def test_the_sampler_samples_until_it_is_stopped(host: Agent, number: signal.Sig
     assert "Samples" in run(host, "report").stdout
 
 
-def test_a_sampler_killed_in_the_middle_leaves_whole_files(host: Agent) -> None:
+def test_metrics_run_killed_leaves_whole_files(host: Agent) -> None:
     csv = host.root / "state/metrics/samples.csv"
     for round_ in range(1, 4):
         process = host.start("metrics", "run")
@@ -123,7 +123,7 @@ def test_a_sampler_killed_in_the_middle_leaves_whole_files(host: Agent) -> None:
     json.loads(Path(host.paths.sample).read_text())
 
 
-def test_the_sampler_takes_the_records_of_jobs_into_the_history(host: Agent) -> None:
+def test_metrics_run_ingests_the_records_of_jobs(host: Agent) -> None:
     spool = host.root / "run/jobs/one"
     spool.mkdir(parents=True)
     record: dict[str, Any] = {
@@ -143,13 +143,13 @@ def test_the_sampler_takes_the_records_of_jobs_into_the_history(host: Agent) -> 
         time.sleep(0.05)
     process.terminate()
     _out, err = process.communicate(timeout=60)
-    # The machine that runs this may be a busy one, which the sampler says.
-    trouble = [line for line in err.splitlines() if not line.startswith("<4>load over")]
-    assert (list(spool.iterdir()), trouble) == ([], [])
+    # The sampler reports a high load of the machine that runs the test.
+    errors = [line for line in err.splitlines() if not line.startswith("<4>load over")]
+    assert (list(spool.iterdir()), errors) == ([], [])
     assert Path(host.paths.history).exists()
 
 
-def test_the_sampler_takes_in_how_jobs_ended_also_when_nothing_else_is_there(host: Agent) -> None:
+def test_metrics_run_ingests_results_without_records(host: Agent) -> None:
     path, now = host.paths.history, time.time()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with History(path) as history:
@@ -167,7 +167,7 @@ def test_the_sampler_takes_in_how_jobs_ended_also_when_nothing_else_is_there(hos
         assert [job.result for job in history.jobs()] == ["failure"]
 
 
-def test_a_report_in_every_form_and_of_a_time(host: Agent) -> None:
+def test_metrics_report_has_formats_and_a_period(host: Agent) -> None:
     csv = host.root / "old.csv"
     run(host, "sample", "--csv", str(csv))
     text = csv.read_text()
@@ -193,13 +193,13 @@ def test_a_report_in_every_form_and_of_a_time(host: Agent) -> None:
         (("sample", "--csv", "/proc/nowhere/a.csv"), "could not be appended"),
     ],
 )
-def test_what_is_not_possible_is_one_sentence(host: Agent, words: tuple[str, ...], message: str) -> None:
+def test_metrics_reports_an_error_in_one_sentence(host: Agent, words: tuple[str, ...], message: str) -> None:
     done = host.run("metrics", *words, status=3)
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_broken_configuration_is_one_sentence(host: Agent) -> None:
+def test_metrics_reports_a_broken_configuration(host: Agent) -> None:
     (host.root / "config/agent.json").write_text("{")
     for words in (("metrics", "run"), ("metrics", "sample"), ("health",)):
         assert "agent.json' cannot be used" in host.run(*words, status=3).stderr

@@ -4,7 +4,7 @@ import json
 import statistics
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.cli import metrics
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.cli import metrics_report
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics import csv_log
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,15 +25,15 @@ loads = st.lists(
 
 
 @given(loads)
-def test_means_and_peaks_agree_with_the_statistics_module(pairs: list[tuple[float, int]]) -> None:
-    found = metrics.summarize([row(load, memory) for load, memory in pairs])
+def test_summarize_agrees_with_the_statistics_module(pairs: list[tuple[float, int]]) -> None:
+    summary = metrics_report.summarize([row(load, memory) for load, memory in pairs])
     load, memory = ([pair[side] for pair in pairs] for side in (0, 1))
-    assert found.samples == len(pairs)
-    assert found.load_mean == pytest.approx(statistics.fmean(load), abs=0.006)
-    assert found.load_peak == max(load)
-    assert found.memory_mean_mb == pytest.approx(statistics.fmean(memory), abs=0.006)
-    assert found.memory_peak_mb == max(memory)
-    assert found.cache_mean_mb == found.models_mean_mb == found.rust_cache_mean_mb == 10
+    assert summary.samples == len(pairs)
+    assert summary.load_mean == pytest.approx(statistics.fmean(load), abs=0.006)
+    assert summary.load_peak == max(load)
+    assert summary.memory_mean_mb == pytest.approx(statistics.fmean(memory), abs=0.006)
+    assert summary.memory_peak_mb == max(memory)
+    assert summary.cache_mean_mb == summary.models_mean_mb == summary.rust_cache_mean_mb == 10
 
 
 @pytest.mark.parametrize(
@@ -45,17 +45,21 @@ def test_means_and_peaks_agree_with_the_statistics_module(pairs: list[tuple[floa
         (5.0, 30000, ("High CPU Usage", "High Memory Usage")),
     ],
 )
-def test_insights_are_strict(load: float, memory_mb: int, insights: tuple[str, ...]) -> None:
-    assert metrics.summarize([row(load, memory_mb)] * 3).insights == insights
+def test_summarize_reports_only_values_above_the_limits(
+    load: float, memory_mb: int, insights: tuple[str, ...]
+) -> None:
+    assert metrics_report.summarize([row(load, memory_mb)] * 3).insights == insights
 
 
-def test_a_mean_that_only_rounds_to_the_limit_is_above_it() -> None:
-    assert metrics.summarize([row(4.0), row(4.001)]).insights == ("High CPU Usage",)
+def test_summarize_compares_unrounded_means() -> None:
+    assert metrics_report.summarize([row(4.0), row(4.001)]).insights == ("High CPU Usage",)
 
 
-def test_rows_with_something_else_are_passed_over() -> None:
-    found = metrics.summarize([row(2.0), {**row(), "load_avg": "high"}, row(4.0, at="2026-03-01 10:00:00")])
-    assert (found.samples, found.load_mean, found.first, found.last) == (
+def test_summarize_skips_rows_without_numbers() -> None:
+    summary = metrics_report.summarize(
+        [row(2.0), {**row(), "load_avg": "high"}, row(4.0, at="2026-03-01 10:00:00")]
+    )
+    assert (summary.samples, summary.load_mean, summary.first, summary.last) == (
         2,
         3.0,
         "2026-03-01 09:30:00",
@@ -63,23 +67,23 @@ def test_rows_with_something_else_are_passed_over() -> None:
     )
 
 
-def test_no_samples_are_no_error() -> None:
-    found = metrics.summarize([])
-    assert (found.samples, found.load_mean, found.insights) == (0, 0.0, ())
-    for form in metrics.FORMATS:
-        assert metrics.rendered(found, form)
+def test_summarize_accepts_no_samples() -> None:
+    summary = metrics_report.summarize([])
+    assert (summary.samples, summary.load_mean, summary.insights) == (0, 0.0, ())
+    for form in metrics_report.FORMATS:
+        assert metrics_report.render(summary, form)
 
 
-def test_the_three_forms_say_the_same() -> None:
-    found = metrics.summarize([row(5.0, 30000)])
-    assert json.loads(metrics.rendered(found, "json"))["load_mean"] == 5.0
-    assert "| Load, mean | 5.00 |" in metrics.rendered(found, "md")
-    assert "- High CPU Usage" in metrics.rendered(found, "md")
-    page = metrics.rendered(found, "html")
+def test_render_shows_the_same_in_all_formats() -> None:
+    summary = metrics_report.summarize([row(5.0, 30000)])
+    assert json.loads(metrics_report.render(summary, "json"))["load_mean"] == 5.0
+    assert "| Load, mean | 5.00 |" in metrics_report.render(summary, "md")
+    assert "- High CPU Usage" in metrics_report.render(summary, "md")
+    page = metrics_report.render(summary, "html")
     assert "<td>5.00</td>" in page
     assert "http" not in page.replace('charset="utf-8"', "")
 
 
-def test_a_page_escapes_what_a_file_said() -> None:
-    page = metrics.rendered(metrics.summarize([row(at="1<script>alert(1)</script>")]), "html")
+def test_render_escapes_html() -> None:
+    page = metrics_report.render(metrics_report.summarize([row(at="1<script>alert(1)</script>")]), "html")
     assert "<script>" not in page

@@ -1,4 +1,4 @@
-"""``runnerctl report`` as a process: every format, hosts without anything, files whole or not at all."""
+"""``runnerctl report`` as a process: formats, fresh hosts, output files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests._support.report_jobs import rows
 
 @pytest.fixture
 def host(agent: Agent) -> Agent:
-    """A host with 30 jobs of the last days, and a day of samples, half of them in a file set aside."""
+    """A host with 30 jobs and a day of samples, half of them in a rotated file."""
     metrics = agent.root / "state" / "metrics"
     metrics.mkdir(parents=True)
     now = time.time()
@@ -34,43 +34,44 @@ def host(agent: Agent) -> Agent:
     return agent
 
 
-def test_every_format_tells_of_the_same_jobs(host: Agent, user: int | None) -> None:
-    told = json.loads(host.run("report", "--format", "json", user=user).stdout)
-    assert told == {**json.loads(host.run("report", "--json", user=user).stdout), "ends_at": told["ends_at"]}
-    assert (told["totals"]["jobs_here"], told["totals"]["successes_here"]) == (30, 29)
-    assert (told["saved_minutes"], told["saved_money"]) == (150, 0.9)
+def test_report_has_the_same_jobs_in_every_format(host: Agent, user: int | None) -> None:
+    document = json.loads(host.run("report", "--format", "json", user=user).stdout)
+    assert document == {
+        **json.loads(host.run("report", "--json", user=user).stdout),
+        "ends_at": document["ends_at"],
+    }
+    assert (document["totals"]["jobs_here"], document["totals"]["successes_here"]) == (30, 29)
+    assert (document["saved_minutes"], document["saved_money"]) == (150, 0.9)
     assert "30 jobs ran here" in host.run("report", user=user).stdout
     page = host.run("report", "--format", "html", user=user).stdout
     assert page.startswith("<!doctype html>")
     assert "30 jobs ran here" in page
 
 
-def test_samples_that_were_set_aside_count_too(host: Agent) -> None:
-    told = json.loads(host.run("report", "--json", "--days", "2").stdout)
-    assert sum(point["load"] is not None for point in told["curve"]) > 25
-    assert "samples" not in told["unknown"]
+def test_report_counts_rotated_samples(host: Agent) -> None:
+    document = json.loads(host.run("report", "--json", "--days", "2").stdout)
+    assert sum(point["load"] is not None for point in document["curve"]) > 25
+    assert "samples" not in document["unknown"]
 
 
-def test_the_price_is_an_input(host: Agent) -> None:
-    told = json.loads(host.run("report", "--json", "--price-per-minute", "2").stdout)
-    assert told["saved_money"] == 300.0
+def test_report_uses_the_given_price(host: Agent) -> None:
+    document = json.loads(host.run("report", "--json", "--price-per-minute", "2").stdout)
+    assert document["saved_money"] == 300.0
 
 
 @pytest.mark.parametrize("form", ["md", "html", "json"])
-def test_a_fresh_host_has_a_report_that_says_why_it_is_empty(
-    agent: Agent, user: int | None, form: str
-) -> None:
+def test_report_of_a_fresh_host_gives_the_reason(agent: Agent, user: int | None, form: str) -> None:
     assert "history.db" in agent.run("report", "--format", form, user=user).stdout
 
 
-def test_a_damaged_history_is_said_and_the_rest_is_told(host: Agent) -> None:
+def test_report_names_a_damaged_history_and_shows_the_rest(host: Agent) -> None:
     Path(host.paths.history).write_text("no database, but long enough to be read as one " * 9)
-    told = json.loads(host.run("report", "--json").stdout)
-    assert "is damaged" in told["unknown"]["jobs"]
-    assert told["curve"]
+    document = json.loads(host.run("report", "--json").stdout)
+    assert "is damaged" in document["unknown"]["jobs"]
+    assert document["curve"]
 
 
-def test_a_file_is_written_whole_or_not_at_all(host: Agent, tmp_path: Path) -> None:
+def test_report_writes_a_whole_file_or_none(host: Agent, tmp_path: Path) -> None:
     target = tmp_path / "report.html"
     target.write_text("the one before")
     assert host.run("report", "--format", "html", "--output", str(target)).stdout == ""
@@ -82,7 +83,7 @@ def test_a_file_is_written_whole_or_not_at_all(host: Agent, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--days", "0"], "0 is not a number of days from 1 to 400"),
         (["--days", "x"], "x is not a number of days"),
@@ -91,5 +92,5 @@ def test_a_file_is_written_whole_or_not_at_all(host: Agent, tmp_path: Path) -> N
         (["--format", "pdf"], "invalid choice"),
     ],
 )
-def test_a_wrong_call_is_told_what_is_wrong(agent: Agent, words: list[str], said: str) -> None:
-    assert said in agent.run("report", *words, status=2).stderr
+def test_report_explains_a_wrong_call(agent: Agent, words: list[str], message: str) -> None:
+    assert message in agent.run("report", *words, status=2).stderr

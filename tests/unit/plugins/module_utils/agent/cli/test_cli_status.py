@@ -1,4 +1,4 @@
-"""``runnerctl status`` as a process, on hosts that have everything, nothing, or something damaged."""
+"""``runnerctl status`` as a process, on full, fresh and damaged hosts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def health(**change: Any) -> dict[str, Any]:
 
 
 def healed(**change: Any) -> dict[str, Any]:
-    """What a pass of the self-healing left that restarted one runner and gave up another."""
+    """The state of a pass of healing with one restart and one hopeless instance."""
     done = {"at": 5.0, "instance": "heavy-1", "action": "restart", "reason": "it was deaf", "outcome": "done"}
     action = Done(**{**done, "time": timestamp(time.time() - 60), **change})
     gone = Known(condition=UNREGISTERED, detail="GitHub has deleted its registration")
@@ -108,16 +108,16 @@ def write(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data))
 
 
-def told(agent: Agent, user: int | None = None) -> dict[str, Any]:
+def answer(agent: Agent, user: int | None = None) -> dict[str, Any]:
     """Return the status as JSON, whose level must be the exit code."""
     with agent.start("status", "--json", user=user) as process:
-        found: dict[str, Any] = json.loads(process.communicate(timeout=60)[0])
-        assert process.returncode == found["exit_code"]
-    return found
+        document: dict[str, Any] = json.loads(process.communicate(timeout=60)[0])
+        assert process.returncode == document["exit_code"]
+    return document
 
 
 def needs(seen: dict[str, Any]) -> list[str]:
-    """Return what needs a person, but for the disk of the machine that the tests run on."""
+    """Return the needs without those of the test machine's disk."""
     return [need["what"] for need in seen["needs"] if not need["what"].startswith("the disk of ")]
 
 
@@ -130,24 +130,24 @@ def shown(agent: Agent, user: int | None = None) -> str:
     return out
 
 
-def test_a_fresh_host_is_no_alarm_and_every_silence_has_a_reason(agent: Agent, user: int | None) -> None:
+def test_status_of_a_fresh_host_gives_reasons(agent: Agent, user: int | None) -> None:
     assert "HEALTH    unknown: there is no" in shown(agent, user)
-    seen = told(agent, user)
+    seen = answer(agent, user)
     assert needs(seen) == []
     assert {"jobs", "health", "sample", "caches", "healed"} <= set(seen["unknown"])
     assert all(seen["unknown"].values())
 
 
-def test_what_the_services_noted_is_shown(host: Agent, user: int | None) -> None:
-    seen = told(host, user)
+def test_status_shows_the_files_of_the_services(host: Agent, user: int | None) -> None:
+    seen = answer(host, user)
     assert (needs(seen), seen["health"]["score"], seen["load"]) == ([], 90, 5.5)
     assert seen["health"]["reasons"] == [{"points": 20, "what": "load over one minute: 5.5, above 4"}]
     assert {"health", "sample", "settings"}.isdisjoint(seen["unknown"])
 
 
-def test_jobs_of_today_are_counted(host: Agent) -> None:
-    assert told(host)["today"]["jobs"] in (0, 1)  # none when midnight has just passed
-    assert "jobs" not in told(host)["unknown"]
+def test_status_counts_jobs_of_today(host: Agent) -> None:
+    assert answer(host)["today"]["jobs"] in (0, 1)  # none when midnight has just passed
+    assert "jobs" not in answer(host)["unknown"]
 
 
 @pytest.mark.parametrize(
@@ -166,42 +166,44 @@ def test_jobs_of_today_are_counted(host: Agent) -> None:
         ("config/agent.json", "{", "settings"),
     ],
 )
-def test_a_damaged_note_costs_its_part_only(host: Agent, name: str, content: str, part: str) -> None:
+def test_status_loses_only_the_part_of_a_damaged_file(
+    host: Agent, name: str, content: str, part: str
+) -> None:
     (host.root / name).write_bytes(content.encode(errors="surrogateescape"))
-    seen = told(host)
+    seen = answer(host)
     assert seen["unknown"][part]
     assert seen["disks"]
 
 
-def test_the_level_is_the_exit_code(host: Agent) -> None:
+def test_status_exit_code_is_the_level(host: Agent) -> None:
     write(Path(host.paths.health), health(verdict="degraded", score=60))
-    assert needs(told(host)) == ["the health score is 60: degraded"]
+    assert needs(answer(host)) == ["the health score is 60: degraded"]
     write(Path(host.paths.health), health(verdict="unhealthy", score=20))
     assert "!! the health score is 20: unhealthy" in host.run("status", status=2).stdout
-    assert told(host)["level"] == "critical"
+    assert answer(host)["level"] == "critical"
 
 
-def test_what_the_self_healing_did_and_what_it_leaves(host: Agent, user: int | None) -> None:
+def test_status_shows_actions_of_healing(host: Agent, user: int | None) -> None:
     write(host.root / "run" / "heal.json", healed())
-    seen = told(host, user)
-    assert [one["what"] for one in seen["healed"]] == ["heavy-1: restart, because it was deaf"]
+    seen = answer(host, user)
+    assert [action["what"] for action in seen["healed"]] == ["heavy-1: restart, because it was deaf"]
     assert needs(seen) == ["runner light-1: GitHub has deleted its registration"]
     write(host.root / "run" / "heal.json", healed(outcome="failed: no systemd"))
     assert "because it was deaf (failed: no systemd)" in " ".join(shown(host).split())
 
 
-def test_a_download_is_shown_on_its_way(host: Agent, user: int | None) -> None:
+def test_status_shows_a_running_download(host: Agent, user: int | None) -> None:
     (host.store / "progress").mkdir(parents=True)
     path = host.store / "progress" / f"{'0' * 64}.json"
     Progress(str(path), "big", "https://example.org/big.zip").report("download", 450_000_000, 1_800_000_000)
     assert "DOWNLOADS big: download 450 MB of 1.8 GB (25 %)" in shown(host, user)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can close a file to somebody else")
-def test_what_is_closed_to_a_user_is_said_to_be(host: Agent, user: int | None) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can close a file to another user")
+def test_status_names_files_that_the_user_may_not_read(host: Agent, user: int | None) -> None:
     Path(host.paths.health).chmod(0o600)
     Path(host.paths.history).chmod(0o600)
-    seen = told(host, user)
+    seen = answer(host, user)
     assert "may not be read by this user" in seen["unknown"]["health"]
     assert seen["unknown"]["jobs"]
 
@@ -231,7 +233,7 @@ def on_a_terminal(agent: Agent, **environment: str) -> str:
     return text.decode()
 
 
-def test_colours_are_for_terminals_that_want_them(host: Agent) -> None:
+def test_status_has_colours_only_on_a_terminal(host: Agent) -> None:
     assert "\x1b[32mhealthy" in on_a_terminal(host)
     assert max(len(line) for line in on_a_terminal(host, NO_COLOR="1").splitlines()) <= 70
     for no in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
@@ -240,12 +242,12 @@ def test_colours_are_for_terminals_that_want_them(host: Agent) -> None:
     assert "\x1b" not in shown(host)
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(host: Agent) -> None:
+def test_status_accepts_a_closed_pipe(host: Agent) -> None:
     done = subprocess.run(f"{host.command} status | head -1", shell=True, capture_output=True, check=True)
     assert done.stderr == b""
 
 
-def test_units_and_timers_are_told_as_systemd_has_them(host: Agent) -> None:
+def test_gather_reads_units_and_timers_of_systemd(host: Agent) -> None:
     for name in ("heavy-1", "light-1"):
         (host.root / "runners" / name / "bin").mkdir(parents=True)
     (host.root / "runners" / "lost+found").mkdir()
@@ -262,7 +264,7 @@ def test_units_and_timers_are_told_as_systemd_has_them(host: Agent) -> None:
     ((argv, zone, bound),) = asked
     assert argv[-3:] == ["coldvox-ci-*", "coldvox-runner@heavy-1.service", "coldvox-runner@light-1.service"]
     assert (zone, bound > 0) == ("UTC", True)
-    assert [(one.name, one.state, one.drained) for one in facts.instances or ()] == [
+    assert [(each.name, each.state, each.drained) for each in facts.instances or ()] == [
         ("heavy-1", "active", False),
         ("light-1", "inactive", True),
     ]

@@ -35,13 +35,13 @@ def act(instance: Instance, action: str) -> str:
     return perform(host, str(instance.base), Action("one", action, "a test"))
 
 
-def test_a_dead_unit_is_started(instance: Instance) -> None:
+def test_perform_starts_a_dead_unit(instance: Instance) -> None:
     assert act(instance, START) == DONE
     assert instance.asked("start") == [["systemctl", "start", UNIT]]
     assert instance.asked("stop") == []
 
 
-def test_a_deaf_listener_is_stopped_before_it_is_started(instance: Instance) -> None:
+def test_perform_stops_a_deaf_listener_before_the_start(instance: Instance) -> None:
     listener = instance.start("Runner.Listener")
     assert act(instance, RESTART) == DONE
     assert listener.wait(30) == -signal.SIGINT or listener.returncode != 0
@@ -51,7 +51,7 @@ def test_a_deaf_listener_is_stopped_before_it_is_started(instance: Instance) -> 
 
 
 @pytest.mark.parametrize("action", [START, RESTART, THAW])
-def test_nothing_is_done_while_a_worker_lives(instance: Instance, action: str) -> None:
+def test_perform_does_nothing_while_a_worker_runs(instance: Instance, action: str) -> None:
     instance.start("Runner.Listener")
     instance.start("Runner.Worker")
     assert act(instance, action) == "left alone, because a job has begun"
@@ -60,19 +60,19 @@ def test_nothing_is_done_while_a_worker_lives(instance: Instance, action: str) -
 
 
 @pytest.mark.parametrize("action", [START, RESTART])
-def test_what_somebody_works_on_is_left_to_him(instance: Instance, action: str) -> None:
+def test_perform_leaves_a_claimed_instance(instance: Instance, action: str) -> None:
     with Flock(str(instance.root / ".coldvox" / "lock")):
         assert act(instance, action).startswith("left alone, because ")
     assert instance.calls == []
 
 
-def test_an_instance_that_was_drained_meanwhile_rests(instance: Instance) -> None:
+def test_perform_leaves_a_drained_instance(instance: Instance) -> None:
     instance.units[UNIT]["UnitFileState"] = "disabled"
     assert act(instance, START) == "left alone, because it was disabled"
     assert instance.asked("start") == []
 
 
-def test_a_frozen_listener_runs_on(instance: Instance) -> None:
+def test_perform_resumes_a_frozen_listener(instance: Instance) -> None:
     listener = instance.start("Runner.Listener")
     os.kill(listener.pid, signal.SIGSTOP)
     os.waitpid(listener.pid, os.WUNTRACED)
@@ -81,7 +81,7 @@ def test_a_frozen_listener_runs_on(instance: Instance) -> None:
     assert os.WIFCONTINUED(status)
 
 
-def test_a_refusal_of_systemd_is_the_outcome(instance: Instance) -> None:
+def test_perform_returns_the_error_of_systemd(instance: Instance) -> None:
     instance.refusal = "no bus"
     assert act(instance, START).startswith("failed: systemctl cannot show the units (no bus)")
 
@@ -92,18 +92,18 @@ def history() -> History:
     return History("b", 9.0, 1.0, 0.0, {**known, "three": Known("deaf"), "four": Known("healthy")}, done)
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_read_returns_the_written_state(tmp_path: Path) -> None:
     write(str(tmp_path), history(), 1767225600.0)
-    found = read(str(tmp_path))
-    assert found is not None
-    assert found.history == history()
-    assert found.checked_at == "2026-01-01T00:00:00Z"
-    assert found.needs_person == ("one: it is down", "two: gone")
+    state = read(str(tmp_path))
+    assert state is not None
+    assert state.history == history()
+    assert state.checked_at == "2026-01-01T00:00:00Z"
+    assert state.needs_person == ("one: it is down", "two: gone")
     assert os.stat(state_path(str(tmp_path))).st_mode & 0o777 == 0o644
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{", '{"at": 1}', '{"instances": []}', "\0" * 100])
-def test_a_spoilt_state_counts_as_none(tmp_path: Path, text: str) -> None:
+def test_read_ignores_a_damaged_state(tmp_path: Path, text: str) -> None:
     assert read(str(tmp_path)) is None
     Path(state_path(str(tmp_path))).write_text(text)
     assert read(str(tmp_path)) is None
@@ -112,8 +112,8 @@ def test_a_spoilt_state_counts_as_none(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "plant", [os.mkfifo, lambda path: path.symlink_to(path.with_name("kept")), Path.mkdir]
 )
-def test_only_a_file_is_what_the_last_pass_left(tmp_path: Path, plant: Callable[[Path], object]) -> None:
-    """The agent's account may put things beside it, and before it."""
+def test_read_accepts_only_a_regular_file(tmp_path: Path, plant: Callable[[Path], object]) -> None:
+    """The agent's account may have created something in its place."""
     path = Path(state_path(str(tmp_path)))
     write(str(tmp_path), History(), 0)
     path.rename(tmp_path / "kept")
@@ -122,7 +122,7 @@ def test_only_a_file_is_what_the_last_pass_left(tmp_path: Path, plant: Callable[
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_what_another_user_wrote_is_not_what_the_last_pass_left(tmp_path: Path) -> None:
+def test_read_rejects_a_file_of_another_user(tmp_path: Path) -> None:
     write(str(tmp_path), History(), 0)
     assert read(str(tmp_path)) is not None
     os.chown(state_path(str(tmp_path)), 65534, 65534)

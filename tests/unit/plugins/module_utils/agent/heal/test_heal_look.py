@@ -1,4 +1,4 @@
-"""The evidence as it is found: processes, their sockets, logs, and what the journal says."""
+"""The evidence of processes, their sockets, logs and the journal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.look import 
     connections,
     gather,
     instance_names,
-    meaning,
+    message_in,
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import HEALTHY, Evidence, Known
 
@@ -36,8 +36,8 @@ sys.stdin.readline()
 
 def look(instance: Instance, known: dict[str, Known] | None = None) -> Evidence:
     place = Place(instance.run, str(instance.base), str(instance.base.parent / "run"))
-    (found,) = gather(place, known or {})
-    return found
+    (evidence,) = gather(place, known or {})
+    return evidence
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -47,17 +47,17 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_an_instance_at_rest_is_seen_so(instance: Instance) -> None:
+def test_gather_shows_an_instance_at_rest(instance: Instance) -> None:
     instance.units[UNIT] = {"ActiveState": "inactive", "SubState": "dead", "UnitFileState": "disabled"}
-    found = look(instance)
-    assert (found.enabled, found.active_state, found.listener, found.worker) == (
+    evidence = look(instance)
+    assert (evidence.enabled, evidence.active_state, evidence.listener, evidence.worker) == (
         False,
         "inactive",
         False,
         False,
     )
-    assert found.registered
-    assert found.connections is None
+    assert evidence.registered
+    assert evidence.connections is None
 
 
 @pytest.mark.parametrize(
@@ -71,26 +71,26 @@ def test_an_instance_at_rest_is_seen_so(instance: Instance) -> None:
         ({"UnitFileState": "enabled-runtime"}, "enabled", False),
     ],
 )
-def test_what_systemd_shows(instance: Instance, shown: dict[str, str], field: str, value: object) -> None:
+def test_gather_reads_the_unit(instance: Instance, shown: dict[str, str], field: str, value: object) -> None:
     instance.units[UNIT].update(shown)
     assert getattr(look(instance), field) == value
 
 
-def test_listener_and_worker_are_this_instances_own(instance: Instance) -> None:
+def test_gather_shows_listener_and_worker(instance: Instance) -> None:
     instance.start("Runner.Listener")
     assert (look(instance).listener, look(instance).worker) == (True, False)
     instance.start("Runner.Worker")
     assert look(instance).worker
 
 
-def test_an_instance_behind_a_link_is_the_same(instance: Instance, tmp_path: Path) -> None:
+def test_gather_follows_a_link_to_the_instances(instance: Instance, tmp_path: Path) -> None:
     instance.start("Runner.Worker")
     (tmp_path / "link").symlink_to(instance.base)
     instance.base = tmp_path / "link"
     assert look(instance).worker
 
 
-def test_a_stopped_listener_is_frozen(instance: Instance) -> None:
+def test_gather_shows_a_stopped_listener_as_frozen(instance: Instance) -> None:
     listener = instance.start("Runner.Listener")
     assert not look(instance).frozen
     os.kill(listener.pid, signal.SIGSTOP)
@@ -100,7 +100,7 @@ def test_a_stopped_listener_is_frozen(instance: Instance) -> None:
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
-def test_connections_are_the_established_ones_of_the_process(
+def test_connections_counts_the_established_ones_of_the_process(
     instance: Instance, family: Any, host: str
 ) -> None:
     with socket.socket(family) as server:
@@ -122,11 +122,11 @@ def test_connections_are_the_established_ones_of_the_process(
         assert look(instance).connections == 0
 
 
-def test_nobody_can_tell_of_a_process_that_is_gone() -> None:
+def test_connections_of_an_ended_process_is_none() -> None:
     assert connections("/proc", 2**22 + 1) is None
 
 
-def test_a_growing_log_is_a_sign_of_life(instance: Instance) -> None:
+def test_gather_changes_the_mark_of_a_growing_log(instance: Instance) -> None:
     marks = [look(instance).log_mark]
     log = instance.root / "_diag" / "Runner_20260101-000000-utc.log"
     for path in (log, log, log.with_name("Runner_20260102-000000-utc.log")):
@@ -139,7 +139,7 @@ def test_a_growing_log_is_a_sign_of_life(instance: Instance) -> None:
 
 
 @pytest.mark.parametrize("names", [[], [".runner"], [".runner_migrated"]])
-def test_a_registration_is_either_file(instance: Instance, names: list[str]) -> None:
+def test_gather_accepts_either_registration_file(instance: Instance, names: list[str]) -> None:
     (instance.root / ".runner").unlink()
     for name in names:
         (instance.root / name).touch()
@@ -171,8 +171,8 @@ def test_a_registration_is_either_file(instance: Instance, names: list[str]) -> 
         ("Job registration has been deleted completed with result: Failed", "listening"),
     ],
 )
-def test_the_last_telling_line_of_the_journal_counts(text: str, meant: str) -> None:
-    assert meaning(text) == meant
+def test_message_in_returns_the_last_known_message(text: str, meant: str) -> None:
+    assert message_in(text) == meant
 
 
 @pytest.mark.parametrize(
@@ -186,19 +186,19 @@ def test_the_last_telling_line_of_the_journal_counts(text: str, meant: str) -> N
         (None, {"UnitFileState": "disabled"}, False),
     ],
 )
-def test_the_journal_is_read_only_for_a_reason(
+def test_gather_reads_the_journal_only_for_a_reason(
     instance: Instance, past: Known | None, shown: dict[str, str], reads: bool
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         instance.start("Runner.Listener", CONNECTED.format(host="127.0.0.1", port=server.getsockname()[1]))
         instance.units[UNIT].update(shown)
         instance.journal = "Listening for Jobs"
-        found = look(instance, {"one": past} if past else {})
+        evidence = look(instance, {"one": past} if past else {})
     assert any(call[0] == "journalctl" for call in instance.calls) is reads
-    assert found.said == ("listening" if reads else "")
+    assert evidence.message == ("listening" if reads else "")
 
 
-def test_only_what_the_collection_has_made_is_an_instance(instance: Instance) -> None:
+def test_instance_names_lists_only_our_instances(instance: Instance) -> None:
     (instance.base / "foreign" / "bin").mkdir(parents=True)
     (instance.base / "file").touch()
     assert instance_names(str(instance.base)) == ["one"]

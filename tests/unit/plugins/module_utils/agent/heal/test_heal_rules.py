@@ -58,43 +58,43 @@ def machine() -> Machine:
     return Machine()
 
 
-def one(**changed: Any) -> Evidence:
-    """A healthy instance, but for what is changed."""
-    return Evidence(name="one", connections=1, log_mark="log:1", said="listening")._replace(**changed)
+def instance(**changed: Any) -> Evidence:
+    """A healthy instance with the given changes."""
+    return Evidence(name="one", connections=1, log_mark="log:1", message="listening")._replace(**changed)
 
 
-DEAD = one(active_state="inactive", sub_state="dead", listener=False, connections=None)
+DEAD = instance(active_state="inactive", sub_state="dead", listener=False, connections=None)
 RESTARTING = DEAD._replace(active_state="activating", sub_state="auto-restart")
-DEAF = one(connections=0)
+DEAF = instance(connections=0)
 
 
 @pytest.mark.parametrize(
     ("evidence", "condition", "first_action"),
     [
-        (one(), rules.HEALTHY, None),
-        (one(worker=True), rules.BUSY, None),
-        (one(enabled=False, active_state="inactive", listener=False), rules.AT_REST, None),
-        (one(enabled=False, worker=True), rules.BUSY, None),
+        (instance(), rules.HEALTHY, None),
+        (instance(worker=True), rules.BUSY, None),
+        (instance(enabled=False, active_state="inactive", listener=False), rules.AT_REST, None),
+        (instance(enabled=False, worker=True), rules.BUSY, None),
         (DEAD, rules.DEAD, "start"),
         (DEAD._replace(active_state="failed", sub_state="failed"), rules.DEAD, "start"),
         (RESTARTING, rules.DEAD, "start"),
-        (DEAD._replace(said=""), rules.DEAD, "start"),
+        (DEAD._replace(message=""), rules.DEAD, "start"),
         (DEAD._replace(pending=True), rules.STARTING, None),
         (DEAD._replace(registered=False), rules.UNREGISTERED, None),
-        (DEAD._replace(said="deleted"), rules.UNREGISTERED, None),
-        (DEAD._replace(said="deprecated"), rules.DEPRECATED, None),
-        (DEAD._replace(said="conflict"), rules.DEAD, "start"),
-        (RESTARTING._replace(said="conflict"), rules.CONFLICT, None),
-        (one(said="conflict"), rules.CONFLICT, None),
-        (one(said="offline", connections=0), rules.OFFLINE, None),
-        (one(said="offline", connections=1), rules.HEALTHY, None),
-        (one(listener=False, connections=None), rules.NO_LISTENER, None),
-        (one(frozen=True), rules.FROZEN, None),
-        (one(enabled=False, frozen=True), rules.FROZEN, None),
+        (DEAD._replace(message="deleted"), rules.UNREGISTERED, None),
+        (DEAD._replace(message="deprecated"), rules.DEPRECATED, None),
+        (DEAD._replace(message="conflict"), rules.DEAD, "start"),
+        (RESTARTING._replace(message="conflict"), rules.CONFLICT, None),
+        (instance(message="conflict"), rules.CONFLICT, None),
+        (instance(message="offline", connections=0), rules.OFFLINE, None),
+        (instance(message="offline", connections=1), rules.HEALTHY, None),
+        (instance(listener=False, connections=None), rules.NO_LISTENER, None),
+        (instance(frozen=True), rules.FROZEN, None),
+        (instance(enabled=False, frozen=True), rules.FROZEN, None),
         (DEAF, rules.HEALTHY, None),
     ],
 )
-def test_what_one_pass_makes_of_an_instance(
+def test_decide_sets_the_condition_in_one_pass(
     machine: Machine, evidence: Evidence, condition: str, first_action: Optional[str]
 ) -> None:
     assert machine.passes(1, evidence) == [first_action]
@@ -104,16 +104,16 @@ def test_what_one_pass_makes_of_an_instance(
 @pytest.mark.parametrize(
     ("evidence", "action", "passes"),
     [
-        (one(frozen=True), "thaw", 2),
-        (one(enabled=False, frozen=True), "thaw", 2),
-        (one(frozen=True, pending=True), "thaw", 2),
-        (one(listener=False, connections=None), "restart", 3),
-        (one(said="conflict"), "restart", 5),
-        (RESTARTING._replace(said="conflict"), "start", 5),
+        (instance(frozen=True), "thaw", 2),
+        (instance(enabled=False, frozen=True), "thaw", 2),
+        (instance(frozen=True, pending=True), "thaw", 2),
+        (instance(listener=False, connections=None), "restart", 3),
+        (instance(message="conflict"), "restart", 5),
+        (RESTARTING._replace(message="conflict"), "start", 5),
         (DEAF, "restart", 7),
     ],
 )
-def test_patience_has_an_end_and_not_before(
+def test_decide_acts_when_patience_ends(
     machine: Machine, evidence: Evidence, action: str, passes: int
 ) -> None:
     assert machine.passes(passes, evidence) == [None] * (passes - 1) + [action]
@@ -123,99 +123,99 @@ def test_patience_has_an_end_and_not_before(
     "evidence",
     [
         DEAD._replace(registered=False),
-        DEAD._replace(said="deleted"),
-        DEAD._replace(said="deprecated"),
-        one(said="offline", connections=0),
+        DEAD._replace(message="deleted"),
+        DEAD._replace(message="deprecated"),
+        instance(message="offline", connections=0),
     ],
 )
-def test_what_a_restart_does_not_mend_is_left_to_a_person(machine: Machine, evidence: Evidence) -> None:
+def test_decide_leaves_hopeless_instances_to_a_person(machine: Machine, evidence: Evidence) -> None:
     assert machine.passes(120, evidence) == [None] * 120
     assert machine.condition() not in rules.GOOD
 
 
 @pytest.mark.parametrize("sign_of_life", [{"connections": 1}, {"log_mark": "log:2"}, {"connections": None}])
-def test_one_sign_of_life_is_enough_not_to_be_deaf(machine: Machine, sign_of_life: dict[str, Any]) -> None:
+def test_decide_accepts_any_sign_of_life(machine: Machine, sign_of_life: dict[str, Any]) -> None:
     machine.passes(5, DEAF)
     assert machine.passes(1, DEAF._replace(**sign_of_life)) == [None]
     assert machine.passes(5, DEAF._replace(log_mark=sign_of_life.get("log_mark", "log:1"))) == [None] * 5
 
 
-def test_a_job_begins_the_count_anew(machine: Machine) -> None:
+def test_decide_restarts_its_count_after_a_job(machine: Machine) -> None:
     machine.passes(5, DEAF)
     machine.look(DEAF._replace(worker=True))
     assert machine.passes(5, DEAF) == [None] * 5
 
 
-def test_after_a_sleep_connections_get_time_to_come_back(machine: Machine) -> None:
+def test_decide_waits_for_connections_after_sleep(machine: Machine) -> None:
     machine.passes(4, DEAF)
     assert machine.look(DEAF, asleep=8 * 3600).actions == ()
     assert machine.passes(5, DEAF) == [None] * 5, "deafness is counted from the grace's end"
     assert "restart" in machine.passes(3, DEAF)
 
 
-def test_a_dead_unit_is_started_after_the_grace_too(machine: Machine) -> None:
-    machine.look(one())
+def test_decide_starts_a_dead_unit_after_the_grace(machine: Machine) -> None:
+    machine.look(instance())
     assert machine.look(DEAD, asleep=3600).actions == ()
     assert machine.passes(2, DEAD) == [None, "start"]
 
 
-def test_seconds_between_the_clocks_are_no_sleep(machine: Machine) -> None:
-    machine.look(one())
+def test_decide_ignores_seconds_of_sleep(machine: Machine) -> None:
+    machine.look(instance())
     assert machine.look(DEAD, asleep=2).actions[0].action == "start"
 
 
-def test_an_instance_rests_after_an_action_twice_as_long_each_time(machine: Machine) -> None:
+def test_decide_doubles_the_pause_after_each_action(machine: Machine) -> None:
     machine.passes(140, DEAD)
     times = [at for at, _action in machine.acted]
     pauses = [later - earlier for earlier, later in zip(times, times[1:])]
     assert pauses == [120, 240, 480, 960, 1920, 3600]
 
 
-def test_former_attempts_are_forgotten_when_it_was_well_for_long(machine: Machine) -> None:
+def test_decide_resets_attempts_of_a_healthy_instance(machine: Machine) -> None:
     machine.passes(20, DEAD)
     assert machine.history.instances["one"].attempts > 1
-    machine.look(one())
-    machine.look(one(), minutes=60)
+    machine.look(instance())
+    machine.look(instance(), minutes=60)
     assert machine.look(DEAD).actions
     assert machine.history.instances["one"].attempts == 1
 
 
-def test_one_instance_at_a_time_the_longest_suffering_first(machine: Machine) -> None:
-    machine.look(RESTARTING._replace(name="b", said="conflict"), one(name="a"), one(name="c"))
+def test_decide_acts_on_one_instance_at_a_time(machine: Machine) -> None:
+    machine.look(RESTARTING._replace(name="b", message="conflict"), instance(name="a"), instance(name="c"))
     machine.look(*(DEAD._replace(name=name) for name in "abc"))
     machine.look(*(DEAD._replace(name=name) for name in "abc"))
     machine.look(*(DEAD._replace(name=name) for name in "abc"))
     assert [action.instance for _at, action in machine.acted] == ["a", "b", "c"]
 
 
-def test_an_hour_has_only_so_many_actions(machine: Machine) -> None:
+def test_decide_limits_actions_per_hour(machine: Machine) -> None:
     many = [DEAD._replace(name=f"r{number}") for number in range(40)]
     machine.passes(60, *many)
     assert len(machine.acted) == DEFAULTS.actions_per_hour
 
 
-def test_a_loop_is_left_to_systemd_and_told(machine: Machine) -> None:
-    looping = RESTARTING._replace(said="")
-    machine.look(one())
+def test_decide_leaves_a_crash_loop_to_systemd(machine: Machine) -> None:
+    looping = RESTARTING._replace(message="")
+    machine.look(instance())
     machine.look(looping._replace(restarts=5))
     assert machine.condition() == rules.LOOPING
-    # systemd's pauses grow to five minutes, so it gets slow and is still one.
+    # systemd's pauses grow to five minutes, so the loop slows down and is still a loop.
     for minute in range(30):
         assert not machine.look(looping._replace(restarts=5 + minute // 5)).actions
         assert machine.condition() == rules.LOOPING
-    machine.look(one(restarts=12))
+    machine.look(instance(restarts=12))
     assert machine.condition() == rules.LOOPING, "up, but for how long?"
-    machine.passes(3, one(restarts=12))
+    machine.passes(3, instance(restarts=12))
     assert machine.condition() == rules.HEALTHY
 
 
-def test_restarts_of_many_days_are_no_loop(machine: Machine) -> None:
+def test_decide_ignores_restarts_over_many_days(machine: Machine) -> None:
     for restarts in range(50):
-        machine.look(one(restarts=restarts), minutes=30)
+        machine.look(instance(restarts=restarts), minutes=30)
         assert machine.condition() == rules.HEALTHY
 
 
-def test_a_new_boot_forgets_everything(machine: Machine) -> None:
+def test_decide_forgets_everything_after_a_boot(machine: Machine) -> None:
     machine.passes(30, DEAD)
     machine.boot_id, machine.boot, machine.awake = "c", 100.0, 100.0
     assert machine.look(DEAD).actions
@@ -225,18 +225,18 @@ def test_a_new_boot_forgets_everything(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("passes", "watched"),
     [
-        ([one()], []),
-        ([one(worker=True)], ["one"]),
-        ([one(worker=True, watched=True)], []),
-        ([one(spool_mark="1")], ["one"]),
-        ([one(spool_mark="1"), one(spool_mark="1")], []),
-        ([one(spool_mark="1"), one(spool_mark="2")], ["one"]),
-        ([one(worker=True, watched=True), one()], ["one"]),
-        ([one(worker=True, watched=True), one(watched=True)], []),
-        ([one(worker=True, watched=True), one(), one()], []),
+        ([instance()], []),
+        ([instance(worker=True)], ["one"]),
+        ([instance(worker=True, watched=True)], []),
+        ([instance(spool_mark="1")], ["one"]),
+        ([instance(spool_mark="1"), instance(spool_mark="1")], []),
+        ([instance(spool_mark="1"), instance(spool_mark="2")], ["one"]),
+        ([instance(worker=True, watched=True), instance()], ["one"]),
+        ([instance(worker=True, watched=True), instance(watched=True)], []),
+        ([instance(worker=True, watched=True), instance(), instance()], []),
     ],
 )
-def test_a_job_has_a_watcher_and_what_it_left_too(
+def test_decide_starts_a_watcher_for_a_job(
     machine: Machine, passes: list[Evidence], watched: list[str]
 ) -> None:
     for evidence in passes:
@@ -258,7 +258,7 @@ evidences = some.builds(
     frozen=some.booleans(),
     connections=some.none() | some.integers(0, 2),
     log_mark=some.sampled_from(["", "a:1", "a:2"]),
-    said=some.sampled_from(["", "listening", "conflict", "deleted", "deprecated", "offline"]),
+    message=some.sampled_from(["", "listening", "conflict", "deleted", "deprecated", "offline"]),
 )
 
 
@@ -272,7 +272,7 @@ evidences = some.builds(
         max_size=40,
     )
 )
-def test_whatever_is_seen_no_job_is_disturbed(
+def test_decide_never_disturbs_a_job(
     story: list[tuple[list[Evidence], float, float]],
 ) -> None:
     machine = Machine()

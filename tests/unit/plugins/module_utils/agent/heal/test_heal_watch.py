@@ -1,4 +1,4 @@
-"""Staying by a job: awake as long as it runs, and clean when it is over."""
+"""The watcher of a job: it keeps the machine awake, and cleans up afterwards."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files
 
 @pytest.fixture
 def work(instance: Instance) -> Path:
-    """A work directory with a file of its owner, who is the one that runs the tests."""
+    """A work directory with a file of its owner, the user of the tests."""
     path = instance.root / "_work"
     (path / "repository").mkdir(parents=True)
     (path / "repository" / "own").touch()
@@ -54,7 +54,7 @@ def names(work: Path) -> set[str]:
 
 
 @as_root
-def test_what_is_anothers_goes_and_the_trash_with_it(instance: Instance, work: Path) -> None:
+def test_clean_removes_files_of_others_and_the_trash(instance: Instance, work: Path) -> None:
     foreign(work / "repository" / "container")
     foreign(work / "_coldvox_trash")
     done = clean(instance.layout, UNIT, os.geteuid())
@@ -64,7 +64,7 @@ def test_what_is_anothers_goes_and_the_trash_with_it(instance: Instance, work: P
 
 
 @as_root
-def test_nothing_goes_while_a_worker_lives(instance: Instance, work: Path) -> None:
+def test_clean_removes_nothing_while_a_worker_runs(instance: Instance, work: Path) -> None:
     left = foreign(work / "container")
     listener = instance.start("Runner.Listener")
     instance.start("Runner.Worker")
@@ -75,7 +75,7 @@ def test_nothing_goes_while_a_worker_lives(instance: Instance, work: Path) -> No
 
 @as_root
 @pytest.mark.parametrize("program", ["Runner.Worker", "Runner.Listener"])
-def test_nothing_goes_when_a_job_comes_in_as_the_listener_is_frozen(
+def test_clean_removes_nothing_when_a_job_starts_meanwhile(
     instance: Instance, work: Path, program: str
 ) -> None:
     """Right after the fork, its worker is still the listener's program."""
@@ -94,8 +94,8 @@ def test_nothing_goes_when_a_job_comes_in_as_the_listener_is_frozen(
 
 @as_root
 @pytest.mark.parametrize("lie", ["..", "../..", "/", "/etc", "/proc", "."])
-def test_a_job_cannot_name_another_directory(instance: Instance, work: Path, lie: str) -> None:
-    """The account owns its work directory, and neither its instance's nor anything above."""
+def test_clean_refuses_a_directory_of_others(instance: Instance, work: Path, lie: str) -> None:
+    """The account owns its work directory, but no directory above it."""
     for path in (work, work / "repository", work / "repository" / "own"):
         os.chown(path, OTHER, OTHER)
     instance.register(workFolder=lie)
@@ -103,7 +103,7 @@ def test_a_job_cannot_name_another_directory(instance: Instance, work: Path, lie
     assert (instance.root / ".runner").exists()
 
 
-def test_a_link_is_no_work_directory(instance: Instance, work: Path, tmp_path: Path) -> None:
+def test_clean_refuses_a_link_as_work_directory(instance: Instance, work: Path, tmp_path: Path) -> None:
     work.rename(tmp_path / "elsewhere")
     work.symlink_to(tmp_path / "elsewhere")
     assert clean(instance.layout, UNIT, os.geteuid()) is None
@@ -120,7 +120,7 @@ def test_a_link_is_no_work_directory(instance: Instance, work: Path, tmp_path: P
         ({"workFolder": "a\0b"}, "{root}/_work"),
     ],
 )
-def test_the_work_directory_is_the_runners_word(
+def test_work_directory_comes_from_the_runner_file(
     instance: Instance, settings: dict[str, Any], expected: str
 ) -> None:
     instance.register(**settings)
@@ -128,7 +128,7 @@ def test_the_work_directory_is_the_runners_word(
 
 
 @pytest.mark.parametrize("name", ["\ud800", "x" * 300, "x/" * 3000], ids=["surrogate", "name", "path"])
-def test_what_no_path_can_be_is_no_work_directory(instance: Instance, name: str) -> None:
+def test_clean_ignores_an_impossible_path(instance: Instance, name: str) -> None:
     instance.register(workFolder=name)
     assert clean(instance.layout, UNIT, os.geteuid()) is None
 
@@ -136,13 +136,15 @@ def test_what_no_path_can_be_is_no_work_directory(instance: Instance, name: str)
 @pytest.mark.parametrize(
     "plant", [lambda path: path.mkdir(), lambda path: os.mkfifo(path), lambda _path: None]
 )
-def test_a_spoilt_runner_file_means_the_default(instance: Instance, plant: Callable[[Path], object]) -> None:
+def test_work_directory_of_a_damaged_runner_file_is_the_default(
+    instance: Instance, plant: Callable[[Path], object]
+) -> None:
     (instance.root / ".runner").unlink()
     plant(instance.root / ".runner")
     assert work_directory(instance.layout) == f"{instance.root}/_work"
 
 
-def test_a_pipe_that_a_job_holds_open_means_the_default(instance: Instance) -> None:
+def test_work_directory_does_not_wait_for_a_pipe(instance: Instance) -> None:
     """Nothing is in it, and its end does not come either."""
     (instance.root / ".runner").unlink()
     os.mkfifo(instance.root / ".runner")
@@ -162,7 +164,7 @@ class Logind:
         program.write_text(f"#!/bin/sh\n{script.format(lines=self.lines)}\n")
         program.chmod(0o755)
 
-    def said(self) -> str:
+    def text(self) -> str:
         return self.lines.read_text() if self.lines.exists() else ""
 
 
@@ -172,7 +174,7 @@ ABSENT = "echo asked >>{lines}; echo 'Failed to inhibit: no logind' >&2; exit 1"
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the instance's account be ours, and programs be found in the returned directory first."""
+    """Use our own account, and look for programs in ``bin`` of the returned directory."""
     account = Account("ci-one", os.geteuid(), os.getegid())
     monkeypatch.setattr(watching, "account_of", lambda _name: account)
     (tmp_path / "bin").mkdir()
@@ -184,12 +186,12 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def watched(instance: Instance, host: Path) -> tuple[threading.Thread, list[str]]:
     """Start to watch; returns the watching thread and what it says."""
-    said: list[str] = []
+    messages: list[str] = []
     machine = Host(instance.run, time.sleep, time.monotonic)
     places = (str(instance.base), str(host / "run"))
-    thread = threading.Thread(target=watch, args=(*places, "one", said.append, machine))
+    thread = threading.Thread(target=watch, args=(*places, "one", messages.append, machine))
     thread.start()
-    return thread, said
+    return thread, messages
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -200,47 +202,48 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.usefixtures("work")
-def test_the_machine_stays_awake_until_the_worker_ends(instance: Instance, host: Path) -> None:
+def test_watch_keeps_the_machine_awake_until_the_worker_ends(instance: Instance, host: Path) -> None:
     logind = Logind(host / "bin", HONEST)
     worker = instance.start("Runner.Worker")
-    thread, said = watched(instance, host)
-    until(lambda: "begin" in logind.said())
-    assert "--what=sleep:idle --who=coldvox-ci --why=job build it on one --mode=block cat" in logind.said()
-    assert "end" not in logind.said()
+    thread, messages = watched(instance, host)
+    until(lambda: "begin" in logind.text())
+    assert "--what=sleep:idle --who=coldvox-ci --why=job build it on one --mode=block cat" in logind.text()
+    assert "end" not in logind.text()
     worker.kill()
     thread.join(30)
     assert not thread.is_alive()
-    assert logind.said().endswith("end\n")
-    assert said == []
+    assert logind.text().endswith("end\n")
+    assert messages == []
 
 
 @pytest.mark.usefixtures("work")
-def test_without_logind_it_says_so_once(instance: Instance, host: Path) -> None:
+def test_watch_reports_a_missing_logind_once(instance: Instance, host: Path) -> None:
     logind = Logind(host / "bin", ABSENT)
     heard = []
     for job in range(1, 3):
         worker = instance.start("Runner.Worker")
-        thread, said = watched(instance, host)
-        until(lambda times=job: logind.said().count("asked") == times)  # type: ignore[misc]
+        thread, messages = watched(instance, host)
+        until(lambda times=job: logind.text().count("asked") == times)  # type: ignore[misc]
         assert thread.is_alive(), "it stays by the job all the same"
         worker.kill()
         worker.wait()
         thread.join(30)
-        heard += said
+        heard += messages
     assert heard == [
-        "jobs do not keep this machine awake, because logind cannot be asked (Failed to inhibit: no logind)."
+        "Jobs do not keep this machine awake, because logind does not answer (Failed to inhibit: no logind); "
+        "start systemd-logind."
     ]
 
 
-def test_without_a_job_it_only_cleans(instance: Instance, work: Path, host: Path) -> None:
+def test_watch_without_a_job_only_cleans(instance: Instance, work: Path, host: Path) -> None:
     logind = Logind(host / "bin", HONEST)
-    thread, said = watched(instance, host)
+    thread, messages = watched(instance, host)
     thread.join(30)
-    assert (logind.said(), said) == ("", [])
+    assert (logind.text(), messages) == ("", [])
     assert (work / "_coldvox_trash").is_dir()
 
 
-def said(pid: int, at: float, text: str) -> str:
+def line(pid: int, at: float, text: str) -> str:
     """A line of the listener as journalctl prints it."""
     entry = {
         "__REALTIME_TIMESTAMP": str(int(at * 1e6)),
@@ -255,7 +258,7 @@ def said(pid: int, at: float, text: str) -> str:
     ("listener_lives", "word", "results"),
     [(True, "Failed", ["failure"]), (False, "Succeeded", ["success"]), (True, "Abandoned", [])],
 )
-def test_root_leaves_how_the_job_ended(
+def test_watch_leaves_the_result_of_the_job(
     instance: Instance, host: Path, listener_lives: bool, word: str, results: list[str]
 ) -> None:
     """Also of a listener that has ended since, as that of an ephemeral runner does."""
@@ -263,44 +266,44 @@ def test_root_leaves_how_the_job_ended(
     (host / "run" / "results").mkdir()
     listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
     begun = time.time()
-    instance.journal = said(listener.pid, begun, "Running job: b")
+    instance.journal = line(listener.pid, begun, "Running job: b")
     thread, heard = watched(instance, host)
-    until(lambda: "begin" in logind.said())
+    until(lambda: "begin" in logind.text())
     worker.kill()
     worker.wait()
     if not listener_lives:
         listener.kill()
         listener.wait()
-    instance.journal += said(listener.pid + 1, time.time(), "Job b completed with result: Canceled")
-    instance.journal += said(listener.pid, time.time(), f"Job b completed with result: {word}")
+    instance.journal += line(listener.pid + 1, time.time(), "Job b completed with result: Canceled")
+    instance.journal += line(listener.pid, time.time(), f"Job b completed with result: {word}")
     thread.join(30)
     left = [json.loads(path.read_text()) for path in (host / "run" / "results").iterdir()]
-    assert [(one["instance"], one["result"]) for one in left] == [("one", result) for result in results]
-    assert all(begun - 1 < one["since"] <= one["at"] for one in left)
+    assert [(each["instance"], each["result"]) for each in left] == [("one", result) for result in results]
+    assert all(begun - 1 < each["since"] <= each["at"] for each in left)
     assert heard == []
 
 
 @pytest.mark.usefixtures("work")
-def test_a_job_that_comes_in_meanwhile_is_stayed_by_as_well(instance: Instance, host: Path) -> None:
-    """Its hook's record starts nobody while somebody is still there."""
+def test_watch_continues_with_a_job_that_starts_meanwhile(instance: Instance, host: Path) -> None:
+    """Its hook's record does not trigger the path unit while the watcher runs."""
     logind = Logind(host / "bin", HONEST)
     (host / "run" / "results").mkdir()
     listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
     thread, _heard = watched(instance, host)
-    until(lambda: "begin" in logind.said())
+    until(lambda: "begin" in logind.text())
     following = instance.start("Runner.Worker")
-    for one in (worker, following):
-        instance.journal += said(listener.pid, time.time(), "Running job: b")
-        instance.journal += said(listener.pid, time.time(), "Job b completed with result: Failed")
-        one.kill()
-        one.wait()
-        until(lambda: logind.said().count("begin") == 2)
+    for process in (worker, following):
+        instance.journal += line(listener.pid, time.time(), "Running job: b")
+        instance.journal += line(listener.pid, time.time(), "Job b completed with result: Failed")
+        process.kill()
+        process.wait()
+        until(lambda: logind.text().count("begin") == 2)
     thread.join(60)
     assert not thread.is_alive()
 
 
 @as_root
-def test_what_went_after_each_of_them_is_told_together(instance: Instance, work: Path, host: Path) -> None:
+def test_watch_adds_up_its_cleanups(instance: Instance, work: Path, host: Path) -> None:
     logind = Logind(host / "bin", HONEST)
     listener, worker = instance.start("Runner.Listener"), instance.start("Runner.Worker")
     following: list[subprocess.Popen[bytes]] = []
@@ -310,7 +313,7 @@ def test_what_went_after_each_of_them_is_told_together(instance: Instance, work:
         """The line about the first job comes late, and the second job with it."""
         if not following:
             following.append(instance.start("Runner.Worker"))
-            instance.journal += said(listener.pid, time.time(), "Job b completed with result: Abandoned")
+            instance.journal += line(listener.pid, time.time(), "Job b completed with result: Abandoned")
         time.sleep(seconds)
 
     def perform() -> None:
@@ -318,27 +321,25 @@ def test_what_went_after_each_of_them_is_told_together(instance: Instance, work:
         cleaned.append(watch(str(instance.base), str(host / "run"), "one", lambda _text: None, machine))
 
     foreign(work / "first")
-    instance.journal = said(listener.pid, time.time(), "Running job: b")
+    instance.journal = line(listener.pid, time.time(), "Running job: b")
     thread = threading.Thread(target=perform)
     thread.start()
-    until(lambda: "begin" in logind.said())
+    until(lambda: "begin" in logind.text())
     worker.kill()
-    until(lambda: logind.said().count("begin") == 2)
+    until(lambda: logind.text().count("begin") == 2)
     foreign(work / "second")
-    instance.journal += said(listener.pid, time.time(), "Running job: b")
-    instance.journal += said(listener.pid, time.time(), "Job b completed with result: Abandoned")
+    instance.journal += line(listener.pid, time.time(), "Running job: b")
+    instance.journal += line(listener.pid, time.time(), "Job b completed with result: Abandoned")
     following[0].kill()
     thread.join(60)
-    assert [one and (one.foreign, one.swept.removed) for one in cleaned] == [(2, 4)]
+    assert [each and (each.foreign, each.swept.removed) for each in cleaned] == [(2, 4)]
 
 
 @pytest.mark.usefixtures("work")
-def test_results_that_cannot_be_left_are_told_and_the_rest_is_done(
-    instance: Instance, work: Path, host: Path
-) -> None:
+def test_watch_cleans_up_when_results_cannot_be_written(instance: Instance, work: Path, host: Path) -> None:
     listener = instance.start("Runner.Listener")
-    instance.journal = said(listener.pid, time.time() - 9, "Running job: b")
-    instance.journal += said(listener.pid, time.time() - 5, "Job b completed with result: Failed")
+    instance.journal = line(listener.pid, time.time() - 9, "Running job: b")
+    instance.journal += line(listener.pid, time.time() - 5, "Job b completed with result: Failed")
     thread, heard = watched(instance, host)
     thread.join(30)
     assert len(heard) == 1
@@ -347,7 +348,7 @@ def test_results_that_cannot_be_left_are_told_and_the_rest_is_done(
 
 
 @pytest.mark.usefixtures("work")
-def test_the_locks_of_the_job_go_with_it(instance: Instance, host: Path) -> None:
+def test_watch_removes_the_locks_of_the_job(instance: Instance, host: Path) -> None:
     locks = host / "run" / "locks"
     locks.mkdir()
     (locks / "left.lock").touch()

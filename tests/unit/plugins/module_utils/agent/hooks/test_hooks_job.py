@@ -54,33 +54,31 @@ def pull_request(head: Optional[str], base: str = "a/b") -> dict[str, Any]:
         ("pull_request", None, True),
     ],
 )
-def test_a_pull_request_from_elsewhere_is_refused(
-    event: str, payload: Optional[dict[str, Any]], refused: bool
-) -> None:
+def test_fork_refusal_of_a_pull_request(event: str, payload: Optional[dict[str, Any]], refused: bool) -> None:
     assert bool(fork_refusal(job(event=event), payload)) is refused
 
 
-def test_the_refusal_says_from_where_and_what_to_do() -> None:
-    said = fork_refusal(job(event="pull_request"), pull_request("evil/b"))
-    assert "the fork evil/b" in said
-    assert "GitHub-hosted" in said
+def test_fork_refusal_names_source_and_remedy() -> None:
+    refusal = fork_refusal(job(event="pull_request"), pull_request("evil/b"))
+    assert "the fork evil/b" in refusal
+    assert "GitHub-hosted" in refusal
 
 
 @pytest.mark.parametrize(
     ("environment", "complaint"),
     [
-        ({}, "no job of a runner"),
-        ({"RUNNER_NAME": "one"}, "no job of a runner"),
-        ({"RUNNER_NAME": "one", "GITHUB_RUN_ID": "x"}, "no job of a runner"),
+        ({}, "not a job of a runner"),
+        ({"RUNNER_NAME": "one"}, "not a job of a runner"),
+        ({"RUNNER_NAME": "one", "GITHUB_RUN_ID": "x"}, "not a job of a runner"),
         ({"RUNNER_NAME": "../one", "GITHUB_RUN_ID": "1"}, "cannot be used"),
     ],
 )
-def test_what_is_no_job_is_said(environment: dict[str, str], complaint: str) -> None:
+def test_job_of_rejects_other_environments(environment: dict[str, str], complaint: str) -> None:
     with pytest.raises(CiError, match=complaint):
         job_of(environment)
 
 
-def test_names_in_the_environment_become_one_short_line() -> None:
+def test_job_of_shortens_names_to_one_line() -> None:
     made = job_of({"RUNNER_NAME": "one", "GITHUB_RUN_ID": "7", "GITHUB_JOB": "a\nb\x1b[31m" + "c" * 999})
     assert made.name == "ab[31m" + "c" * 194
     assert (made.run_id, made.run_attempt) == (7, 1)
@@ -96,11 +94,11 @@ def test_names_in_the_environment_become_one_short_line() -> None:
         ("é" * 300, "7-1---5.started.json"),
     ],
 )
-def test_a_record_is_named_so_that_it_stays_in_its_directory(name: str, expected: str) -> None:
+def test_record_name_stays_in_its_directory(name: str, expected: str) -> None:
     assert record_name(job(name=name), 5, "started") == expected
 
 
-def test_an_annotation_is_one_line() -> None:
+def test_annotation_is_one_line() -> None:
     assert annotation("50 %\n::stop::") == "::warning title=coldvox.ci::50 %25%0A::stop::"
 
 
@@ -114,11 +112,11 @@ def test_an_annotation_is_one_line() -> None:
         ("", ""),
     ],
 )
-def test_the_units_group_is_found_from_below(text: str, path: str) -> None:
+def test_unit_path_ends_at_the_unit(text: str, path: str) -> None:
     assert unit_path(text) == path
 
 
-def test_use_is_read_as_the_kernel_writes_it(tmp_path: Path) -> None:
+def test_read_usage_reads_the_files_of_the_kernel(tmp_path: Path) -> None:
     group = tmp_path / "tree" / "ci.slice" / UNIT
     group.mkdir(parents=True)
     (tmp_path / "cgroup").write_text(f"0::/ci.slice/{UNIT}/inner\n")
@@ -138,7 +136,7 @@ def test_use_is_read_as_the_kernel_writes_it(tmp_path: Path) -> None:
         (Usage(), Usage(), Usage()),
     ],
 )
-def test_a_job_used_what_came_on_top(before: Usage, after: Usage, used: Usage) -> None:
+def test_used_between_subtracts_the_start(before: Usage, after: Usage, used: Usage) -> None:
     assert used_between(before, after) == used
 
 
@@ -150,17 +148,17 @@ def test_a_job_used_what_came_on_top(before: Usage, after: Usage, used: Usage) -
         ({"models": [], "clean_workspace": False, "later": 1}, Policy(True, False, ())),
     ],
 )
-def test_the_policy_is_read(tmp_path: Path, data: dict[str, Any], policy: Policy) -> None:
+def test_read_policy_reads_the_file(tmp_path: Path, data: dict[str, Any], policy: Policy) -> None:
     (tmp_path / "hooks.json").write_text(json.dumps(data))
     assert read_policy(str(tmp_path)) == policy
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"models": "m"}', '{"refuse_forks": "no"}', "{"])
-def test_a_broken_policy_is_told(tmp_path: Path, text: str) -> None:
+def test_read_policy_reports_a_broken_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "hooks.json").write_text(text)
     with pytest.raises(CiError, match=r"hooks\.json cannot be used"):
         read_policy(str(tmp_path))
 
 
-def test_without_a_policy_the_defaults_hold(tmp_path: Path) -> None:
+def test_read_policy_without_a_file_has_defaults(tmp_path: Path) -> None:
     assert read_policy(str(tmp_path)) == Policy(refuse_forks=True, clean_workspace=True, models=None)

@@ -1,4 +1,4 @@
-"""The locks that jobs left: those that nobody holds go, and no waiting process is led astray by it."""
+"""The removal of free lock files that jobs leave."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OTHER = 65534
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_what_somebody_holds_stays_and_the_rest_goes(tmp_path: Path, shared: bool) -> None:
+def test_prune_locks_keeps_held_locks(tmp_path: Path, shared: bool) -> None:
     (tmp_path / "free.lock").touch()
     (tmp_path / "full" / "of" / "things").mkdir(parents=True)
     (tmp_path / "link.lock").symlink_to("held.lock")
@@ -28,7 +28,7 @@ def test_what_somebody_holds_stays_and_the_rest_goes(tmp_path: Path, shared: boo
 
 
 @pytest.mark.skipif(ME != 0, reason="only root can make files of another user")
-def test_only_what_is_of_the_account_goes(tmp_path: Path) -> None:
+def test_prune_locks_removes_only_files_of_the_account(tmp_path: Path) -> None:
     for name in ("roots.lock", "jobs.lock"):
         (tmp_path / name).touch()
     os.chown(tmp_path / "jobs.lock", OTHER, OTHER)
@@ -36,14 +36,14 @@ def test_only_what_is_of_the_account_goes(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["roots.lock"]
 
 
-def test_one_pass_is_bounded(tmp_path: Path) -> None:
+def test_prune_locks_is_bounded(tmp_path: Path) -> None:
     for number in range(5):
         (tmp_path / str(number)).touch()
     assert spool.prune_locks(str(tmp_path), ME, most=3) == 3
     assert len(os.listdir(tmp_path)) == 2
 
 
-def test_without_a_directory_nothing_is_done(tmp_path: Path) -> None:
+def test_prune_locks_needs_a_directory(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "precious").touch()
     (tmp_path / "link").symlink_to("real")
@@ -51,8 +51,8 @@ def test_without_a_directory_nothing_is_done(tmp_path: Path) -> None:
     assert (tmp_path / "real" / "precious").exists()
 
 
-def test_a_file_that_was_replaced_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody may hold the new one already."""
+def test_prune_locks_keeps_a_replaced_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may hold the new file already."""
     path = tmp_path / "a.lock"
     path.touch()
     granted = flock._granted
@@ -67,7 +67,7 @@ def test_a_file_that_was_replaced_meanwhile_stays(tmp_path: Path, monkeypatch: p
     assert path.exists()
 
 
-def test_the_lock_excludes_while_its_file_goes_again_and_again(tmp_path: Path) -> None:
+def test_prune_locks_keeps_the_exclusion(tmp_path: Path) -> None:
     path, inside, seen = str(tmp_path / "a.lock"), [0], []
     done = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What stays in the directory of an instance's records, which its jobs fill as they like."""
+"""The pruning of an instance's records, where its jobs may write any file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.hooks import spool
 
 
-def test_the_spool_keeps_only_the_newest(tmp_path: Path) -> None:
+def test_prune_keeps_only_the_newest(tmp_path: Path) -> None:
     directory = tmp_path / "jobs" / "one"
     directory.mkdir(parents=True)
     for number in range(5):
@@ -21,7 +21,7 @@ def test_the_spool_keeps_only_the_newest(tmp_path: Path) -> None:
     assert spool.latest(str(tmp_path), "one", "completed") is None
 
 
-def test_directories_in_a_spool_go_and_what_they_lead_to_stays(tmp_path: Path) -> None:
+def test_prune_removes_directories_and_follows_no_link(tmp_path: Path) -> None:
     directory = tmp_path / "jobs" / "one"
     (directory / "full" / "of" / ".things").mkdir(parents=True)
     (directory / "full" / "of" / "bytes").write_text("x")
@@ -35,7 +35,7 @@ def test_directories_in_a_spool_go_and_what_they_lead_to_stays(tmp_path: Path) -
     assert (tmp_path / "elsewhere" / "precious").exists()
 
 
-def test_nothing_but_records_stays_in_a_spool(tmp_path: Path) -> None:
+def test_prune_keeps_only_records(tmp_path: Path) -> None:
     """All instances share the room."""
     directory = tmp_path / "jobs" / "one"
     directory.mkdir(parents=True)
