@@ -12,7 +12,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import (
     RegisteredRunner,
     Runners,
     newest_version,
-    standing,
+    version_gap,
 )
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_action import GithubAction
 
@@ -29,7 +29,7 @@ class ActionModule(GithubAction):
         found = runners.all() if names is None else list(runners.find(names).values())
         newest = newest_version(runners.downloads()) if found else ""
         groups = {group.id: group.name for group in runners.groups()} if found else {}
-        versions = sorted({one.version for one in found if standing(one.version, newest).outdated})
+        versions = sorted({one.version for one in found if version_gap(one.version, newest).outdated})
         ends = {version: runners.support_ends_at(version) for version in versions}
         listed = {one.name.lower() for one in found}
         return {
@@ -45,7 +45,7 @@ class ActionModule(GithubAction):
 def _view(
     runner: RegisteredRunner, newest: str, groups: dict[int, str], ends: dict[str, str]
 ) -> dict[str, Any]:
-    outdated, behind = standing(runner.version, newest)
+    outdated, behind = version_gap(runner.version, newest)
     return {
         "name": runner.name,
         "id": runner.id,

@@ -315,16 +315,16 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
-from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, orphans, release
+from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, orphans, tree
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Host
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, unknown_warning
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.target import Means
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.target import RegistrationSecrets
 
 
 def age_warning(pool: converge.Pool, limit_days: int) -> str:
     """Return what has to be said about the age of the pool's runner, or an empty text."""
-    age = release.age_days(pool.archive, time.time()) if pool.archive else None
-    return release.age_warning(age, limit_days)
+    age = tree.age_days(pool.archive, time.time()) if pool.archive else None
+    return tree.age_warning(age, limit_days)
 
 
 def main() -> None:
@@ -336,25 +336,25 @@ def main() -> None:
         unit_dir=module.params["unit_dir"],
         drain_timeout_seconds=module.params["drain_timeout_seconds"],
     )
-    means = Means(
+    secrets = RegistrationSecrets(
         token=module.params["registration_token"] or "",
         jit={one["name"]: (one["id"], one["config"]) for one in module.params["jit_configs"]},
     )
-    troubles: dict[str, str] = {}
+    failures: dict[str, str] = {}
     try:
         pool = converge.pool_of(module.params)
-        items = converge.survey(pool, host)
+        items = converge.inspect_pool(pool, host)
         if not module.check_mode:
-            orphans.settle(pool.base_dir, orphans.verdicts_of(module.params["orphans"]))
-            troubles = converge.converge(items, means, prepared=module.params["prepared"])
+            orphans.record_verdicts(pool.base_dir, orphans.verdicts_of(module.params["orphans"]))
+            failures = converge.converge(items, secrets, prepared=module.params["prepared"])
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
     except OSError as error:
         module.fail_json(msg=f"The runners of this host failed at '{error.filename}': {error.strerror}.")
-    troubles.update({item.options["name"]: item.refusal for item in items if item.refusal})
+    failures.update({item.options["name"]: item.refusal for item in items if item.refusal})
     result: dict[str, Any] = {
         "changed": any(item.plan.steps for item in items),
-        "runners": [item.answer(pool.machine, troubles.get(item.options["name"], "")) for item in items],
+        "runners": [item.answer(pool.machine, failures.get(item.options["name"], "")) for item in items],
     }
     if not module.params["prepared"]:
         names = [one["name"] for one in pool.instances]
@@ -365,8 +365,8 @@ def main() -> None:
                 module.warn(warning)
     if module._diff:
         result["diff"] = converge.diff(items)
-    if troubles:
-        module.fail_json(msg=" ".join(troubles.values()), failed_instances=sorted(troubles), **result)
+    if failures:
+        module.fail_json(msg=" ".join(failures.values()), failed_instances=sorted(failures), **result)
     module.exit_json(**result)
 
 

@@ -68,7 +68,7 @@ class Settlement:
         """Register a runner for one job in place of the one that had its name."""
         former = self.current.pop(answer["name"].lower(), None)
         labels = answer["controller"]["jit_labels"]
-        return self._runners.enrol_once(answer["name"], group, labels, work_dir, former)
+        return self._runners.register_for_one_job(answer["name"], group, labels, work_dir, former)
 
     def settle(self, answers: Sequence[Answer]) -> dict[str, str]:
         """Delete, wait and relabel as the host's ``answers`` ask for; return the trouble by name of a runner

@@ -15,7 +15,7 @@ from .instance import Instance
 from .layout import instance_layout, instance_unit
 from .options import check_architecture, normal_instances, system_labels
 from .plan import UNCHANGED, Local, Plan, Remote, Wanted, plan
-from .target import Means, Target, target_of
+from .target import RegistrationSecrets, Target, target_of
 from .tree import tree_identity
 
 
@@ -33,7 +33,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Item:
+class PlannedInstance:
     """One instance with all that was found out about it; ``refusal`` says why it cannot be what is wanted."""
 
     options: Mapping[str, Any]
@@ -44,15 +44,15 @@ class Item:
     plan: Plan
     refusal: str = ""
 
-    def answer(self, machine: str, trouble: str = "") -> dict[str, Any]:
-        """What the controller and the user get to know; ``trouble`` is what became of it instead."""
-        trouble = trouble or self.refusal
+    def answer(self, machine: str, failure: str = "") -> dict[str, Any]:
+        """What the controller and the user get to know; ``failure`` is what became of it instead."""
+        failure = failure or self.refusal
         return {
             "name": self.options["name"],
             "state": self.options["state"],
-            "outcome": "failed" if trouble else self.plan.outcome,
+            "outcome": "failed" if failure else self.plan.outcome,
             "steps": [step.value for step in self.plan.steps],
-            "reason": trouble or self.plan.reason,
+            "reason": failure or self.plan.reason,
             "unit": self.target.unit,
             "user": self.target.user,
             "controller": {
@@ -88,7 +88,7 @@ def pool_of(params: Mapping[str, Any]) -> Pool:
     )
 
 
-def survey(pool: Pool, host: Host) -> list[Item]:
+def inspect_pool(pool: Pool, host: Host) -> list[PlannedInstance]:
     """Find out and decide, without changing anything; raises CiError when nothing can be said at all."""
     if not pool.archive and any(options["state"] == "present" for options in pool.instances):
         raise CiError(
@@ -100,28 +100,32 @@ def survey(pool: Pool, host: Host) -> list[Item]:
 
 
 def converge(
-    items: Sequence[Item], means: Means, *, prepared: bool, lock: Optional[Flock] = None
+    items: Sequence[PlannedInstance],
+    secrets: RegistrationSecrets,
+    *,
+    prepared: bool,
+    lock: Optional[Flock] = None,
 ) -> dict[str, str]:
     """Do the plans, those in which the controller has a part only when that is ``prepared``.
 
     One instance that fails does not stop the others; returns what went wrong by name. ``lock`` is that of the
     only instance where the caller has it already.
     """
-    troubles: dict[str, str] = {}
+    failures: dict[str, str] = {}
     for item in items:
-        trouble = item.refusal
+        failure = item.refusal
         if item.plan.steps and (prepared or not item.plan.deferred):
-            trouble = _apply(item, means, lock)
-        if trouble:
-            troubles[item.options["name"]] = trouble
-    return troubles
+            failure = _apply(item, secrets, lock)
+        if failure:
+            failures[item.options["name"]] = failure
+    return failures
 
 
-def _apply(item: Item, means: Means, lock: Optional[Flock]) -> str:
+def _apply(item: PlannedInstance, secrets: RegistrationSecrets, lock: Optional[Flock]) -> str:
     """Do one plan and return what went wrong, or an empty text."""
     known = item.remote is not None
     try:
-        item.instance.apply(item.plan.steps, item.local, means, replace=known, lock=lock)
+        item.instance.apply(item.plan.steps, item.local, secrets, replace=known, lock=lock)
     except CiError as error:
         return str(error)
     except OSError as error:
@@ -130,7 +134,7 @@ def _apply(item: Item, means: Means, lock: Optional[Flock]) -> str:
     return ""
 
 
-def diff(items: Sequence[Item]) -> list[dict[str, str]]:
+def diff(items: Sequence[PlannedInstance]) -> list[dict[str, str]]:
     """Return what changes per instance, as Ansible shows differences: environment, labels, and what is
     done.
     """
@@ -148,7 +152,7 @@ def diff(items: Sequence[Item]) -> list[dict[str, str]]:
 
 def _item(
     pool: Pool, host: Host, options: Mapping[str, Any], tree_id: str, units: Mapping[str, systemd.Unit]
-) -> Item:
+) -> PlannedInstance:
     check_architecture(options["labels"], pool.machine)
     layout = instance_layout(pool.base_dir, options["name"])
     target = target_of(dict(options), url=pool.url, layout=layout, tree=pool.archive, tree_id=tree_id)
@@ -168,9 +172,9 @@ def _item(
     )
     try:
         _check_account(options, target, local)
-        return Item(options, target, instance, local, remote, plan(wanted, local, remote))
+        return PlannedInstance(options, target, instance, local, remote, plan(wanted, local, remote))
     except CiError as error:
-        return Item(options, target, instance, local, remote, UNCHANGED, refusal=str(error))
+        return PlannedInstance(options, target, instance, local, remote, UNCHANGED, refusal=str(error))
 
 
 def _check_account(options: Mapping[str, Any], target: Target, local: Local) -> None:
@@ -182,7 +186,7 @@ def _check_account(options: Mapping[str, Any], target: Target, local: Local) -> 
         )
 
 
-def _shown(item: Item, *, after: bool) -> str:
+def _shown(item: PlannedInstance, *, after: bool) -> str:
     if after and item.plan.outcome == "removed":
         return ""
     if not after and not item.local.exists:

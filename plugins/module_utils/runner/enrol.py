@@ -18,12 +18,12 @@ from ..github.runners import Runners
 from ..host import systemd
 from ..host.flock import Flock
 from .account import Host
-from .converge import converge, pool_of, survey
+from .converge import converge, inspect_pool, pool_of
 from .drain import claim
+from .instance_records import REGISTRATION, TREE, read_record
 from .layout import Layout, instance_layout, instance_unit
 from .plan import Step
-from .records import REGISTRATION, TREE, read_record
-from .target import Means
+from .target import RegistrationSecrets
 
 NAME, TOKEN = "enrol.json", "enrol.token"
 ENROLLED, WORKING, AT_REST = "enrolled", "working", "at_rest"
@@ -105,24 +105,24 @@ def _enrolled(host: Host, runners: Runners, settings: Mapping[str, Any], lock: F
     name = settings["instances"][0]["name"]
     found = runners.find([name])
     pool = pool_of({**settings, "registered": [asdict(one) for one in found.values()]})
-    item = survey(pool, host)[0]
+    item = inspect_pool(pool, host)[0]
     if item.refusal:
         raise CiError(item.refusal)
     if Step.ENROL_JIT not in item.plan.steps:
         return WORKS
     if Step.LINK_TREE in item.plan.steps:
         raise CiError(f"The runner of '{name}' is not whole any more; converge this host.")
-    made = runners.enrol_once(
+    made = runners.register_for_one_job(
         name,
         item.options["group"],
         item.jit_labels(pool.machine),
         item.options["work_dir"],
         found.get(name.lower()),
     )
-    means = Means(jit={name: (made.runner.id, made.encoded)})
-    troubles = converge([item], means, prepared=True, lock=lock)
-    if troubles:
-        raise CiError(troubles[name])
+    secrets = RegistrationSecrets(jit={name: (made.runner.id, made.encoded)})
+    failures = converge([item], secrets, prepared=True, lock=lock)
+    if failures:
+        raise CiError(failures[name])
     return Enrolment(ENROLLED, made.runner.id)
 
 

@@ -18,9 +18,7 @@ from ..host.flock import Flock
 from .account import Host, account_of, as_account, clean_environment, has_account, remove_account
 from .configure import configure, forget_configuration, read_agent
 from .drain import claim, drain
-from .layout import instance_directories
-from .plan import Local, Step
-from .records import (
+from .instance_records import (
     APPLIED,
     JIT,
     REGISTRATION,
@@ -31,7 +29,9 @@ from .records import (
     write,
     write_record,
 )
-from .target import Means, Target
+from .layout import instance_directories
+from .plan import Local, Step
+from .target import RegistrationSecrets, Target
 from .tree import is_linked, link_tree
 
 _START_SECONDS = 30.0
@@ -97,7 +97,7 @@ class Instance:
         self,
         steps: Sequence[Step],
         seen: Local,
-        means: Means,
+        secrets: RegistrationSecrets,
         *,
         replace: bool,
         lock: Optional[Flock] = None,
@@ -111,8 +111,8 @@ class Instance:
             Step.STOP: self._stop,
             Step.LINK_TREE: self._link_tree,
             Step.WIPE: self._wipe,
-            Step.CONFIGURE: lambda: self._configure(means.token, replace=replace),
-            Step.ENROL_JIT: lambda: self._enrol(means),
+            Step.CONFIGURE: lambda: self._configure(secrets.token, replace=replace),
+            Step.ENROL_JIT: lambda: self._enrol(secrets),
             Step.WRITE_FILES: self._write_files,
             Step.START: self._start,
             Step.DISABLE: lambda: systemd.disable(self._host.run, self._target.unit),
@@ -281,12 +281,12 @@ class Instance:
         )
         self._note_registration(agent_id)
 
-    def _enrol(self, means: Means) -> None:
+    def _enrol(self, secrets: RegistrationSecrets) -> None:
         """Lay down a configuration for one start; systemd reads it as root and removes it at the start."""
         name = self._target.registration.name
-        if name not in means.jit:
+        if name not in secrets.jit:
             raise self._changed_meanwhile()
-        agent_id, config = means.jit[name]
+        agent_id, config = secrets.jit[name]
         forget_configuration(self._layout)
         self._note_registration(agent_id)
         text = f"ACTIONS_RUNNER_INPUT_JITCONFIG={config}\n"

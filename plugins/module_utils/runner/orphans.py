@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Optional
 
 from ..host import systemd
 from .account import Host
+from .instance_records import ORPHAN, REGISTRATION, forget_record, read_record, write_record
 from .layout import Layout, instance_layout, instance_unit
-from .records import ORPHAN, REGISTRATION, forget_record, read_record, write_record
 from .worker import has_worker
 
 
@@ -58,7 +58,7 @@ def unlisted(host: Host, base_dir: str, url: str, listed: Collection[str]) -> li
     return found
 
 
-def settle(base_dir: str, verdicts: Iterable[tuple[Unlisted, Verdict]]) -> None:
+def record_verdicts(base_dir: str, verdicts: Iterable[tuple[Unlisted, Verdict]]) -> None:
     """Write down ``verdicts`` that GitHub's side has followed already."""
     for one, verdict in verdicts:
         layout = instance_layout(base_dir, one.name)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..errors import CiError
+from .instance_records import JIT
 from .layout import (
     Layout,
     check_base_dir,
@@ -25,7 +26,6 @@ from .layout import (
     instance_user,
 )
 from .options import check_work_dir, custom_labels, env_text, path_text
-from .records import JIT
 
 SLICE = "coldvox-ci.slice"
 _GIB = 1024**3

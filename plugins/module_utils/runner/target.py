@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from ..host.file_state import Entry
 from .account import SAFE_PATH
+from .instance_records import root_file
 from .layout import Layout, instance_unit
 from .options import Registration, env_text, path_text
-from .records import root_file
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Means:
+class RegistrationSecrets:
     """What the controller gives for registrations: a token, and per name the id and configuration of a
     runner for one job. All of it is secret.
     """

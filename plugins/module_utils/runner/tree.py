@@ -14,12 +14,16 @@ import os
 import re
 import shutil
 import stat
+from typing import Optional
 
 from ..errors import CiError
 from .layout import Layout
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ENTRY_POINTS = ("run.sh", "config.sh", "bin/Runner.Listener")
+# docs.github.com, "Updating runners": without self-update, within 30 days.
+MAX_AGE_DAYS = 30
+_DAY_SECONDS = 86400.0
 _LEFT_BY_UPDATES = re.compile(r"(?:bin|externals)\.[0-9.]+")
 
 
@@ -117,3 +121,28 @@ def _link_file(source: str, target: str) -> None:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
             raise
         shutil.copy2(source, target, follow_symlinks=False)
+
+
+def age_days(tree: str, now: float) -> Optional[float]:
+    """Return the age of the unpacked runner ``tree`` in days, by the time its program was built.
+
+    ``now`` in Unix seconds. None when there is no such program.
+    """
+    try:
+        built = os.stat(os.path.join(tree, "bin", "Runner.Listener")).st_mtime
+    except OSError:
+        return None
+    return max(0.0, (now - built) / _DAY_SECONDS)
+
+
+def age_warning(age: Optional[float], limit_days: int) -> str:
+    """Return what has to be said about a runner that is ``age`` days old, or an empty text.
+
+    ``limit_days`` 0 means no warning.
+    """
+    if not limit_days or age is None or age <= limit_days:
+        return ""
+    return (
+        f"The runner was built {age:.0f} days ago and does not renew itself; GitHub gives it no more jobs "
+        f"{MAX_AGE_DAYS} days after there is a newer one. Raise github_runner_version, or let it be latest."
+    )

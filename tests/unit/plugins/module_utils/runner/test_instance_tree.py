@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Optional
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.tree import (
+    age_days,
+    age_warning,
     is_linked,
     link_tree,
     tree_identity,
@@ -132,3 +135,21 @@ def test_a_tree_is_known_by_its_digest_or_its_contents(tmp_path: Path) -> None:
     assert tree_identity(str(one)) == before
     (one / "run.sh").write_text("other")
     assert tree_identity(str(one)) != before
+
+
+@pytest.mark.parametrize(
+    ("age", "limit", "told"),
+    [(31.0, 30, True), (30.0, 30, False), (300.0, 0, False), (None, 30, False), (2.0, 1, True)],
+)
+def test_age_is_told_above_the_limit(age: Optional[float], limit: int, told: bool) -> None:
+    assert bool(age_warning(age, limit)) is told
+
+
+def test_age_is_that_of_the_program(tmp_path: Path) -> None:
+    assert age_days(str(tmp_path), 0.0) is None
+    program = tmp_path / "bin" / "Runner.Listener"
+    program.parent.mkdir()
+    program.touch()
+    os.utime(program, (86400, 86400))
+    assert age_days(str(tmp_path), 86400 * 32.0) == 31
+    assert age_days(str(tmp_path), 0.0) == 0
