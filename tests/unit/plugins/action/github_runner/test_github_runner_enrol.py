@@ -187,9 +187,9 @@ def test_a_registration_whose_configuration_was_lost_is_made_anew(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"instances": None}, "does not tell how to register runners"),
+        ({"instances": None}, "does not say how to register runners"),
         ({"url": "ftp://x"}, "is not an http(s) address"),
-        ({"archive": "/nowhere/x"}, "is not whole any more; converge"),
+        ({"archive": "/nowhere/x"}, "are incomplete; converge"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(
