@@ -174,6 +174,7 @@ def _github_message(answer: Answer) -> str:
 
 
 API_VERSION = "2022-11-28"
+PAGE_SIZE = 100  # the most that GitHub returns
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,7 @@ class Client:
         key: str,
         intent: str,
         *,
-        page_size: int,
+        page_size: int = PAGE_SIZE,
         query: Optional[Mapping[str, object]] = None,
         area: str = RUNNERS,
         accepted: tuple[int, ...] = (),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
 from ..errors import CiError
-from .client import Client
+from .client import PAGE_SIZE, Client
 
 _VERSION = re.compile(r"-(\d+\.\d+\.\d+)\.(?:tar\.gz|zip)$")
 
@@ -95,7 +95,6 @@ class JitRunner:
     encoded: str = field(repr=False)
 
 
-PAGE_SIZE = 100  # the most that GitHub gives
 #: The only group of a repository. The API does not list it.
 REPOSITORY_GROUP = RunnerGroup(1, "Default", default=True)
 
@@ -109,7 +108,7 @@ class Runners:
 
     def all(self) -> list[RegisteredRunner]:
         """Return every registered runner."""
-        pages = self._client.items(self._root, "runners", "list the runners of", page_size=PAGE_SIZE)
+        pages = self._client.items(self._root, "runners", "list the runners of")
         return [RegisteredRunner.of(data) for data in pages]
 
     def find(self, names: Iterable[str]) -> dict[str, RegisteredRunner]:
@@ -233,7 +232,7 @@ class Runners:
         if self._client.scope.kind == "repository":
             return [REPOSITORY_GROUP]
         path = f"{self._client.scope.path}/actions/runner-groups"
-        listed = self._client.items(path, "runner_groups", "list the runner groups of", page_size=PAGE_SIZE)
+        listed = self._client.items(path, "runner_groups", "list the runner groups of")
         return [RunnerGroup(int(data["id"]), str(data["name"]), bool(data["default"])) for data in listed]
 
     def set_labels(self, runner: RegisteredRunner, labels: Sequence[str]) -> tuple[str, ...]:

@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ..errors import CiError
-from .client import JOBS, Client
+from .client import JOBS, PAGE_SIZE, Client
 
-PAGE_SIZE = 100
 MOST_RUNS = 1000  # GitHub returns no more to a filtered request
 _WHEN = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
 # GitHub's own machines; docs.github.com/actions, larger runners: the name of their default group.
@@ -151,7 +150,6 @@ class WorkflowRuns:
             f"{self._root}/{run['id']}/jobs",
             "jobs",
             f"list the jobs of run {run['id']} of",
-            page_size=PAGE_SIZE,
             query={"filter": "all"},
             area=JOBS,
             accepted=(404,),

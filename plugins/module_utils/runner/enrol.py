@@ -42,9 +42,6 @@ class Enrolment(NamedTuple):
     runner_id: int = 0
 
 
-WORKS = Enrolment(WORKING)
-
-
 def read_settings(directory: str, name: str) -> Optional[dict[str, Any]]:
     """Return the module's parameters for the instance ``name``, from ``enrol.json``.
 
@@ -95,7 +92,7 @@ def enrol(host: Host, runners: Runners, settings: Mapping[str, Any]) -> Enrolmen
         if not unit.enabled:
             return Enrolment(AT_REST)
         if not is_over(unit):
-            return WORKS
+            return Enrolment(WORKING)
         return _enrolled(host, runners, _with_own_tree(settings, layout), lock)
     finally:
         lock.release()
@@ -109,7 +106,7 @@ def _enrolled(host: Host, runners: Runners, settings: Mapping[str, Any], lock: F
     if item.refusal:
         raise CiError(item.refusal)
     if Step.ENROL_JIT not in item.plan.steps:
-        return WORKS
+        return Enrolment(WORKING)
     if Step.LINK_TREE in item.plan.steps:
         raise CiError(f"The runner's files in instance '{name}' are incomplete; converge this host.")
     made = runners.register_for_one_job(

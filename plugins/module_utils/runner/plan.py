@@ -1,8 +1,8 @@
 """The plan for one instance: which steps bring it to its wanted state.
 
-plan() is a pure function of the wanted state, the state on the host (Local) and GitHub's view (Remote). It
-runs on the host. The controller then does the steps about labels and the deletion of a registration;
-instance.py does the others.
+plan() is a pure function of the wanted state, the state on the host (Local) and GitHub's view (Remote). The
+module github_runner makes the plan on the host. Steps about labels and the deletion of a registration are the
+controller's; instance.py does all others.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def _plan_absent(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan
 def _plan_drained(local: Local, remote: Optional[Remote]) -> Plan:
     """Withdraw the labels first, so that no new job comes.
 
-    The default labels cannot be withdrawn. The stop ends the jobs that they could bring.
+    The default labels cannot be withdrawn. They get no job either once the unit has stopped.
     """
     stop = (Step.STOP,) if local.active else ()
     disable = (Step.DISABLE,) if local.enabled else ()

@@ -21,7 +21,7 @@ from .layout import Layout
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ENTRY_POINTS = ("run.sh", "config.sh", "bin/Runner.Listener")
 # docs.github.com, "Updating runners": without self-update, within 30 days.
-MAX_AGE_DAYS = 30
+_MAX_AGE_DAYS = 30
 _DAY_SECONDS = 86400.0
 _LEFT_BY_UPDATES = re.compile(r"(?:bin|externals)\.[0-9.]+")
 
@@ -45,7 +45,7 @@ def tree_identity(tree: str) -> str:
     return digest.hexdigest()
 
 
-def check_tree(tree: str) -> None:
+def _check_tree(tree: str) -> None:
     """Raise CiError unless ``tree`` is an unpacked runner."""
     missing = [path for path in _ENTRY_POINTS if not os.path.isfile(os.path.join(tree, path))]
     if missing:
@@ -82,7 +82,7 @@ def link_tree(tree: str, layout: Layout) -> None:
     Link all files into a new directory, then rename its entries into place. An entry with the same name goes
     away: the old version, a link of a self-update, or a job's file.
     """
-    check_tree(tree)
+    _check_tree(tree)
     incoming, outgoing = layout.record("incoming"), layout.record("outgoing")
     for leftover in (incoming, outgoing):
         if os.path.lexists(leftover):
@@ -144,5 +144,5 @@ def age_warning(age: Optional[float], limit_days: int) -> str:
         return ""
     return (
         f"The runner was built {age:.0f} days ago and does not update itself; GitHub gives it no more jobs "
-        f"{MAX_AGE_DAYS} days after a newer release. Raise github_runner_version, or use latest."
+        f"{_MAX_AGE_DAYS} days after a newer release. Raise github_runner_version, or use latest."
     )
