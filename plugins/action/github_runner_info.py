@@ -12,7 +12,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import (
     RegisteredRunner,
     Runners,
     newest_version,
-    standing,
+    version_gap,
 )
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_action import GithubAction
 
@@ -34,7 +34,7 @@ class ActionModule(GithubAction):
         newest = newest_version(runners.downloads()) if registered else ""
         groups = {group.id: group.name for group in runners.groups()} if registered else {}
         versions = sorted(
-            {runner.version for runner in registered if standing(runner.version, newest).outdated}
+            {runner.version for runner in registered if version_gap(runner.version, newest).outdated}
         )
         ends = {version: runners.support_ends_at(version) for version in versions}
         listed = {runner.name.lower() for runner in registered}
@@ -52,7 +52,7 @@ class ActionModule(GithubAction):
 def _view(
     runner: RegisteredRunner, newest: str, groups: dict[int, str], ends: dict[str, str]
 ) -> dict[str, Any]:
-    outdated, behind = standing(runner.version, newest)
+    outdated, behind = version_gap(runner.version, newest)
     return {
         "name": runner.name,
         "id": runner.id,

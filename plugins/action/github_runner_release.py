@@ -10,8 +10,7 @@ from typing import Any, Optional
 from ansible.plugins.action import ActionBase
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.github.options import CONNECTION_SPEC
-from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.release import choose_release
+from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners, choose_release
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import connect
 
 SPEC: dict[str, Any] = {

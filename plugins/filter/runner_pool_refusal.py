@@ -42,7 +42,7 @@ RETURN = r"""
 _value:
   description: One sentence, or an empty text.
   type: str
-  sample: "Runner instance 'one': Resource class 'huge' is not defined; known are: heavy, light, medium."
+  sample: "Runner instance 'one': Resource class 'huge' is not defined; define it (known: heavy, light)."
 """
 
 from collections.abc import Mapping, Sequence

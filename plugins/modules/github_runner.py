@@ -318,16 +318,16 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
-from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, orphans, release
+from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, orphans, tree
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Host
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, unknown_warning
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.target import Means
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.target import RegistrationSecrets
 
 
 def age_warning(pool: converge.Pool, limit_days: int) -> str:
     """Return the warning about the age of the pool's runner, or an empty text."""
-    age = release.age_days(pool.archive, time.time()) if pool.archive else None
-    return release.age_warning(age, limit_days)
+    age = tree.age_days(pool.archive, time.time()) if pool.archive else None
+    return tree.age_warning(age, limit_days)
 
 
 def main() -> None:
@@ -339,17 +339,17 @@ def main() -> None:
         unit_dir=module.params["unit_dir"],
         drain_timeout_seconds=module.params["drain_timeout_seconds"],
     )
-    means = Means(
+    secrets = RegistrationSecrets(
         token=module.params["registration_token"] or "",
         jit={config["name"]: (config["id"], config["config"]) for config in module.params["jit_configs"]},
     )
     failures: dict[str, str] = {}
     try:
         pool = converge.pool_of(module.params)
-        items = converge.survey(pool, host)
+        items = converge.inspect_pool(pool, host)
         if not module.check_mode:
-            orphans.settle(pool.base_dir, orphans.verdicts_of(module.params["orphans"]))
-            failures = converge.converge(items, means, prepared=module.params["prepared"])
+            orphans.record_verdicts(pool.base_dir, orphans.verdicts_of(module.params["orphans"]))
+            failures = converge.converge(items, secrets, prepared=module.params["prepared"])
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
     except OSError as error:

@@ -67,7 +67,7 @@ class RegistrationSync:
         """Register a runner for one job, in place of the runner that had its name."""
         former = self.current.pop(report["name"].lower(), None)
         labels = report["controller"]["jit_labels"]
-        return self._runners.enrol_once(report["name"], group, labels, work_dir, former)
+        return self._runners.register_for_one_job(report["name"], group, labels, work_dir, former)
 
     def update_github(self, reports: Sequence[HostReport]) -> dict[str, str]:
         """Delete registrations, wait for started runners and set labels.

@@ -1,1 +1,1 @@
-"""GitHub's REST API for self-hosted runners: pure rules, and a client whose transport is an argument."""
+"""GitHub's REST API for self-hosted runners: pure rules and a client."""

@@ -1,6 +1,6 @@
-"""Signing in as a GitHub App: a short-lived JWT buys an installation token, which lives one hour.
+"""Credentials for GitHub's REST API: a token, or the key of a GitHub App.
 
-A token as a credential: what GitHub would refuse anyway is told before anything is sent.
+An App signs a short-lived JWT and exchanges it for an installation token, which is valid for one hour.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Sign = Callable[[bytes], bytes]
 # GitHub allows at most ten minutes, and advises to date the start back against clock drift
 # (docs.github.com/apps/creating-github-apps/authenticating-with-a-github-app/generating-a-json-web-token…).
 _BACKDATED_SECONDS = 60
-_LIFE_SECONDS = 540
-# An installation token lives one hour; its successor is bought so early that no call, with all its retries,
-# outlives the old one. Counted from the purchase, so that the controller's clock may be wrong.
-_RENEWED_AFTER_SECONDS = 3000
+_VALID_SECONDS = 540
+# An installation token is valid for one hour. Renew it so early that no call, with all its retries, meets an
+# expired one. Count from the request for the token, because the controller's clock may be wrong.
+_RENEW_AFTER_SECONDS = 3000
 
 
 def _encoded(data: bytes) -> bytes:
@@ -28,17 +28,21 @@ def _encoded(data: bytes) -> bytes:
 
 
 def app_jwt(app_id: str, sign: Sign, now: float) -> str:
-    """Return the RS256 JSON Web Token (RFC 7519) that identifies the App; ``sign`` holds the private key."""
+    """Return the RS256 JSON Web Token (RFC 7519) that identifies the App.
+
+    ``sign`` returns the signature of its argument by the App's private key; ``now`` is Unix time.
+    """
     header = {"alg": "RS256", "typ": "JWT"}
-    claims = {"iat": int(now) - _BACKDATED_SECONDS, "exp": int(now) + _LIFE_SECONDS, "iss": app_id}
+    claims = {"iat": int(now) - _BACKDATED_SECONDS, "exp": int(now) + _VALID_SECONDS, "iss": app_id}
     parts = [_encoded(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims)]
     message = b".".join(parts)
     return b".".join([message, _encoded(sign(message))]).decode()
 
 
 class AppCredential:
-    """Gives the header value of an App's installation token, bought at the first use, renewed before its end,
-    and kept in memory only.
+    """An App's installation token, as the value of the header Authorization.
+
+    The first call requests the token, and a later call renews it before it expires. It stays in memory.
     """
 
     def __init__(
@@ -68,10 +72,10 @@ class AppCredential:
     def __call__(self) -> str:
         now = self._now()
         if not self._token or now >= self._renew_at:
-            self._token, self._renew_at = self._buy(), now + _RENEWED_AFTER_SECONDS
+            self._token, self._renew_at = self._request_token(), now + _RENEW_AFTER_SECONDS
         return f"Bearer {self._token}"
 
-    def _buy(self) -> str:
+    def _request_token(self) -> str:
         self._installation_id = self._installation_id or str(self._installation()["id"])
         path = f"/app/installations/{self._installation_id}/access_tokens"
         answer = self._app_client.call(
@@ -94,8 +98,9 @@ _NOT_FOR_ENTERPRISES = ("github_pat_", "ghs_")
 
 
 def bearer(token: str, scope: Scope) -> Callable[[], str]:
-    """Return what gives the header value of ``token``; raises CiError for one that cannot work in
-    ``scope``.
+    """Return a function that returns the header value for ``token``.
+
+    Raises CiError for a token that cannot work in ``scope``.
     """
     if scope.kind == "enterprise" and token.startswith(_NOT_FOR_ENTERPRISES):
         raise CiError(
@@ -103,8 +108,9 @@ def bearer(token: str, scope: Scope) -> Callable[[], str]:
             "the scope manage_runners:enterprise."
         )
     if not token.isascii() or not token.isprintable() or " " in token:
-        # Said here, because the HTTP library would quote the whole header in its complaint.
+        # Reject it here, because the error of the HTTP library would quote the whole header.
         raise CiError(
-            "The GitHub token has characters that no token has; was it copied with something around it?"
+            "The GitHub token has characters that no token has; copy it again, without any space or "
+            "quote around it."
         )
     return lambda: f"Bearer {token}"

@@ -1,10 +1,6 @@
-"""One conversation with GitHub's REST API: retries within a bound, and refusals as sentences.
+"""A client for GitHub's REST API: retries, error messages, and HTTP for hosts.
 
-HTTP as plain data: a request goes out, an answer comes back, and one rule says whether to try again.
-
-Turns GitHub's refusals into one sentence with scope, status, and the permission that is needed.
-
-HTTP by the standard library, for hosts, where Ansible's own opener is not installed.
+The transport is an argument. ``stdlib_transport`` is the one for hosts, which lack Ansible's own HTTP code.
 """
 
 from __future__ import annotations
@@ -24,7 +20,7 @@ from .scope import Scope
 
 
 class Answer(NamedTuple):
-    """What a server said; header names in lower case."""
+    """The response of a server; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -35,19 +31,22 @@ _REASON_LIMIT = 200
 
 
 class UnreachableError(Exception):
-    """No answer came: the reason as the network gave it, free of secrets.
+    """No response came. The message is the network's reason, without secrets.
 
-    ``lasting`` is a reason that another attempt cannot remove, such as a certificate that is not trusted.
+    ``lasting`` is true for a reason that another attempt cannot remove, such as an untrusted certificate.
     """
 
     def __init__(self, reason: str, *, lasting: bool = False) -> None:
-        # Some reasons quote what the peer said, in several lines and of any length.
+        # Some reasons quote the peer, in several lines and of any length.
         super().__init__(" ".join(reason.split())[:_REASON_LIMIT])
         self.lasting = lasting
 
 
 class Transport(Protocol):
-    """Sends one request and returns whatever the server answers; raises UnreachableError when it does not."""
+    """A function that sends one request and returns the response.
+
+    Raises UnreachableError without a response.
+    """
 
     def __call__(
         self, method: str, url: str, headers: Mapping[str, str], body: Optional[bytes], /
@@ -57,30 +56,31 @@ class Transport(Protocol):
 # GitHub asks for at least a minute after a secondary rate limit that names no time
 # (docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api).
 SECONDARY_LIMIT_SECONDS = 60.0
-_SERVER_TROUBLE = (500, 502, 503, 504)
+_SERVER_ERRORS = (500, 502, 503, 504)
 
 
 def is_rate_limited(answer: Answer) -> bool:
-    """Return whether the refusal only says "later": GitHub uses both 403 and 429 for that, and tells some
-    secondary limits in its message alone.
+    """Return whether GitHub refused the request because of a rate limit.
+
+    GitHub uses 403 and 429 for that, and names some secondary limits only in the message.
     """
     if answer.status == 429:
         return True
     headers = answer.headers
-    told = headers.get("x-ratelimit-remaining") == "0" or "retry-after" in headers
-    return answer.status == 403 and (told or b"secondary rate limit" in answer.body.lower())
+    limited = headers.get("x-ratelimit-remaining") == "0" or "retry-after" in headers
+    return answer.status == 403 and (limited or b"secondary rate limit" in answer.body.lower())
 
 
 def retry_delay_seconds(answer: Optional[Answer], attempt: int, now: float) -> Optional[float]:
-    """Return how long to wait before the next attempt, or None when another one would be pointless.
+    """Return the seconds to wait before the next attempt; None when it is pointless.
 
-    ``answer`` is None when the server could not be reached; ``attempt`` counts from 0; ``now`` is Unix time.
+    ``answer`` is None when the server was unreachable; ``attempt`` counts from 0; ``now`` is Unix time.
     """
     if answer is None:
         return float(2**attempt)
     if is_rate_limited(answer):
         return _limit_delay_seconds(answer.headers, now)
-    if answer.status in _SERVER_TROUBLE:
+    if answer.status in _SERVER_ERRORS:
         return _number(answer.headers.get("retry-after"), float(2**attempt))
     return None
 
@@ -94,14 +94,17 @@ def _limit_delay_seconds(headers: Mapping[str, str], now: float) -> float:
 
 
 def _number(text: Optional[str], default: float) -> float:
-    """Return ``text`` as a number of seconds; Retry-After may also be a date, which GitHub does not use."""
+    """Return ``text`` as seconds.
+
+    Retry-After may also be a date, which GitHub does not use: it gives the default.
+    """
     try:
         return max(0.0, float(text or ""))
     except ValueError:
         return default
 
 
-#: What a call is about, which decides the permission that it takes.
+#: The area of a call decides which permission it needs.
 RUNNERS, VARIABLES, JOBS, APP = "runners", "variables", "jobs", "app"
 
 # docs.github.com/rest/authentication/permissions-required-for-fine-grained-personal-access-tokens, and the
@@ -120,19 +123,23 @@ _CLASSIC = {
 _MESSAGE_LIMIT = 200
 
 
-def need(area: str, scope: Scope, level: str) -> str:
-    """Return what a credential needs for calls of ``area`` to ``scope``; ``level`` is read or write."""
+def permission_needed(area: str, scope: Scope, level: str) -> str:
+    """Return the permission that a call of ``area`` to ``scope`` needs.
+
+    ``level`` is ``read`` or ``write``.
+    """
     if area == APP:
-        return "the App installed there, app_id and app_key of the same App, and a right clock"
+        return "the App installed there, app_id and app_key of the same App, and a correct clock"
     if (area, scope.kind) in _CLASSIC:
         return _CLASSIC[area, scope.kind]
     permission, classic = _FINE[area, scope.kind]
     return f"'{permission}: {level}' (GitHub App or fine-grained token) or the classic scope '{classic}'"
 
 
-def refusal(scope: Scope, intent: str, answer: Answer, needed: str, attempts: int = 1) -> str:
-    """Return the sentence for ``answer`` to the attempt to ``intent`` ("list the runners of") on
-    ``scope``, which takes what ``needed`` says.
+def refusal_message(scope: Scope, intent: str, answer: Answer, needed: str, attempts: int = 1) -> str:
+    """Return the error message for the refusal ``answer``.
+
+    ``intent`` says what was attempted ("list the runners of"); ``needed`` names the permission for it.
     """
     head = f"GitHub at {scope.api_url} refused to {intent} {scope.label} (HTTP {answer.status})"
     return f"{head}: {_reason(answer, f'it needs {needed}', attempts)}."
@@ -142,20 +149,22 @@ def _reason(answer: Answer, needs: str, attempts: int) -> str:
     if is_rate_limited(answer):
         return "the rate limit is used up; run again later or use a GitHub App, which has a limit of its own"
     if answer.status == 401:
-        return f"the credential is wrong, expired or revoked{_said(answer)}; give a valid one, {needs}"
+        return (
+            f"the credential is wrong, expired or revoked{_github_message(answer)}; give a valid one, {needs}"
+        )
     if answer.status == 403 and answer.headers.get("x-github-sso", "").startswith("required"):
         return "the organization asks for single sign-on; authorize the token for it on its page at GitHub"
     if answer.status == 403:
-        return f"the credential lacks the permission{_said(answer)}; {needs}"
+        return f"the credential lacks the permission{_github_message(answer)}; {needs}"
     if answer.status == 404:
         return f"it does not exist or the credential cannot see it; check the url; {needs}"
     if answer.status >= 500:
-        return f"the server is in trouble, {attempts} attempts were made; see githubstatus.com and run again"
-    return f"the request was not accepted{_said(answer)}"
+        return f"the server failed ({attempts} attempts); see githubstatus.com and run again"
+    return f"the request is not valid{_github_message(answer)}; correct the options that it names"
 
 
-def _said(answer: Answer) -> str:
-    """Return GitHub's own message in brackets, when it sent one."""
+def _github_message(answer: Answer) -> str:
+    """Return GitHub's own message in brackets, or an empty text."""
     try:
         message = json.loads(answer.body)["message"]
     except (ValueError, KeyError, TypeError):
@@ -165,11 +174,15 @@ def _said(answer: Answer) -> str:
 
 
 API_VERSION = "2022-11-28"
+PAGE_SIZE = 100  # the most that GitHub returns
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a call may take in all; ``sleep`` and ``now`` (Unix time) are the world's, or a test's."""
+    """Limits for one call with all its retries.
+
+    ``sleep`` and ``now`` (Unix time) are replaced in tests.
+    """
 
     sleep: Callable[[float], None]
     now: Callable[[], float]
@@ -178,7 +191,10 @@ class Patience:
 
 
 class Client:
-    """Calls the API of one scope; ``authorization`` gives the header value, and is asked only when needed."""
+    """A client for the API of one scope.
+
+    ``authorization`` returns the header value. It is called only when a request is sent.
+    """
 
     def __init__(
         self, transport: Transport, scope: Scope, authorization: Callable[[], str], patience: Patience
@@ -200,13 +216,14 @@ class Client:
         expected: Sequence[str] = (),
         area: str = RUNNERS,
     ) -> Any:
-        """Send the request and return the decoded JSON (None for an empty answer).
+        """Send the request and return the decoded JSON; None for an empty response.
 
-        ``intent`` completes "refused to … <scope>"; a status in ``accepted`` gives None instead of CiError;
-        ``expected`` are members that the answer must have; ``area`` says which permission it takes.
+        ``intent`` completes "refused to … <scope>". A status in ``accepted`` gives None instead of CiError.
+        ``expected`` names members that the response must have. ``area`` decides which permission an error
+        names.
         """
         url = self.scope.api_url + path + (f"?{urlencode(query)}" if query else "")
-        answer, attempts = self._persist(
+        answer, attempts = self._send_with_retries(
             method, url, intent, None if body is None else json.dumps(body).encode()
         )
         if answer.status in accepted and not is_rate_limited(answer):
@@ -214,12 +231,14 @@ class Client:
         if not 200 <= answer.status < 300:
             level = "read" if method == "GET" else "write"
             raise CiError(
-                refusal(self.scope, intent, answer, need(area, self.scope, level), attempts),
+                refusal_message(
+                    self.scope, intent, answer, permission_needed(area, self.scope, level), attempts
+                ),
                 status=answer.status,
             )
         data = self._decode(answer, intent)
         if expected and not (isinstance(data, dict) and data.keys() >= set(expected)):
-            raise self._foreign(intent, f"has no '{expected[0]}'")
+            raise self._unexpected(intent, f"has no '{expected[0]}'")
         return data
 
     def items(
@@ -228,12 +247,12 @@ class Client:
         key: str,
         intent: str,
         *,
-        page_size: int,
+        page_size: int = PAGE_SIZE,
         query: Optional[Mapping[str, object]] = None,
         area: str = RUNNERS,
         accepted: tuple[int, ...] = (),
     ) -> Iterator[Any]:
-        """Yield what is listed under ``key`` on all pages; the next page is asked when it is needed.
+        """Yield the items under ``key`` on all pages; request each page when needed.
 
         A status in ``accepted`` ends the list.
         """
@@ -263,24 +282,26 @@ class Client:
         try:
             return json.loads(answer.body)
         except ValueError as error:
-            raise self._foreign(intent, "is not JSON") from error
+            raise self._unexpected(intent, "is not JSON") from error
 
-    def _foreign(self, intent: str, fault: str) -> CiError:
+    def _unexpected(self, intent: str, fault: str) -> CiError:
         return CiError(
             f"The answer of {self.scope.api_url} to the attempt to {intent} {self.scope.label} {fault}; "
-            "check that api_url is the root of a GitHub REST API and that no proxy answers in its place."
+            "check that api_url is the root of a GitHub REST API and that no proxy responds in its place."
         )
 
-    def _persist(self, method: str, url: str, intent: str, body: Optional[bytes]) -> tuple[Answer, int]:
-        """Return the first answer that is worth returning, and the number of attempts it took."""
+    def _send_with_retries(
+        self, method: str, url: str, intent: str, body: Optional[bytes]
+    ) -> tuple[Answer, int]:
+        """Return the response that needs no retry, and the number of attempts."""
         headers = self._headers(body)
         waited = 0.0
         attempt = 0
         while True:
-            answer, trouble = self._attempt(method, url, headers, body)
+            answer, failure = self._attempt(method, url, headers, body)
             delay = retry_delay_seconds(answer, attempt, self._patience.now())
             attempt += 1
-            if trouble and trouble.lasting:
+            if failure and failure.lasting:
                 break
             spent = (
                 attempt >= self._patience.attempts or waited + (delay or 0.0) > self._patience.total_seconds
@@ -293,7 +314,7 @@ class Client:
             counted = "1 attempt" if attempt == 1 else f"{attempt} attempts"
             raise CiError(
                 f"GitHub at {self.scope.api_url} could not be reached to {intent} {self.scope.label} "
-                f"({trouble}; {counted}); check the network, the proxy, api_url and ca_path of the "
+                f"({failure}; {counted}); check the network, the proxy, api_url and ca_path of the "
                 "controller."
             )
         return answer, attempt
@@ -318,8 +339,9 @@ class Client:
 
 
 def stdlib_transport(timeout_seconds: float) -> Transport:
-    """Return a transport that follows the proxy variables of the environment, and trusts whom the system
-    trusts.
+    """Return a transport of the standard library.
+
+    It uses the proxy variables of the environment and the certificate authorities of the system.
     """
     opener = urllib.request.build_opener()
 
@@ -327,7 +349,7 @@ def stdlib_transport(timeout_seconds: float) -> Transport:
         request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - Scope takes http(s) only
         request.add_header("User-Agent", "coldvox-ci")
         for name, value in headers.items():
-            # A redirect leads elsewhere, and the credential is not for there.
+            # A redirect leads to another server, which must not get the credential.
             secret = name.lower() == "authorization"
             (request.add_unredirected_header if secret else request.add_header)(name, value)
         try:
@@ -347,5 +369,5 @@ def stdlib_transport(timeout_seconds: float) -> Transport:
 
 def _answer(status: int, response: Any) -> Answer:
     headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
-    # With a limit, http.client would not notice an answer that was cut off.
+    # With a limit, http.client would not notice a truncated response.
     return Answer(status, headers, response.read())

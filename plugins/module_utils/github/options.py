@@ -1,4 +1,4 @@
-"""The options that every module for GitHub has: where it is, and who asks (doc fragment ``github``)."""
+"""The options that every module for GitHub has (doc fragment ``github``)."""
 
 from __future__ import annotations
 

@@ -1,11 +1,7 @@
-"""The runners of one scope, as GitHub's REST API sees them.
+"""The runners of a scope and GitHub's runner packages, as its REST API shows them.
 
-How far a runner is behind the release that GitHub means for its scope. Pure.
-
-A runner that does not update itself must take each release within 30 days, or it gets no more jobs; GitHub's
-API dates no release, so that distance is counted in releases.
-
-What GitHub says about runners, as plain data.
+A runner without self-update must take each release within 30 days, or it gets no more jobs. The API dates no
+release, so this module counts by how many releases a version is behind.
 """
 
 from __future__ import annotations
@@ -16,16 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
 from ..errors import CiError
-from .client import Client
+from .client import PAGE_SIZE, Client
 
 _VERSION = re.compile(r"-(\d+\.\d+\.\d+)\.(?:tar\.gz|zip)$")
 
 
 @dataclass(frozen=True)
 class RegisteredRunner:
-    """GitHub's public view of a runner. ``status`` and ``busy`` are hints: they are wrong after a sleep.
+    """GitHub's public view of a runner.
 
-    ``group_id`` is None where GitHub keeps it to itself; ``version`` is empty before the first connection.
+    ``status`` and ``busy`` are hints: they are wrong after the host slept. ``group_id`` is None where GitHub
+    does not show it; ``version`` is empty before the first connection.
     """
 
     id: int
@@ -60,7 +57,7 @@ class RegisteredRunner:
 
 @dataclass(frozen=True)
 class RunnerGroup:
-    """A group of runners; ``default`` is the one that takes whoever names none."""
+    """A group of runners; ``default`` marks the one for runners that name no group."""
 
     id: int
     name: str
@@ -69,7 +66,10 @@ class RunnerGroup:
 
 @dataclass(frozen=True)
 class RunnerPackage:
-    """The runner that GitHub means for a scope; ``sha256`` is None where it names none."""
+    """A runner package that GitHub offers a scope.
+
+    ``sha256`` is None if GitHub gives no checksum.
+    """
 
     os: str
     architecture: str
@@ -79,26 +79,28 @@ class RunnerPackage:
 
     @property
     def version(self) -> str:
-        """Return the version in the file name, such as ``2.336.0``; empty when there is none."""
-        found = _VERSION.search(self.filename)
-        return found[1] if found else ""
+        """The version in the file name, such as ``2.336.0``; empty when there is none."""
+        match = _VERSION.search(self.filename)
+        return match[1] if match else ""
 
 
 @dataclass(frozen=True)
 class JitRunner:
-    """A runner registered for one job; ``encoded`` is its whole configuration with its key, a secret."""
+    """A runner registered for one job.
+
+    ``encoded`` is its whole configuration with its key: a secret.
+    """
 
     runner: RegisteredRunner
     encoded: str = field(repr=False)
 
 
-PAGE_SIZE = 100  # the most that GitHub gives
-#: The one group that a repository has, of which the API says nothing.
+#: The only group of a repository. The API does not list it.
 REPOSITORY_GROUP = RunnerGroup(1, "Default", default=True)
 
 
 class Runners:
-    """What can be done with the runners of the client's scope."""
+    """Calls for the runners of the client's scope."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -106,32 +108,32 @@ class Runners:
 
     def all(self) -> list[RegisteredRunner]:
         """Return every registered runner."""
-        pages = self._client.items(self._root, "runners", "list the runners of", page_size=PAGE_SIZE)
+        pages = self._client.items(self._root, "runners", "list the runners of")
         return [RegisteredRunner.of(data) for data in pages]
 
     def find(self, names: Iterable[str]) -> dict[str, RegisteredRunner]:
-        """Return the registered ones among ``names``, by lower-case name (GitHub compares without case).
+        """Return the registered runners among ``names``, by lower-case name.
 
-        The first page tells how many there are. What it does not have is asked by name where that takes fewer
-        requests than the other pages. A name that GitHub does not find so is looked for on them all the same:
-        whether its filter minds the letter case is not documented.
+        GitHub compares names without case. The first page says how many runners there are. Request the
+        missing names one by one if that takes fewer requests than the other pages. GitHub does not document
+        whether its name filter ignores case, so search the pages for a name that the filter does not match.
         """
         missing = {name.lower(): name for name in names}
-        found: dict[str, RegisteredRunner] = {}
+        registered: dict[str, RegisteredRunner] = {}
         asked_by_name = False
         page = 0
         while missing:
             page += 1
             listing = self._list(page=page)
-            _sort_in(listing["runners"], missing, found)
+            _move_listed(listing["runners"], missing, registered)
             pages_left = -(-int(listing["total_count"]) // PAGE_SIZE) - page
             if pages_left <= 0 or not listing["runners"]:
                 break
             if not asked_by_name and cheaper_by_name(len(missing), pages_left):
                 asked_by_name = True
                 for name in list(missing.values()):
-                    _sort_in(self._list(name=name)["runners"], missing, found)
-        return found
+                    _move_listed(self._list(name=name)["runners"], missing, registered)
+        return registered
 
     def _list(self, *, page: int = 1, name: Optional[str] = None) -> Any:
         query: dict[str, object] = {"per_page": PAGE_SIZE, "page": page}
@@ -142,7 +144,7 @@ class Runners:
         )
 
     def registration_token(self) -> str:
-        """Mint and return a token that registers runners for one hour."""
+        """Return a new token that registers runners for one hour."""
         answer = self._client.call(
             "POST",
             f"{self._root}/registration-token",
@@ -156,8 +158,8 @@ class Runners:
     ) -> JitRunner:
         """Register a runner for one job and return it with its configuration.
 
-        ``labels`` are all its labels: none comes by itself. Raises CiError with ``status`` 409 when the name
-        is taken, which may be by an earlier attempt whose answer was lost, and 404 for an unusable group.
+        ``labels`` are all its labels: GitHub adds none. Raises CiError with ``status`` 409 when the name is
+        taken, perhaps by an earlier attempt whose response was lost, and 404 for an unusable group.
         """
         answer = self._client.call(
             "POST",
@@ -173,7 +175,7 @@ class Runners:
         )
         return JitRunner(RegisteredRunner.of(answer["runner"]), str(answer["encoded_jit_config"]))
 
-    def enrol_once(
+    def register_for_one_job(
         self,
         name: str,
         group: str,
@@ -181,8 +183,10 @@ class Runners:
         work_folder: str,
         former: Optional[RegisteredRunner] = None,
     ) -> JitRunner:
-        """Register a runner for one job in the group called ``group`` (empty: the default one), in the place
-        of ``former``, which had its name.
+        """Register a runner for one job; return it with its configuration.
+
+        ``group`` is a group's name, empty for the default group. ``former`` had the same name and is deleted
+        first.
         """
         if former:
             self.delete(former)
@@ -190,15 +194,15 @@ class Runners:
 
     def _group_id(self, group: str) -> int:
         known = self.groups()
-        for one in known:
-            if one.name.lower() == group.lower() or (not group and one.default):
-                return one.id
-        names = ", ".join(one.name for one in known)
-        raise CiError(f"Runner group '{group}' is not known to GitHub; it has: {names}.")
+        for candidate in known:
+            if candidate.name.lower() == group.lower() or (not group and candidate.default):
+                return candidate.id
+        names = ", ".join(candidate.name for candidate in known)
+        raise CiError(f"GitHub has no runner group '{group}'; use one of: {names}.")
 
     def downloads(self) -> list[RunnerPackage]:
-        """Return the runner packages that GitHub means for this scope; it rolls releases out by scope."""
-        answer = self._client.call("GET", f"{self._root}/downloads", "name the runner packages for")
+        """Return the runner packages for this scope; GitHub rolls releases out by scope."""
+        answer = self._client.call("GET", f"{self._root}/downloads", "list the runner packages for")
         return [
             RunnerPackage(
                 os=str(data["os"]),
@@ -213,26 +217,29 @@ class Runners:
     def support_ends_at(self, version: str) -> str:
         """Return when runners of ``version`` get no more jobs (UTC time stamp).
 
-        Empty where no end is set, or the server does not tell: only Enterprise Cloud does.
+        Empty without such a time, and on all servers except Enterprise Cloud.
         """
         answer = self._client.call(
             "GET",
             f"{self._root}/deprecations/{version}",
-            f"name the end of support of runner {version} for",
+            f"get the end of support of runner {version} for",
             accepted=(403, 404),
         )
         return str((answer or {}).get("runtime_deprecates_at") or "")
 
     def groups(self) -> list[RunnerGroup]:
-        """Return the runner groups; a repository has one, for which nothing is asked."""
+        """Return the runner groups; a repository has only one and needs no request."""
         if self._client.scope.kind == "repository":
             return [REPOSITORY_GROUP]
         path = f"{self._client.scope.path}/actions/runner-groups"
-        listed = self._client.items(path, "runner_groups", "list the runner groups of", page_size=PAGE_SIZE)
-        return [RunnerGroup(int(one["id"]), str(one["name"]), bool(one["default"])) for one in listed]
+        listed = self._client.items(path, "runner_groups", "list the runner groups of")
+        return [RunnerGroup(int(data["id"]), str(data["name"]), bool(data["default"])) for data in listed]
 
     def set_labels(self, runner: RegisteredRunner, labels: Sequence[str]) -> tuple[str, ...]:
-        """Replace the runner's custom labels, with effect at once and no restart; return all its labels."""
+        """Replace the runner's custom labels and return all its labels.
+
+        This takes effect at once, without a restart.
+        """
         answer = self._client.call(
             "PUT",
             f"{self._root}/{runner.id}/labels",
@@ -243,51 +250,89 @@ class Runners:
         return tuple(str(label["name"]) for label in answer["labels"])
 
     def delete(self, runner: RegisteredRunner) -> None:
-        """Remove the registration; one that is already gone is no error."""
+        """Remove the registration, if it still exists."""
         self._client.call(
             "DELETE", f"{self._root}/{runner.id}", f"remove runner '{runner.name}' from", accepted=(404,)
         )
 
 
 def cheaper_by_name(names: int, pages_left: int) -> bool:
-    """Return whether one question per name takes fewer requests than the pages that are left."""
+    """Return whether one request per name is cheaper than the pages that are left."""
     return names < pages_left
 
 
-def _sort_in(
-    listed: list[dict[str, Any]], missing: dict[str, str], found: dict[str, RegisteredRunner]
+def _move_listed(
+    listed: list[dict[str, Any]], missing: dict[str, str], registered: dict[str, RegisteredRunner]
 ) -> None:
     for data in listed:
         key = str(data["name"]).lower()
         if missing.pop(key, None) is not None:
-            found[key] = RegisteredRunner.of(data)
+            registered[key] = RegisteredRunner.of(data)
 
 
 _RELEASE_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
-class Standing(NamedTuple):
-    """``outdated`` and ``behind`` (feature releases) are None where one of the versions is not known."""
+class VersionGap(NamedTuple):
+    """How far a version is behind the newest one.
+
+    ``outdated`` and ``behind`` (feature releases) are None if a version is unknown.
+    """
 
     outdated: Optional[bool]
     behind: Optional[int]
 
 
 def newest_version(packages: Iterable[RunnerPackage]) -> str:
-    """Return the newest version among ``packages``; empty when none has any."""
+    """Return the newest version among ``packages``; empty when none has a version."""
     known = [package.version for package in packages if package.version]
     return max(known, key=_numbers, default="")
 
 
-def standing(version: str, newest: str) -> Standing:
-    """Return how ``version`` stands to ``newest``; another major release counts as one feature release."""
+def version_gap(version: str, newest: str) -> VersionGap:
+    """Return how far ``version`` is behind ``newest``.
+
+    Another major release counts as one feature release.
+    """
     if not _RELEASE_VERSION.fullmatch(version) or not _RELEASE_VERSION.fullmatch(newest):
-        return Standing(None, None)
+        return VersionGap(None, None)
     mine, theirs = _numbers(version), _numbers(newest)
     if mine >= theirs:
-        return Standing(False, 0)
-    return Standing(True, theirs[1] - mine[1] if mine[0] == theirs[0] else 1)
+        return VersionGap(False, 0)
+    return VersionGap(True, theirs[1] - mine[1] if mine[0] == theirs[0] else 1)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
+
+
+class Release(NamedTuple):
+    """A runner package that can be fetched and verified."""
+
+    version: str
+    url: str
+    sha256: str
+
+
+def choose_release(
+    offered: Sequence[RunnerPackage], architecture: str, pinned_sha256: str, scope_label: str
+) -> Release:
+    """Return the Linux package for ``architecture`` (x64, arm64, arm).
+
+    Raises CiError when there is none, or when neither GitHub nor ``pinned_sha256`` gives its checksum.
+    """
+    for package in offered:
+        if package.os != "linux" or package.architecture != architecture:
+            continue
+        sha256 = package.sha256 or pinned_sha256
+        if not sha256 or not package.version:
+            raise CiError(
+                f"GitHub offers {scope_label} the runner {package.filename} without a "
+                f"{'checksum' if package.version else 'version'}, and it would be installed unverified; pin "
+                "github_runner_version and github_runner_sha256 as its release notes give them."
+            )
+        return Release(package.version, package.download_url, sha256)
+    raise CiError(
+        f"GitHub offers {scope_label} no Linux runner for {architecture}; pin github_runner_version, "
+        "github_runner_download_url and github_runner_sha256."
+    )

@@ -1,4 +1,4 @@
-"""What a runner belongs to: a repository, an organization or an enterprise."""
+"""The repository, organization or enterprise that runners are registered with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ..errors import CiError
 
-# GitHub.com itself, and GitHub Enterprise Cloud with data residency, have their API on a host of its own.
+# GitHub.com, and GitHub Enterprise Cloud with data residency, have their API on another host.
 _HOSTS_WITH_API_HOST = re.compile(r"(?:www\.)?(github\.com)|((?:[a-z0-9-]+\.)+ghe\.com)", re.IGNORECASE)
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -17,9 +17,9 @@ _SEGMENT = re.compile(r"[A-Za-z0-9._-]+")
 class Scope:
     """A place that runners are registered with.
 
-    ``kind`` is ``repository``, ``organization`` or ``enterprise``; ``name`` is ``owner/repository``, or the
-    one name of the other two; ``url`` is its page and ``api_url`` the root of the REST API, both without a
-    final slash.
+    ``kind`` is ``repository``, ``organization`` or ``enterprise``. ``name`` is ``owner/repository``, or the
+    name of the organization or enterprise. ``url`` is its page and ``api_url`` the root of the REST API, both
+    without a final slash.
     """
 
     kind: str
@@ -29,23 +29,22 @@ class Scope:
 
     @property
     def path(self) -> str:
-        """The beginning of every REST path of this scope."""
+        """The start of every REST path of this scope."""
         return {"repository": "/repos/", "organization": "/orgs/", "enterprise": "/enterprises/"}[
             self.kind
         ] + self.name
 
     @property
     def label(self) -> str:
-        """The scope as a person would name it in a sentence."""
+        """The scope as an error message names it."""
         return f"{self.kind} {self.name}"
 
 
 def api_url_of(url: str) -> str:
-    """Return the REST root that belongs to the page ``url``.
+    """Return the REST root for the page ``url``.
 
     The rule is the runner's own (RunnerDotcomServer.cs): GitHub.com and ghe.com have the host ``api.…``,
-    every other host is a GitHub Enterprise Server with ``/api/v3``. The port stays, which the runner would
-    drop.
+    every other host is a GitHub Enterprise Server with ``/api/v3``. Unlike the runner, keep the port.
     """
     parts = urlsplit(url)
     hosted = _HOSTS_WITH_API_HOST.fullmatch(parts.hostname or "")
@@ -55,9 +54,10 @@ def api_url_of(url: str) -> str:
 
 
 def scope_of(url: str, api_url: str = "") -> Scope:
-    """Return the scope that the page ``url`` names; ``api_url`` overrules the derived REST root.
+    """Return the scope that the page ``url`` names.
 
-    Raises CiError for anything but http(s)://host/{owner/repository, organization, enterprises/name}.
+    ``api_url`` replaces the derived REST root. Raises CiError unless ``url`` is http(s)://host/ with
+    owner/repository, organization or enterprises/name.
     """
     clean = url.strip().rstrip("/")
     parts = urlsplit(clean)
@@ -74,15 +74,14 @@ def scope_of(url: str, api_url: str = "") -> Scope:
     segments = [segment for segment in parts.path.split("/") if segment]
     if not 1 <= len(segments) <= 2 or not all(_SEGMENT.fullmatch(segment) for segment in segments):
         raise CiError(
-            f"GitHub url '{url}' names no repository, organization or enterprise; expected "
+            f"GitHub url '{url}' names no repository, organization or enterprise; give "
             "https://host/owner/repository, https://host/organization or https://host/enterprises/name."
         )
     root = (api_url or api_url_of(clean)).rstrip("/")
     if len(segments) == 1:
         return Scope("organization", segments[0], clean, root)
-    if (
-        segments[0].lower() == "orgs"
-    ):  # the page as the browser shows it; the runner knows only the short form
+    # A browser shows this form of the page; the runner knows only the short one.
+    if segments[0].lower() == "orgs":
         return Scope("organization", segments[1], f"{parts.scheme}://{parts.netloc}/{segments[1]}", root)
     if segments[0].lower() == "enterprises":
         return Scope("enterprise", segments[1], clean, root)
@@ -92,5 +91,5 @@ def scope_of(url: str, api_url: str = "") -> Scope:
 
 
 def _without_login(url: str) -> str:
-    """Return ``url`` without what stands between ``//`` and ``@``, which may be a password."""
+    """Return ``url`` without the text between ``//`` and ``@``: it may be a password."""
     return re.sub(r"//[^/@]*@", "//", url)

@@ -1,4 +1,4 @@
-"""Actions variables of a repository or organization: pure rules, and the calls."""
+"""Actions variables of a repository or organization: pure rules and calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class Variable:
 
 
 def variable_name(text: str) -> str:
-    """Return the name as GitHub keeps it, in upper case; raises CiError for one that it refuses."""
+    """Return the name as GitHub stores it, in upper case.
+
+    Raises CiError for a name that GitHub rejects.
+    """
     name = text.upper()
     if not _NAME.fullmatch(name):
         raise CiError(
@@ -36,10 +39,10 @@ def variable_name(text: str) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Return the text to store: a text as it is, a dictionary or list as canonical JSON.
+    """Return the text to store: a text unchanged, a structure as canonical JSON.
 
-    Canonical is sorted by key, without spaces and without escapes for what UTF-8 can hold. Raises CiError for
-    other values, whose text is a matter of taste, and for more than GitHub takes.
+    Canonical JSON is sorted by key, without spaces, and escapes no character that UTF-8 can hold. Raises
+    CiError for values of other types, which have several spellings, and for more than MOST_BYTES.
     """
     if isinstance(value, str):
         text = value
@@ -47,14 +50,14 @@ def value_text(value: Any) -> str:
         text = _canonical(value)
     else:
         raise CiError(
-            f"The value of a variable is a text, a dictionary or a list, and this is of type "
+            f"The value of a variable must be a text, a dictionary or a list, and this is of type "
             f"{type(value).__name__}; put it in quotes."
         )
     size = len(text.encode())
     if size > MOST_BYTES:
         raise CiError(
-            f"The value has {size} bytes, and a variable at GitHub takes {MOST_BYTES}; store less, or the "
-            "place where it can be read."
+            f"The value has {size} bytes, and a variable at GitHub takes {MOST_BYTES}; store less, or store "
+            "a reference to it."
         )
     return text
 
@@ -67,7 +70,7 @@ def _canonical(value: Any) -> str:
 
 
 def same_value(wanted: Any, stored: str) -> bool:
-    """Return whether ``stored`` says what is wanted: structures by what they hold, however it is written."""
+    """Return whether ``stored`` equals ``wanted``; structures compare by contents."""
     if isinstance(wanted, str):
         return wanted == stored
     try:
@@ -77,7 +80,10 @@ def same_value(wanted: Any, stored: str) -> bool:
 
 
 class Variables:
-    """The variables of the client's scope; raises CiError for an enterprise, which has none."""
+    """Calls for the variables of the client's scope.
+
+    Raises CiError for an enterprise, which has no variables.
+    """
 
     def __init__(self, client: Client) -> None:
         scope = client.scope
@@ -89,29 +95,30 @@ class Variables:
         self._root = f"{scope.path}/actions/variables"
 
     def get(self, name: str) -> Optional[Variable]:
-        """Return the variable, or None where there is none.
+        """Return the variable, or None if it does not exist.
 
-        GitHub says 404 of a scope that the credential cannot see as well, so a missing one is asked twice.
+        GitHub also answers 404 for a scope that the credential cannot see. So after a 404, list the
+        variables: this raises CiError if the scope is not visible.
         """
-        found = self._call("GET", f"/{name}", "read", name, accepted=(404,), expected=("name", "value"))
-        if found is None:
+        data = self._call("GET", f"/{name}", "read", name, accepted=(404,), expected=("name", "value"))
+        if data is None:
             self._call("GET", "", "look for", name, query={"per_page": 1}, expected=("total_count",))
             return None
-        return Variable(str(found["name"]), str(found["value"]), str(found.get("visibility") or ""))
+        return Variable(str(data["name"]), str(data["value"]), str(data.get("visibility") or ""))
 
     def create(self, variable: Variable) -> None:
-        """Make the variable; one that was made meanwhile is updated."""
+        """Create the variable, or update it if it was created meanwhile."""
         body = {"name": variable.name, "value": variable.value}
         if variable.visibility:
             body["visibility"] = variable.visibility
-        made = self._call("POST", "", "make", variable.name, body=body, accepted=(409,))
+        made = self._call("POST", "", "create", variable.name, body=body, accepted=(409,))
         if made is None:
             self.update(variable)
 
     def update(self, variable: Variable) -> None:
-        """Change value and, where it is not empty, visibility.
+        """Change the value and, unless it is empty, the visibility.
 
-        Sent needlessly, a visibility of ``selected`` would have to name the repositories.
+        An unchanged visibility is not sent, because ``selected`` would have to name the repositories.
         """
         body = {"value": variable.value}
         if variable.visibility:
@@ -119,7 +126,7 @@ class Variables:
         self._call("PATCH", f"/{variable.name}", "change", variable.name, body=body)
 
     def delete(self, name: str) -> None:
-        """Remove the variable; one that is gone is no error."""
+        """Remove the variable, if it still exists."""
         self._call("DELETE", f"/{name}", "remove", name, accepted=(404,))
 
     def _call(self, method: str, path: str, verb: str, name: str, **options: Any) -> Any:

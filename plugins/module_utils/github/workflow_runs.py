@@ -1,4 +1,4 @@
-"""Workflow runs and jobs of a repository, with the times that matter: how long queued, how long at work."""
+"""Workflow runs and jobs of a repository, with the seconds they queued and ran."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 from ..errors import CiError
-from .client import JOBS, Client
+from .client import JOBS, PAGE_SIZE, Client
 
-PAGE_SIZE = 100
-MOST_RUNS = 1000  # GitHub gives no more to a filtered question
+MOST_RUNS = 1000  # GitHub returns no more to a filtered request
 _WHEN = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
 # GitHub's own machines; docs.github.com/actions, larger runners: the name of their default group.
 _HOSTED_GROUPS = ("GitHub Actions", "Default Larger Runners")
 
 
 def check_since(text: str) -> str:
-    """Return ``text``, a UTC date or time as GitHub writes it; raises CiError for anything else."""
+    """Return ``text``, a UTC date or time as GitHub writes it.
+
+    Raises CiError for any other text.
+    """
     form = "%Y-%m-%dT%H:%M:%SZ" if "T" in text else "%Y-%m-%d"
     try:
         if not _WHEN.fullmatch(text):
@@ -28,13 +30,16 @@ def check_since(text: str) -> str:
         time.strptime(text, form)
     except ValueError as error:
         raise CiError(
-            f"since '{text}' is no time; write 2026-11-21 or 2026-11-21T12:00:00Z (UTC)."
+            f"The option since '{text}' is no time; write 2026-11-21 or 2026-11-21T12:00:00Z (UTC)."
         ) from error
     return text
 
 
 def seconds_of(stamp: Optional[str]) -> Optional[float]:
-    """Return the Unix time of GitHub's time ``stamp`` (ISO 8601, UTC with Z); None for none or another."""
+    """Return the Unix time of GitHub's ``stamp`` (ISO 8601, UTC with Z).
+
+    None without a stamp, or for another format.
+    """
     try:
         return float(calendar.timegm(time.strptime(stamp or "", "%Y-%m-%dT%H:%M:%SZ")))
     except ValueError:
@@ -42,17 +47,20 @@ def seconds_of(stamp: Optional[str]) -> Optional[float]:
 
 
 def is_hosted(job: Mapping[str, Any]) -> bool:
-    """Return whether GitHub's own machine has, or would have, the job; by its group, else by its labels."""
+    """Return whether GitHub's own machine runs, or would run, the job.
+
+    Its runner group decides; without a group, its labels do.
+    """
     if job.get("runner_group_name"):
         return job["runner_group_name"] in _HOSTED_GROUPS
     return "self-hosted" not in {str(label).lower() for label in job.get("labels") or ()}
 
 
 def job_view(job: Mapping[str, Any], run: Mapping[str, Any], repository: str) -> dict[str, Any]:
-    """Return what is worth knowing of one job; ``duration_seconds`` is that of a job that has ended.
+    """Return the facts of a job that the module returns.
 
-    GitHub gives a start to a job that nothing has taken, and to one that was skipped: only a runner makes it
-    true. ``result`` is empty while it runs.
+    GitHub gives a start time also to a job that no runner took, and to a skipped one. So the start counts
+    only with a runner. ``duration_seconds`` is None before the job has ended, and ``result`` is empty.
     """
     began = job.get("started_at") if job.get("runner_name") and job["status"] != "queued" else None
     created, started, ended = (
@@ -85,7 +93,7 @@ def job_view(job: Mapping[str, Any], run: Mapping[str, Any], repository: str) ->
 
 
 def run_view(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is worth knowing of one run."""
+    """Return the facts of a run that the module returns."""
     return {
         "id": int(run["id"]),
         "run_attempt": int(run.get("run_attempt") or 1),
@@ -100,12 +108,15 @@ def run_view(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _between(first: Optional[float], then: Optional[float]) -> Optional[float]:
-    """Return the seconds from ``first`` to ``then``, never less than none: GitHub's clocks differ."""
+    """Return the seconds between two times, at least 0: GitHub's clocks differ."""
     return None if first is None or then is None else max(0.0, then - first)
 
 
 class WorkflowRuns:
-    """The runs of the client's repository; raises CiError for another scope, which has none of its own."""
+    """Calls for the runs of the client's repository.
+
+    Raises CiError for another scope, which has no runs.
+    """
 
     def __init__(self, client: Client) -> None:
         if client.scope.kind != "repository":
@@ -117,7 +128,10 @@ class WorkflowRuns:
         self._root = f"{client.scope.path}/actions/runs"
 
     def latest(self, *, since: str = "", limit: int) -> list[dict[str, Any]]:
-        """Return up to ``limit`` runs as the API gives them, newest first, made at ``since`` or later."""
+        """Return up to ``limit`` runs as the API gives them, newest first.
+
+        ``since`` leaves out runs that were created earlier.
+        """
         query = {"created": f">={since}"} if since else {}
         listed = self._client.items(
             self._root,
@@ -127,16 +141,15 @@ class WorkflowRuns:
             query=query,
             area=JOBS,
         )
-        # A run that begins while pages are turned moves the others on, so that one may come twice.
+        # A run that starts between two pages shifts the others, so a run may be listed twice.
         return list(_distinct(itertools.islice(listed, limit)))
 
     def jobs(self, run: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the jobs of ``run`` in all its attempts; none when the run is deleted meanwhile."""
+        """Return the jobs of ``run`` in all its attempts; none when the run was deleted."""
         listed = self._client.items(
             f"{self._root}/{run['id']}/jobs",
             "jobs",
             f"list the jobs of run {run['id']} of",
-            page_size=PAGE_SIZE,
             query={"filter": "all"},
             area=JOBS,
             accepted=(404,),

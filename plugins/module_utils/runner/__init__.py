@@ -1,1 +1,1 @@
-"""Runner instances on a host: names, environment, plan, files, processes."""
+"""Instances of the pool: their options, their state, and the steps that change it."""

@@ -1,6 +1,6 @@
-"""The account of an instance, and programs run as it.
+"""The account of an instance, programs run as it, and the machine's functions.
 
-What an instance needs of the machine, all of which can be another in a test.
+Tests replace Host, which holds the functions.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ import os
 import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import Callable, NamedTuple
 
 from ..errors import CiError
 from ..host.process import Run
 
-if TYPE_CHECKING:
-    from ..host.process import Run
-
-# What config.sh freezes into .path, so it is not the caller's.
+# config.sh writes its PATH to .path, so do not use the caller's.
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Account(NamedTuple):
-    """A user of the host."""
+    """A user account of the host."""
 
     name: str
     uid: int
@@ -32,12 +29,12 @@ class Account(NamedTuple):
 
 
 def account_of(name: str) -> Account:
-    """Return the account ``name``; raises CiError when the host does not have it."""
+    """Return the account ``name``; raises CiError if the host does not have it."""
     try:
         entry = pwd.getpwnam(name)
     except KeyError:
         raise CiError(
-            f"Account '{name}' does not exist on this host; the role github_runner makes it by "
+            f"Account '{name}' does not exist on this host; run the role github_runner, which makes it by "
             "systemd-sysusers."
         ) from None
     return Account(name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
@@ -53,7 +50,10 @@ def has_account(name: str) -> bool:
 
 
 def as_account(account: Account, argv: list[str]) -> list[str]:
-    """Return the command line that runs ``argv`` as ``account``, without a way back."""
+    """Return the command line that runs ``argv`` as ``account``.
+
+    The program cannot get other rights.
+    """
     if account.uid == os.geteuid():
         return argv
     identity = [f"--reuid={account.uid}", f"--regid={account.gid}", "--init-groups"]
@@ -61,13 +61,16 @@ def as_account(account: Account, argv: list[str]) -> list[str]:
 
 
 def clean_environment(account: Account, home: str) -> dict[str, str]:
-    """Return all that a program of the account finds in its environment: nothing of the caller's."""
+    """Return the whole environment for a program of the account.
+
+    It holds nothing of the caller's environment.
+    """
     return {"PATH": SAFE_PATH, "HOME": home, "USER": account.name, "LOGNAME": account.name, "LANG": "C.UTF-8"}
 
 
 @contextlib.contextmanager
 def private_umask() -> Iterator[None]:
-    """Let what is started inside create files for its own account only."""
+    """Let programs started inside create files that only their own account can read."""
     before = os.umask(0o077)
     try:
         yield
@@ -76,7 +79,10 @@ def private_umask() -> Iterator[None]:
 
 
 def remove_account(run: Run, name: str, home: str) -> None:
-    """Remove the account ``name`` if ``home`` is its home; one made by somebody else stays."""
+    """Remove the account ``name`` if ``home`` is its home.
+
+    An account with another home was made by others and stays.
+    """
     listed = run(["getent", "passwd", name])
     fields = listed.stdout.strip().split(":")
     if listed.status != 0 or len(fields) < 7 or fields[5] != home:
@@ -91,8 +97,9 @@ def remove_account(run: Run, name: str, home: str) -> None:
 
 @dataclass(frozen=True)
 class Host:
-    """Programs, clock and directories of the machine; ``now`` is a monotonic clock in seconds, ``kill`` sends
-    a signal to a process.
+    """Functions and directories of the machine.
+
+    ``now`` is a monotonic clock in seconds; ``kill`` sends a signal to a process.
     """
 
     run: Run

@@ -1,4 +1,4 @@
-"""Registering an instance with the runner's own ``config.sh``, and going back when that fails."""
+"""Registration by the runner's own ``config.sh``; a failure restores the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .layout import Layout
 from .options import Registration
 
 _TIMEOUT_SECONDS = 300.0
-# All that config.sh leaves; .env and .path too, because it rewrites them and they belong to root by then.
+# All files that config.sh writes. It rewrites .env and .path too, which belong to root by then.
 _MADE_BY_CONFIG = (
     ".runner",
     ".runner_migrated",
@@ -27,16 +27,15 @@ _MADE_BY_CONFIG = (
     ".path",
 )
 _RUNNER_FILE_LIMIT_BYTES = 65536
-# What a job can make of the file: no text, no JSON, no object, no number, Infinity, a million brackets.
+# A job can write anything: no text, no JSON, no object, no number, Infinity, a million brackets.
 _SPOILT = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 def read_agent(layout: Layout) -> tuple[Optional[int], str]:
-    """Return id and name of the registration that the instance's ``.runner`` holds; (None, "") without one.
+    """Return id and name of the registration in ``.runner``; (None, "") without one.
 
-    The file starts with a byte order mark, its keys may be of any case and its numbers texts (runner
-    2.336.0). It is the job's to write, so it is read without following links, and a broken one counts as
-    none.
+    The file starts with a byte order mark. Its keys may be of any case, its numbers may be texts (runner
+    2.336.0). Jobs can write it. So do not follow links, and treat a broken file as missing.
     """
     for name in (".runner_migrated", ".runner"):
         try:
@@ -47,7 +46,7 @@ def read_agent(layout: Layout) -> tuple[Optional[int], str]:
             continue
         try:
             raw = os.read(descriptor, _RUNNER_FILE_LIMIT_BYTES)
-        except OSError:  # a directory, or a pipe that somebody writes to
+        except OSError:  # a directory, or a pipe with a writer
             continue
         finally:
             os.close(descriptor)
@@ -58,7 +57,7 @@ def read_agent(layout: Layout) -> tuple[Optional[int], str]:
 
 
 def configure_argv(registration: Registration, *, replace: bool) -> list[str]:
-    """Return the command line of ``config.sh``: switches only, values go by the environment."""
+    """Return the command line of ``config.sh``: switches only."""
     flags = {
         "--replace": replace,
         "--ephemeral": registration.ephemeral,
@@ -73,8 +72,9 @@ def configure_argv(registration: Registration, *, replace: bool) -> list[str]:
 
 
 def configure_inputs(registration: Registration, labels: Sequence[str], token: str) -> dict[str, str]:
-    """Return the values as the variables that the runner takes and removes; nothing secret is seen in /proc
-    argv.
+    """Return the values for ``config.sh`` as environment variables.
+
+    The runner reads and removes them, so no secret is visible in /proc as an argument.
     """
     values = {
         "URL": registration.url,
@@ -97,14 +97,14 @@ def configure(
     token: str,
     replace: bool,
 ) -> int:
-    """Register the instance and return its id at GitHub; on failure the former configuration is back in
-    place.
+    """Register the instance and return its id at GitHub.
 
-    Raises CiError with the last of what ``config.sh`` said, never with the token.
+    On failure restore the former configuration and raise CiError with the last output of ``config.sh``,
+    without the token.
     """
     environment = clean_environment(account, layout.home)
     environment.update(configure_inputs(registration, labels, token))
-    with _former_aside(layout):
+    with _set_former_aside(layout):
         with private_umask():
             result = run(
                 as_account(account, configure_argv(registration, replace=replace)),
@@ -114,23 +114,24 @@ def configure(
             )
         agent_id, agent_name = read_agent(layout)
         if result.status != 0 or agent_id is None or agent_name.lower() != registration.name.lower():
-            said = _tail(result.stdout + "\n" + result.stderr, token)
+            output = _tail(result.stdout + "\n" + result.stderr, token)
             raise CiError(
                 f"Runner '{registration.name}' could not be registered with {registration.url}: config.sh "
-                f"ended with status {result.status} ({said}); what was there before is back in place."
+                f"ended with status {result.status} ({output}). The former configuration is "
+                "restored; correct the cause and run again."
             )
     return agent_id
 
 
 def forget_configuration(layout: Layout) -> None:
-    """Remove what ``config.sh`` or an earlier job left, so that nothing of it is taken for a new one."""
+    """Remove the files of ``config.sh``, so that no old file passes for a new one."""
     for name in _MADE_BY_CONFIG:
         _remove(layout.file(name))
 
 
 @contextlib.contextmanager
-def _former_aside(layout: Layout) -> Iterator[None]:
-    """Move the former configuration out of the way, and back if the body fails."""
+def _set_former_aside(layout: Layout) -> Iterator[None]:
+    """Move the former configuration aside; move it back if the body fails."""
     aside = layout.record("former")
     os.makedirs(aside, mode=0o700, exist_ok=True)
     _move(layout.root, aside)
@@ -153,7 +154,7 @@ def _move(source: str, target: str) -> None:
 
 
 def _remove(path: str) -> None:
-    """Remove whatever has this name; a job may have made a directory of it, which must not last for ever."""
+    """Remove the file or directory; a job may have made a directory of this name."""
     try:
         os.unlink(path)
     except FileNotFoundError:
@@ -163,6 +164,6 @@ def _remove(path: str) -> None:
 
 
 def _tail(output: str, token: str) -> str:
-    """Return the last lines that say something, without the token."""
+    """Return the last lines of ``output`` that are not empty, without the token."""
     lines = [" ".join(line.split()) for line in output.replace(token, "***").splitlines() if line.strip()]
-    return "; ".join(lines[-3:])[-400:] or "it said nothing"
+    return "; ".join(lines[-3:])[-400:] or "no output"

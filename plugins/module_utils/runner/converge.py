@@ -1,4 +1,7 @@
-"""A pool of instances brought to its wanted state on the host, one instance after the other."""
+"""A pool on its host: inspect the instances, plan, and do the plans one after the other.
+
+The module github_runner calls, in this order: pool_of(), inspect_pool(), converge(), diff().
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,16 @@ from .instance import Instance
 from .layout import instance_layout, instance_unit
 from .options import check_architecture, normal_instances, system_labels
 from .plan import UNCHANGED, Local, Plan, Remote, Wanted, plan
-from .target import Means, Target, target_of
+from .target import RegistrationSecrets, Target, target_of
 from .tree import tree_identity
 
 
 @dataclass(frozen=True)
 class Pool:
-    """The module's options in normal form. ``registered`` is GitHub's view, by lower-case name."""
+    """The module's options in normal form.
+
+    ``registered`` is GitHub's view by lower-case name; ``machine`` is the architecture as uname gives it.
+    """
 
     url: str
     instances: Sequence[Mapping[str, Any]]
@@ -33,8 +39,11 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Item:
-    """One instance with all that was found out about it; ``refusal`` says why it cannot be what is wanted."""
+class PlannedInstance:
+    """One instance with its wanted state, its state on the host and at GitHub, and its plan.
+
+    ``refusal`` says why the wanted state is impossible; it is empty if it is possible.
+    """
 
     options: Mapping[str, Any]
     target: Target
@@ -44,15 +53,15 @@ class Item:
     plan: Plan
     refusal: str = ""
 
-    def answer(self, machine: str, trouble: str = "") -> dict[str, Any]:
-        """What the controller and the user get to know; ``trouble`` is what became of it instead."""
-        trouble = trouble or self.refusal
+    def answer(self, machine: str, failure: str = "") -> dict[str, Any]:
+        """Return the module's result for this instance; ``failure`` replaces the outcome."""
+        failure = failure or self.refusal
         return {
             "name": self.options["name"],
             "state": self.options["state"],
-            "outcome": "failed" if trouble else self.plan.outcome,
+            "outcome": "failed" if failure else self.plan.outcome,
             "steps": [step.value for step in self.plan.steps],
-            "reason": trouble or self.plan.reason,
+            "reason": failure or self.plan.reason,
             "unit": self.target.unit,
             "user": self.target.user,
             "controller": {
@@ -65,13 +74,13 @@ class Item:
         }
 
     def jit_labels(self, machine: str) -> list[str]:
-        """Return all labels: none comes by itself to a runner that the API makes."""
+        """Return all labels: GitHub adds no default labels to a runner that the API makes."""
         own = system_labels(machine) if self.options["default_labels"] else ()
         return [*own, *self.target.labels]
 
 
 def pool_of(params: Mapping[str, Any]) -> Pool:
-    """Return the wanted pool that the parameters of the module github_runner describe, for this machine."""
+    """Return the wanted pool of this machine for the parameters of the module github_runner."""
     return Pool(
         url=params["url"] or "",
         instances=normal_instances(params),
@@ -79,61 +88,106 @@ def pool_of(params: Mapping[str, Any]) -> Pool:
         archive=params["archive"] or "",
         replace=params["replace"],
         registered={
-            one["name"].lower(): Remote(
-                int(one["id"]), one["status"] == "online", tuple(one["custom_labels"])
+            runner["name"].lower(): Remote(
+                int(runner["id"]), runner["status"] == "online", tuple(runner["custom_labels"])
             )
-            for one in params["registered"]
+            for runner in params["registered"]
         },
         machine=platform.machine(),
     )
 
 
-def survey(pool: Pool, host: Host) -> list[Item]:
-    """Find out and decide, without changing anything; raises CiError when nothing can be said at all."""
+def inspect_pool(pool: Pool, host: Host) -> list[PlannedInstance]:
+    """Read the state of every instance and plan its steps, without any change.
+
+    Raises CiError for an error that concerns the whole pool.
+    """
     if not pool.archive and any(options["state"] == "present" for options in pool.instances):
         raise CiError(
-            "archive is missing; give the path of the unpacked runner, as coldvox.ci.artifact returns it."
+            "The option archive is missing; give the path of the unpacked runner, as coldvox.ci.artifact "
+            "returns it."
         )
     tree_id = tree_identity(pool.archive) if pool.archive else ""
     units = systemd.show(host.run, [instance_unit(options["name"]) for options in pool.instances])
-    return [_item(pool, host, options, tree_id, units) for options in pool.instances]
+    return [_inspect(pool, host, options, tree_id, units) for options in pool.instances]
+
+
+def _inspect(
+    pool: Pool, host: Host, options: Mapping[str, Any], tree_id: str, units: Mapping[str, systemd.Unit]
+) -> PlannedInstance:
+    check_architecture(options["labels"], pool.machine)
+    layout = instance_layout(pool.base_dir, options["name"])
+    target = target_of(options, url=pool.url, layout=layout, tree=pool.archive, tree_id=tree_id)
+    instance = Instance(host, target)
+    local = instance.read(units[target.unit])
+    remote = pool.registered.get(options["name"].lower())
+    wanted = Wanted(
+        name=options["name"],
+        state=options["state"],
+        fingerprint=target.registration.fingerprint,
+        tree=target.tree_id,
+        start_digest=instance.start_digest,
+        labels=target.labels,
+        replace=pool.replace,
+        ephemeral=options["ephemeral"],
+        jit=options["jit"],
+    )
+    try:
+        _check_account(options, target, local)
+        return PlannedInstance(options, target, instance, local, remote, plan(wanted, local, remote))
+    except CiError as error:
+        return PlannedInstance(options, target, instance, local, remote, UNCHANGED, refusal=str(error))
+
+
+def _check_account(options: Mapping[str, Any], target: Target, local: Local) -> None:
+    """Raise CiError if the account is gone: systemd would try to start the unit for ever."""
+    if options["state"] == "present" and local.agent_id is not None and not has_account(target.user):
+        raise CiError(
+            f"Account '{target.user}' of runner '{options['name']}' was deleted on this host, so its files "
+            "have no owner; converge once with state=absent for this instance, then again with it present."
+        )
 
 
 def converge(
-    items: Sequence[Item], means: Means, *, prepared: bool, lock: Optional[Flock] = None
+    items: Sequence[PlannedInstance],
+    secrets: RegistrationSecrets,
+    *,
+    prepared: bool,
+    lock: Optional[Flock] = None,
 ) -> dict[str, str]:
-    """Do the plans, those in which the controller has a part only when that is ``prepared``.
+    """Do the plans and return the error messages by name.
 
-    One instance that fails does not stop the others; returns what went wrong by name. ``lock`` is that of the
-    only instance where the caller has it already.
+    ``prepared`` says that the controller has done its part. Without it, skip the plans that need it. An
+    instance that fails does not stop the others. ``lock`` is the lock of the only instance, if the caller
+    already holds it.
     """
-    troubles: dict[str, str] = {}
+    failures: dict[str, str] = {}
     for item in items:
-        trouble = item.refusal
+        failure = item.refusal
         if item.plan.steps and (prepared or not item.plan.deferred):
-            trouble = _apply(item, means, lock)
-        if trouble:
-            troubles[item.options["name"]] = trouble
-    return troubles
+            failure = _apply(item, secrets, lock)
+        if failure:
+            failures[item.options["name"]] = failure
+    return failures
 
 
-def _apply(item: Item, means: Means, lock: Optional[Flock]) -> str:
-    """Do one plan and return what went wrong, or an empty text."""
+def _apply(item: PlannedInstance, secrets: RegistrationSecrets, lock: Optional[Flock]) -> str:
+    """Do one plan and return the error message, or an empty text."""
     known = item.remote is not None
     try:
-        item.instance.apply(item.plan.steps, item.local, means, replace=known, lock=lock)
+        item.instance.apply(item.plan.steps, item.local, secrets, replace=known, lock=lock)
     except CiError as error:
         return str(error)
     except OSError as error:
         place = error.filename or item.target.layout.root
-        return f"Runner '{item.options['name']}' failed at '{place}': {error.strerror}."
+        return (
+            f"Runner '{item.options['name']}' failed at '{place}': {error.strerror}; correct that, run again."
+        )
     return ""
 
 
-def diff(items: Sequence[Item]) -> list[dict[str, str]]:
-    """Return what changes per instance, as Ansible shows differences: environment, labels, and what is
-    done.
-    """
+def diff(items: Sequence[PlannedInstance]) -> list[dict[str, str]]:
+    """Return the differences per instance, in Ansible's form for diff mode."""
     return [
         {
             "before_header": f"runner {item.options['name']}",
@@ -146,43 +200,7 @@ def diff(items: Sequence[Item]) -> list[dict[str, str]]:
     ]
 
 
-def _item(
-    pool: Pool, host: Host, options: Mapping[str, Any], tree_id: str, units: Mapping[str, systemd.Unit]
-) -> Item:
-    check_architecture(options["labels"], pool.machine)
-    layout = instance_layout(pool.base_dir, options["name"])
-    target = target_of(dict(options), url=pool.url, layout=layout, tree=pool.archive, tree_id=tree_id)
-    instance = Instance(host, target)
-    local = instance.read(units[target.unit])
-    remote = pool.registered.get(options["name"].lower())
-    wanted = Wanted(
-        name=options["name"],
-        state=options["state"],
-        fingerprint=target.registration.fingerprint,
-        tree=tree_id,
-        start_digest=instance.start_digest,
-        labels=target.labels,
-        replace=pool.replace,
-        ephemeral=options["ephemeral"],
-        jit=options["jit"],
-    )
-    try:
-        _check_account(options, target, local)
-        return Item(options, target, instance, local, remote, plan(wanted, local, remote))
-    except CiError as error:
-        return Item(options, target, instance, local, remote, UNCHANGED, refusal=str(error))
-
-
-def _check_account(options: Mapping[str, Any], target: Target, local: Local) -> None:
-    """Raise CiError for an account that is gone; systemd would try for ever to start it as nobody."""
-    if options["state"] == "present" and local.agent_id is not None and not has_account(target.user):
-        raise CiError(
-            f"Account '{target.user}' of runner '{options['name']}' was deleted on this host, so its files "
-            "belong to nobody; converge once with state=absent for this instance, then again with it present."
-        )
-
-
-def _shown(item: Item, *, after: bool) -> str:
+def _shown(item: PlannedInstance, *, after: bool) -> str:
     if after and item.plan.outcome == "removed":
         return ""
     if not after and not item.local.exists:

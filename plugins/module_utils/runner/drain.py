@@ -1,6 +1,6 @@
-"""Stopping an instance without ending a job, not even one that comes in at that very moment.
+"""Stop an instance without ending a job; lock an instance against other changes.
 
-Who works on an instance: a converge, a person or the self-healing, one at a time.
+A converge, a person and self-healing work on an instance one at a time: each holds its lock.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from .layout import Layout
 from .worker import has_worker, listeners
 
 _POLL_SECONDS = 2.0
-# What a terminal, a service manager or a lost connection sends.
+# Signals of a terminal, a service manager or a lost connection.
 _DEFERRED = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGTSTP)
 
 
 class Drained(NamedTuple):
-    """Whether the instance is stopped, and how long its job was waited for; if not, it runs as before."""
+    """The result of drain().
+
+    If not ``stopped``, the instance runs as before. ``waited_seconds`` is how long drain() waited for the
+    job.
+    """
 
     stopped: bool
     waited_seconds: float
@@ -39,11 +43,13 @@ def drain(
     timeout_seconds: float,
     waiting: Optional[Callable[[float], None]] = None,
 ) -> Drained:
-    """Wait until no job of the instance runs, then stop ``unit``; after ``timeout_seconds`` leave it running.
-    ``waiting`` hears before each pause how many seconds it has taken.
+    """Wait until the instance runs no job, then stop ``unit``.
 
-    Between a look and a stop the listener could accept a job, which the stop would cancel. So the listener is
-    frozen, looked at again, and told to end before it goes on. Raises CiError when systemd refuses.
+    After ``timeout_seconds`` leave it running. Call ``waiting`` before each pause with the seconds waited so
+    far. Raises CiError if systemd refuses.
+
+    Between a check and a stop the listener could accept a job, which the stop would cancel. So suspend the
+    listener, check again, and send SIGINT before it resumes.
     """
     begin = host.now()
     while True:
@@ -57,13 +63,13 @@ def drain(
 
 
 def _stop_if_idle(host: Host, unit: str, layout: Layout) -> bool:
-    """Stop ``unit`` and return True, or return False when a job came in meanwhile."""
+    """Stop ``unit`` and return True; return False if a job started meanwhile."""
     pids = listeners(layout.root, unit, host.proc)
     with frozen(host, pids):
         if job_came_in(host, unit, layout, pids):
             return False
-        # Only asked for, because the frozen listener could not follow; its own end waits for it, so that
-        # systemd, which already stops the unit, does not start it again.
+        # Do not wait for the stop: the suspended listener cannot end. SIGINT waits until it resumes. Then
+        # systemd already stops the unit and does not start it again.
         systemd.begin_stop(host.run, unit)
         _signal(host, pids, signal.SIGINT)
     systemd.stop(host.run, unit)
@@ -71,9 +77,9 @@ def _stop_if_idle(host: Host, unit: str, layout: Layout) -> bool:
 
 
 def job_came_in(host: Host, unit: str, layout: Layout, pids: Sequence[int]) -> bool:
-    """Return whether a job runs or begins, although the listeners ``pids`` stand still.
+    """Return whether a job runs or starts while the listeners ``pids`` are suspended.
 
-    A worker that has been forked and not yet become its program still looks like a second listener.
+    A worker between fork and exec still looks like a second listener.
     """
     unknown = set(listeners(layout.root, unit, host.proc)) - set(pids)
     return bool(unknown) or has_worker(layout.root, unit, host.proc)
@@ -81,10 +87,11 @@ def job_came_in(host: Host, unit: str, layout: Layout, pids: Sequence[int]) -> b
 
 @contextlib.contextmanager
 def frozen(host: Host, pids: Sequence[int]) -> Iterator[None]:
-    """Let the processes ``pids`` stand still meanwhile.
+    """Suspend the processes ``pids`` during the body.
 
-    A signal that ends this process, or stops it, waits until they go on; it must reach no other thread, so
-    nothing with threads may use this. SIGKILL does not wait: healing then lets them go on, two checks later.
+    Block the signals that would end or stop this process until they resume. Another thread could receive
+    these signals, so a caller must have only one thread. SIGKILL cannot be blocked; healing then resumes the
+    processes, two checks later.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _DEFERRED)
     try:
@@ -101,7 +108,7 @@ def _signal(host: Host, pids: Sequence[int], number: signal.Signals) -> None:
             host.kill(pid, number)
 
 
-# Healing has an instance for a moment, and is waited for; whoever else has one has it for long.
+# Wait for healing, which holds the lock for a moment. All others hold it for long.
 _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
 
@@ -112,15 +119,15 @@ def claim_lock(layout: Layout) -> Flock:
 
 
 def claim(layout: Layout, name: str) -> Flock:
-    """Take the lock of the instance ``name``; raises CiError when somebody else has it."""
+    """Take the lock of the instance ``name``; raises CiError if another process holds it."""
     lock = claim_lock(layout)
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    # Not Flock.acquire, whose thread would be left behind: what freezes a listener must have none.
+    # Flock.acquire would leave a thread behind, and frozen() must have only one.
     while not lock.try_acquire():
         if time.monotonic() >= deadline:
             raise CiError(
                 f"Runner '{name}' was left as it is, because {describe_holders(lock.path)} works on it; run "
-                "again when that is done."
+                "again when that has ended."
             )
         time.sleep(_PAUSE_SECONDS)
     return lock

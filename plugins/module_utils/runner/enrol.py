@@ -1,6 +1,7 @@
-"""Registering a JIT instance for its next job from the host itself, without the controller.
+"""Registration of a JIT instance for its next job by the host itself.
 
-The host keeps what the controller would give to the module github_runner, and a token, both for root alone.
+The host does this without the controller. It keeps the module's parameters and a token; only root can read
+both.
 """
 
 from __future__ import annotations
@@ -18,53 +19,49 @@ from ..github.runners import Runners
 from ..host import systemd
 from ..host.flock import Flock
 from .account import Host
-from .converge import converge, pool_of, survey
+from .converge import converge, inspect_pool, pool_of
 from .drain import claim
+from .instance_records import REGISTRATION, TREE, read_record
 from .layout import Layout, instance_layout, instance_unit
 from .plan import Step
-from .records import REGISTRATION, TREE, read_record
-from .target import Means
+from .target import RegistrationSecrets
 
 NAME, TOKEN = "enrol.json", "enrol.token"
 ENROLLED, WORKING, AT_REST = "enrolled", "working", "at_rest"
 _POLL_SECONDS = 0.5
 # As long as a unit may take to stop.
 _PATIENCE_SECONDS = 330.0
-# GitHub takes 500 requests that make something in an hour, and a runner may end as soon as it has started.
+# GitHub accepts 500 requests that create something in an hour, and a runner may end as soon as it starts.
 _PACE_SECONDS = 5.0
 
 
 class Enrolment(NamedTuple):
-    """What came of it: ENROLLED, or why nothing was to be done (WORKING, AT_REST)."""
+    """The result: ENROLLED, or why there was nothing to do (WORKING, AT_REST)."""
 
     outcome: str
     runner_id: int = 0
 
 
-WORKS = Enrolment(WORKING)
-
-
 def read_settings(directory: str, name: str) -> Optional[dict[str, Any]]:
-    """Return the module's parameters for the one instance ``name`` from ``enrol.json`` in ``directory``, None
-    when it is not among those that are to be registered.
+    """Return the module's parameters for the instance ``name``, from ``enrol.json``.
 
-    Raises CiError when the file cannot be understood.
+    None if the host does not register this instance. Raises CiError for an unusable file.
     """
     path = os.path.join(directory, NAME)
     try:
         with open(path, encoding="utf-8") as file:
             settings = json.load(file)
-        instances = [one for one in settings["instances"] if one["name"] == name]
+        instances = [options for options in settings["instances"] if options["name"] == name]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise CiError(
-            f"{path} does not tell how to register runners ({error}); converge this host with "
+            f"File '{path}' does not say how to register runners ({error}); converge this host with "
             "github_runner_enrol_token set."
         ) from error
     return {**settings, "instances": instances} if instances else None
 
 
 def read_token(directory: str) -> str:
-    """Return the token in ``directory``; raises CiError without one."""
+    """Return the token in ``directory``; raises CiError without a token."""
     path = os.path.join(directory, TOKEN)
     try:
         with open(path, encoding="utf-8") as file:
@@ -72,15 +69,15 @@ def read_token(directory: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise CiError(
-            f"the token in {path} cannot be read ({reason}); converge this host with "
+            f"The token in '{path}' cannot be read ({reason}); converge this host with "
             "github_runner_enrol_token set."
         ) from error
 
 
 def enrol(host: Host, runners: Runners, settings: Mapping[str, Any]) -> Enrolment:
-    """Register the instance in ``settings`` for one more job and start it, when its last job is over.
+    """Register the instance in ``settings`` for its next job and start it.
 
-    Raises CiError when GitHub or the host refuses; then nothing has been started.
+    Does nothing while it runs a job. Raises CiError, with nothing started, if GitHub or the host refuses.
     """
     name = settings["instances"][0]["name"]
     layout = instance_layout(settings["base_dir"], name)
@@ -88,14 +85,14 @@ def enrol(host: Host, runners: Runners, settings: Mapping[str, Any]) -> Enrolmen
         return Enrolment(AT_REST)
     _wait_until_settled(host, instance_unit(name))
     _keep_pace(host, layout)
-    # Held while GitHub is asked: who drains or converges it meanwhile has the last word.
+    # Hold the lock during the requests to GitHub, so that no drain or converge comes between.
     lock = claim(layout, name)
     try:
         unit = systemd.show(host.run, [instance_unit(name)])[instance_unit(name)]
         if not unit.enabled:
             return Enrolment(AT_REST)
         if not is_over(unit):
-            return WORKS
+            return Enrolment(WORKING)
         return _enrolled(host, runners, _with_own_tree(settings, layout), lock)
     finally:
         lock.release()
@@ -103,44 +100,50 @@ def enrol(host: Host, runners: Runners, settings: Mapping[str, Any]) -> Enrolmen
 
 def _enrolled(host: Host, runners: Runners, settings: Mapping[str, Any], lock: Flock) -> Enrolment:
     name = settings["instances"][0]["name"]
-    found = runners.find([name])
-    pool = pool_of({**settings, "registered": [asdict(one) for one in found.values()]})
-    item = survey(pool, host)[0]
+    registered = runners.find([name])
+    pool = pool_of({**settings, "registered": [asdict(runner) for runner in registered.values()]})
+    item = inspect_pool(pool, host)[0]
     if item.refusal:
         raise CiError(item.refusal)
     if Step.ENROL_JIT not in item.plan.steps:
-        return WORKS
+        return Enrolment(WORKING)
     if Step.LINK_TREE in item.plan.steps:
-        raise CiError(f"The runner of '{name}' is not whole any more; converge this host.")
-    made = runners.enrol_once(
+        raise CiError(f"The runner's files in instance '{name}' are incomplete; converge this host.")
+    made = runners.register_for_one_job(
         name,
         item.options["group"],
         item.jit_labels(pool.machine),
         item.options["work_dir"],
-        found.get(name.lower()),
+        registered.get(name.lower()),
     )
-    means = Means(jit={name: (made.runner.id, made.encoded)})
-    troubles = converge([item], means, prepared=True, lock=lock)
-    if troubles:
-        raise CiError(troubles[name])
+    secrets = RegistrationSecrets(jit={name: (made.runner.id, made.encoded)})
+    failures = converge([item], secrets, prepared=True, lock=lock)
+    if failures:
+        raise CiError(failures[name])
     return Enrolment(ENROLLED, made.runner.id)
 
 
 def _with_own_tree(settings: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
-    """Return ``settings`` with the version that the instance has: another one is the controller's to try."""
+    """Return ``settings`` with the runner version that the instance has.
+
+    Only the controller installs another version.
+    """
     tree = str(read_record(layout, TREE).get("tree", ""))
     return {**settings, "archive": os.path.join(os.path.dirname(settings["archive"]), tree)}
 
 
 def _keep_pace(host: Host, layout: Layout) -> None:
-    """Wait until the last registration is some seconds old, whatever made its runner end so soon."""
+    """Wait until the last registration is some seconds old.
+
+    A runner can end as soon as it has started.
+    """
     with contextlib.suppress(OSError):
         age = time.time() - os.stat(layout.record(REGISTRATION)).st_mtime
         host.sleep(min(max(_PACE_SECONDS - age, 0.0), _PACE_SECONDS))
 
 
 def is_over(unit: systemd.Unit) -> bool:
-    """Return whether ``unit`` has ended: it rests, or waits to be started again in vain."""
+    """Return whether ``unit`` is inactive or waits for an automatic restart."""
     return not unit.active or unit.get("SubState", "").startswith("auto-restart")
 
 
@@ -153,7 +156,7 @@ def _wait_until_settled(host: Host, unit: str) -> None:
             return
         if host.now() >= deadline:
             raise CiError(
-                f"{unit} has been '{seen.get('ActiveState')}' for {_PATIENCE_SECONDS:.0f} s; see 'systemctl "
-                f"status {unit}'."
+                f"Unit {unit} has been '{seen.get('ActiveState')}' for {_PATIENCE_SECONDS:.0f} s; see "
+                f"'systemctl status {unit}'."
             )
         host.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""One instance on the host: reading its state, and doing the steps of its plan."""
+"""One instance on the host: read its state and do the steps of its plan."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from ..host.flock import Flock
 from .account import Host, account_of, as_account, clean_environment, has_account, remove_account
 from .configure import configure, forget_configuration, read_agent
 from .drain import claim, drain
-from .layout import instance_directories
-from .plan import Local, Step
-from .records import (
+from .instance_records import (
     APPLIED,
     JIT,
     REGISTRATION,
@@ -31,18 +29,20 @@ from .records import (
     write,
     write_record,
 )
-from .target import Means, Target
+from .layout import instance_directories
+from .plan import Local, Step
+from .target import RegistrationSecrets, Target
 from .tree import is_linked, link_tree
 
 _START_SECONDS = 30.0
-# What must not happen under a running job.
+# Steps that must not happen during a job.
 _DISTURBING = frozenset(
     [Step.LINK_TREE, Step.WIPE, Step.CONFIGURE, Step.ENROL_JIT, Step.WRITE_FILES, Step.REMOVE_FILES]
 )
 
 
 class Instance:
-    """Reads and changes one instance. Nothing here decides: that is the plan's part."""
+    """One instance on this host: reads its state and does the steps of its plan."""
 
     def __init__(self, host: Host, target: Target) -> None:
         self._host = host
@@ -51,8 +51,9 @@ class Instance:
 
     @property
     def start_digest(self) -> str:
-        """Digest of all that a listener takes over at its start; a restart is due when it differs from the
-        last one's.
+        """The digest of everything that a listener reads at its start.
+
+        A restart is due if it differs from the digest of the last start.
         """
         target = self._target
         parts = [
@@ -64,7 +65,7 @@ class Instance:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def read(self, unit: systemd.Unit) -> Local:
-        """Return the instance as it is."""
+        """Return the state of the instance; ``unit`` is the state of its unit."""
         layout = self._layout
         agent_id, _name = read_agent(layout)
         registered = read_record(layout, REGISTRATION)
@@ -84,9 +85,9 @@ class Instance:
         )
 
     def tree_facts(self, seen: Local) -> dict[str, str]:
-        """Return the version that lies in the instance, and where the tree is that it had when ``seen``.
+        """Return the instance's version, and the tree that it had when ``seen``.
 
-        The latter only when it has another one now, and can go back to it.
+        The tree is empty unless the instance now has another one and can return to it.
         """
         record = read_record(self._layout, TREE)
         former = os.path.join(os.path.dirname(os.path.normpath(self._target.tree)), seen.tree)
@@ -97,38 +98,39 @@ class Instance:
         self,
         steps: Sequence[Step],
         seen: Local,
-        means: Means,
+        secrets: RegistrationSecrets,
         *,
         replace: bool,
         lock: Optional[Flock] = None,
     ) -> None:
-        """Do ``steps`` in order; when one fails, an instance that was stopped for it runs again.
+        """Do ``steps`` in order; if one fails, start an instance that was stopped for it.
 
-        ``lock`` is that of the instance where the caller has it already. Raises CiError, with nothing done,
-        when the instance is not as ``seen`` any more, or another run has it.
+        ``replace`` lets config.sh replace a registration of the same name. ``lock`` is the lock of the
+        instance, if the caller already holds it. Raises CiError with nothing done if the instance differs
+        from ``seen``, or if another run has the lock.
         """
         actions: dict[Step, Callable[[], None]] = {
             Step.STOP: self._stop,
             Step.LINK_TREE: self._link_tree,
             Step.WIPE: self._wipe,
-            Step.CONFIGURE: lambda: self._configure(means.token, replace=replace),
-            Step.ENROL_JIT: lambda: self._enrol(means),
+            Step.CONFIGURE: lambda: self._configure(secrets.token, replace=replace),
+            Step.ENROL_JIT: lambda: self._enrol(secrets),
             Step.WRITE_FILES: self._write_files,
             Step.START: self._start,
             Step.DISABLE: lambda: systemd.disable(self._host.run, self._target.unit),
             Step.REMOVE_FILES: self._remove_files,
         }
         if Step.WRITE_FILES in steps:
-            # What the last job may have put in the place of the others is wiped first.
+            # WIPE first removes what the last job may have put in the place of the others.
             self._make_directories(root_only=Step.WIPE in steps)
         stopped = False
-        with self._alone(seen, lock):
+        with self._exclusive(seen, lock):
             try:
-                if self._disturbs_what_began(steps):
+                if self._disturbs_new_start(steps):
                     self._stop()
                     stopped = True
                 for step in steps:
-                    if step in actions:
+                    if step in actions:  # the others are the controller's
                         actions[step]()
                         stopped = stopped or step is Step.STOP
             except (CiError, OSError):
@@ -140,18 +142,18 @@ class Instance:
                     forget_record(self._layout, JIT)
 
     @contextlib.contextmanager
-    def _alone(self, seen: Local, held: Optional[Flock]) -> Iterator[None]:
-        """Keep other runs of Ansible out, who would undo half of what is done here."""
+    def _exclusive(self, seen: Local, held: Optional[Flock]) -> Iterator[None]:
+        """Hold the lock of the instance, so that no other run undoes these steps."""
         name = self._target.registration.name
         if not os.path.isdir(self._layout.records):
-            yield  # nothing is here that two could quarrel about
+            yield  # there are no files yet that a second run could change
             return
         lock = held or claim(self._layout, name)
         try:
-            # A unit ends and restarts by itself, as one does whose registration was deleted.
+            # Ignore whether the unit is active: without a registration it ends and restarts by itself.
             if replaced(self.read(self._unit_state()), exists=seen.exists, active=seen.active) != seen:
                 raise CiError(
-                    f"Runner '{name}' was left as it is, because it was changed by somebody else meanwhile; "
+                    f"Runner '{name}' was left as it is, because another process changed it meanwhile; "
                     "run again."
                 )
             yield
@@ -159,13 +161,16 @@ class Instance:
             if lock is not held:
                 lock.release()
 
-    def _disturbs_what_began(self, steps: Sequence[Step]) -> bool:
-        """Return whether ``steps`` were made for a unit at rest, which may have begun a job meanwhile."""
+    def _disturbs_new_start(self, steps: Sequence[Step]) -> bool:
+        """Return whether the steps would disturb a unit that has started meanwhile.
+
+        The plan was made for an inactive unit, which may have started a job since then.
+        """
         return Step.STOP not in steps and not _DISTURBING.isdisjoint(steps) and self._unit_state().active
 
     @property
     def _owns_account(self) -> bool:
-        """Whether an account is left that lives, or lived, in this instance."""
+        """Whether the account exists and its home is in this instance."""
         user = self._target.user
         return has_account(user) and account_of(user).home == self._layout.home
 
@@ -174,37 +179,40 @@ class Instance:
         return os.path.join(self._host.unit_dir, f"{self._target.unit}.d")
 
     def _unit_files(self) -> list[str]:
-        """Return the files that systemd merges into this instance's unit, in a fixed order."""
+        """Return the files that systemd merges into this unit, in a fixed order."""
         template = os.path.join(self._host.unit_dir, "coldvox-runner@.service")
-        found = [template]
+        files = [template]
         for folder in (f"{template}.d", self._drop_ins):
             if os.path.isdir(folder):
-                found += [
+                files += [
                     os.path.join(folder, name)
                     for name in sorted(os.listdir(folder))
                     if name.endswith(".conf")
                 ]
-        return found
+        return files
 
     def _make_directories(self, *, root_only: bool = False) -> None:
         account_of(self._target.user)
-        found = instance_directories(self._layout, self._target.user, self._target.registration.work_dir)
-        for wanted in found[:1] if root_only else found:
+        directories = instance_directories(
+            self._layout, self._target.user, self._target.registration.work_dir
+        )
+        for wanted in directories[:1] if root_only else directories:
             owner = str(os.geteuid()) if wanted.owner == "root" else wanted.owner
             group = str(account_of(wanted.group).gid)
             _keep(Entry(wanted.path, "directory", int(wanted.mode, 8), owner, group))
         _keep(Entry(self._layout.records, "directory", 0o755, str(os.geteuid()), str(os.getegid())))
 
     def _stop(self) -> None:
-        """Wait for the running job, then stop the unit. Raises CiError, with everything still running, when
-        it lasts.
+        """Wait for the running job, then stop the unit.
+
+        Raises CiError after drain_timeout_seconds; then everything still runs.
         """
         host = self._host
         drained = drain(host, self._target.unit, self._layout, timeout_seconds=host.drain_timeout_seconds)
         if not drained.stopped:
             raise CiError(
                 f"Runner '{self._target.registration.name}' still runs a job after "
-                f"{host.drain_timeout_seconds:g} s; nothing was stopped, run again when the job is done "
+                f"{host.drain_timeout_seconds:g} s and was not stopped; run again when the job has ended, "
                 "or raise drain_timeout_seconds."
             )
 
@@ -214,8 +222,9 @@ class Instance:
         write_record(self._layout, TREE, {"tree": self._target.tree_id, "version": self._version()})
 
     def _version(self) -> str:
-        """Ask the linked runner itself (facts of a self-update are in the program, not in what was
-        unpacked).
+        """Return the version that the linked runner itself reports.
+
+        A self-update changes the program, not the name of the tree.
         """
         account = account_of(self._target.user)
         argv = as_account(account, ["./bin/Runner.Listener", "--version"])
@@ -224,14 +233,15 @@ class Instance:
         if result.status != 0 or not result.stdout.strip():
             raise CiError(
                 f"The runner in '{self._target.tree}' does not start on this host "
-                f"({' '.join((result.stderr or result.stdout).split())[-200:] or result.status}); is it made "
-                "for this architecture, and are its libraries installed?"
+                f"({' '.join((result.stderr or result.stdout).split())[-200:] or result.status}); install a "
+                "runner for this architecture and the libraries that it needs."
             )
         return result.stdout.strip().splitlines()[-1].strip()
 
     def _wipe(self) -> None:
-        """Take away what the last job left: its work and its home, both made anew. Nothing outside of them is
-        reached, whatever a job has planted.
+        """Remove the last job's files: empty its work and home directories.
+
+        A job may have planted links, so nothing outside of these directories is reached.
         """
         work_dir, home = self._target.registration.work_dir, os.path.basename(self._layout.home)
         if os.path.isabs(work_dir):
@@ -244,7 +254,10 @@ class Instance:
 
     @staticmethod
     def _sweep(directory: str, names: Optional[Sequence[str]] = None) -> None:
-        """Remove ``names`` from ``directory``, or all that is in it; raises CiError when something stays."""
+        """Remove ``names``, or everything, from ``directory``.
+
+        Raises CiError if something stays.
+        """
         with contextlib.ExitStack() as opened:
             folder = sweep.open_directory(directory)
             opened.callback(os.close, folder)
@@ -261,8 +274,8 @@ class Instance:
         here = os.listdir(directory)
         if left or (here if names is None else set(here).intersection(names)):
             raise CiError(
-                f"'{directory}' still has what a job left there; is something mounted in it? Unmount it, "
-                "then run again."
+                f"Directory '{directory}' still has files of a job, perhaps a mount point; unmount it, then "
+                "run again."
             )
 
     def _configure(self, token: str, *, replace: bool) -> None:
@@ -281,12 +294,15 @@ class Instance:
         )
         self._note_registration(agent_id)
 
-    def _enrol(self, means: Means) -> None:
-        """Lay down a configuration for one start; systemd reads it as root and removes it at the start."""
+    def _enrol(self, secrets: RegistrationSecrets) -> None:
+        """Write a configuration for one start.
+
+        systemd reads it as root and removes it at the start.
+        """
         name = self._target.registration.name
-        if name not in means.jit:
+        if name not in secrets.jit:
             raise self._changed_meanwhile()
-        agent_id, config = means.jit[name]
+        agent_id, config = secrets.jit[name]
         forget_configuration(self._layout)
         self._note_registration(agent_id)
         text = f"ACTIONS_RUNNER_INPUT_JITCONFIG={config}\n"
@@ -299,7 +315,7 @@ class Instance:
 
     def _changed_meanwhile(self) -> CiError:
         name = self._target.registration.name
-        return CiError(f"Runner '{name}' lost its registration while it was worked on; run again.")
+        return CiError(f"Runner '{name}' lost its registration during this run; run again.")
 
     def _write_files(self) -> None:
         for entry in self._target.files:
@@ -315,17 +331,18 @@ class Instance:
         deadline = self._host.now() + _START_SECONDS
         while not (self._unit_state().running or self._had_its_job()):
             if self._host.now() >= deadline:
-                raise CiError(f"{unit} does not stay up; see 'journalctl -u {unit}' on the host.")
+                raise CiError(f"Unit {unit} does not stay active; see 'journalctl -u {unit}' on the host.")
             self._host.sleep(1.0)
         write_record(self._layout, APPLIED, {"start_digest": self.start_digest})
 
     def _had_its_job(self) -> bool:
-        """Whether a runner for one job is through with it: it then takes its registration away."""
+        """Return whether a runner for one job has ended; it then removes its registration."""
         return self._target.registration.ephemeral and read_agent(self._layout)[0] is None
 
     def _start_again(self) -> None:
-        """Let the former state work on after a failure; the failure itself is what the user has to hear
-        of.
+        """Start the unit after a failure, and ignore errors.
+
+        The user must see the first failure, not a second one.
         """
         with contextlib.suppress(CiError):
             systemd.start(self._host.run, self._target.unit)
@@ -334,7 +351,7 @@ class Instance:
         return systemd.show(self._host.run, [self._target.unit])[self._target.unit]
 
     def _remove_files(self) -> None:
-        """Take away everything of the instance; its account too, when it lives in there."""
+        """Remove all files of the instance, and its account if its home is there."""
         run, layout = self._host.run, self._layout
         if self._unit_state().enabled:
             systemd.disable(run, self._target.unit)

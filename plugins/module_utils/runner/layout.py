@@ -1,7 +1,4 @@
-"""Where the parts of an instance lie, and who owns them.
-
-Names of instances, and what is derived from them: account, unit, directory.
-"""
+"""Names, account, unit and paths of an instance, and who owns its directories."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from ..errors import CiError
 
 
 class Directory(NamedTuple):
-    """A directory as it must be; ``mode`` in octal digits."""
+    """A directory as it must be; ``mode`` is in octal digits."""
 
     path: str
     mode: str
@@ -22,18 +19,18 @@ class Directory(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The paths of one instance below its own ``root``."""
+    """The paths of one instance below its directory ``root``."""
 
     root: str
 
     @property
     def home(self) -> str:
-        """HOME of the instance's account: inside, so that one directory is all that jobs can write."""
+        """HOME of the account, inside ``root``: jobs can write only this one directory."""
         return os.path.join(self.root, "_home")
 
     @property
     def records(self) -> str:
-        """Our own notes about the instance; root only writes here."""
+        """The directory of our records about the instance; only root can write there."""
         return os.path.join(self.root, ".coldvox")
 
     def file(self, name: str) -> str:
@@ -41,7 +38,7 @@ class Layout(NamedTuple):
         return os.path.join(self.root, name)
 
     def record(self, name: str) -> str:
-        """Return the path of our note ``name``."""
+        """Return the path of our record ``name``."""
         return os.path.join(self.records, name)
 
 
@@ -51,11 +48,11 @@ def instance_layout(base_dir: str, name: str) -> Layout:
 
 
 def instance_directories(layout: Layout, user: str, work_dir: str) -> list[Directory]:
-    """Return the directories that an instance needs before it is configured, parents first.
+    """Return the directories that registration needs, parents first.
 
-    The runner writes into its own root directory, so the account's group may; the sticky bit keeps it from
-    replacing what belongs to root there: ``bin``, ``.env``, our notes. A relative work directory is made by
-    the runner.
+    The runner writes to its root directory, so the account's group may write there. The sticky bit stops jobs
+    from replacing root's files there: ``bin``, ``.env``, our records. The runner itself makes a relative work
+    directory.
     """
     wanted = [
         Directory(layout.root, "1770", "root", user),
@@ -67,21 +64,20 @@ def instance_directories(layout: Layout, user: str, work_dir: str) -> list[Direc
 
 
 def check_base_dir(base_dir: str) -> str:
-    """Return ``base_dir``; raises CiError unless it can stand in a unit file as it is."""
+    """Return ``base_dir``; raises CiError unless it can be used in a unit file."""
     if (
         not os.path.isabs(base_dir)
         or not base_dir.isprintable()
         or any(letter in base_dir for letter in " \t\"'\\%$")
     ):
         raise CiError(
-            f"Base directory '{base_dir}' cannot be used: give an absolute path without spaces, quotes, % "
+            f"Base directory '{base_dir}' cannot be used; give an absolute path without spaces, quotes, % "
             "and $."
         )
     return base_dir.rstrip("/") or "/"
 
 
-# GitHub's limit is 64 characters; the runner itself checks nothing, and cannot take a name that starts with
-# "-".
+# GitHub's limit is 64 characters. The runner checks nothing, and fails with a name that starts with "-".
 _NAME = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,63}")
 _ACCOUNT_PREFIX = "ci-"
 _ACCOUNT_LIMIT = 31  # useradd(8), systemd-sysusers(8)
@@ -90,13 +86,11 @@ UNIT_TEMPLATE = "coldvox-runner@"
 
 
 def check_name(name: str) -> str:
-    """Return ``name``; raises CiError unless it can be a runner's, a directory's and a unit instance's
-    name.
-    """
+    """Return ``name``; raises CiError unless runner, directory and unit can have it."""
     if not _NAME.fullmatch(name) or name in (".", ".."):
         raise CiError(
-            f"Runner name '{name}' cannot be used: it must be 1 to 64 of the characters A-Z a-z 0-9 . _ - "
-            "and not start with '-'."
+            f"Runner name '{name}' cannot be used; give 1 to 64 of the characters A-Z a-z 0-9 . _ - and do "
+            "not start with '-'."
         )
     return name
 
@@ -104,12 +98,12 @@ def check_name(name: str) -> str:
 def instance_user(name: str) -> str:
     """Return the account that runs the instance ``name``.
 
-    It is ``ci-<name>`` where that is a valid account name as it stands, and else a shortened form that ends
-    in six digits of the name's SHA-256, so that two names never share an account by their spelling.
+    It is ``ci-<name>`` if that is a valid account name, else a shortened form that ends in six digits of the
+    name's SHA-256. So two names never share an account because of their spelling.
     """
     if re.fullmatch(r"[a-z0-9-]+", name) and len(_ACCOUNT_PREFIX + name) <= _ACCOUNT_LIMIT:
         return _ACCOUNT_PREFIX + name
-    import hashlib  # takes milliseconds, which every job's hooks would pay
+    import hashlib  # the import takes milliseconds, which would delay the hooks of every job
 
     digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST_LENGTH]
     room = _ACCOUNT_LIMIT - len(_ACCOUNT_PREFIX) - len(digest) - 1
@@ -118,7 +112,7 @@ def instance_user(name: str) -> str:
 
 
 def instance_unit(name: str) -> str:
-    """Return the systemd unit of the instance ``name``; the allowed characters need no escaping."""
+    """Return the systemd unit of the instance ``name``; it needs no escaping."""
     return f"{UNIT_TEMPLATE}{name}.service"
 
 
@@ -128,7 +122,7 @@ def enrolling_unit(name: str) -> str:
 
 
 def check_distinct(names: list[str]) -> None:
-    """Raise CiError when two names differ by case only or not at all: GitHub takes them for one runner."""
+    """Raise CiError if two names are equal without case: GitHub takes them for one."""
     seen: set[str] = set()
     for name in names:
         if name.lower() in seen:

@@ -1,13 +1,9 @@
-"""The options of coldvox.ci.github_runner: their specification, and one normal form for controller and
-host.
+"""The options of the module github_runner: specification, checks and normal form.
 
-The runner's ``.env`` and ``.path``: what jobs find in their environment, and what would break there.
+Controller and host both use them. Order in this file: the job environment (the runner's files ``.env`` and
+``.path``), labels, registration, and the module's specification.
 
-``.env`` has no comments, no quotes, no trimming and no expansion (Program.cs LoadAndSetEnv, runner 2.336.0).
-
-Labels: what GitHub adds by itself, what we add, and when two sets are the same.
-
-What a registration consists of, and the fingerprint that tells when it has to be made anew.
+``.env`` has no comments, quotes, trimming or expansion (Program.cs LoadAndSetEnv, runner 2.336.0).
 """
 
 from __future__ import annotations
@@ -22,6 +18,8 @@ from typing import Any
 from ..errors import CiError
 from ..github.options import CONNECTION_SPEC
 from .layout import check_base_dir, check_distinct, check_name, instance_user
+
+STATES = ["present", "absent", "drained"]
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _QUOTES = "'\""
@@ -49,7 +47,7 @@ _KNOWN = frozenset(
     ]
 )
 _PREFIXES = ("ACTIONS_RUNNER_", "GITHUB_ACTIONS_RUNNER_", "GITHUB_ACTIONS_SERVICE_")
-# What a name ends in that holds a secret; every job could read it, those of a fork's pull request too.
+# Endings of names that hold a secret. Every job could read it, also one of a pull request from a fork.
 _SECRET = re.compile(
     r"(?:^|_)(?:TOKEN|PAT|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS?|(?:API|ACCESS|PRIVATE)_?KEY)$"
 )
@@ -57,16 +55,17 @@ _HOOKS = frozenset(["ACTIONS_RUNNER_HOOK_JOB_STARTED", "ACTIONS_RUNNER_HOOK_JOB_
 
 
 def env_text(environment: Mapping[str, object]) -> str:
-    """Return the contents of ``.env``, sorted by name; raises CiError for an entry that would not do what it
-    says.
+    """Return the contents of ``.env``, sorted by name.
+
+    Raises CiError for an entry that the runner would not read as written.
     """
     return "".join(f"{key}={_checked(key, environment[key])}\n" for key in sorted(environment))
 
 
 def unknown_warning(environments: Iterable[Mapping[str, object]]) -> str:
-    """Return a warning about names that look like settings of the runner, but are none that we know.
+    """Return a warning about names that look like the runner's settings.
 
-    Without such a name, the text is empty.
+    The text is empty if the runner, as far as we know, reads all of them.
     """
     names = {key for environment in environments for key in environment}
     unknown = sorted(key for key in names if key.upper().startswith(_PREFIXES) and key.upper() not in _KNOWN)
@@ -78,30 +77,38 @@ def unknown_warning(environments: Iterable[Mapping[str, object]]) -> str:
     )
 
 
+def variable_text(value: object) -> str:
+    """Return ``value`` as programs expect it: a boolean becomes ``true`` or ``false``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def path_text(entries: Sequence[str]) -> str:
-    """Return the contents of ``.path``: the search path of every job, one line without an end."""
+    """Return the contents of ``.path``: the search path of every job.
+
+    It is a line without a newline at its end.
+    """
     return ":".join(_checked_entry(entry) for entry in entries)
 
 
 def _checked(key: str, value: object) -> str:
-    """Return the text of one value; a truth value is written as programs expect it, ``true`` or ``false``."""
-    text = str(value).lower() if isinstance(value, bool) else str(value)
-    reason = _key_trouble(key) or _value_trouble(text) or _hook_trouble(key, text)
+    """Return the text of a variable; raises CiError if it would not reach jobs so."""
+    text = variable_text(value)
+    reason = _key_error(key) or _value_error(text) or _hook_error(key, text)
     if reason:
         raise CiError(f"Runner environment variable '{key}' cannot be used: {reason}.")
     return text
 
 
-def _key_trouble(key: str) -> str:
+def _key_error(key: str) -> str:
     if key.startswith("#"):
         return "the runner's .env has no comments, this line would set a variable of that name; remove it"
     if not _KEY.fullmatch(key):
-        return "a name has letters, digits and '_' only, and does not start with a digit"
+        return "a name has letters, digits and '_' only, and does not start with a digit; rename it"
     upper = key.upper()
     if upper == "ACTIONS_RUNNER_CONCURRENT_JOBS":
         return "the runner has no such setting and runs one job at a time; add instances for more at once"
     if upper.startswith("ACTIONS_RUNNER_INPUT_"):
-        return "it would be taken as an option of every later configuration; use the options of the instance"
+        return "every later configuration would read it as an option; use the options of the instance"
     if upper == "PATH":
         return "the search path has an option of its own; use 'path'"
     if _SECRET.search(upper):
@@ -109,11 +116,11 @@ def _key_trouble(key: str) -> str:
     return ""
 
 
-def _value_trouble(text: str) -> str:
+def _value_error(text: str) -> str:
     if not text.isprintable():
-        return "its value has a line break or control character, which .env cannot hold"
+        return "its value has a line break or control character, which .env cannot hold; remove it"
     if text != text.strip():
-        return "its value begins or ends with a space, which the runner would keep"
+        return "its value begins or ends with a space, which the runner would keep; remove it"
     if len(text) > 1 and text[0] == text[-1] and text[0] in _QUOTES:
         return "the quotes around its value would become part of it; remove them"
     if " #" in text or text.startswith("#"):
@@ -121,17 +128,17 @@ def _value_trouble(text: str) -> str:
     return ""
 
 
-def _hook_trouble(key: str, text: str) -> str:
+def _hook_error(key: str, text: str) -> str:
     if key.upper() not in _HOOKS or (text.startswith("/") and text.endswith((".sh", ".ps1"))):
         return ""
-    return "a job hook must be the absolute path of a .sh or .ps1 file"
+    return "a job hook must be the absolute path of a .sh or .ps1 file; give such a path"
 
 
 def _checked_entry(entry: str) -> str:
     if not entry.startswith("/") or re.search(r"[:\"'\\%\s]", entry):
         raise CiError(
-            f"Path entry '{entry}' cannot be used: it must be one absolute directory without spaces, quotes "
-            "or any of : % \\."
+            f"Path entry '{entry}' cannot be used; give an absolute directory without spaces, quotes or any "
+            "of : % \\."
         )
     return entry
 
@@ -139,24 +146,22 @@ def _checked_entry(entry: str) -> str:
 _SYSTEM_BY_MACHINE = {"x86_64": "X64", "amd64": "X64", "aarch64": "ARM64", "arm64": "ARM64", "armv7l": "ARM"}
 _ARCHITECTURES = frozenset(["x64", "arm64", "arm", "x86"])
 _COMMON = frozenset(["self-hosted", "linux"])
-# A longer one silently empties the whole set in the runner's unattended configuration
-# (ConfigurationManager.cs).
+# A longer label silently empties the whole set in the unattended configuration (ConfigurationManager.cs).
 _LENGTH_LIMIT = 256
 _COUNT_LIMIT = 100  # per request, GitHub's OpenAPI description
 
 
 def system_labels(machine: str) -> tuple[str, ...]:
-    """Return the labels that a Linux runner on ``machine`` (as uname gives it) gets without being asked."""
+    """Return the labels that GitHub gives a Linux runner on ``machine`` (uname -m)."""
     architecture = _SYSTEM_BY_MACHINE.get(machine.lower())
     return ("self-hosted", "Linux") + ((architecture,) if architecture else ())
 
 
 def custom_labels(labels: Iterable[str], *, default_labels: bool = True) -> tuple[str, ...]:
-    """Return what has to be asked for: the distinct ``labels`` in order, without those that come by
-    themselves.
+    """Return the distinct labels to request, in order, without the default labels.
 
-    Raises CiError for a label that the runner would split, drop or refuse. Without ``default_labels``
-    nothing comes by itself, so everything is asked for.
+    Without ``default_labels`` GitHub adds no label, so the result keeps them. Raises CiError for a label that
+    the runner would split, drop or reject.
     """
     given_by_default = _COMMON | _ARCHITECTURES if default_labels else frozenset[str]()
     chosen: dict[str, str] = {}
@@ -165,25 +170,28 @@ def custom_labels(labels: Iterable[str], *, default_labels: bool = True) -> tupl
         if label.lower() not in given_by_default:
             chosen.setdefault(label.lower(), label)
     if len(chosen) > _COUNT_LIMIT:
-        raise CiError(f"{len(chosen)} labels are more than the {_COUNT_LIMIT} that GitHub takes; name fewer.")
+        raise CiError(
+            f"{len(chosen)} labels are more than the {_COUNT_LIMIT} that GitHub accepts; give fewer."
+        )
     return tuple(chosen.values())
 
 
 def check_label(label: str) -> None:
-    """Raise CiError unless ``label`` reaches GitHub as it stands."""
+    """Raise CiError unless ``label`` reaches GitHub unchanged."""
     if not label or label != label.strip() or len(label) > _LENGTH_LIMIT:
         raise CiError(
-            f"Label '{label[:40]}' cannot be used: it must be 1 to 256 characters without spaces at the ends."
+            f"Label '{label[:40]}' cannot be used; give 1 to 256 characters without spaces at the ends."
         )
     if "," in label or not label.isprintable():
         raise CiError(
-            f"Label {label[:40]!r} cannot be used: the runner splits labels at commas; give them as a list."
+            f"Label {label[:40]!r} cannot be used, because the runner splits labels at commas; give a list."
         )
 
 
 def check_architecture(labels: Iterable[str], machine: str) -> None:
-    """Raise CiError when ``labels`` claim an architecture other than that of ``machine``: jobs would break
-    there.
+    """Raise CiError if ``labels`` name an architecture that ``machine`` does not have.
+
+    Jobs would fail there.
     """
     own = {label.lower() for label in system_labels(machine)}
     for label in labels:
@@ -193,15 +201,16 @@ def check_architecture(labels: Iterable[str], machine: str) -> None:
             )
 
 
-def same_labels(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Return whether two sets are the same to GitHub: order and case do not count."""
-    return {label.lower() for label in one} == {label.lower() for label in other}
+def same_labels(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Return whether two sets are equal to GitHub, which ignores order and case."""
+    return {label.lower() for label in first} == {label.lower() for label in second}
 
 
 @dataclass(frozen=True)
 class Registration:
-    """All that only ``config.sh`` can set. Labels are not part of it: they change by REST, with no
-    restart.
+    """The values that only ``config.sh`` can set.
+
+    Labels are not among them: the REST API changes labels without a restart.
     """
 
     url: str
@@ -213,27 +222,26 @@ class Registration:
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 over all values, equal as long as no new registration is needed."""
+        """The SHA-256 over all values; it changes when a new registration is needed."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 def check_work_dir(work_dir: str) -> str:
-    """Return ``work_dir``; raises CiError unless it is absolute, or a name in the instance's directory.
+    """Return ``work_dir``, an absolute path or a name in the instance's directory.
 
-    What lies deeper there belongs to the jobs, who could put a link in its way.
+    Raises CiError for other texts. Deeper directories belong to the jobs, which could replace a parent by a
+    link.
     """
     parts = work_dir.split("/")
     plain = work_dir.isprintable() and not any(letter in work_dir for letter in " \t\"'\\%:$")
     nested = not work_dir.startswith("/") and len(parts) > 1
     if not work_dir or not plain or nested or ".." in parts or "." in parts or work_dir.rstrip("/") == "":
         raise CiError(
-            f"Work directory '{work_dir}' cannot be used: give one name, which lies in the instance's own "
+            f"Work directory '{work_dir}' cannot be used; give a name for a directory in the instance's own "
             "directory, or an absolute path, without spaces, quotes, '.' and '..'."
         )
     return work_dir
 
-
-_STATES = ["present", "absent", "drained"]
 
 INSTANCE_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -246,7 +254,7 @@ INSTANCE_SPEC: dict[str, Any] = {
     "jit": {"type": "bool", "default": False},
     "environment": {"type": "dict", "default": {}},
     "path": {"type": "list", "elements": "str", "default": []},
-    "state": {"type": "str", "choices": _STATES},
+    "state": {"type": "str", "choices": STATES},
 }
 RUNNER_SPEC: dict[str, Any] = {
     **CONNECTION_SPEC,
@@ -258,8 +266,8 @@ RUNNER_SPEC: dict[str, Any] = {
     "replace": {"type": "str", "choices": ["never", "offline", "always"], "default": "offline"},
     "drain_timeout_seconds": {"type": "int", "default": 1800},
     "online_timeout_seconds": {"type": "int", "default": 60},
-    "state": {"type": "str", "choices": _STATES, "default": "present"},
-    # From the action plugin to the module only.
+    "state": {"type": "str", "choices": STATES, "default": "present"},
+    # The action plugin sets these; the user does not.
     "registered": {"type": "list", "elements": "dict", "default": []},
     "prepared": {"type": "bool", "default": False},
     "registration_token": {"type": "str", "no_log": True},
@@ -287,18 +295,21 @@ RUNNER_SPEC: dict[str, Any] = {
 
 
 def normal_instances(params: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the instances complete: account and state filled in, labels without those that come by
-    themselves.
+    """Return the instances with account and state, and only the labels to request.
 
-    Raises CiError for whatever GitHub, the runner or systemd would not take, before anything is touched.
+    Raises CiError before any change for a value that GitHub, the runner or systemd would reject.
     """
     check_base_dir(str(params["base_dir"]))
-    instances = [_normal(given, str(params["state"])) for given in params["instances"]]
+    instances = [normal_instance(given, str(params["state"])) for given in params["instances"]]
     check_distinct([instance["name"] for instance in instances])
     return instances
 
 
-def _normal(given: Mapping[str, Any], pool_state: str) -> dict[str, Any]:
+def normal_instance(given: Mapping[str, Any], pool_state: str) -> dict[str, Any]:
+    """Return one instance in normal form.
+
+    ``pool_state`` is the state of the pool. A pool that is absent or drained takes all its instances along.
+    """
     instance = dict(given)
     name = check_name(instance["name"])
     check_work_dir(instance["work_dir"])

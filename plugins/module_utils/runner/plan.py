@@ -1,5 +1,8 @@
-"""The decision what to do with one instance: a pure function of what is wanted, what is here, and what
-GitHub says.
+"""The plan for one instance: which steps bring it to its wanted state.
+
+plan() is a pure function of the wanted state, the state on the host (Local) and GitHub's view (Remote). The
+module github_runner makes the plan on the host. Steps about labels and the deletion of a registration are the
+controller's; instance.py does all others.
 """
 
 from __future__ import annotations
@@ -13,13 +16,10 @@ from .options import same_labels
 
 
 class Step(str, enum.Enum):
-    """One thing to do, in the order of the plan.
+    """One step of a plan; the module returns these names as ``steps``."""
 
-    What is about labels and the deletion of a registration is the controller's part, all else the host's.
-    """
-
-    WITHDRAW_LABELS = "withdraw_labels"  # before the wait for a job, so that no other one follows it
-    STOP = "stop"  # waits for a running job first, always
+    WITHDRAW_LABELS = "withdraw_labels"  # before the wait for the running job, so that no other follows
+    STOP = "stop"  # always waits for a running job first
     LINK_TREE = "link_tree"
     WIPE = "wipe"
     CONFIGURE = "configure"
@@ -34,12 +34,12 @@ class Step(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Wanted:
-    """One instance as it should be.
+    """The wanted state of one instance.
 
-    ``fingerprint`` is that of the registration, ``tree`` identifies the runner's files, ``start_digest`` is
-    the digest of all that a listener reads at its start; ``replace`` says which foreign registration of the
-    same name may be taken over: ``never``, ``offline`` or ``always``. An ``ephemeral`` one takes one job, by
-    a registration that the API makes if it is ``jit``.
+    ``fingerprint`` identifies the registration's options, ``tree`` the runner's files, and ``start_digest``
+    all that a listener reads at its start. ``replace`` says which registration of the same name, made by
+    others, may be taken over: ``never``, ``offline`` or ``always``. An ``ephemeral`` instance takes one job;
+    if it is ``jit``, the API makes its registration.
     """
 
     name: str
@@ -53,15 +53,15 @@ class Wanted:
     jit: bool = False
 
 
-# What the controller has to prepare, or to see through one instance at a time.
+# Steps that the controller must prepare, or must watch one instance at a time.
 _DEFERRED = frozenset([Step.WITHDRAW_LABELS, Step.STOP, Step.LINK_TREE, Step.CONFIGURE, Step.ENROL_JIT])
 
 
 @dataclass(frozen=True)
 class Local:
-    """One instance as the host has it; empty texts where nothing is known.
+    """The state of one instance on the host; texts are empty if unknown.
 
-    ``agent_id`` is what the runner's own file says, which a job can spoil; ``recorded_id`` is our note of it.
+    ``agent_id`` is from the runner's own file, which a job can spoil. ``recorded_id`` is from our record.
     """
 
     exists: bool = False
@@ -86,7 +86,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do, what it comes to, and why."""
+    """The steps for one instance, their outcome, and the reason."""
 
     outcome: str
     steps: tuple[Step, ...] = ()
@@ -94,7 +94,7 @@ class Plan:
 
     @property
     def deferred(self) -> bool:
-        """Whether the controller has a part in it before the host's."""
+        """Whether the controller must act before the host does the steps."""
         return not _DEFERRED.isdisjoint(self.steps)
 
 
@@ -102,10 +102,11 @@ UNCHANGED = Plan("unchanged")
 
 
 def plan(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:
-    """Return the plan for one instance; raises CiError when its name belongs to somebody else.
+    """Return the plan for one instance.
 
-    GitHub's ``status`` and ``busy`` never cause anything to be torn down: both are wrong after the host slept
-    (actions/runner 3448, 4422). ``online`` only protects a foreign registration.
+    Raises CiError if the name belongs to a registration that must not be replaced. GitHub's ``status`` and
+    ``busy`` never cause a stop or removal: both are wrong after the host slept (actions/runner 3448, 4422).
+    ``online`` only protects a registration that others made.
     """
     if wanted.state == "absent":
         return _plan_absent(wanted, local, remote)
@@ -115,6 +116,7 @@ def plan(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:
 
 
 def _plan_present(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:
+    """Register if needed, else restart if needed, else relabel if needed."""
     reason = _registration_reason(wanted, local, remote)
     tree = (Step.LINK_TREE,) if local.tree != wanted.tree else ()
     stop = _stop(local, remote)
@@ -124,8 +126,8 @@ def _plan_present(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Pla
         register = Step.ENROL_JIT if wanted.jit else Step.CONFIGURE
         steps = (*stop, *tree, *wipe, register, Step.WRITE_FILES, Step.START)
         return Plan("registered" if remote is None else "replaced", steps, reason)
-    as_asked = remote is None or same_labels(wanted.labels, remote.labels)
-    labels = () if as_asked else (Step.SET_LABELS,)
+    labels_match = remote is None or same_labels(wanted.labels, remote.labels)
+    labels = () if labels_match else (Step.SET_LABELS,)
     restart_reason = _restart_reason(wanted, local)
     if restart_reason:
         back = (Step.SET_LABELS,) if Step.WITHDRAW_LABELS in stop else labels
@@ -136,20 +138,20 @@ def _plan_present(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Pla
 
 
 def _registration_reason(wanted: Wanted, local: Local, remote: Optional[Remote]) -> str:
-    """Return why the instance has to be registered, or an empty text."""
+    """Return why the instance must be registered, or an empty text."""
     if local.agent_id is None:
         return "the instance is not registered"
     if local.fingerprint != wanted.fingerprint:
-        return "the registration is not known to be of these options"
+        return "the options of the registration differ or are unknown"
     if remote is None:
         return "the registration was deleted on GitHub"
     if remote.id != local.agent_id:
-        return "the name belongs to another registration now"
+        return "the name now belongs to another registration"
     return ""
 
 
 def _restart_reason(wanted: Wanted, local: Local) -> str:
-    """Return why the listener has to be restarted, or an empty text."""
+    """Return why the listener must be restarted, or an empty text."""
     if local.tree != wanted.tree:
         return "the runner's version or files differ"
     if not local.files_current:
@@ -169,7 +171,7 @@ def _withdrawal(local: Local, remote: Optional[Remote]) -> tuple[Step, ...]:
 
 
 def _check_takeover(wanted: Wanted, local: Local, remote: Optional[Remote]) -> None:
-    """Raise CiError when registering would throw out a runner that is not known to be this one."""
+    """Raise CiError if registering would replace a runner that others may use."""
     if remote is None or _is_ours(local, remote) or _may_replace(wanted, remote):
         return
     state = "online" if remote.online else "offline"
@@ -185,7 +187,7 @@ def _is_ours(local: Local, remote: Remote) -> bool:
 
 
 def _may_replace(wanted: Wanted, remote: Remote) -> bool:
-    """Return whether a registration that is not known to be ours may go."""
+    """Return whether a registration that others may have made can be removed."""
     return wanted.replace == "always" or (wanted.replace == "offline" and not remote.online)
 
 
@@ -199,10 +201,11 @@ def _plan_absent(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan
 
 
 def _plan_drained(local: Local, remote: Optional[Remote]) -> Plan:
-    """Labels first, so that nothing new comes; the default labels cannot be taken off, the stop ends those
-    too.
+    """Withdraw the labels first, so that no new job comes.
+
+    The default labels cannot be withdrawn. They get no job either once the unit has stopped.
     """
     stop = (Step.STOP,) if local.active else ()
     disable = (Step.DISABLE,) if local.enabled else ()
     steps = (*_withdrawal(local, remote), *stop, *disable)
-    return Plan("drained", steps, "the instance is to rest") if steps else UNCHANGED
+    return Plan("drained", steps, "the instance must not run") if steps else UNCHANGED

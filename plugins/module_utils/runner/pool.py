@@ -1,7 +1,10 @@
-"""From the inventory's instances to everything that is derived from them: accounts, directories, units,
-options.
+"""The pool of a host: from the inventory's instances to accounts, directories and units.
 
-Resource classes: what share of the host one instance may take, as systemd limits and job environment.
+The filter ``runner_pool`` calls resolve_pool() on the controller. Its result goes two ways: the role
+``github_runner`` makes the accounts, directories and unit settings; the module ``github_runner`` gets
+``instances`` and brings each to its wanted state (converge.py, plan.py).
+
+A resource class limits what an instance may use of the host, by systemd and by the job environment.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..errors import CiError
+from .instance_records import JIT
 from .layout import (
     Layout,
     check_base_dir,
@@ -22,20 +26,23 @@ from .layout import (
     instance_directories,
     instance_layout,
     instance_unit,
-    instance_user,
 )
-from .options import check_work_dir, custom_labels, env_text, path_text
-from .records import JIT
+from .options import STATES, normal_instance, path_text, variable_text
 
 SLICE = "coldvox-ci.slice"
+_UNIT_DIR = "/etc/systemd/system"
 _GIB = 1024**3
-# Above this share the kernel slows the job down and reclaims, before MemoryMax would end it.
+# Above this share of MemoryMax the kernel slows the job down and reclaims memory. At MemoryMax it kills.
 _HIGH_SHARE = 0.9
+_HEADER = "# This file is kept by Ansible (coldvox.ci). What is changed here by hand is overwritten.\n"
 
 
 @dataclass(frozen=True)
 class ResourceClass:
-    """Limits of every instance of the class; ``max_instances`` None means no bound."""
+    """Limits of every instance of the class.
+
+    ``max_instances`` is how many instances a host may have; None means no limit.
+    """
 
     name: str
     cores: float
@@ -48,7 +55,7 @@ class ResourceClass:
 
     @property
     def directives(self) -> dict[str, str]:
-        """The class in the words of systemd.resource-control(5)."""
+        """The limits as settings of systemd.resource-control(5)."""
         memory_bytes = int(self.memory_gib * _GIB)
         return {
             "Slice": SLICE,
@@ -59,25 +66,20 @@ class ResourceClass:
             "TasksMax": str(self.tasks_max),
         }
 
-    @property
-    def job_environment(self) -> dict[str, object]:
-        """What jobs of the class find: as many cargo jobs as cores, and whatever the class adds."""
-        return {"CARGO_BUILD_JOBS": str(max(1, int(self.cores))), **self.environment}
-
 
 _KEYS = {"cores", "memory_gib", "tasks_max", "cpu_weight", "max_instances", "labels", "environment"}
 
 
 def resource_class(name: str, classes: Mapping[str, Mapping[str, Any]]) -> ResourceClass:
-    """Return the class ``name`` out of ``classes``; raises CiError when it is missing or makes no sense."""
+    """Return the class ``name`` of ``classes``; raises CiError if it is missing or invalid."""
     if name not in classes:
         known = ", ".join(sorted(classes)) or "none"
-        raise CiError(f"Resource class '{name}' is not defined; known are: {known}.")
+        raise CiError(f"Resource class '{name}' is not defined; define it (known: {known}).")
     data = dict(classes[name])
     unknown = sorted(set(data) - _KEYS)
     if unknown:
         raise CiError(
-            f"Resource class '{name}' has unknown keys: {', '.join(unknown)}; known are: "
+            f"Resource class '{name}' has unknown keys: {', '.join(unknown)}; use only: "
             f"{', '.join(sorted(_KEYS))}."
         )
     try:
@@ -96,28 +98,26 @@ def resource_class(name: str, classes: Mapping[str, Mapping[str, Any]]) -> Resou
             f"Resource class '{name}' lacks '{error.args[0]}'; give the cores and memory_gib of one instance."
         ) from error
     except (TypeError, ValueError) as error:
-        raise CiError(f"Resource class '{name}' has a value that is not a number: {error}.") from error
+        raise CiError(
+            f"Resource class '{name}' has a value that is not a number ({error}); write a number."
+        ) from error
     _check_bounds(limits)
     return limits
 
 
 def _check_bounds(limits: ResourceClass) -> None:
-    """Raise CiError for values that systemd would refuse (systemd.resource-control(5))."""
+    """Raise CiError for values that systemd rejects (systemd.resource-control(5))."""
     if limits.cores <= 0 or limits.memory_gib <= 0 or limits.tasks_max <= 0:
         raise CiError(f"Resource class '{limits.name}' must have cores, memory_gib and tasks_max above 0.")
     if not 1 <= limits.cpu_weight <= 10000:
         raise CiError(f"Resource class '{limits.name}' must have a cpu_weight from 1 to 10000.")
 
 
-STATES = ("present", "absent", "drained")
-_HEADER = "# This file is kept by Ansible (coldvox.ci). What is changed here by hand is overwritten.\n"
-
-
 @dataclass(frozen=True)
 class PoolDefaults:
-    """What holds for every instance of a host unless the instance or its class says otherwise.
+    """Settings for all instances of a host; an instance or its class may override them.
 
-    A host that ``enrols`` registers its JIT instances for their next jobs itself.
+    If ``enrols``, the host itself registers its JIT instances for their next jobs.
     """
 
     base_dir: str
@@ -126,13 +126,12 @@ class PoolDefaults:
     environment: Optional[Mapping[str, object]] = None
     path: Sequence[str] = ()
     state: str = "present"
-    unit_dir: str = "/etc/systemd/system"
     enrols: bool = False
 
 
 @dataclass(frozen=True)
 class PoolInstance:
-    """One instance, complete."""
+    """One instance with its complete options."""
 
     options: dict[str, Any]
     layout: Layout
@@ -141,11 +140,17 @@ class PoolInstance:
 
     @property
     def user(self) -> str:
+        """The account that runs the jobs."""
         return str(self.options["user"])
 
     @property
+    def drop_in_path(self) -> str:
+        """The file of the drop-in."""
+        return f"{_UNIT_DIR}/{instance_unit(self.options['name'])}.d/10-instance.conf"
+
+    @property
     def drop_in(self) -> str:
-        """The unit's settings that differ from instance to instance, as a systemd drop-in."""
+        """The systemd drop-in with the unit's settings that differ between instances."""
         limits = self.limits.directives if self.limits else {"Slice": SLICE}
         lines = [
             f"User={self.user}",
@@ -157,10 +162,10 @@ class PoolInstance:
             lines.append(f"ReadWritePaths={self.options['work_dir']}")
         if self.options["jit"]:
             config = self.layout.record(JIT)
-            # Read by systemd as root, before the account of the instance has any part in it; for one start.
+            # The configuration serves one start. systemd reads it as root, before it changes to the account.
             lines += [f"EnvironmentFile=-{config}", f"ExecStartPost=+-/bin/rm -f {config}"]
             if self.enrols and self.options["state"] == "present":
-                # Whether there is something to do, it finds out itself.
+                # The started unit itself checks whether there is anything to do.
                 unit = enrolling_unit(self.options["name"])
                 lines.append(f"ExecStopPost=+-/bin/systemctl start --no-block {unit}")
         return _HEADER + "[Service]\n" + "\n".join(lines) + "\n"
@@ -169,9 +174,9 @@ class PoolInstance:
 def resolve_pool(instances: Sequence[Mapping[str, Any]], defaults: PoolDefaults) -> dict[str, Any]:
     """Return the pool as plain data.
 
-    ``instances``: options for the module, absent ones included; and for the ones to be kept ``users`` (name,
-    home, description), ``directories`` (path, mode, owner, group) and ``drop_ins`` (path, content). Raises
-    CiError with the name of the instance for everything that cannot work.
+    ``instances`` are the options for the module github_runner, including absent instances. The other keys
+    leave absent instances out: ``users`` (name, home, description), ``directories`` (path, mode, owner,
+    group), ``drop_ins`` (path, content). Raises CiError with the name of the instance for an invalid value.
     """
     check_base_dir(defaults.base_dir)
     pool = [_resolve(given, defaults) for given in instances]
@@ -193,16 +198,8 @@ def resolve_pool(instances: Sequence[Mapping[str, Any]], defaults: PoolDefaults)
             for item in kept
             for directory in instance_directories(item.layout, item.user, item.options["work_dir"])
         ],
-        "drop_ins": [
-            {"path": drop_in_path(defaults.unit_dir, item.options["name"]), "content": item.drop_in}
-            for item in kept
-        ],
+        "drop_ins": [{"path": item.drop_in_path, "content": item.drop_in} for item in kept],
     }
-
-
-def drop_in_path(unit_dir: str, name: str) -> str:
-    """Return where the settings of the instance ``name`` lie."""
-    return f"{unit_dir}/{instance_unit(name)}.d/10-instance.conf"
 
 
 def _resolve(given: Mapping[str, Any], defaults: PoolDefaults) -> PoolInstance:
@@ -215,61 +212,54 @@ def _resolve(given: Mapping[str, Any], defaults: PoolDefaults) -> PoolInstance:
 
 def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> PoolInstance:
     layout = instance_layout(defaults.base_dir, name)
-    wanted = str(given.get("resource_class") or "")
-    limits = resource_class(wanted, defaults.resource_classes or {}) if wanted else None
-    default_labels = bool(given.get("default_labels", True))
+    class_name = str(given.get("resource_class") or "")
+    limits = resource_class(class_name, defaults.resource_classes or {}) if class_name else None
     labels = [*defaults.labels, *(given.get("labels") or ()), *(limits.labels if limits else ())]
-    environment = _environment(given, defaults, limits, layout)
-    path = [f"{layout.home}/.cargo/bin", *(str(entry) for entry in defaults.path)]
-    env_text(environment)
-    path_text(path)
-    options: dict[str, Any] = {
-        "name": name,
-        "user": instance_user(name),
-        "labels": list(custom_labels([str(label) for label in labels], default_labels=default_labels)),
-        "default_labels": default_labels,
-        "group": str(given.get("group") or ""),
-        "work_dir": check_work_dir(str(given.get("work_dir") or "_work")),
-        "ephemeral": bool(given.get("ephemeral", False)) or bool(given.get("jit", False)),
-        "jit": bool(given.get("jit", False)),
-        "state": _state(given, defaults),
-        "environment": environment,
-        "path": path,
-    }
-    if defaults.enrols and options["jit"] and os.path.isabs(options["work_dir"]):
-        raise CiError(
-            f"work_dir '{options['work_dir']}' cannot be emptied by the service that registers it for its "
-            "next job; leave it out, so that it lies in the instance's own directory."
-        )
-    return PoolInstance(options, layout, limits, defaults.enrols)
-
-
-def _state(given: Mapping[str, Any], defaults: PoolDefaults) -> str:
-    """Return the instance's state; a pool that is to go or to rest takes all its instances along."""
     state = str(given.get("state") or "present")
     if state not in STATES:
-        raise CiError(f"state '{state}' is not one of {', '.join(STATES)}.")
-    return state if defaults.state == "present" or state == "absent" else defaults.state
+        raise CiError(f"state '{state}' is unknown; use one of: {', '.join(STATES)}.")
+    options = normal_instance(
+        {
+            "name": name,
+            "labels": [str(label) for label in labels],
+            "default_labels": bool(given.get("default_labels", True)),
+            "group": str(given.get("group") or ""),
+            "work_dir": str(given.get("work_dir") or "_work"),
+            "ephemeral": bool(given.get("ephemeral", False)),
+            "jit": bool(given.get("jit", False)),
+            "state": state,
+            "environment": _environment(given, defaults, limits, layout),
+            "path": [f"{layout.home}/.cargo/bin", *(str(entry) for entry in defaults.path)],
+        },
+        defaults.state,
+    )
+    if defaults.enrols and options["jit"] and os.path.isabs(options["work_dir"]):
+        raise CiError(
+            f"work_dir '{options['work_dir']}' cannot be emptied by the service that registers the instance "
+            "for its next job; leave work_dir out, so that it is in the instance's own directory."
+        )
+    return PoolInstance(options, layout, limits, defaults.enrols)
 
 
 def _environment(
     given: Mapping[str, Any], defaults: PoolDefaults, limits: Optional[ResourceClass], layout: Layout
 ) -> dict[str, str]:
-    """Return the job environment, the more specific over the more general; cargo's registry cache is the
-    instance's own.
+    """Return the job environment; each instance has its own cargo registry cache.
+
+    The order of precedence, from low to high: the number of cargo jobs that follows from the cores of the
+    class, the host, the class, the instance.
     """
     merged: dict[str, object] = {"CARGO_HOME": f"{layout.home}/.cargo", "LANG": "C.UTF-8"}
-    merged.update(limits.job_environment if limits else {})
+    if limits:
+        merged["CARGO_BUILD_JOBS"] = max(1, int(limits.cores))
     merged.update(defaults.environment or {})
     merged.update(limits.environment if limits else {})
     merged.update(given.get("environment") or {})
-    return {
-        key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in merged.items()
-    }
+    return {key: variable_text(value) for key, value in merged.items()}
 
 
 def _check_counts(kept: Sequence[PoolInstance]) -> None:
-    """Raise CiError when a class has more instances on this host than it allows at once."""
+    """Raise CiError if a class has more instances on this host than it allows."""
     counts = Counter(item.limits.name for item in kept if item.limits)
     for item in kept:
         limits = item.limits

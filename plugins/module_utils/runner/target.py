@@ -1,21 +1,24 @@
-"""One instance as it is wanted, and what the controller gives to get it there."""
+"""The wanted state of one instance in full, and the secrets for its registration."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..host.file_state import Entry
 from .account import SAFE_PATH
+from .instance_records import root_file
 from .layout import Layout, instance_unit
 from .options import Registration, env_text, path_text
-from .records import root_file
 
 
 @dataclass(frozen=True)
 class Target:
-    """One instance as it is wanted, in full. ``tree`` is the runner's tree in the store, ``tree_id`` names
-    its contents.
+    """The wanted state of one instance.
+
+    ``tree`` is the runner's tree in the store, ``tree_id`` identifies its contents. ``environment`` and
+    ``path`` are the contents of the files ``.env`` and ``.path``.
     """
 
     registration: Registration
@@ -29,47 +32,48 @@ class Target:
 
     @property
     def unit(self) -> str:
+        """The systemd unit."""
         return instance_unit(self.registration.name)
 
     @property
     def files(self) -> tuple[Entry, Entry]:
-        """``.env`` and ``.path`` as they must be."""
-        return root_file(self.layout.file(".env"), self.environment), root_file(
-            self.layout.file(".path"), self.path
+        """The files ``.env`` and ``.path`` as they must be."""
+        return (
+            root_file(self.layout.file(".env"), self.environment),
+            root_file(self.layout.file(".path"), self.path),
         )
 
 
 @dataclass(frozen=True)
-class Means:
-    """What the controller gives for registrations: a token, and per name the id and configuration of a
-    runner for one job. All of it is secret.
+class RegistrationSecrets:
+    """The secrets that register instances; the controller sends them.
+
+    ``token`` is for ``config.sh``. ``jit`` maps a name to the id and configuration of a runner for one job.
     """
 
     token: str = ""
     jit: Mapping[str, tuple[int, str]] = field(default_factory=dict)
 
 
-def target_of(options: dict[str, object], *, url: str, layout: Layout, tree: str, tree_id: str) -> Target:
-    """Return the target for one entry of the module's ``instances``; raises CiError for what the runner
-    would not take.
+def target_of(options: Mapping[str, Any], *, url: str, layout: Layout, tree: str, tree_id: str) -> Target:
+    """Return the target for one of the module's ``instances`` in normal form.
+
+    Raises CiError for an environment or path that the runner would not read as written.
     """
-    data: dict[str, object] = dict(options)
-    registration = Registration(
-        url=url,
-        name=str(data["name"]),
-        group=str(data.get("group") or ""),
-        work_dir=str(data["work_dir"]),
-        ephemeral=bool(data["ephemeral"]),
-        default_labels=bool(data["default_labels"]),
-    )
-    labels, environment, path = data.get("labels"), data.get("environment"), data.get("path")
     return Target(
-        registration=registration,
+        registration=Registration(
+            url=url,
+            name=options["name"],
+            group=options["group"],
+            work_dir=options["work_dir"],
+            ephemeral=options["ephemeral"],
+            default_labels=options["default_labels"],
+        ),
         layout=layout,
-        user=str(data["user"]),
-        labels=tuple(labels) if isinstance(labels, (list, tuple)) else (),
-        environment=env_text(environment if isinstance(environment, dict) else {}),
-        path=path_text(path) if isinstance(path, list) and path else SAFE_PATH,
+        user=options["user"],
+        labels=tuple(options["labels"]),
+        environment=env_text(options["environment"]),
+        path=path_text(options["path"]) if options["path"] else SAFE_PATH,
         tree=tree,
         tree_id=tree_id,
     )

@@ -1,9 +1,8 @@
-"""The runner's own files in an instance: hard links into one verified tree of the store, so that ten
-instances cost one.
+"""The runner's own files in an instance: hard links into a tree of the store.
 
-Real files and directories, never a symbolic link to ``bin``: the runner finds its root from the real path of
-its program. A job cannot write them, they belong to root; ``root/bin`` as a link is the trace of a
-self-update.
+So ten instances take the space of a single one. Files and directories are real, never a symbolic link to
+``bin``: the runner derives its root from the real path of its program. They belong to root, so no job can
+write them. A link at ``bin`` is the trace of a self-update.
 """
 
 from __future__ import annotations
@@ -14,18 +13,23 @@ import os
 import re
 import shutil
 import stat
+from typing import Optional
 
 from ..errors import CiError
 from .layout import Layout
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ENTRY_POINTS = ("run.sh", "config.sh", "bin/Runner.Listener")
+# docs.github.com, "Updating runners": without self-update, within 30 days.
+_MAX_AGE_DAYS = 30
+_DAY_SECONDS = 86400.0
 _LEFT_BY_UPDATES = re.compile(r"(?:bin|externals)\.[0-9.]+")
 
 
 def tree_identity(tree: str) -> str:
-    """Return what names the tree's contents: its digest in the store, or a digest of its listing
-    elsewhere.
+    """Return an identity of the tree's contents.
+
+    It is the digest in the name of a tree in the store, else a digest of the tree's listing.
     """
     name = os.path.basename(os.path.normpath(tree))
     if _DIGEST.fullmatch(name):
@@ -41,7 +45,7 @@ def tree_identity(tree: str) -> str:
     return digest.hexdigest()
 
 
-def check_tree(tree: str) -> None:
+def _check_tree(tree: str) -> None:
     """Raise CiError unless ``tree`` is an unpacked runner."""
     missing = [path for path in _ENTRY_POINTS if not os.path.isfile(os.path.join(tree, path))]
     if missing:
@@ -52,20 +56,20 @@ def check_tree(tree: str) -> None:
 
 
 def is_linked(layout: Layout, tree: str) -> bool:
-    """Return whether the instance's entry points still are those of ``tree``."""
+    """Return whether the instance's entry points are still those of ``tree``."""
     return all(_same_file(layout.file(path), os.path.join(tree, path)) for path in _ENTRY_POINTS) and not any(
         os.path.islink(layout.file(name)) for name in ("bin", "externals")
     )
 
 
-def _same_file(one: str, other: str) -> bool:
+def _same_file(path: str, original: str) -> bool:
     try:
-        mine, theirs = os.lstat(one), os.lstat(other)
+        mine, theirs = os.lstat(path), os.lstat(original)
     except OSError:
         return False
     if mine.st_dev == theirs.st_dev and mine.st_ino == theirs.st_ino:
         return True
-    # A copy, where the store is on another file system.
+    # The file is a copy if the store is on another file system.
     same = (mine.st_size, stat.S_IMODE(mine.st_mode)) == (theirs.st_size, stat.S_IMODE(theirs.st_mode))
     return (
         same and stat.S_ISREG(mine.st_mode) and mine.st_uid == theirs.st_uid and mine.st_dev != theirs.st_dev
@@ -75,10 +79,10 @@ def _same_file(one: str, other: str) -> bool:
 def link_tree(tree: str, layout: Layout) -> None:
     """Put the files of ``tree`` into the instance, which must not run.
 
-    Everything is laid out aside first, and moved in by renames; whatever had one of the names goes away, be
-    it the old version, a link of a self-update, or something a job put there.
+    Link all files into a new directory, then rename its entries into place. An entry with the same name goes
+    away: the old version, a link of a self-update, or a job's file.
     """
-    check_tree(tree)
+    _check_tree(tree)
     incoming, outgoing = layout.record("incoming"), layout.record("outgoing")
     for leftover in (incoming, outgoing):
         if os.path.lexists(leftover):
@@ -98,7 +102,7 @@ def link_tree(tree: str, layout: Layout) -> None:
 
 def _link_folder(source: str, target: str) -> None:
     os.mkdir(target)
-    shutil.copymode(source, target)  # 0755 in the store, whatever the umask is here
+    shutil.copymode(source, target)  # 0755 in the store, independent of the umask here
     for entry in os.scandir(source):
         place = os.path.join(target, entry.name)
         if entry.is_dir(follow_symlinks=False):
@@ -113,7 +117,32 @@ def _link_file(source: str, target: str) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError as error:
-        # Another file system, one without hard links, or a file that has as many as it can.
+        # Another file system, no hard links there, or too many links to the file.
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
             raise
         shutil.copy2(source, target, follow_symlinks=False)
+
+
+def age_days(tree: str, now: float) -> Optional[float]:
+    """Return the age of the unpacked runner ``tree`` in days.
+
+    It counts from the time its program was built; ``now`` is Unix time. None without such a program.
+    """
+    try:
+        built = os.stat(os.path.join(tree, "bin", "Runner.Listener")).st_mtime
+    except OSError:
+        return None
+    return max(0.0, (now - built) / _DAY_SECONDS)
+
+
+def age_warning(age: Optional[float], limit_days: int) -> str:
+    """Return a warning about a runner that is ``age`` days old, or an empty text.
+
+    ``limit_days`` 0 means no warning.
+    """
+    if not limit_days or age is None or age <= limit_days:
+        return ""
+    return (
+        f"The runner was built {age:.0f} days ago and does not update itself; GitHub gives it no more jobs "
+        f"{_MAX_AGE_DAYS} days after a newer release. Raise github_runner_version, or use latest."
+    )

@@ -12,8 +12,8 @@ from typing import NamedTuple, Optional
 from ...host import systemd
 from ...host.clock import boot_id, boottime
 from ...host.process import Run
+from ...runner.instance_records import REGISTRATION
 from ...runner.layout import Layout, instance_layout, instance_unit
-from ...runner.records import REGISTRATION
 from ...runner.worker import LISTENER, Process, is_program, is_worker, processes
 from ..hooks.spool import spool_directory
 from .rules import (

@@ -81,7 +81,7 @@ def test_github_variable_names_the_missing_permission(run: Controller) -> None:
     run.github.admin.add_credential("narrow", {"actions_variables": "read"})
     refused = run("github_variable", name="A", value="1", token="narrow")
     assert refused["failed"]
-    assert "refused to make the variable A of repository Coldaine/ColdVox (HTTP 403)" in refused["msg"]
+    assert "refused to create the variable A of repository Coldaine/ColdVox (HTTP 403)" in refused["msg"]
     assert "'Variables: write'" in refused["msg"]
 
 

@@ -206,9 +206,9 @@ def test_enrol_repeats_a_registration_with_a_lost_configuration(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"instances": None}, "does not tell how to register runners"),
+        ({"instances": None}, "does not say how to register runners"),
         ({"url": "ftp://x"}, "is not an http(s) address"),
-        ({"archive": "/nowhere/x"}, "is not whole any more; converge"),
+        ({"archive": "/nowhere/x"}, "are incomplete; converge"),
     ],
 )
 def test_enrol_refuses_bad_input_in_one_sentence(

@@ -150,7 +150,7 @@ def test_runner_name_may_be_as_long_as_github_allows(host: RunnerHost) -> None:
     assert outcomes(host.converge(long)) == {"n" * 64: "registered"}
     assert outcomes(host.converge(long, state="absent")) == {"n" * 64: "removed"}
     refused = host.converge({"name": "n" * 150})
-    assert "must be 1 to 64" in refused["msg"]
+    assert "give 1 to 64" in refused["msg"]
     assert not (Path(host.base) / ("n" * 150)).exists()
 
 

@@ -1,4 +1,4 @@
-"""GitHub within this process: the library is tested over real HTTP."""
+"""GitHub's emulator in this process: the tests use real HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of a registration that the inventory does not name any more, as a table."""
+"""Verdicts about registrations that the inventory no longer names, as a table."""
 
 from __future__ import annotations
 
@@ -20,5 +20,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.runner.orphans import U
         (False, 8, True, Verdict.FORGET),
     ],
 )
-def test_two_passes(noted: bool, registered_id: Optional[int], online: bool, verdict: Verdict) -> None:
+def test_judge_removes_in_two_passes(
+    noted: bool, registered_id: Optional[int], online: bool, verdict: Verdict
+) -> None:
     assert judge(Unlisted("one", 7, noted), registered_id, online=online) is verdict

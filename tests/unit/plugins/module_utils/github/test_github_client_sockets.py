@@ -1,5 +1,6 @@
-"""The doors of controller and host against real sockets: what goes wrong there is one sentence, without a
-secret.
+"""The transports of controller and host on real sockets.
+
+Each failure there is one sentence without a secret.
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ from testbed.github.server import Running
 SECRET = "ghp_thisMustNotBeShownAnywhere"
 EMPTY = b'HTTP/1.1 200 OK\r\nContent-Length: 33\r\nConnection: close\r\n\r\n{"total_count": 0, "runners": []}'
 Wrap = Callable[[socket.socket], socket.socket]
-Door = Callable[[float], Transport]
-DOORS: dict[str, Door] = {
+NewTransport = Callable[[float], Transport]
+TRANSPORTS: dict[str, NewTransport] = {
     "controller": lambda timeout_seconds: ansible_transport(None, timeout_seconds),
     "host": stdlib_transport,
 }
 
 
 class Peer:
-    """Accepts connections, keeps what it reads until an empty line, says one thing and hangs up."""
+    """A server that reads until an empty line, sends one text and hangs up."""
 
-    def __init__(self, said: bytes, wrap: Wrap) -> None:
-        self.heard: list[str] = []
-        self._said = said
+    def __init__(self, response: bytes, wrap: Wrap) -> None:
+        self.received: list[str] = []
+        self._said = response
         self._wrap = wrap
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
@@ -64,16 +65,16 @@ class Peer:
                 return
             with accepted, contextlib.suppress(OSError), self._wrap(accepted) as caller:
                 caller.settimeout(10)
-                self.heard.append(self._read(caller))
+                self.received.append(self._read(caller))
                 caller.sendall(self._said)
 
     @staticmethod
     def _read(caller: socket.socket) -> str:
-        heard = b""
+        received = b""
         hello = b"\x16"  # how TLS begins, which ends in no empty line
-        while b"\r\n\r\n" not in heard and not heard.startswith(hello) and (more := caller.recv(65536)):
-            heard += more
-        return heard.decode(errors="replace")
+        while b"\r\n\r\n" not in received and not received.startswith(hello) and (more := caller.recv(65536)):
+            received += more
+        return received.decode(errors="replace")
 
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -82,8 +83,8 @@ class Peer:
 
 
 @contextlib.contextmanager
-def peer(said: bytes, wrap: Wrap = lambda accepted: accepted) -> Iterator[Peer]:
-    running = Peer(said, wrap)
+def peer(response: bytes, wrap: Wrap = lambda accepted: accepted) -> Iterator[Peer]:
+    running = Peer(response, wrap)
     try:
         yield running
     finally:
@@ -98,22 +99,26 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "")
 
 
-@pytest.fixture(params=DOORS)
-def door(request: pytest.FixtureRequest) -> Door:
-    return DOORS[request.param]
+@pytest.fixture(params=TRANSPORTS)
+def new_transport(request: pytest.FixtureRequest) -> NewTransport:
+    return TRANSPORTS[request.param]
 
 
 def client(
-    url: str, door: Door = DOORS["controller"], *, timeout_seconds: float = 10, attempts: int = 2
+    url: str,
+    new_transport: NewTransport = TRANSPORTS["controller"],
+    *,
+    timeout_seconds: float = 10,
+    attempts: int = 2,
 ) -> Client:
     patience = Patience(sleep=lambda _seconds: None, now=time.time, attempts=attempts)
-    transport = door(timeout_seconds)
+    transport = new_transport(timeout_seconds)
     return Client(transport, scope_of(url), lambda: f"Bearer {SECRET}", patience)
 
 
-def trouble(url: str, door: Door = DOORS["controller"], **options: Any) -> str:
+def error_message(url: str, new_transport: NewTransport = TRANSPORTS["controller"], **options: Any) -> str:
     with pytest.raises(CiError) as refused:
-        Runners(client(url, door, **options)).all()
+        Runners(client(url, new_transport, **options)).all()
     message = str(refused.value)
     assert message.endswith(".")
     assert "\n" not in message
@@ -122,7 +127,7 @@ def trouble(url: str, door: Door = DOORS["controller"], **options: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("response", "expected"),
     [
         (b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n<html>Log in!</html>\n", "is not JSON"),
         (b'HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{"total_count"', "is not JSON"),
@@ -131,46 +136,50 @@ def trouble(url: str, door: Door = DOORS["controller"], **options: Any) -> str:
         (b'HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"total_count"', "could not be reached"),
         (
             b"HTTP/1.1 502 Bad\r\nContent-Length: 13\r\n\r\n<html>502</h>",
-            "HTTP 502): the server is in trouble",
+            "HTTP 502): the server failed",
         ),
         (b"HTTP/1.1 407 Pay\r\nContent-Length: 0\r\n\r\n", "HTTP 407"),
         (b"SSH-2.0-OpenSSH\r\n", "could not be reached"),
         (b"", "could not be reached"),
     ],
 )
-def test_a_peer_that_does_not_talk_as_github_does(door: Door, said: bytes, told: str) -> None:
-    with peer(said) as running:
-        assert told in trouble(f"http://127.0.0.1:{running.port}/o/r", door)
+def test_client_reports_a_peer_that_is_not_github(
+    new_transport: NewTransport, response: bytes, expected: str
+) -> None:
+    with peer(response) as running:
+        assert expected in error_message(f"http://127.0.0.1:{running.port}/o/r", new_transport)
 
 
-def test_a_redirect_does_not_get_the_credential(door: Door) -> None:
+def test_transport_sends_no_credential_to_a_redirect(new_transport: NewTransport) -> None:
     with peer(EMPTY) as elsewhere:
         place = f"Location: http://127.0.0.1:{elsewhere.port}/x"
         with peer(f"HTTP/1.1 302 Found\r\n{place}\r\nContent-Length: 0\r\n\r\n".encode()) as running:
-            assert Runners(client(f"http://127.0.0.1:{running.port}/o/r", door)).all() == []
-            assert SECRET in running.heard[0]
-            assert SECRET not in elsewhere.heard[0]
+            assert Runners(client(f"http://127.0.0.1:{running.port}/o/r", new_transport)).all() == []
+            assert SECRET in running.received[0]
+            assert SECRET not in elsewhere.received[0]
 
 
-def test_nobody_listens(door: Door) -> None:
+def test_client_reports_a_closed_port(new_transport: NewTransport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    message = trouble(f"http://127.0.0.1:{port}/o/r", door)
+    message = error_message(f"http://127.0.0.1:{port}/o/r", new_transport)
     assert "Connection refused; 2 attempts" in message
 
 
-def test_a_peer_that_never_answers(door: Door) -> None:
+def test_client_reports_a_timeout(new_transport: NewTransport) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        assert "timed out" in trouble(f"http://127.0.0.1:{port}/o/r", door, timeout_seconds=0.3)
+        assert "timed out" in error_message(
+            f"http://127.0.0.1:{port}/o/r", new_transport, timeout_seconds=0.3
+        )
 
 
-def test_a_name_that_nobody_knows(door: Door) -> None:
-    assert "could not be reached" in trouble("https://ghes.invalid/o/r", door)
+def test_client_reports_an_unknown_host_name(new_transport: NewTransport) -> None:
+    assert "could not be reached" in error_message("https://ghes.invalid/o/r", new_transport)
 
 
 def certificate(home: Path) -> Path:
-    """Make a certificate for 127.0.0.1 that is its own authority; return the file, with the key in it."""
+    """Make a self-signed certificate for 127.0.0.1; return the file, with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ghes")])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -197,15 +206,15 @@ def certificate(home: Path) -> Path:
     return path
 
 
-def test_a_private_authority_is_trusted_when_it_is_named(tmp_path: Path) -> None:
+def test_ansible_transport_trusts_the_authority_in_ca_path(tmp_path: Path) -> None:
     path = certificate(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     with peer(EMPTY, lambda accepted: context.wrap_socket(accepted, server_side=True)) as running:
         url = f"https://127.0.0.1:{running.port}/o/r"
-        message = trouble(url)
+        message = error_message(url)
         assert "certificate verify failed" in message
-        assert "1 attempt)" in message, "another attempt meets the same certificate"
+        assert "1 attempt)" in message, "another attempt gets the same certificate"
         assert "ca_path" in message
         private = client(url, lambda timeout_seconds: ansible_transport(str(path), timeout_seconds))
         assert Runners(private).all() == []
@@ -213,24 +222,26 @@ def test_a_private_authority_is_trusted_when_it_is_named(tmp_path: Path) -> None
         connect({"url": url, "token": SECRET, "ca_path": "/nowhere.pem"})
 
 
-def test_no_tls_where_it_is_expected(door: Door) -> None:
+def test_client_reports_a_peer_without_tls(new_transport: NewTransport) -> None:
     with peer(b"HTTP/1.1 400 Bad Request\r\n\r\n") as running:
-        assert "could not be reached" in trouble(f"https://127.0.0.1:{running.port}/o/r", door)
+        assert "could not be reached" in error_message(f"https://127.0.0.1:{running.port}/o/r", new_transport)
 
 
-def test_the_proxy_of_the_environment_is_used(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_transport_uses_the_proxy_of_the_environment(
+    new_transport: NewTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with peer(EMPTY) as proxy:
         for name in ("http_proxy", "https_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        assert Runners(client("http://ghes.invalid/o/r", door)).all() == []
-        assert proxy.heard[0].startswith("GET http://ghes.invalid/api/v3/repos/o/r/actions/runners?")
-        assert "could not be reached" in trouble("https://ghes.invalid/o/r", door, attempts=1)
-        assert proxy.heard[1].startswith("CONNECT ghes.invalid:443 ")
-        assert SECRET not in proxy.heard[1], "what a TLS connection hides is not told to the proxy"
+        assert Runners(client("http://ghes.invalid/o/r", new_transport)).all() == []
+        assert proxy.received[0].startswith("GET http://ghes.invalid/api/v3/repos/o/r/actions/runners?")
+        assert "could not be reached" in error_message("https://ghes.invalid/o/r", new_transport, attempts=1)
+        assert proxy.received[1].startswith("CONNECT ghes.invalid:443 ")
+        assert SECRET not in proxy.received[1], "what a TLS connection hides is not expected to the proxy"
 
 
 def limited(github: Running, *slept: float, fault: dict[str, Any]) -> list[float]:
-    """Return how long the client slept before the emulator answered it."""
+    """Return the seconds that the client slept before the emulator's answer."""
     waited: list[float] = list(slept)
     github.admin.set_faults({"path_regex": "/actions/runners", **fault})
     patience = Patience(sleep=waited.append, now=time.time)
@@ -250,18 +261,20 @@ def limited(github: Running, *slept: float, fault: dict[str, Any]) -> list[float
         ({"status": 200, "body": {"total_count": 0, "runners": []}, "cut_bytes": 9}, [1.0]),
     ],
 )
-def test_a_bad_day_at_github_is_sat_out(github: Running, fault: dict[str, Any], waited: list[float]) -> None:
+def test_client_waits_and_retries_after_faults_of_github(
+    github: Running, fault: dict[str, Any], waited: list[float]
+) -> None:
     assert limited(github, fault=fault) == waited
 
 
-def test_the_primary_limit_is_waited_for_when_it_ends_soon(github: Running) -> None:
+def test_client_waits_for_the_primary_limit_that_ends_soon(github: Running) -> None:
     reset = int(time.time()) + 40
     headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(reset)}
     (waited,) = limited(github, fault={"status": 403, "headers": headers})
     assert 1.0 <= waited <= 40.0
 
 
-def test_the_primary_limit_of_the_emulator_is_named(github: Running) -> None:
+def test_client_reports_the_primary_limit(github: Running) -> None:
     github.admin.call("POST", "/rate_limit", {"limit": 0})
     # The end of the hour may be near: then waiting is right, and the next hour's limit is none as well.
     patience = Patience(sleep=lambda _seconds: None, now=time.time)
@@ -271,7 +284,7 @@ def test_the_primary_limit_of_the_emulator_is_named(github: Running) -> None:
         Runners(asking).all()
 
 
-def test_an_app_renews_its_token_before_it_expires(github: Running) -> None:
+def test_app_credential_renews_its_token_before_it_expires(github: Running) -> None:
     from ansible_collections.coldvox.ci.plugins.module_utils.github.auth import AppCredential
     from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import rs256_signer
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -301,7 +314,7 @@ def test_an_app_renews_its_token_before_it_expires(github: Running) -> None:
         github.admin.advance_clock(seconds)
         ahead[0] += seconds
         assert runners.all() == []
-    asked = [one["path"].rpartition("/")[2] for one in github.admin.audit()]
+    asked = [entry["path"].rpartition("/")[2] for entry in github.admin.audit()]
     bought = "access_tokens"
     assert asked == ["installation", bought, "runners", "runners", bought, "runners", bought, "runners"]
     with pytest.raises(CiError, match=r"give a registration token.*'Administration: write'"):

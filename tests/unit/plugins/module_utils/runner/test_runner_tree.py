@@ -1,15 +1,18 @@
-"""The runner's files in an instance: linked from the store, whole, and out of a job's reach."""
+"""The runner files of an instance: linked, complete, read-only to jobs."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from pathlib import Path
+from typing import Optional
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.tree import (
+    age_days,
+    age_warning,
     is_linked,
     link_tree,
     tree_identity,
@@ -39,7 +42,7 @@ def names(layout: Layout) -> list[str]:
     return sorted(os.listdir(layout.root))
 
 
-def test_files_are_links_and_folders_are_not(tmp_path: Path, layout: Layout) -> None:
+def test_link_tree_links_files_and_makes_directories(tmp_path: Path, layout: Layout) -> None:
     tree = make_tree(tmp_path / DIGEST, "1")
     link_tree(str(tree), layout)
     assert names(layout) == [".coldvox", "bin", "config.sh", "externals", "run.sh"]
@@ -50,9 +53,7 @@ def test_files_are_links_and_folders_are_not(tmp_path: Path, layout: Layout) -> 
     assert is_linked(layout, str(tree))
 
 
-def test_a_new_version_replaces_everything_and_spares_the_registration(
-    tmp_path: Path, layout: Layout
-) -> None:
+def test_link_tree_replaces_the_version_and_keeps_the_registration(tmp_path: Path, layout: Layout) -> None:
     old, new = make_tree(tmp_path / "old", "1"), make_tree(tmp_path / "new", "2")
     link_tree(str(old), layout)
     Path(layout.file(".runner")).write_text("{}")
@@ -65,7 +66,7 @@ def test_a_new_version_replaces_everything_and_spares_the_registration(
     assert (old / "run.sh").read_text() == "1", "the store's tree is not touched"
 
 
-def test_traces_of_a_self_update_go_away(tmp_path: Path, layout: Layout) -> None:
+def test_link_tree_removes_traces_of_a_self_update(tmp_path: Path, layout: Layout) -> None:
     tree = make_tree(tmp_path / DIGEST, "1")
     link_tree(str(tree), layout)
     os.rename(layout.file("bin"), layout.file("bin.2.999.0"))
@@ -76,7 +77,7 @@ def test_traces_of_a_self_update_go_away(tmp_path: Path, layout: Layout) -> None
     assert is_linked(layout, str(tree))
 
 
-def test_what_a_job_planted_is_replaced_and_not_followed(tmp_path: Path, layout: Layout) -> None:
+def test_link_tree_replaces_planted_links_without_following(tmp_path: Path, layout: Layout) -> None:
     tree, outside = make_tree(tmp_path / DIGEST, "1"), tmp_path / "outside"
     outside.mkdir()
     os.symlink(outside, layout.file("externals"))
@@ -86,7 +87,7 @@ def test_what_a_job_planted_is_replaced_and_not_followed(tmp_path: Path, layout:
     assert is_linked(layout, str(tree))
 
 
-def test_an_interrupted_attempt_is_forgotten(tmp_path: Path, layout: Layout) -> None:
+def test_link_tree_removes_an_interrupted_attempt(tmp_path: Path, layout: Layout) -> None:
     tree = make_tree(tmp_path / DIGEST, "1")
     os.makedirs(layout.record("incoming/half"))
     os.makedirs(layout.record("outgoing/bin"))
@@ -95,7 +96,7 @@ def test_an_interrupted_attempt_is_forgotten(tmp_path: Path, layout: Layout) -> 
     assert is_linked(layout, str(tree))
 
 
-def test_a_file_that_differs_is_noticed(tmp_path: Path, layout: Layout) -> None:
+def test_is_linked_notices_a_file_that_differs(tmp_path: Path, layout: Layout) -> None:
     tree = make_tree(tmp_path / DIGEST, "1")
     link_tree(str(tree), layout)
     os.unlink(layout.file("run.sh"))
@@ -104,7 +105,7 @@ def test_a_file_that_differs_is_noticed(tmp_path: Path, layout: Layout) -> None:
     assert not is_linked(layout, str(tree)), "same file system, so it must be the same file"
 
 
-def test_files_are_copied_where_links_cannot_be(
+def test_link_tree_copies_files_that_cannot_be_linked(
     tmp_path: Path, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tree = make_tree(tmp_path / DIGEST, "1")
@@ -118,17 +119,35 @@ def test_files_are_copied_where_links_cannot_be(
     assert os.access(layout.file("run.sh"), os.X_OK)
 
 
-def test_something_else_than_a_runner_is_refused(tmp_path: Path, layout: Layout) -> None:
+def test_link_tree_rejects_a_tree_that_is_no_runner(tmp_path: Path, layout: Layout) -> None:
     shutil.rmtree(make_tree(tmp_path / DIGEST, "1") / "bin")
     with pytest.raises(CiError, match=r"bin/Runner\.Listener"):
         link_tree(str(tmp_path / DIGEST), layout)
     assert names(layout) == [".coldvox"]
 
 
-def test_a_tree_is_known_by_its_digest_or_its_contents(tmp_path: Path) -> None:
+def test_tree_identity_is_the_digest_or_follows_the_contents(tmp_path: Path) -> None:
     assert tree_identity(f"/store/trees/{DIGEST}/") == DIGEST
-    one = make_tree(tmp_path / "one", "1")
-    before = tree_identity(str(one))
-    assert tree_identity(str(one)) == before
-    (one / "run.sh").write_text("other")
-    assert tree_identity(str(one)) != before
+    tree = make_tree(tmp_path / "one", "1")
+    before = tree_identity(str(tree))
+    assert tree_identity(str(tree)) == before
+    (tree / "run.sh").write_text("other")
+    assert tree_identity(str(tree)) != before
+
+
+@pytest.mark.parametrize(
+    ("age", "limit", "warns"),
+    [(31.0, 30, True), (30.0, 30, False), (300.0, 0, False), (None, 30, False), (2.0, 1, True)],
+)
+def test_age_warning_above_the_limit(age: Optional[float], limit: int, warns: bool) -> None:
+    assert bool(age_warning(age, limit)) is warns
+
+
+def test_age_days_is_that_of_the_program(tmp_path: Path) -> None:
+    assert age_days(str(tmp_path), 0.0) is None
+    program = tmp_path / "bin" / "Runner.Listener"
+    program.parent.mkdir()
+    program.touch()
+    os.utime(program, (86400, 86400))
+    assert age_days(str(tmp_path), 86400 * 32.0) == 31
+    assert age_days(str(tmp_path), 0.0) == 0

@@ -1,4 +1,4 @@
-"""config.sh: what it is called with, what is read from it, and the way back."""
+"""config.sh: command line, written files, and what a failure restores."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def register(layout: Layout, *, replace: bool = False) -> int:
     return configure(run, layout, account, WANTED, labels=["x", "y"], token="t0ken", replace=replace)
 
 
-def test_values_go_by_the_environment_and_switches_by_the_command_line(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_configure_passes_values_in_the_environment(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_HOME", "/leaks/into/env")
     script(layout)
     assert register(layout, replace=True) == 12
@@ -70,7 +68,7 @@ def test_values_go_by_the_environment_and_switches_by_the_command_line(
     assert Path(layout.file("umask")).read_text().strip() == "0077"
 
 
-def test_the_callers_umask_is_left_as_it_was(layout: Layout) -> None:
+def test_configure_restores_the_umask(layout: Layout) -> None:
     before = os.umask(0o027)
     try:
         script(layout)
@@ -80,7 +78,7 @@ def test_the_callers_umask_is_left_as_it_was(layout: Layout) -> None:
         os.umask(before)
 
 
-def test_a_failure_restores_the_former_registration(layout: Layout) -> None:
+def test_configure_restores_the_former_registration_after_a_failure(layout: Layout) -> None:
     Path(layout.file(".runner")).write_text('{"agentId": 3}')
     Path(layout.file(".env")).write_text("A=1\n")
     script(
@@ -95,13 +93,13 @@ def test_a_failure_restores_the_former_registration(layout: Layout) -> None:
     assert Path(layout.file(".env")).read_text() == "A=1\n"
 
 
-def test_success_without_a_registration_is_a_failure(layout: Layout) -> None:
+def test_configure_fails_without_a_registration(layout: Layout) -> None:
     script(layout, "#!/bin/bash\nexit 0\n")
     with pytest.raises(CiError, match="could not be registered"):
         register(layout)
 
 
-def test_the_former_registration_is_out_of_the_way(layout: Layout) -> None:
+def test_configure_moves_the_former_registration_aside(layout: Layout) -> None:
     Path(layout.file(".runner")).write_text('{"agentId": 3}')
     script(layout, "#!/bin/bash\n[ ! -e .runner ] || exit 1\n" + CONFIG.partition("\n")[2])
     assert register(layout) == 12
@@ -122,7 +120,7 @@ def test_the_former_registration_is_out_of_the_way(layout: Layout) -> None:
         (None, (None, "")),
     ],
 )
-def test_reading_what_the_runner_wrote(
+def test_read_agent_accepts_what_runners_and_jobs_write(
     layout: Layout, content: Optional[bytes], expected: tuple[Optional[int], str]
 ) -> None:
     if content is not None:
@@ -130,13 +128,13 @@ def test_reading_what_the_runner_wrote(
     assert read_agent(layout) == expected
 
 
-def test_a_planted_link_is_not_read(layout: Layout, tmp_path: Path) -> None:
+def test_read_agent_follows_no_link(layout: Layout, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text(json.dumps({"agentId": 5}))
     os.symlink(tmp_path / "elsewhere", layout.file(".runner"))
     assert read_agent(layout) == (None, "")
 
 
-def test_another_account_is_taken_for_good() -> None:
+def test_as_account_drops_all_privileges() -> None:
     other = Account("other", os.geteuid() + 1, 77)
     argv = as_account(other, ["./config.sh"])
     assert argv[0] == "setpriv"
@@ -146,18 +144,18 @@ def test_another_account_is_taken_for_good() -> None:
     assert as_account(account_of(getpass.getuser()), ["x"]) == ["x"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_the_program_really_runs_as_the_account() -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_as_account_runs_the_program_as_the_account() -> None:
     done = run(as_account(account_of("nobody"), ["id", "-un"]))
     assert done.stdout.strip() == "nobody"
 
 
-def test_a_missing_account_is_named() -> None:
+def test_account_of_names_a_missing_account() -> None:
     with pytest.raises(CiError, match="'ci-nobody-there'"):
         account_of("ci-nobody-there")
 
 
-def test_a_program_that_hangs_is_reported(layout: Layout) -> None:
+def test_configure_reports_a_program_that_hangs(layout: Layout) -> None:
     def hang(
         argv: Sequence[str],
         *,

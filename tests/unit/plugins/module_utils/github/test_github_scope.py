@@ -19,7 +19,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.github.scope import api
         ("https://notgithub.com/one/two", "https://notgithub.com/api/v3"),
     ],
 )
-def test_the_api_belongs_to_the_host(url: str, api_url: str) -> None:
+def test_api_url_of_follows_the_host(url: str, api_url: str) -> None:
     assert api_url_of(url) == api_url
     assert scope_of(url).api_url == api_url
 
@@ -34,13 +34,13 @@ def test_the_api_belongs_to_the_host(url: str, api_url: str) -> None:
         ("https://github.com/enterprises/e", "enterprise", "/enterprises/e", "enterprise e"),
     ],
 )
-def test_the_path_says_what_it_is(url: str, kind: str, path: str, label: str) -> None:
+def test_scope_of_reads_kind_and_name_from_the_path(url: str, kind: str, path: str, label: str) -> None:
     scope = scope_of(url)
     assert (scope.kind, scope.path, scope.label) == (kind, path, label)
     assert not scope.url.endswith((".git", "/"))
 
 
-def test_a_given_api_url_wins() -> None:
+def test_scope_of_prefers_given_api_url() -> None:
     assert (
         scope_of("https://github.com/o/r", "https://proxy.example/api/").api_url
         == "https://proxy.example/api"
@@ -61,13 +61,13 @@ def test_a_given_api_url_wins() -> None:
         "https://github.com/ o/r",
     ],
 )
-def test_other_addresses_are_refused(url: str) -> None:
+def test_scope_of_rejects_other_addresses(url: str) -> None:
     with pytest.raises(CiError, match="GitHub url"):
         scope_of(url)
 
 
 @pytest.mark.parametrize("url", ["https://me:hunter2@github.com/o/r", "ftp://me:hunter2@github.com/o/r"])
-def test_a_password_in_the_address_is_refused_and_not_repeated(url: str) -> None:
+def test_scope_of_rejects_a_password_and_does_not_repeat_it(url: str) -> None:
     with pytest.raises(CiError) as refused:
         scope_of(url)
     assert "hunter2" not in str(refused.value)

@@ -1,4 +1,7 @@
-"""The sign-in of an App, judged by a GitHub that somebody else wrote: npm's emulate, where Node is."""
+"""Tokens of GitHub Apps, checked by npm's emulate.
+
+emulate is a GitHub that others wrote. It needs Node.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,7 @@ def address(key: rsa.RSAPrivateKey, tmp_path_factory: pytest.TempPathFactory) ->
 def signed_in(
     address: str, key: rsa.RSAPrivateKey, page: str, *, app_id: str = APP, ahead: float = 0.0
 ) -> Client:
-    """Return a client as an App; ``ahead`` is how far its clock goes wrong, in seconds."""
+    """Return a client that signs in as an App; its clock is ``ahead`` seconds wrong."""
     patience = Patience(sleep=lambda _seconds: None, now=lambda: time.time() + ahead)
     transport, scope = ansible_transport(None, 20), scope_of(f"{address}/{page}", address)
     credential = AppCredential(transport, scope, patience, app_id=app_id, sign=rs256_signer(pem(key)))
@@ -76,7 +79,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-def test_it_listens_on_loopback_alone(address: str) -> None:
+def test_emulate_listens_on_loopback_only(address: str) -> None:
     port = f"{int(address.rpartition(':')[2]):04X}"
     tables = [Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")]
     lines = [line.split() for table in tables for line in table.splitlines()]
@@ -85,7 +88,9 @@ def test_it_listens_on_loopback_alone(address: str) -> None:
 
 
 @pytest.mark.parametrize("page", ["Coldaine/ColdVox", "Coldaine"])
-def test_the_app_is_found_and_its_token_is_good(address: str, key: rsa.RSAPrivateKey, page: str) -> None:
+def test_app_credential_gets_a_token_that_emulate_accepts(
+    address: str, key: rsa.RSAPrivateKey, page: str
+) -> None:
     private = ("GET", "/repos/Coldaine/ColdVox", "see")
     seen = signed_in(address, key, page).call(*private)
     assert (seen["full_name"], seen["private"]) == ("Coldaine/ColdVox", True)
@@ -95,22 +100,22 @@ def test_the_app_is_found_and_its_token_is_good(address: str, key: rsa.RSAPrivat
         Client(ansible_transport(None, 20), scope, lambda: "Bearer ghs_made_up", patience).call(*private)
 
 
-def test_another_key_is_refused(address: str) -> None:
+def test_app_credential_with_another_key_is_rejected(address: str) -> None:
     stranger = rsa.generate_private_key(65537, 2048)
     with pytest.raises(CiError, match=r"HTTP 401.*app_id and app_key of the same App"):
         signed_in(address, stranger, "Coldaine/ColdVox").call("GET", "/user", "see")
 
 
-def test_another_app_is_refused(address: str, key: rsa.RSAPrivateKey) -> None:
+def test_app_credential_with_another_app_id_is_rejected(address: str, key: rsa.RSAPrivateKey) -> None:
     with pytest.raises(CiError, match="HTTP 401"):
         signed_in(address, key, "Coldaine/ColdVox", app_id="1").call("GET", "/user", "see")
 
 
-def test_a_jwt_that_has_expired_is_refused(address: str, key: rsa.RSAPrivateKey) -> None:
+def test_app_jwt_that_has_expired_is_rejected(address: str, key: rsa.RSAPrivateKey) -> None:
     with pytest.raises(CiError, match="HTTP 401"):
         signed_in(address, key, "Coldaine/ColdVox", ahead=-3600).call("GET", "/user", "see")
 
 
-def test_an_account_without_the_app_is_named(address: str, key: rsa.RSAPrivateKey) -> None:
+def test_app_credential_error_names_account_without_the_app(address: str, key: rsa.RSAPrivateKey) -> None:
     with pytest.raises(CiError, match=r"find the App's installation on organization octocat \(HTTP 404\)"):
         signed_in(address, key, "octocat").call("GET", "/user", "see")

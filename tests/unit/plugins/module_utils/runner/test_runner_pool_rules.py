@@ -1,4 +1,4 @@
-"""From the inventory to accounts, directories and units."""
+"""From the inventory to options, accounts, directories and units."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def resolve(*instances: dict[str, Any], **defaults: Any) -> dict[str, Any]:
     return resolve_pool(list(instances), PoolDefaults(**{**settings, **defaults}))
 
 
-def test_a_short_entry_becomes_complete() -> None:
+def test_resolve_pool_completes_a_short_entry() -> None:
     pool = resolve({"name": "one", "resource_class": "heavy", "labels": ["own", "Linux"]}, labels=["fedora"])
     assert pool["instances"] == [
         {
@@ -49,7 +49,7 @@ def test_a_short_entry_becomes_complete() -> None:
     )
 
 
-def test_limits_become_a_drop_in() -> None:
+def test_resolve_pool_writes_limits_to_a_drop_in() -> None:
     pool = resolve({"name": "one", "resource_class": "light", "work_dir": "/mnt/w"})
     (drop_in,) = pool["drop_ins"]
     assert drop_in["path"] == "/etc/systemd/system/coldvox-runner@one.service.d/10-instance.conf"
@@ -70,10 +70,10 @@ def test_limits_become_a_drop_in() -> None:
     assert pool["directories"][-1] == {"path": "/mnt/w", "mode": "0700", "owner": "ci-one", "group": "ci-one"}
 
 
-def test_the_more_specific_environment_wins() -> None:
+def test_resolve_pool_prefers_the_more_specific_environment() -> None:
     environment = {"CARGO_BUILD_JOBS": "host", "X": "host", "Y": "host", "FLAG": True}
-    one = {"name": "one", "resource_class": "light", "environment": {"Y": "instance"}}
-    (instance,) = resolve(one, environment=environment)["instances"]
+    entry = {"name": "one", "resource_class": "light", "environment": {"Y": "instance"}}
+    (instance,) = resolve(entry, environment=environment)["instances"]
     assert instance["environment"] == {
         "CARGO_HOME": "/srv/r/one/_home/.cargo",
         "LANG": "C.UTF-8",
@@ -84,13 +84,13 @@ def test_the_more_specific_environment_wins() -> None:
     }
 
 
-def test_the_host_wins_over_what_a_class_only_suggests() -> None:
-    one = {"name": "one", "resource_class": "heavy"}
-    (instance,) = resolve(one, environment={"CARGO_BUILD_JOBS": "2"})["instances"]
+def test_resolve_pool_prefers_the_host_to_derived_cargo_jobs() -> None:
+    entry = {"name": "one", "resource_class": "heavy"}
+    (instance,) = resolve(entry, environment={"CARGO_BUILD_JOBS": "2"})["instances"]
     assert instance["environment"]["CARGO_BUILD_JOBS"] == "2"
 
 
-def test_absent_instances_have_nothing_but_an_option() -> None:
+def test_resolve_pool_gives_absent_instances_options_only() -> None:
     pool = resolve({"name": "gone", "state": "absent"}, {"name": "kept"})
     assert [instance["state"] for instance in pool["instances"]] == ["absent", "present"]
     assert [user["name"] for user in pool["users"]] == ["ci-kept"]
@@ -106,7 +106,7 @@ def test_absent_instances_have_nothing_but_an_option() -> None:
         ("absent", "drained", "absent"),
     ],
 )
-def test_the_state_of_pool_and_instance(pool_state: str, own: str, expected: str) -> None:
+def test_resolve_pool_combines_states_of_pool_and_instance(pool_state: str, own: str, expected: str) -> None:
     (instance,) = resolve({"name": "a", "state": own}, state=pool_state)["instances"]
     assert instance["state"] == expected
 
@@ -123,13 +123,13 @@ def test_the_state_of_pool_and_instance(pool_state: str, own: str, expected: str
         ({}, ["''"]),
     ],
 )
-def test_mistakes_name_the_instance(instance: dict[str, Any], words: list[str]) -> None:
+def test_resolve_pool_errors_name_the_instance(instance: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(CiError) as refused:
         resolve(instance)
     assert all(word in str(refused.value) for word in words)
 
 
-def test_a_class_can_bound_its_number() -> None:
+def test_resolve_pool_limits_instances_of_a_class() -> None:
     pair = [{"name": name, "resource_class": "heavy"} for name in ("a", "b")]
     with pytest.raises(CiError, match="'heavy' allows 1 instances on a host, the pool has 2"):
         resolve(*pair)
@@ -146,11 +146,11 @@ def test_a_class_can_bound_its_number() -> None:
         ({"cores": 1, "memory_gib": 1, "memory": 3}, "unknown keys: memory"),
     ],
 )
-def test_broken_classes(broken: dict[str, Any], word: str) -> None:
+def test_resource_class_rejects_invalid_values(broken: dict[str, Any], word: str) -> None:
     with pytest.raises(CiError, match=word):
         resolve({"name": "a", "resource_class": "x"}, resource_classes={"x": broken})
 
 
-def test_the_base_directory_stands_in_units() -> None:
+def test_resolve_pool_rejects_base_dir_with_spaces() -> None:
     with pytest.raises(CiError, match="Base directory"):
         resolve({"name": "a"}, base_dir="/srv/my runners")

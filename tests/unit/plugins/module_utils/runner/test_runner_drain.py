@@ -1,4 +1,4 @@
-"""A stop never ends a job: real processes, a systemctl of the test's own."""
+"""Drain and claim with real processes and the test's own systemctl: no job ends."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result
+from ansible_collections.coldvox.ci.plugins.module_utils.runner import drain as drain_module
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Host
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.drain import drain
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.drain import claim, claim_lock, drain
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import Layout
 
 UNIT = "coldvox-runner@one.service"
 PROGRAM = "import time; print(flush=True); time.sleep(600)\n"
 
-# Almost all of its time the process that it is told is frozen.
+# The process of the given id is suspended almost all the time.
 FREEZER = """
 import resource, signal, sys, time
 from ansible_collections.coldvox.ci.plugins.module_utils.runner import account, drain
@@ -37,7 +40,7 @@ while True:
 
 
 class Machine:
-    """One instance: its listener runs, jobs come when the test says so."""
+    """A machine with one instance: its listener runs, the test starts jobs."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -64,7 +67,7 @@ class Machine:
         return Result(0, "", "")
 
     def kill(self, pid: int, number: int) -> None:
-        """Pass a signal on; a job comes in just before the ``job_at``-th one."""
+        """Pass a signal on; start a job just before the ``job_at``-th signal."""
         self.signals.append(number)
         if len(self.signals) == self.job_at:
             self.worker = self.start("Runner.Worker")
@@ -82,7 +85,7 @@ class Machine:
         return stat.rpartition(")")[2].split()[0] == "T"
 
     def goes_on(self) -> bool:
-        """Tell whether the listener runs; it gets ten seconds to wake up."""
+        """Return whether the listener runs; it gets ten seconds to wake up."""
         deadline = time.monotonic() + 10
         while self.is_frozen() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -99,13 +102,13 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
             process.wait()
 
 
-def test_an_idle_instance_is_stopped_at_once(machine: Machine) -> None:
+def test_drain_stops_an_idle_instance_at_once(machine: Machine) -> None:
     assert machine.drain(0) == (True, 0.0)
     assert machine.calls == [["systemctl", "stop", "--no-block", UNIT], ["systemctl", "stop", UNIT]]
     assert machine.signals == [signal.SIGSTOP, signal.SIGINT, signal.SIGCONT]
 
 
-def test_a_job_is_waited_for_and_outlives_the_time_out(machine: Machine) -> None:
+def test_drain_waits_for_a_job_and_never_ends_it(machine: Machine) -> None:
     machine.worker = machine.start("Runner.Worker")
     assert machine.drain(5) == (False, 6.0)
     assert machine.calls == []
@@ -116,7 +119,7 @@ def test_a_job_is_waited_for_and_outlives_the_time_out(machine: Machine) -> None
     assert machine.drain(5).stopped
 
 
-def test_a_job_that_comes_between_look_and_stop_is_not_ended(machine: Machine) -> None:
+def test_drain_spares_a_job_that_starts_before_the_stop(machine: Machine) -> None:
     machine.job_at = 1
     assert machine.drain(5) == (False, 6.0)
     assert machine.calls == []
@@ -125,7 +128,7 @@ def test_a_job_that_comes_between_look_and_stop_is_not_ended(machine: Machine) -
     assert machine.goes_on()
 
 
-def test_a_listener_that_is_gone_is_no_trouble(machine: Machine) -> None:
+def test_drain_accepts_a_missing_listener(machine: Machine) -> None:
     machine.listener.kill()
     machine.listener.wait()
     assert machine.drain(5).stopped
@@ -134,7 +137,7 @@ def test_a_listener_that_is_gone_is_no_trouble(machine: Machine) -> None:
 
 @pytest.fixture
 def freezer(machine: Machine) -> Iterator[Callable[[], subprocess.Popen[bytes]]]:
-    """Return what starts a process that freezes the listener again and again."""
+    """Return a function that starts a process which suspends the listener repeatedly."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start() -> subprocess.Popen[bytes]:
@@ -142,7 +145,7 @@ def freezer(machine: Machine) -> Iterator[Callable[[], subprocess.Popen[bytes]]]
             [sys.executable, "-c", FREEZER, str(machine.listener.pid)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdout=subprocess.PIPE,
-            process_group=0,  # the kernel stops no group that nobody could wake
+            process_group=0,  # the kernel stops no group without a parent that could wake it
         )
         started.append(process)
         assert process.stdout is not None
@@ -157,7 +160,7 @@ def freezer(machine: Machine) -> Iterator[Callable[[], subprocess.Popen[bytes]]]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
-def test_whoever_is_told_to_end_leaves_no_listener_frozen(
+def test_frozen_resumes_the_listener_before_a_signal_ends_the_process(
     machine: Machine, freezer: Callable[[], subprocess.Popen[bytes]], number: signal.Signals
 ) -> None:
     for _ in range(8):
@@ -167,7 +170,7 @@ def test_whoever_is_told_to_end_leaves_no_listener_frozen(
         assert machine.goes_on()
 
 
-def test_whoever_is_stopped_stops_no_listener(
+def test_frozen_resumes_the_listener_before_a_signal_stops_the_process(
     machine: Machine, freezer: Callable[[], subprocess.Popen[bytes]]
 ) -> None:
     process = freezer()
@@ -177,3 +180,28 @@ def test_whoever_is_stopped_stops_no_listener(
         assert machine.goes_on()
         process.send_signal(signal.SIGCONT)
         time.sleep(random.random() / 50)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    (tmp_path / ".coldvox").mkdir()
+    return Layout(str(tmp_path))
+
+
+def test_claim_waits_for_healing(layout: Layout) -> None:
+    healing = claim_lock(layout)
+    assert healing.try_acquire()
+    over = threading.Timer(0.3, healing.release)
+    over.start()
+    lock = claim(layout, "one")
+    assert lock.held
+    over.join()
+    lock.release()
+
+
+def test_claim_names_the_process_that_keeps_the_lock(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain_module, "_PATIENCE_SECONDS", 0.1)
+    first = claim(layout, "one")
+    with pytest.raises(CiError, match=r"'one' was left as it is, because process \d+ \(.+\) works on it"):
+        claim(layout, "one")
+    first.release()

@@ -1,4 +1,4 @@
-"""The decision for one instance, as a table."""
+"""Plans for an instance, as a table."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def changed(local: Local = LOCAL, **changes: object) -> Local:
     return dataclasses.replace(local, **changes)  # type: ignore[arg-type]
 
 
-def test_nothing_to_do() -> None:
+def test_plan_is_empty_without_a_difference() -> None:
     assert plan(WANTED, LOCAL, REMOTE).steps == ()
     assert plan(WANTED, LOCAL, REMOTE).outcome == "unchanged"
 
 
-def test_offline_at_github_is_no_reason() -> None:
+def test_plan_ignores_offline_at_github() -> None:
     assert plan(WANTED, LOCAL, dataclasses.replace(REMOTE, online=False)).steps == ()
 
 
@@ -59,10 +59,10 @@ def test_offline_at_github_is_no_reason() -> None:
         (changed(active=False), Remote(7, online=False), "updated", (Step.START, Step.SET_LABELS)),
     ],
 )
-def test_present(local: Local, remote: Optional[Remote], outcome: str, steps: tuple[Step, ...]) -> None:
-    found = plan(WANTED, local, remote)
-    assert (found.outcome, found.steps) == (outcome, steps)
-    assert found.reason
+def test_plan_present(local: Local, remote: Optional[Remote], outcome: str, steps: tuple[Step, ...]) -> None:
+    planned = plan(WANTED, local, remote)
+    assert (planned.outcome, planned.steps) == (outcome, steps)
+    assert planned.reason
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_present(local: Local, remote: Optional[Remote], outcome: str, steps: tu
         ("always", True, True),
     ],
 )
-def test_a_name_that_somebody_else_has(replace: str, online: bool, allowed: bool) -> None:
+def test_plan_replaces_foreign_registration_as_allowed(replace: str, online: bool, allowed: bool) -> None:
     wanted = dataclasses.replace(WANTED, replace=replace)
     remote = Remote(99, online=online)
     if allowed:
@@ -85,7 +85,7 @@ def test_a_name_that_somebody_else_has(replace: str, online: bool, allowed: bool
             plan(wanted, Local(), remote)
 
 
-def test_our_own_registration_is_replaced_whatever_the_policy() -> None:
+def test_plan_always_replaces_our_own_registration() -> None:
     wanted = dataclasses.replace(WANTED, replace="never", fingerprint="g")
     assert plan(wanted, LOCAL, REMOTE).outcome == "replaced"
 
@@ -102,21 +102,21 @@ def test_our_own_registration_is_replaced_whatever_the_policy() -> None:
         (Local(), None, ()),
     ],
 )
-def test_absent(local: Local, remote: Optional[Remote], steps: tuple[Step, ...]) -> None:
-    found = plan(dataclasses.replace(WANTED, state="absent"), local, remote)
-    assert found.steps == steps
-    assert found.outcome == ("removed" if steps else "unchanged")
+def test_plan_absent(local: Local, remote: Optional[Remote], steps: tuple[Step, ...]) -> None:
+    planned = plan(dataclasses.replace(WANTED, state="absent"), local, remote)
+    assert planned.steps == steps
+    assert planned.outcome == ("removed" if steps else "unchanged")
 
 
 @pytest.mark.parametrize("spoilt", [None, 99])
-def test_what_a_job_did_to_the_runners_file_does_not_make_it_a_stranger(spoilt: Optional[int]) -> None:
+def test_plan_recognizes_our_registration_after_a_job_spoilt_the_file(spoilt: Optional[int]) -> None:
     local = dataclasses.replace(LOCAL, agent_id=spoilt, recorded_id=REMOTE.id)
     assert REMOTE.online
     assert plan(WANTED, local, REMOTE).outcome == "replaced"
     assert Step.DELETE_REGISTRATION in plan(dataclasses.replace(WANTED, state="absent"), local, REMOTE).steps
 
 
-def test_a_registration_that_must_not_be_replaced_is_not_removed_either() -> None:
+def test_plan_absent_keeps_a_registration_that_must_not_be_replaced() -> None:
     wanted = dataclasses.replace(WANTED, state="absent", replace="never")
     assert plan(wanted, Local(), Remote(7, online=False)).steps == ()
     assert Step.DELETE_REGISTRATION in plan(wanted, LOCAL, REMOTE).steps
@@ -132,14 +132,14 @@ def test_a_registration_that_must_not_be_replaced_is_not_removed_either() -> Non
         (Local(), None, ()),
     ],
 )
-def test_drained(local: Local, remote: Optional[Remote], steps: tuple[Step, ...]) -> None:
-    found = plan(dataclasses.replace(WANTED, state="drained"), local, remote)
-    assert found.steps == steps
-    assert found.outcome == ("drained" if steps else "unchanged")
+def test_plan_drained(local: Local, remote: Optional[Remote], steps: tuple[Step, ...]) -> None:
+    planned = plan(dataclasses.replace(WANTED, state="drained"), local, remote)
+    assert planned.steps == steps
+    assert planned.outcome == ("drained" if steps else "unchanged")
 
 
 @pytest.mark.parametrize(("jit", "register"), [(False, Step.CONFIGURE), (True, Step.ENROL_JIT)])
-def test_a_runner_for_one_job_starts_clean(jit: bool, register: Step) -> None:
+def test_plan_wipes_before_the_next_job_of_an_ephemeral_runner(jit: bool, register: Step) -> None:
     wanted = dataclasses.replace(WANTED, ephemeral=True, jit=jit)
     first = plan(wanted, Local(exists=True), None)
     assert first.steps == (Step.LINK_TREE, register, Step.WRITE_FILES, Step.START)
@@ -159,5 +159,5 @@ def test_a_runner_for_one_job_starts_clean(jit: bool, register: Step) -> None:
         (changed(agent_id=None, recorded_id=7, active=False), True),
     ],
 )
-def test_what_the_controller_has_a_part_in(local: Local, deferred: bool) -> None:
+def test_plan_deferred_when_the_controller_has_a_part(local: Local, deferred: bool) -> None:
     assert plan(WANTED, local, REMOTE).deferred is deferred

@@ -1,4 +1,4 @@
-"""GitHub App sign-in: the JWT by an independent verifier, and one token for many calls."""
+"""Tokens of GitHub Apps; an independent verifier checks the JWT."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def part(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def test_the_jwt_is_what_github_verifies(key: rsa.RSAPrivateKey) -> None:
+def test_app_jwt_has_a_signature_that_github_can_verify(key: rsa.RSAPrivateKey) -> None:
     token = app_jwt("42", rs256_signer(key.private_bytes(*PEM).decode()), NOW)
     header, claims, signature = token.split(".")
     key.public_key().verify(
@@ -43,7 +43,7 @@ def test_the_jwt_is_what_github_verifies(key: rsa.RSAPrivateKey) -> None:
     assert "=" not in token
 
 
-def test_keys_of_another_kind_are_refused() -> None:
+def test_rs256_signer_rejects_other_keys() -> None:
     curve = ec.generate_private_key(ec.SECP256R1()).private_bytes(*PEM).decode()
     for text in ("not a key", curve):
         with pytest.raises(CiError, match="app_key"):
@@ -64,7 +64,7 @@ def credential(server: Server, url: str, now: float = NOW, **extra: Any) -> AppC
     return AppCredential(server, scope_of(url), patience, app_id="42", sign=lambda _m: b"signed", **extra)
 
 
-def test_the_installation_is_looked_up_and_its_token_bought_once() -> None:
+def test_app_credential_requests_installation_and_token_once() -> None:
     server = Server()
     ask = credential(server, "https://github.com/o/r")
     assert {ask(), ask()} == {"Bearer installation-token"}
@@ -74,18 +74,18 @@ def test_the_installation_is_looked_up_and_its_token_bought_once() -> None:
     ]
 
 
-def test_a_known_installation_is_not_looked_up() -> None:
+def test_app_credential_uses_given_installation_id() -> None:
     server = Server()
     credential(server, "https://github.com/o", installation_id="5")()
     assert [call[1] for call in server.calls] == ["https://api.github.com/app/installations/5/access_tokens"]
 
 
-def test_nothing_is_bought_before_it_is_needed() -> None:
+def test_app_credential_requests_nothing_before_its_first_use() -> None:
     server = Server()
     credential(server, "https://github.com/o")
     assert server.calls == []
 
 
-def test_enterprises_take_no_apps() -> None:
+def test_app_credential_rejects_enterprise() -> None:
     with pytest.raises(CiError, match="manage_runners:enterprise"):
         credential(Server(), "https://github.com/enterprises/e")

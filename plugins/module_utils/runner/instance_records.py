@@ -1,4 +1,4 @@
-"""Our own notes about an instance, small JSON files that root alone can write."""
+"""Our records about an instance: small JSON files that only root can write."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORPHAN = "orphan.json"
 
 
 def read_record(layout: Layout, name: str) -> dict[str, Any]:
-    """Return the note ``name``; an empty one when it is missing or broken, which then counts as not known."""
+    """Return the record ``name``; an empty one if it is missing or broken."""
     try:
         with open(layout.record(name), encoding="utf-8") as file:
             data = json.load(file)
@@ -28,20 +28,23 @@ def read_record(layout: Layout, name: str) -> dict[str, Any]:
 
 
 def write_record(layout: Layout, name: str, data: dict[str, Any]) -> None:
-    """Write the note ``name`` at once or not at all."""
+    """Write the record ``name`` atomically."""
     write(root_file(layout.record(name), json.dumps(data, sort_keys=True) + "\n"))
 
 
 def forget_record(layout: Layout, name: str) -> None:
-    """Remove the note ``name``, so that an interruption leaves "not known" and never something wrong."""
+    """Remove the record ``name``.
+
+    Do this before a change, so that an interruption leaves no wrong record.
+    """
     apply(Change(layout.record(name), look(layout.record(name)), None))
 
 
 def root_file(path: str, text: str, *, mode: int = 0o644) -> Entry:
-    """Return a file that jobs cannot write, and may read unless ``mode`` says otherwise."""
+    """Return a file that jobs cannot write; ``mode`` says whether they can read it."""
     return Entry(path, "file", mode, str(os.geteuid()), str(os.getegid()), content=text.encode())
 
 
 def write(entry: Entry) -> None:
-    """Bring ``entry`` to its state, atomically."""
+    """Write ``entry`` atomically."""
     apply(Change(entry.path, look(entry.path), entry))
