@@ -196,7 +196,7 @@ def _by_day(
         empty=figures.unknown.get("jobs", "no job ended in this time"),
         heads=("Day", *(one.name for one in series)),
         rows=tuple(
-            (day.date, *(told(one.values[index], unit) for one in series)) for index, day in enumerate(days)
+            (day.date, *(cell(one.values[index], unit) for one in series)) for index, day in enumerate(days)
         ),
     )
 
@@ -206,7 +206,7 @@ def day_name(date: str) -> str:
     return time.strftime("%d %b", time.strptime(date, "%Y-%m-%d")).lstrip("0")
 
 
-def told(value: Optional[float], unit: str = "") -> str:
+def cell(value: Optional[float], unit: str = "") -> str:
     """Return ``value`` for a cell of a table."""
     return "-" if value is None else f"{value:,.4g}{unit}"
 
@@ -314,7 +314,7 @@ def _over_time(
         rows=tuple(
             (
                 time.strftime("%Y-%m-%d %H:%M", moments[index]),
-                *(told(one.values[index]) for one in series),
+                *(cell(one.values[index]) for one in series),
             )
             for index in there
         ),

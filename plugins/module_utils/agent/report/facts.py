@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional
 
 from ...store.describe import Flight
-from ..history.records import Job
+from ..history.jobs import Job
 
 
 class Instance(NamedTuple):

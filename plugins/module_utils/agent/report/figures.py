@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Optional
 
 from ...health.dispatch import CLOUD, SELF_HOSTED
-from ..history.records import JUDGED, SUCCESS, Job
+from ..history.jobs import JUDGED, SUCCESS, Job
 from ..history.statistics import DAY_SECONDS, durations, mean, share, summary
 from .curve import Curve, Point
 from .goals import Goal, Policy, Totals, goals

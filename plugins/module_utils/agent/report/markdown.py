@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from .charts import told
+from .charts import cell
 from .figures import Figures
 from .page import period, summary
 from .words import clean, count, lasting
@@ -40,7 +40,7 @@ def _lines(figures: Figures) -> Iterator[str]:
                     text(one.job),
                     text(one.workflow),
                     str(one.runs),
-                    told(one.success_percent, " %"),
+                    cell(one.success_percent, " %"),
                     "-" if one.mean_seconds is None else lasting(one.mean_seconds),
                     "-" if one.hosted_mean_seconds is None else lasting(one.hosted_mean_seconds),
                 )
@@ -60,7 +60,7 @@ def _lines(figures: Figures) -> Iterator[str]:
                 str(one.failed),
                 str(one.hosted),
                 "-" if one.mean_seconds is None else lasting(one.mean_seconds),
-                told(one.hit_percent, " %"),
+                cell(one.hit_percent, " %"),
             )
             for one in figures.days
             if one.succeeded or one.failed or one.hosted

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ...health.dispatch import SELF_HOSTED
-from ..history.records import JUDGED, SUCCESS, Job
+from ..history.jobs import JUDGED, SUCCESS, Job
 from .facts import Facts, Instance
 from .words import count, lasting
 

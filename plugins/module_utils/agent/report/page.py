@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from .charts import Chart, charts, told
+from .charts import Chart, charts, cell
 from .figures import Figures
 from .goals import Goal
 from .words import clean, count, lasting
@@ -231,7 +231,7 @@ def _kinds(figures: Figures) -> str:
             kind.job,
             kind.workflow,
             f"{kind.runs:,}",
-            told(kind.success_percent, " %"),
+            cell(kind.success_percent, " %"),
             *(
                 "-" if seconds is None else lasting(seconds)
                 for seconds in (kind.mean_seconds, kind.p90_seconds, kind.hosted_mean_seconds)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 from ...errors import CiError
 
 if TYPE_CHECKING:
-    from ..history.records import Job
+    from ..history.jobs import Job
 
 T = TypeVar("T")
 

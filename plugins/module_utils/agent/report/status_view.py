@@ -9,7 +9,7 @@ from ...health.dispatch import SELF_HOSTED
 from ...host.clock import timestamp
 from ...store.describe import Flight
 from ..history import statistics
-from ..history.records import Job
+from ..history.jobs import Job
 from .facts import Cache, Disk, Facts, Healing, Instance, Reason
 from .needs import ATTENTION, CRITICAL, Need, is_down, judged_here, needs
 from .words import tenth

@@ -13,7 +13,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database 
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
 
-from tests.unit.plugins.module_utils.agent.history.made import record
+from tests.unit.plugins.module_utils.agent.history.made import record, started
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 
@@ -27,7 +27,7 @@ def fill(path: str, run_id: int = 7) -> None:
     """Leave a history with one job in the log, as a process does that was killed."""
     files = [path + ending for ending in ("", "-wal", "-shm")]
     with History(path, most_days=100_000) as history:
-        history.started(record(run_id=run_id))
+        started(history, record(run_id=run_id))
         for file in files:
             shutil.copy(file, f"{file}.kept")
     for file in files:

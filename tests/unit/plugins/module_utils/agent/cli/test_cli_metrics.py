@@ -16,6 +16,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database 
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.endings import Ending, leave
 
 from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent
+from tests.unit.plugins.module_utils.agent.history.made import started
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ def test_the_sampler_takes_in_how_jobs_ended_also_when_nothing_else_is_there(hos
     path, now = host.paths.history, time.time()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with History(path) as history:
-        history.started({"instance": "one", "job": "build", "run_id": 7, "at": now - 9})
+        started(history, {"instance": "one", "job": "build", "run_id": 7, "at": now - 9})
     results = host.root / "run" / "results"
     results.mkdir()
     leave(str(host.root / "run"), Ending("one", now - 10, now - 1, "failure"))

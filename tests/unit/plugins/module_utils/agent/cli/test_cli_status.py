@@ -22,6 +22,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Res
 from ansible_collections.coldvox.ci.plugins.module_utils.store.progress import Progress
 
 from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent
+from tests.unit.plugins.module_utils.agent.history.made import completed, started
 
 #: As systemd 257 answers, with TZ=UTC, for a timer that counts, one by the calendar, and two runners.
 SYSTEMD = """Id=coldvox-runner@heavy-1.service
@@ -99,8 +100,8 @@ def host(agent: Agent) -> Agent:
     write(Path(agent.paths.sample), sample())
     with History(agent.paths.history) as history:
         job = {"instance": "heavy-1", "job": "build", "run_id": 7, "workflow": "CI"}
-        history.started({**job, "at": time.time() - 100})
-        history.completed({**job, "at": time.time() - 40, "result": "success"})
+        started(history, {**job, "at": time.time() - 100})
+        completed(history, {**job, "at": time.time() - 40, "result": "success"})
     return agent
 
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import Job
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.curve import Curve
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.figures import Figures, Period, figures
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.goals import Policy

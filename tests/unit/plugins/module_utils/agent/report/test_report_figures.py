@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.cli.output import plain
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import Job
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.curve import Curve
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.figures import Figures, Period, figures
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.goals import (

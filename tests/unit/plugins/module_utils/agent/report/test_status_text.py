@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import Job
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.facts import Cache, Disk, Facts
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.status_text import render
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.status_view import view

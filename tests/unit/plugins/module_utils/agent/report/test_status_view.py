@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.cli.output import plain
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import Job
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.facts import (
     Cache,
     Disk,
