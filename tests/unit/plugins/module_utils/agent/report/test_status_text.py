@@ -13,7 +13,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.words impo
     clean,
     clip,
     columns,
-    lasting,
+    duration,
     wrap,
 )
 from hypothesis import given
@@ -141,7 +141,7 @@ def test_each_silence_is_explained() -> None:
     ],
 )
 def test_how_long_in_words(seconds: float, said: str) -> None:
-    assert lasting(seconds) == said
+    assert duration(seconds) == said
 
 
 @given(st.text(), st.integers(min_value=1, max_value=50))
