@@ -41,9 +41,17 @@ bench: setup ## speed as ratios measured in one run; BENCH='--full cold' chooses
 	@python -m testbed up --world test
 	@python tests/bench/run.py $(BENCH)
 
+.PHONY: coverage
+coverage: setup ## which lines of plugins/ the unit tests run; details in build/coverage/html
+	@scripts/coverage
+
 .PHONY: docs
 docs: setup ## write the generated tables of the role READMEs anew
 	@python scripts/role_readme.py --write
+
+.PHONY: docs-site
+docs-site: setup ## the documentation of all plugins and roles as a web site in build/docs-site
+	@scripts/docs-site
 
 .PHONY: clean
 clean: ## stop what the testbed started and remove everything that was generated

@@ -1,4 +1,7 @@
-"""What every scenario's testinfra tests share. The tests speak as the CI user unless they say otherwise."""
+"""Fixtures of the testinfra tests of every scenario.
+
+The tests run as the CI user unless they name another one.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ from testinfra.host import Host
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 INVENTORIES = ("inventories/production", "inventories/sandbox", "molecule/inventory")
-#: Where group_vars of inventories/production put the links that jobs use.
+#: The links that jobs use, as group_vars of inventories/production place them.
 MODELS = "/usr/local/share/vosk-models"
 
 
 @pytest.fixture(scope="session")
 def all_hostvars() -> dict[str, dict[str, Any]]:
-    """The inventory as the scenarios use it, by host; templates stay as they were written."""
+    """Return the inventory of the scenarios by host; templates are not rendered."""
     sources = [part for path in INVENTORIES for part in ("-i", str(CHECKOUT / path))]
     command = [str(Path(sys.executable).parent / "ansible-inventory"), *sources, "--list"]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
@@ -33,19 +36,22 @@ def all_hostvars() -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def name(host: Host) -> str:
-    """The inventory name of the host under test."""
+    """Return the inventory name of the host under test."""
     return str(host.backend.get_hostname())
 
 
 @pytest.fixture
 def hostvars(all_hostvars: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    """The inventory variables of the host under test."""
+    """Return the inventory variables of the host under test."""
     return all_hostvars[name]
 
 
 @pytest.fixture
 def as_user(host: Host) -> Callable[..., str]:
-    """Run a shell script as a CI user from an empty environment, and return what it printed."""
+    """Return a function that runs a script as a CI user and returns its output.
+
+    The script starts with an empty environment.
+    """
 
     def run(script: str, user: str = "ci") -> str:
         clean = "env -i PATH=/usr/local/bin:/usr/bin:/bin"
@@ -61,7 +67,7 @@ def as_user(host: Host) -> Callable[..., str]:
 
 @pytest.fixture
 def refused(host: Host) -> Callable[..., None]:
-    """Assert that a CI user cannot do what the script tries."""
+    """Return a function that asserts that a script of a CI user fails."""
 
     def run(script: str, user: str = "ci") -> None:
         done = host.run(f"cd / && runuser -u {user} -- sh -c {shlex.quote(script)}")
@@ -71,7 +77,7 @@ def refused(host: Host) -> Callable[..., None]:
 
 
 class GitHub:
-    """The testbed's GitHub, asked from the controller."""
+    """The testbed's GitHub, as the controller reaches it."""
 
     def __init__(self, hostvars: dict[str, Any]) -> None:
         self.origin = f"http://{hostvars['sandbox_gateway']}:8080"
@@ -89,7 +95,7 @@ class GitHub:
             return json.load(answer)
 
     def runners(self) -> dict[str, dict[str, Any]]:
-        """Every registered runner by name."""
+        """Return every registered runner by name."""
         answer = self.ask(f"{self.api}/actions/runners?per_page=100")
         return {runner["name"]: runner for runner in answer["runners"]}
 
@@ -116,5 +122,5 @@ class GitHub:
 
 @pytest.fixture
 def github(hostvars: dict[str, Any]) -> GitHub:
-    """The testbed's GitHub with the inventory's credential."""
+    """Return the testbed's GitHub with the inventory's credential."""
     return GitHub(hostvars)

@@ -1,4 +1,4 @@
-"""``make demo``: from a bare machine to a converged laptop-extra that runs jobs, and what to do with it."""
+"""``make demo``: a bare machine becomes a converged laptop-extra that runs jobs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ HOST = "laptop-extra"
 SITE = f"ansible-playbook -i inventories/production -i inventories/sandbox site.yml -l {HOST}"
 GITHUB = "http://10.213.57.1:8080"
 TOKEN = "sandbox-admin-token"  # the emulator's constant, good for nothing else
-#: A person starts to wonder after about this long without a line.
+#: Print a line after this time without output.
 QUIET_SECONDS = 8.0
 
 
 def run(title: str, argv: list[str]) -> None:
-    """Show what ``argv`` prints as it comes, with a sign of life when it is quiet, and stop when it fails."""
+    """Run ``argv``, show its output as it comes, and stop when it fails.
+
+    A line shows that it still runs when it prints nothing for some time.
+    """
     print(f"\n== {title}\n   {' '.join(argv)}", flush=True)
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     if sys.stdout.isatty():
@@ -54,7 +57,7 @@ def run(title: str, argv: list[str]) -> None:
                 break
             print(line, end="", flush=True)
     except KeyboardInterrupt:
-        # The child is in our process group and has had the signal too; it says how far it came.
+        # The child is in our process group and got the signal too; it reports how far it came.
         child.wait()
         raise
     if child.wait() != 0:
@@ -65,7 +68,7 @@ def run(title: str, argv: list[str]) -> None:
 
 
 def stop(message: str, status: int) -> NoReturn:
-    """End with one sentence."""
+    """Print one sentence and exit with ``status``."""
     print(f"\ndemo: {message}", file=sys.stderr)
     sys.exit(status)
 
@@ -81,14 +84,14 @@ def registered() -> list[dict[str, Any]]:
             runners: list[dict[str, Any]] = json.load(answer)["runners"]
     except (OSError, ValueError) as error:
         stop(
-            f"the testbed's GitHub does not say which runners it has ({error}); 'make demo' starts it anew.",
+            f"The testbed's GitHub does not list its runners ({error}); start it again with 'make demo'.",
             1,
         )
     return runners
 
 
 def summary(seconds: float) -> str:
-    """What a person wants to know now."""
+    """Return the text that ends the demo: the runners, and useful commands."""
     lines = [
         f"\n{HOST} is converged and waits for jobs ({seconds:.0f} s).\n",
         "Registered at the testbed's GitHub:",
@@ -109,7 +112,7 @@ def summary(seconds: float) -> str:
 
 
 def main() -> int:
-    """Start the world, converge the laptop, say what is there."""
+    """Start the world, converge the laptop and print the summary."""
     begun = time.monotonic()
     try:
         run("The world outside", [sys.executable, "-m", "testbed", "up", "--world", WORLD, "--host", HOST])

@@ -1,4 +1,4 @@
-"""Keeps the table of inputs in each role's README equal to the role's argument specs.
+"""The table of inputs in each role's README, written from its argument specs.
 
 ``role_readme.py --write`` fills it in; without the option it names the files that differ and fails.
 """
@@ -17,7 +17,7 @@ import yaml
 CHECKOUT = Path(__file__).resolve().parents[1]
 BEGIN = "<!-- BEGIN_ARGUMENT_SPECS -->"
 END = "<!-- END_ARGUMENT_SPECS -->"
-# A default that is longer is better read where it stands.
+# A longer default is not shown: the README refers to defaults/main.yml.
 LONGEST_DEFAULT = 60
 
 # Ansible's semantic markup: option, value, return value, environment, code, module, plugin.
@@ -31,7 +31,7 @@ class MarkersMissingError(Exception):
 
 
 def readmes(checkout: Path = CHECKOUT) -> Iterator[Path]:
-    """Yield the README of every role that has argument specs, whether it exists or not."""
+    """Yield the path of the README of every role that has argument specs."""
     for specs in sorted(checkout.glob("roles/*/meta/argument_specs.yml")):
         yield specs.parents[1] / "README.md"
 
@@ -48,7 +48,10 @@ def filled(readme: Path) -> str:
 
 
 def rendered(entry_points: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the Markdown of all entry points; one with the inputs of an earlier one refers to it."""
+    """Return the Markdown of all entry points.
+
+    An entry point with the inputs of an earlier entry point refers to it.
+    """
     parts = []
     shown: dict[str, Mapping[str, Any]] = {}
     for name, spec in entry_points.items():

@@ -101,9 +101,13 @@ def lint() -> list[Check]:
         Check("ruff check", [f"{BIN}/ruff", "check"]),
         Check("ruff format", [f"{BIN}/ruff", "format", "--check"]),
         Check("mypy --strict", ["scripts/typecheck"]),
+        Check("import-linter", [f"{BIN}/lint-imports", "pyproject.toml"]),
         Check("yamllint", [f"{BIN}/yamllint", "--strict", "."]),
         Check("ansible-lint", [f"{BIN}/ansible-lint", "--offline", "--strict"]),
         Check("antsibull-docs", ["scripts/docs-lint"]),
+        # Without the programs shellcheck and pyflakes, which a machine has or has not.
+        Check("actionlint", [f"{BIN}/actionlint", "-no-color", "-shellcheck=", "-pyflakes="]),
+        Check("zizmor", [f"{BIN}/zizmor", "--offline", "--no-progress", "--quiet", ".github"]),
     ]
 
 

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, the coldvox.ci contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller side of ``coldvox.ci.github_runner``: holds the credential, asks GitHub, runs the module on the
-host.
+"""The controller's half of ``coldvox.ci.github_runner``.
 
-Nothing to change costs one list call and one execution on the host. What needs a registration, or stops what
-works, costs further ones: they come only after the host has said what there is to do.
+It holds the credential, sends the requests to GitHub and runs the module on the host. Without a change it
+costs one list request and one execution on the host. Registrations, and changes of instances that work, cost
+further executions, which come only after the module has reported what to do.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
-from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import CREDENTIAL_OPTIONS, connect
+from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import CREDENTIAL_OPTIONS, connect
 from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_orphans import (
     judge_orphans,
     remove_orphans,
 )
+from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_registration_sync import RegistrationSync
 from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_rollout import Instance, Rollout
-from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_settlement import Settlement
 
 MODULE = "coldvox.ci.github_runner"
 _ACTION_ONLY = CREDENTIAL_OPTIONS | {"registered", "prepared", "orphans", "registration_token", "jit_configs"}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """Runs the module once, and again for what the host cannot do without the controller."""
+    """The action that runs the module once, and again for steps of the controller."""
 
     _supports_check_mode = True
     _supports_async = False
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
-        """Return the module's result, completed by what GitHub says afterwards."""
+        """Return the module's result, completed with GitHub's view after the changes."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         options = self.validate_argument_spec(argument_spec=RUNNER_SPEC)[1]
         try:
@@ -52,21 +52,22 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         instances = normal_instances(options)
         client = connect(options)
         runners = Runners(client)
-        found = runners.find([one["name"] for one in instances])
-        settlement = Settlement(runners, found, options["online_timeout_seconds"], time.sleep, time.monotonic)
-        # The host keeps the view from before, so that it sees that there was something to do.
+        registered = runners.find([instance["name"] for instance in instances])
+        timeout_seconds = options["online_timeout_seconds"]
+        sync = RegistrationSync(runners, registered, timeout_seconds, time.sleep, time.monotonic)
+        # Every execution gets GitHub's view from before the changes, so that the module plans the same steps.
         arguments = {key: value for key, value in self._task.args.items() if key not in _ACTION_ONLY}
-        arguments.update(url=client.scope.url, registered=[asdict(runner) for runner in found.values()])
+        arguments.update(url=client.scope.url, registered=[asdict(runner) for runner in registered.values()])
 
         def on_host(instances: Sequence[Instance], **more: Any) -> dict[str, Any]:
-            """Execute the module on the host; the credential stays here."""
-            given = {**arguments, "instances": [dict(one) for one in instances], **more}
+            """Run the module on the host, without the credential."""
+            given = {**arguments, "instances": [dict(instance) for instance in instances], **more}
             done: dict[str, Any] = self._execute_module(
                 module_name=MODULE, module_args=given, task_vars=variables
             )
             return done
 
-        rollout = Rollout(on_host, runners, settlement, check=bool(self._task.check_mode))
+        rollout = Rollout(on_host, runners, sync, check=bool(self._task.check_mode))
         answer = rollout.perform(instances)
         answer["runners"] = rollout.completed()
         answer["orphans"] = judge_orphans(runners, answer.pop("unlisted", []))
@@ -76,10 +77,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 remove_orphans(runners, answer["orphans"])
                 on_host([], prepared=True, orphans=answer["orphans"])
         answer.pop("failed_instances", None)
-        if rollout.troubles:
+        if rollout.failures:
             answer.update(
                 failed=True,
-                msg=" ".join(rollout.troubles.values()),
-                failed_instances=sorted(rollout.troubles),
+                msg=" ".join(rollout.failures.values()),
+                failed_instances=sorted(rollout.failures),
             )
         return answer

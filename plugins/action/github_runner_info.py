@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the coldvox.ci contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller side of ``coldvox.ci.github_runner_info``; nothing runs on the host."""
+"""The action of ``coldvox.ci.github_runner_info``; nothing runs on the host."""
 
 from __future__ import annotations
 
@@ -18,24 +18,31 @@ from ansible_collections.coldvox.ci.plugins.plugin_utils.github_action import Gi
 
 
 class ActionModule(GithubAction):
-    """Lists runners, and says how their versions stand."""
+    """The action that lists runners, and how far their versions are behind."""
 
     SPEC = {"names": {"type": "list", "elements": "str"}}  # noqa: RUF012 - the base class says ClassVar
 
     def perform(self, client: Client, options: dict[str, Any]) -> dict[str, Any]:
-        """Return the runners by name; the packages, groups and ends of support are asked once each."""
+        """Return the runners, sorted by name.
+
+        The packages and the groups take one request each, and so does the end of support of each outdated
+        version.
+        """
         runners = Runners(client)
         names = options["names"]
-        found = runners.all() if names is None else list(runners.find(names).values())
-        newest = newest_version(runners.downloads()) if found else ""
-        groups = {group.id: group.name for group in runners.groups()} if found else {}
-        versions = sorted({one.version for one in found if standing(one.version, newest).outdated})
+        registered = runners.all() if names is None else list(runners.find(names).values())
+        newest = newest_version(runners.downloads()) if registered else ""
+        groups = {group.id: group.name for group in runners.groups()} if registered else {}
+        versions = sorted(
+            {runner.version for runner in registered if standing(runner.version, newest).outdated}
+        )
         ends = {version: runners.support_ends_at(version) for version in versions}
-        listed = {one.name.lower() for one in found}
+        listed = {runner.name.lower() for runner in registered}
         return {
             "changed": False,
             "runners": [
-                _view(one, newest, groups, ends) for one in sorted(found, key=lambda one: one.name.lower())
+                _view(runner, newest, groups, ends)
+                for runner in sorted(registered, key=lambda runner: runner.name.lower())
             ],
             "missing": [name for name in names or () if name.lower() not in listed],
             "newest_version": newest,

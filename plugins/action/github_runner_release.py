@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the coldvox.ci contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``coldvox.ci.github_runner_release``: asks GitHub on the controller; nothing runs on the host."""
+"""The action of ``coldvox.ci.github_runner_release``; nothing runs on the host."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.github.options import CONNECTION_SPEC
 from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.release import choose_release
-from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import connect
+from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import connect
 
 SPEC: dict[str, Any] = {
     **CONNECTION_SPEC,
@@ -22,7 +22,7 @@ SPEC: dict[str, Any] = {
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """Returns the runner that GitHub means for a scope."""
+    """The action that returns the runner release that GitHub offers for a scope."""
 
     _requires_connection = False
     _supports_check_mode = True

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the coldvox.ci contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Controller side of ``coldvox.ci.github_variable``; nothing runs on the host."""
+"""The action of ``coldvox.ci.github_variable``; nothing runs on the host."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from ansible_collections.coldvox.ci.plugins.module_utils.github.variables import
 )
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_action import GithubAction
 
-# Not "all": a variable should not be readable from public repositories because nobody thought of it.
+# "all" would let public repositories read a new variable by default.
 _FIRST_VISIBILITY = "private"
 
 
 class ActionModule(GithubAction):
-    """Keeps one variable: one request when it is as wanted, two when it is not."""
+    """The action that keeps one variable.
+
+    It takes one request if the variable is right, and two if it changes.
+    """
 
     SPEC = {  # noqa: RUF012 - the base class says ClassVar
         "name": {"type": "str", "required": True},
@@ -33,7 +36,7 @@ class ActionModule(GithubAction):
     }
 
     def perform(self, client: Client, options: dict[str, Any]) -> dict[str, Any]:
-        """Bring the variable to its state, or predict it in check mode."""
+        """Create, update or delete the variable; in check mode only predict it."""
         name = variable_name(options["name"])
         variables = Variables(client)
         present = options["state"] == "present"
@@ -61,12 +64,16 @@ class ActionModule(GithubAction):
 
 
 def _wanted(client: Client, name: str, options: dict[str, Any]) -> Variable:
-    """Return the variable that the options ask for, its visibility empty where they leave it open."""
+    """Return the wanted variable.
+
+    Its visibility is empty if the options do not set it.
+    """
     if options["value"] is None:
         raise CiError(f"The variable {name} has no value; give value, or state=absent to remove it.")
     if options["visibility"] and client.scope.kind == "repository":
         raise CiError(
-            f"visibility is for variables of organizations, and this is {client.scope.label}; leave it out."
+            f"The option visibility is for variables of organizations, and this is {client.scope.label}; "
+            "leave it out."
         )
     return Variable(name, value_text(options["value"]), options["visibility"] or "")
 
@@ -74,7 +81,7 @@ def _wanted(client: Client, name: str, options: dict[str, Any]) -> Variable:
 def _after(
     before: Optional[Variable], wanted: Optional[Variable], value: Any, kind: str
 ) -> Optional[Variable]:
-    """Return what there will be; what is stored already is kept where it says the same."""
+    """Return the variable after the change; a stored text with the same value stays."""
     if wanted is None:
         return None
     if before is None:

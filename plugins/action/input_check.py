@@ -1,6 +1,6 @@
 # Copyright (c) 2026 coldvox.ci contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Controller side of ``coldvox.ci.input_check``; nothing runs on the host."""
+"""The action of ``coldvox.ci.input_check``; nothing runs on the host."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
 from ansible.module_utils.errors import UnsupportedError
 from ansible.plugins.action import ActionBase
 from ansible_collections.coldvox.ci.plugins.module_utils.inventory.inputs import (
@@ -17,6 +18,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory.inputs import
     shared_runner_names,
     unknown_inputs,
 )
+from ansible_collections.coldvox.ci.plugins.plugin_utils.preload import preload
 
 #: How the inputs that all roles share begin.
 _SHARED = "coldvox_"
@@ -24,26 +26,39 @@ ROLES = Path(__file__).resolve().parents[2] / "roles"
 #: The options of one role's main entry point, as its argument specs declare them.
 Options = dict[str, dict[str, Any]]
 
+preload()
+
+
+def _read_specs() -> dict[str, dict[str, Options]]:
+    """Return role, entry point and options of the whole collection."""
+    return {
+        path.parents[1].name: {
+            name: entry.get("options") or {}
+            for name, entry in yaml_load(path.read_text(encoding="utf-8"))["argument_specs"].items()
+        }
+        for path in sorted(ROLES.glob("*/meta/argument_specs.yml"))
+    }
+
+
+#: Read once, when Ansible imports this file in the process that all workers are forked from.
+SPECS = _read_specs()
+
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """Compares a host's variables with what the roles declare."""
+    """The action that compares a host's variables with the inputs of the roles."""
 
     _requires_connection = False
     _supports_check_mode = True
-    # The specs do not change during a run; every host of the play looks at the same ones.
-    _specs: Optional[dict[str, dict[str, Options]]] = None
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
-        """Fail with one sentence for every mistake, or return quietly."""
+        """Fail with one sentence that lists every mistake, or return without a change."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         variables = task_vars or {}
-        declared = {
-            role: {name for o in entries.values() for name in o} for role, entries in self._read().items()
-        }
+        declared = {role: {name for o in entries.values() for name in o} for role, entries in SPECS.items()}
         shared = {name for names in declared.values() for name in names if name.startswith(_SHARED)}
         unknown = [*unknown_inputs(variables, declared), *misspelt_shared(variables, shared)]
-        mistakes = [str(one) for one in unknown]
+        mistakes = [str(mistake) for mistake in unknown]
         if not mistakes:
             # A shared input is declared by several roles; its mistake is one.
             mistakes = list(dict.fromkeys(self._wrong_values(variables)))
@@ -61,8 +76,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         return result
 
     def _wrong_values(self, variables: Mapping[str, Any]) -> Iterator[str]:
-        """Say what is wrong with the values that are there; what is missing is for the role to say."""
-        for entries in self._read().values():
+        """Yield a text for each wrong value.
+
+        The roles themselves check for missing inputs.
+        """
+        for entries in SPECS.values():
             for name, option in entries.get("main", {}).items():
                 if name not in variables:
                     continue
@@ -71,37 +89,28 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 errors = ArgumentSpecValidator(spec).validate({name: value}).errors.errors
                 yield from (f"{name}: {problem}" for problem in _problems(errors))
 
-    def _read(self) -> dict[str, dict[str, Options]]:
-        """Return role, entry point and options of the whole collection."""
-        if ActionModule._specs is None:
-            specs = {}
-            for path in sorted(ROLES.glob("*/meta/argument_specs.yml")):
-                entries = self._loader.load_from_file(str(path))["argument_specs"]
-                specs[path.parents[1].name] = {
-                    name: entry.get("options") or {} for name, entry in entries.items()
-                }
-            ActionModule._specs = specs
-        return ActionModule._specs
-
 
 def _pools(variables: Mapping[str, Any]) -> dict[str, tuple[str, list[str]]]:
-    """Return page and names of the runners of every host in this play."""
+    """Return the GitHub page and the runner names of every host in this play."""
     hosts = {variables["inventory_hostname"], *variables.get("ansible_play_hosts_all", [])}
     return {host: _pool(variables["hostvars"], host) for host in hosts}
 
 
 def _pool(of_all: Mapping[str, Any], host: str) -> tuple[str, list[str]]:
-    """Return page and names of the runners of ``host``, or none where they cannot be read."""
+    """Return the GitHub page and the runner names of ``host``.
+
+    They are empty if the host's variables cannot be read.
+    """
     try:
         instances = of_all[host].get("github_runner_instances") or []
-        names = [str(one["name"]) for one in instances if one.get("state") != "absent"]
+        names = [str(item["name"]) for item in instances if item.get("state") != "absent"]
         return str(of_all[host].get("github_runner_url") or ""), names
     except (AnsibleError, AttributeError, KeyError, TypeError):
         return "", []
 
 
 def _problems(errors: Sequence[Any]) -> list[str]:
-    """Return what the errors say, without the ones that another one quotes."""
+    """Return the texts of the errors, without a text that another text contains."""
     texts = [
         ("unknown key " if isinstance(error, UnsupportedError) else "") + str(error.msg).rstrip(".")
         for error in errors

@@ -1,21 +1,21 @@
 # Copyright: coldvox.ci contributors
 # GNU General Public License v3.0+ (see https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The attributes every module of the collection states its support for."""
+"""The attributes that every module of the collection documents."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The three attributes of all modules, those of ``_info`` modules, and the GitHub action group."""
+    """The attributes of all modules, of ``_info`` modules, and of the action group."""
 
     DOCUMENTATION = r"""
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and tells what it would change without changing anything.
+    description: Can run in C(check_mode) and predict the changes without making them.
   diff_mode:
-    description: Returns what has changed, or would change in C(check_mode), when in C(diff) mode.
+    description: Returns the changes, or in C(check_mode) the predicted changes, when in C(diff) mode.
   idempotent:
     description:
       - When run twice in a row outside check mode with the same arguments, the second run reports no change.

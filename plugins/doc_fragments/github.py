@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the coldvox.ci contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where GitHub is, and who asks: the options of every module that talks to it."""
+"""The connection options of every module that sends requests to GitHub."""
 
 from __future__ import annotations
 
@@ -24,31 +24,32 @@ options:
   token:
     description:
       - Token with the permission C(Administration) (repository) or C(Self-hosted runners) (organization) for
-        runners, C(Variables) for variables, or C(Actions) for runs and jobs; to read for a module that only
-        lists, to write for one that changes. For an enterprise GitHub takes a classic token only, with the
-        scope C(manage_runners:enterprise).
+        runners, C(Variables) for variables, or C(Actions) for runs and jobs. A module that only lists needs
+        read access, a module that changes something needs write access. For an enterprise GitHub accepts
+        only a classic token, with the scope C(manage_runners:enterprise).
       - Falls back to the environment variable E(COLDVOX_GITHUB_TOKEN) of the controller. It never reaches
         the host.
     type: str
   app_id:
     description:
-      - Id of a GitHub App that asks instead of a token, together with O(app_key). Not for enterprises.
+      - Id of a GitHub App to use instead of a token, together with O(app_key). Not for enterprises.
     type: str
   app_key:
     description: Text of the App's private key (PEM). It never reaches the host.
     type: str
   installation_id:
-    description: Id of the App's installation; looked up when it is not given.
+    description: Id of the App's installation. By default it is looked up.
     type: str
   ca_path:
     description:
-      - File with the certificates of the authorities to trust, on the controller, beside the usual ones.
+      - PEM file on the controller with further certificate authorities to trust, in addition to the
+        system's.
     type: path
   request_timeout_seconds:
-    description: How long one request to GitHub may take.
+    description: The longest that one request to GitHub may take.
     type: int
     default: 20
 notes:
-  - Requests go out from the controller, by the proxy that its environment names (E(HTTPS_PROXY),
+  - The controller sends the requests, through the proxy that its environment names (E(HTTPS_PROXY),
     E(NO_PROXY)).
 """

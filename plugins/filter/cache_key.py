@@ -10,21 +10,21 @@ short_description: Name a model in a cache by its content
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Returns a cache key that changes exactly when the content, the system or the labels do, and the keys to
-    restore from when it is not there, the most specific first, as C(actions/cache) takes them.
-  - Each restore key drops the last part. The last one finds the same model with other content, which is of
-    use only where something brings it up to date afterwards.
+  - Returns a cache key that changes only when the content, the system or the labels change. It also returns
+    restore keys for C(actions/cache), the most specific first.
+  - Each restore key drops the last part. The last restore key matches the same model with other content,
+    which is useful only if the job updates the content afterwards.
 options:
   _input:
     description: The model, a dictionary with C(name) and C(sha256) such as an entry of C(vosk_models_models).
     type: dict
     required: true
   os:
-    description: The system that the content is for.
+    description: The operating system of the content.
     type: str
     required: true
   labels:
-    description: Labels of the runners that share the cache. Neither order nor case counts.
+    description: Labels of the runners that share the cache. Order and case do not matter.
     type: list
     elements: str
     default: []
@@ -35,7 +35,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: The keys of a model
+- name: Show the cache keys of a model
   ansible.builtin.debug:
     msg: "{{ model | coldvox.ci.cache_key(os='linux', labels=['nobara']) }}"
   vars:
@@ -55,7 +55,7 @@ _value:
       type: str
       sample: vosk-model-small-en-us-0.15/30f26242c4eb449f/linux
     restore_keys:
-      description: Prefixes to look for when the key is not there, in this order.
+      description: Prefixes to try, in this order, if the cache does not have the key.
       type: list
       elements: str
       sample:
@@ -72,13 +72,19 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory import cache_
 
 
 def cache_key(model: Any, os: str, labels: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the keys of ``model``; what is no model is an error of the template."""
+    """Return the keys of ``model``.
+
+    Raises AnsibleFilterError for any other value.
+    """
     if not isinstance(labels, (list, tuple)):
         raise AnsibleFilterError(
-            f"coldvox.ci.cache_key takes labels as a list, not as {type(labels).__name__}."
+            f"The filter coldvox.ci.cache_key takes labels as a list, not as {type(labels).__name__}; pass a "
+            "list of texts."
         )
     if not isinstance(os, str) or not os:
-        raise AnsibleFilterError(f"coldvox.ci.cache_key takes os as a text such as 'linux', not {os!r}.")
+        raise AnsibleFilterError(
+            f"The filter coldvox.ci.cache_key takes os as a text, not {os!r}; pass a text such as 'linux'."
+        )
     try:
         return keys.cache_key(model, os, labels)
     except CiError as error:
@@ -86,7 +92,7 @@ def cache_key(model: Any, os: str, labels: Sequence[str] = ()) -> dict[str, Any]
 
 
 class FilterModule:
-    """The filter as Ansible looks for it."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"cache_key": cache_key}

@@ -10,13 +10,14 @@ short_description: Decide whether a job should run on this host or on a hosted r
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Weighs a sample of M(coldvox.ci.runner_metrics), what is known of the job on both kinds of runner, and the
-    hour, into a score from -100 to 100. A positive one speaks for the self-hosted runner.
-  - "Success: the difference of the two rates, times 40 / 100. Duration: the time that the faster kind saves,
-    as a share of the slower one's, times 30. Both are cut to whole points toward zero."
-  - A load below 2.0 gives 20 points, above 6.0 costs 20; used memory below 50 % gives 10, above 80 % costs
-    10; more than 2 active jobs cost 15; the hours from 9 to 17 cost 10. All comparisons are strict.
-  - A value that is null or missing neither gives nor costs points.
+  - Computes a score from -100 to 100 from a sample of M(coldvox.ci.runner_metrics), the history of the job on
+    both kinds of runner, and the hour. A positive score favours the self-hosted runner.
+  - "Success: the difference of the two success rates, times 40 / 100. Duration: the time that the faster kind
+    saves, as a share of the slower kind's time, times 30. Both are rounded toward zero."
+  - A load below 2.0 adds 20 points, above 6.0 subtracts 20. Used memory below 50 % adds 10, above 80 %
+    subtracts 10. More than 2 active jobs subtract 15. The hours from 9 to 17 subtract 10. All comparisons
+    are strict.
+  - A value that is null or missing changes nothing.
 options:
   _input:
     description: The sample, RV(coldvox.ci.runner_metrics#module:metrics) of the module.
@@ -24,7 +25,7 @@ options:
     required: true
   history:
     description:
-      - What is known of the job, under V(self_hosted) and V(cloud). What is missing counts as 100 % and 300
+      - The history of the job, under V(self_hosted) and V(cloud). Missing values count as 100 % and 300
         seconds on the self-hosted runner, and as 95 % and 480 seconds in the cloud.
     type: dict
     suboptions:
@@ -35,14 +36,14 @@ options:
         description: V(success_rate) in percent and V(avg_duration) in seconds on hosted runners.
         type: dict
   hour:
-    description: The local hour of the day, from 0 to 23. Without it no hour counts as a busy one.
+    description: The local hour of the day, from 0 to 23. By default the hour does not count.
     type: int
   policy:
     description:
-      - What differs from the built-in policy. V(defaults), V(weights), V(signals) and V(peak_hours) are
-        replaced by entry, V(recommendations) as a whole.
+      - The differences from the built-in policy. Single entries of V(defaults), V(weights), V(signals) and
+        V(peak_hours) replace the built-in ones. V(recommendations) replaces the whole list.
       - A signal is any key of the sample with a list of steps, each V(above) or V(below) with a number, and
-        V(points); the first step that applies counts, an empty list switches the signal off.
+        V(points). The first step that applies counts. An empty list switches the signal off.
     type: dict
 seealso:
   - plugin: coldvox.ci.health_score
@@ -64,7 +65,7 @@ EXAMPLES = r"""
       self_hosted: {success_rate: 98, avg_duration: 412}
       cloud: {success_rate: 96, avg_duration: 1130}
 
-- name: The same for a machine that nobody else uses by day
+- name: Decide for a machine that no person uses by day
   ansible.builtin.debug:
     msg: "{{ sampled.metrics | coldvox.ci.dispatch_decision(hour=12, policy={'peak_hours': {'points': 0}}) }}"
 """
@@ -89,7 +90,7 @@ _value:
       type: int
       sample: 43
     factors:
-      description: What was weighed, with the points that each gave or cost.
+      description: The values that counted, with the points of each.
       type: list
       elements: dict
       sample: [{factor: load_1m, value: 0.7, points: 20}]
@@ -99,7 +100,10 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ansible_collections.coldvox.ci.plugins.module_utils.health import dispatch
-from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
+from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_errors import (
+    require_mappings,
+    template_errors,
+)
 
 
 def dispatch_decision(
@@ -108,14 +112,17 @@ def dispatch_decision(
     hour: Optional[int] = None,
     policy: Optional[Mapping[str, Any]] = None,
 ) -> dict[str, Any]:
-    """Return the decision; what cannot be judged is an error of the template."""
+    """Return the decision.
+
+    Raises AnsibleFilterError for input that cannot be judged.
+    """
     require_mappings("dispatch_decision", metrics=metrics, history=history or {}, policy=policy or {})
     with template_errors():
         return dispatch.dispatch_decision(metrics, history, hour, policy)
 
 
 class FilterModule:
-    """The filter as Ansible looks for it."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"dispatch_decision": dispatch_decision}

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: health_check
-short_description: Say how a runner host looks to a person
+short_description: Rate a runner host for a person
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Turns one sample of M(coldvox.ci.runner_metrics) into a level with an exit code, and what was found.
-  - Load above 10, memory or disk above 90 % are critical; load above 6, memory or disk above 80 % and no
-    listener are warnings. Each counts one.
+  - Turns one sample of M(coldvox.ci.runner_metrics) into a level with an exit code and a list of findings.
+  - Load above 10, and memory or disk above 90 %, are critical. Load above 6, memory or disk above 80 %, and
+    no listener are warnings. Each of them is one finding.
   - Comparisons are strict, and only the worst step of a signal counts.
-  - A signal that is null or missing finds nothing and is named in RV(_value.unknown).
+  - A signal that is null or missing gives no finding and is named in RV(_value.unknown).
 options:
   _input:
     description: The sample, RV(coldvox.ci.runner_metrics#module:metrics) of the module.
@@ -22,9 +22,9 @@ options:
     required: true
   policy:
     description:
-      - What differs from the built-in policy, as for P(coldvox.ci.health_policy#filter).
-      - The steps of this check are under V(check); each is V(above) or V(below) with a number or V(equals)
-        with a truth value, and V(severity), V(warning) or V(critical).
+      - The differences from the built-in policy, as for P(coldvox.ci.health_policy#filter).
+      - The steps of this check are under V(check). Each is V(above) or V(below) with a number or V(equals)
+        with a boolean, and V(severity), which is V(warning) or V(critical).
     type: dict
 seealso:
   - plugin: coldvox.ci.health_score
@@ -38,7 +38,7 @@ EXAMPLES = r"""
   coldvox.ci.runner_metrics:
   register: sampled
 
-- name: Stop before a release when the host looks critical
+- name: Fail before a release if the host is critical
   ansible.builtin.assert:
     that: (sampled.metrics | coldvox.ci.health_check).exit_code < 2
 
@@ -55,7 +55,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: How the host looks.
+  description: The rating of the host.
   type: dict
   contains:
     level:
@@ -63,16 +63,16 @@ _value:
       type: str
       sample: CONCERNING
     exit_code:
-      description: V(0), V(1) or V(2), as C(runnerctl health --check) ends with.
+      description: V(0), V(1) or V(2), the same as the exit code of C(runnerctl health --check).
       type: int
       sample: 1
     findings:
-      description: What was found, in the order of the policy.
+      description: The findings, in the order of the policy.
       type: list
       elements: dict
       sample: [{signal: load_1m, value: 7.5, threshold: 6.0, severity: warning}]
     unknown:
-      description: Signals of the check that the sample does not know.
+      description: Signals of the check that the sample does not have.
       type: list
       elements: str
       sample: [listeners]
@@ -82,18 +82,24 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ansible_collections.coldvox.ci.plugins.module_utils.health import score
-from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
+from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_errors import (
+    require_mappings,
+    template_errors,
+)
 
 
 def health_check(metrics: Any, policy: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
-    """Return how ``metrics`` look; what cannot be judged is an error of the template."""
+    """Return the rating of ``metrics``.
+
+    Raises AnsibleFilterError for input that cannot be judged.
+    """
     require_mappings("health_check", metrics=metrics, policy={} if policy is None else policy)
     with template_errors():
         return score.health_check(metrics, policy)
 
 
 class FilterModule:
-    """The filter as Ansible looks for it."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"health_check": health_check}

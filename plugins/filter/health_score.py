@@ -6,15 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: health_score
-short_description: Judge how fit a runner host is
+short_description: Compute the health score of a runner host
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
   - Turns one sample of M(coldvox.ci.runner_metrics) into a score from 0 to 100 and a recommendation where
-    jobs should go.
-  - Every host starts at 100 and loses points for what its policy names. Comparisons are strict, and only the
+    jobs should run.
+  - Every host starts at 100 and loses the points that its policy names. Comparisons are strict, and only the
     worst step of a signal counts.
-  - A signal that is null or missing costs nothing and is named in RV(_value.unknown).
+  - A signal that is null or missing costs no points and is named in RV(_value.unknown).
 options:
   _input:
     description: The sample, RV(coldvox.ci.runner_metrics#module:metrics) of the module.
@@ -22,10 +22,11 @@ options:
     required: true
   policy:
     description:
-      - What differs from the built-in policy. A signal under V(penalties) replaces the steps of that signal
-        only, an empty list switches it off; V(verdicts) and V(fallback_allowed) replace the built-in ones.
-      - A step is V(above) or V(below) with a number or V(equals) with a truth value, and V(points) to
-        subtract. P(coldvox.ci.health_policy#filter) tells the signals and what else a policy may have.
+      - The differences from the built-in policy. A signal under V(penalties) replaces the steps of that
+        signal only. An empty list switches the signal off. V(verdicts) and V(fallback_allowed) replace the
+        built-in ones.
+      - A step is V(above) or V(below) with a number or V(equals) with a boolean, and V(points) to subtract.
+        P(coldvox.ci.health_policy#filter) lists the signals and the other settings of a policy.
     type: dict
 seealso:
   - plugin: coldvox.ci.health_policy
@@ -39,11 +40,11 @@ EXAMPLES = r"""
   coldvox.ci.runner_metrics:
   register: sampled
 
-- name: Refuse to go on with an unfit host
+- name: Fail if the host is unhealthy
   ansible.builtin.assert:
     that: (sampled.metrics | coldvox.ci.health_score).verdict != 'unhealthy'
 
-- name: Judge a builder with twelve threads, where more load is normal
+- name: Compute the score of a builder with twelve threads, where more load is normal
   ansible.builtin.debug:
     msg: "{{ sampled.metrics | coldvox.ci.health_score(policy=builder_policy) }}"
   vars:
@@ -66,11 +67,11 @@ _value:
   type: dict
   contains:
     score:
-      description: What is left of 100 points, never below 0.
+      description: The remaining points of 100, at least 0.
       type: int
       sample: 80
     verdict:
-      description: V(healthy) from 75, V(degraded) from 50, else V(unhealthy); the policy may have others.
+      description: V(healthy) from 75, V(degraded) from 50, else V(unhealthy); the policy can change them.
       type: str
       sample: healthy
     recommendation:
@@ -79,17 +80,17 @@ _value:
       sample: use-self-hosted
     strategy:
       description:
-        - V(self-hosted-primary), V(self-hosted-monitored), V(cloud-fallback), or V(force-self-hosted) where
-          the policy allows no fallback.
+        - V(self-hosted-primary), V(self-hosted-monitored), V(cloud-fallback), or V(force-self-hosted) if the
+          policy allows no fallback.
       type: str
       sample: self-hosted-primary
     penalties:
-      description: What cost points, in the order of the policy.
+      description: The signals that cost points, in the order of the policy.
       type: list
       elements: dict
       sample: [{signal: load_1m, value: 5.2, threshold: 4.0, points: 20}]
     unknown:
-      description: Signals of the policy that the sample does not know.
+      description: Signals of the policy that the sample does not have.
       type: list
       elements: str
       sample: [network_reachable]
@@ -99,18 +100,24 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 from ansible_collections.coldvox.ci.plugins.module_utils.health import score
-from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_door import require_mappings, template_errors
+from ansible_collections.coldvox.ci.plugins.plugin_utils.filter_errors import (
+    require_mappings,
+    template_errors,
+)
 
 
 def health_score(metrics: Any, policy: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
-    """Return the verdict on ``metrics``; what cannot be judged is an error of the template."""
+    """Return the verdict on ``metrics``.
+
+    Raises AnsibleFilterError for input that cannot be judged.
+    """
     require_mappings("health_score", metrics=metrics, policy={} if policy is None else policy)
     with template_errors():
         return score.health_score(metrics, policy)
 
 
 class FilterModule:
-    """The filter as Ansible looks for it."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"health_score": health_score}

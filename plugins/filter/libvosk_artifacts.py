@@ -7,32 +7,32 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: libvosk_artifacts
-short_description: Versions of libvosk as artifacts of the store
+short_description: Turn versions of libvosk into artifacts of the store
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Returns what M(coldvox.ci.artifact) needs to keep every version side by side below one directory.
+  - Returns the artifacts with which M(coldvox.ci.artifact) keeps every version below one directory.
 positional: _input, default, prefix, releases, architecture
 options:
   _input:
-    description: The versions, each with C(version) and, unless it is a known release, C(url) and C(sha256).
+    description: The versions, each with C(version), and C(url) and C(sha256) unless it is a known release.
     type: list
     elements: dict
     required: true
   default:
-    description: The version that programs get, which the store keeps.
+    description: The version that programs use. It is pinned in the store.
     type: str
     required: true
   prefix:
-    description: The directory that gets one link per version.
+    description: The directory for one link per version.
     type: str
     required: true
   releases:
-    description: Known releases; version, then architecture, then C(url) and C(sha256).
+    description: Known releases. Each version maps an architecture to C(url) and C(sha256).
     type: dict
     required: true
   architecture:
-    description: The architecture of the host, as C(uname -m) gives it.
+    description: The architecture of the host, as C(uname -m) prints it.
     type: str
     required: true
 """
@@ -57,7 +57,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory.vosk import l
 
 
 class FilterModule:
-    """Gives the filter to Ansible."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filter by its name."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: libvosk_registry
-short_description: Which versions of libvosk a host has and where
+short_description: List the installed versions of libvosk and their paths
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Returns the content of the registry file that jobs read.
+  - Returns the content of the registry file, which jobs read.
 positional: _input, default, prefix
 options:
   _input:
@@ -20,7 +20,7 @@ options:
     elements: dict
     required: true
   default:
-    description: The version that programs get.
+    description: The version that programs use.
     type: str
     required: true
   prefix:
@@ -30,14 +30,14 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Registry | Show it
+- name: Registry | Show the content
   ansible.builtin.debug:
     msg: "{{ libvosk_versions | coldvox.ci.libvosk_registry('0.3.45', '/opt/libvosk') }}"
 """
 
 RETURN = r"""
 _value:
-  description: C(default) and, by version, C(path).
+  description: C(default), and for each version its C(path).
   type: dict
 """
 
@@ -48,7 +48,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory.vosk import l
 
 
 class FilterModule:
-    """Gives the filter to Ansible."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filter by its name."""

@@ -10,20 +10,21 @@ short_description: Find the runners that could take a job
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Returns those runners that have every label a job asks for in C(runs-on), and are of its group where it
-    names one. Case does not count. A job for which this is empty waits for a day and is then cancelled.
-  - Whether a runner is online or busy does not count either; filter the result where that matters.
+  - Returns the runners that have every label of a job's C(runs-on), and belong to its group if it names one.
+    Case does not matter. A job without a matching runner waits for a day and is then cancelled.
+  - The filter ignores whether a runner is online or busy. Filter the result if that matters.
 options:
   _input:
     description:
-      - What stands behind C(runs-on), a label, a list of labels, or a dictionary of C(group) and C(labels).
-      - Expressions are refused, since only a run can evaluate them.
+      - The value of C(runs-on), that is, a label, a list of labels, or a dictionary of C(group) and
+        C(labels).
+      - An expression is an error, because only a run can evaluate it.
     type: raw
     required: true
   runners:
     description:
-      - Dictionaries with C(labels), as texts or as GitHub's API gives them, and with C(group) where jobs ask
-        for one.
+      - Dictionaries with C(labels), as texts or as GitHub's API returns them, and with C(group) if jobs name
+        one.
     type: list
     elements: dict
     required: true
@@ -33,10 +34,10 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Refuse a label that no runner has
+- name: Fail if no runner has the labels
   ansible.builtin.assert:
     that: wanted | coldvox.ci.matching_runners(runners) | length > 0
-    fail_msg: No runner has the labels self-hosted and ARM64, so the job would wait for ever.
+    fail_msg: No runner has the labels self-hosted and ARM64, so the job would wait for a day.
   vars:
     wanted: [self-hosted, ARM64]
     runners:
@@ -46,7 +47,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The runners that match, as they were given and in their order.
+  description: The matching runners, unchanged and in the given order.
   type: list
   elements: dict
   sample: [{name: laptop-extra, labels: [self-hosted, Linux, X64]}]
@@ -61,10 +62,14 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory import labels
 
 
 def matching_runners(runs_on: Any, runners: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the runners for ``runs_on``; what is no such thing is an error of the template."""
+    """Return the runners that match ``runs_on``.
+
+    Raises AnsibleFilterError if the input is not of these types.
+    """
     if not isinstance(runners, (list, tuple)):
         raise AnsibleFilterError(
-            f"coldvox.ci.matching_runners takes runners as a list, not as {type(runners).__name__}."
+            f"The filter coldvox.ci.matching_runners takes runners as a list, not as "
+            f"{type(runners).__name__}; pass a list of dictionaries."
         )
     try:
         return labels.matching_runners(runs_on, runners)
@@ -73,7 +78,7 @@ def matching_runners(runs_on: Any, runners: Iterable[Mapping[str, Any]]) -> list
 
 
 class FilterModule:
-    """The filter as Ansible looks for it."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"matching_runners": matching_runners}

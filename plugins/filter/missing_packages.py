@@ -7,11 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: missing_packages
-short_description: Which packages the repositories do not have
+short_description: List the packages that the repositories do not have
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Reads the failed result of M(ansible.builtin.dnf) or M(ansible.builtin.apt) and returns the unknown names.
+  - Returns the unknown names from the failed result of M(ansible.builtin.dnf) or M(ansible.builtin.apt).
 positional: _input, names, policy
 options:
   _input:
@@ -19,25 +19,25 @@ options:
     type: dict
     required: true
   names:
-    description: The names that were asked for.
+    description: The requested names.
     type: list
     elements: str
     required: true
   policy:
-    description: Output of C(apt-cache policy) for these names. When given it decides alone.
+    description: Output of C(apt-cache policy) for these names. If it is given, only this output decides.
     type: str
     default: ""
 """
 
 EXAMPLES = r"""
-- name: Unavailable | Say which packages are missing
+- name: Unavailable | Show the missing packages
   ansible.builtin.debug:
     msg: "{{ ansible_failed_result | coldvox.ci.missing_packages(names) }}"
 """
 
 RETURN = r"""
 _value:
-  description: The unknown names, in the order asked for.
+  description: The unknown names, in the order of O(names).
   type: list
   elements: str
 """
@@ -49,7 +49,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory.packages impo
 
 
 class FilterModule:
-    """Gives the filter to Ansible."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filter by its name."""

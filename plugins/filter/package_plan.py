@@ -7,11 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: package_plan
-short_description: What a package transaction in check mode would install
+short_description: List the packages that a transaction in check mode would install
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Reads the result of M(ansible.builtin.dnf) or M(ansible.builtin.apt) in check mode.
+  - Returns the package names in the result of M(ansible.builtin.dnf) or M(ansible.builtin.apt) in check
+    mode.
 positional: _input
 options:
   _input:
@@ -21,7 +22,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Install | Report what would be installed
+- name: Install | Show the packages to install
   ansible.builtin.debug:
     msg: "{{ transaction | coldvox.ci.package_plan }}"
 """
@@ -40,7 +41,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory.packages impo
 
 
 class FilterModule:
-    """Gives the filter to Ansible."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filter by its name."""

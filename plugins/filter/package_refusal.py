@@ -7,11 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: package_refusal
-short_description: One sentence for a refused package transaction
+short_description: Describe a failed package transaction in one sentence
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Tells the host, the packages and the remedy.
+  - The sentence names the host, the packages and the remedy.
 positional: _input, host, manager, missing
 options:
   _input:
@@ -52,7 +52,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory.packages impo
 
 
 class FilterModule:
-    """Gives the filter to Ansible."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filter by its name."""

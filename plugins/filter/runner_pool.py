@@ -6,16 +6,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: runner_pool
-short_description: Derive accounts, directories, units and module options from the instances of a host
+short_description: Derive accounts, directories, drop-ins and module options from the instances of a host
 version_added: 0.1.0
 author: ColdVox maintainers (@Coldaine)
 description:
-  - Turns the inventory's short list of runner instances into everything that the host needs for them.
-  - Everything that GitHub, the runner or systemd would not take is an error that names the instance and says
-    why.
+  - Turns the inventory's list of runner instances into the data that the roles need to create them.
+  - A value that GitHub, the runner or systemd would not accept is an error that names the instance and the
+    reason.
 options:
   _input:
-    description: The instances, each with C(name) and optionally the keys of the role's input
+    description: The instances, each with C(name) and optionally the other keys of the role's input
       C(github_runner_instances).
     type: list
     elements: dict
@@ -45,12 +45,12 @@ options:
     elements: str
     default: []
   state:
-    description: State of the whole pool; V(drained) and V(absent) go for every instance.
+    description: State of the whole pool. V(drained) and V(absent) apply to every instance.
     type: str
     choices: [present, absent, drained]
     default: present
   enrols:
-    description: Whether the host itself registers its JIT instances for their next jobs.
+    description: Whether the host registers its JIT instances for their next jobs itself.
     type: bool
     default: false
 seealso:
@@ -59,7 +59,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: What a pool of one needs
+- name: Show the derived data of a pool with one instance
   ansible.builtin.debug:
     msg: "{{ [{'name': 'laptop-extra', 'resource_class': 'heavy'}] | coldvox.ci.runner_pool(
       base_dir='/var/lib/actions-runner', resource_classes=classes, path=['/usr/bin']) }}"
@@ -77,19 +77,19 @@ _value:
   type: dict
   contains:
     instances:
-      description: The instances as M(coldvox.ci.github_runner) takes them.
+      description: The instances for M(coldvox.ci.github_runner).
       type: list
       elements: dict
     users:
-      description: Accounts to make, each with C(name), C(home) and C(description).
+      description: Accounts to create, each with C(name), C(home) and C(description).
       type: list
       elements: dict
     directories:
-      description: Directories to make, each with C(path), C(mode), C(owner) and C(group).
+      description: Directories to create, each with C(path), C(mode), C(owner) and C(group).
       type: list
       elements: dict
     drop_ins:
-      description: Files to write, each with C(path) and C(content), one per unit.
+      description: Drop-in files to write, one per unit, each with C(path) and C(content).
       type: list
       elements: dict
 """
@@ -129,7 +129,7 @@ def runner_pool(
 
 
 class FilterModule:
-    """Ansible's entry point."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"runner_pool": runner_pool}

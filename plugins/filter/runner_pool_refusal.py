@@ -6,12 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: runner_pool_refusal
-short_description: Say why a pool of runner instances could not work
+short_description: Give the reason why a pool of runner instances cannot work
 version_added: 0.1.0
 author: ColdVox maintainers (@Coldaine)
 description:
-  - Returns the sentence with which P(coldvox.ci.runner_pool#filter) refuses the same input, or an empty text.
-  - For the check of a role's inputs, where an exception would bury the sentence in Ansible's own words.
+  - Returns the error message of P(coldvox.ci.runner_pool#filter) for the same input, or an empty text.
+  - It serves the check of a role's inputs, because Ansible would wrap the message of an exception in more
+    text.
 positional: _input, settings
 options:
   _input:
@@ -29,7 +30,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Refuse a pool that could not work
+- name: Fail if the pool cannot work
   ansible.builtin.assert:
     that: refusal | length == 0
     fail_msg: "{{ refusal }}"
@@ -52,7 +53,7 @@ from ansible_collections.coldvox.ci.plugins.filter.runner_pool import runner_poo
 
 
 def runner_pool_refusal(instances: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
-    """Return why ``runner_pool`` would refuse the input, or an empty text."""
+    """Return the error message of ``runner_pool`` for the input, or an empty text."""
     try:
         runner_pool(instances, **settings)
     except AnsibleFilterError as error:
@@ -61,7 +62,7 @@ def runner_pool_refusal(instances: Sequence[Mapping[str, Any]], settings: Mappin
 
 
 class FilterModule:
-    """Ansible's entry point."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"runner_pool_refusal": runner_pool_refusal}

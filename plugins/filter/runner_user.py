@@ -10,9 +10,9 @@ short_description: Name the account of a runner instance
 version_added: 0.1.0
 author: ColdVox maintainers (@Coldaine)
 description:
-  - Returns the account that runs the jobs of an instance, C(ci-NAME) where that is a valid account name.
-  - A name that is too long or has other characters than lower case letters, digits and C(-) gives a shortened
-    form that ends in six digits of its SHA-256, so that no two instances share an account.
+  - Returns the account that runs the jobs of an instance. It is C(ci-NAME) if that is a valid account name.
+  - For a name that is too long or has other characters than lower case letters, digits and C(-), it is a
+    shortened form that ends in six digits of the SHA-256 of the name, so no two instances share an account.
 options:
   _input:
     description: Name of the instance.
@@ -24,7 +24,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: The account of an instance
+- name: Show the account of an instance
   ansible.builtin.debug:
     msg: "{{ 'laptop-extra' | coldvox.ci.runner_user }}"
   # => ci-laptop-extra
@@ -53,7 +53,7 @@ def runner_user(name: str) -> str:
 
 
 class FilterModule:
-    """Ansible's entry point."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"runner_user": runner_user}

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: runs_on_labels
-short_description: List the labels that the jobs of a workflow ask for
+short_description: List the labels that the jobs of a workflow need
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Reads the text of a GitHub Actions workflow and returns what each of its jobs asks for in C(runs-on), for
-    an audit with P(coldvox.ci.matching_runners#filter).
-  - Labels that differ only in case are one. An expression such as C(${{ matrix.os }}) is not evaluated; it is
-    reported as unknown.
+  - Reads the text of a GitHub Actions workflow and returns the labels in C(runs-on) of each job, for an audit
+    with P(coldvox.ci.matching_runners#filter).
+  - Labels that differ only in case count as the same label. An expression such as C(${{ matrix.os }}) is not
+    evaluated but reported as unknown.
 options:
   _input:
     description: The text of one workflow file.
@@ -50,12 +50,12 @@ _value:
       type: str
       sample: build
     labels:
-      description: The labels that are written out, as they are spelled first.
+      description: The literal labels, in their first spelling.
       type: list
       elements: str
       sample: [self-hosted, Linux]
     group:
-      description: The group of runners, empty for none.
+      description: The runner group; empty if the job names none.
       type: str
       sample: ""
     unknown:
@@ -64,7 +64,7 @@ _value:
       elements: str
       sample: ["${{ matrix.os }}"]
     uses:
-      description: The reusable workflow whose own jobs have the labels, empty for a job with C(runs-on).
+      description: The reusable workflow whose jobs have the labels; empty for a job with C(runs-on).
       type: str
       sample: ""
 """
@@ -78,10 +78,14 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory import labels
 
 
 def runs_on_labels(workflow: Any) -> list[dict[str, Any]]:
-    """Return what each job of ``workflow`` asks for; what is no workflow is an error of the template."""
+    """Return the labels of each job in the text ``workflow``.
+
+    Raises AnsibleFilterError if the text is not a workflow.
+    """
     if not isinstance(workflow, str):
         raise AnsibleFilterError(
-            f"coldvox.ci.runs_on_labels takes the text of a workflow, not {type(workflow).__name__}."
+            f"The filter coldvox.ci.runs_on_labels takes a text, not {type(workflow).__name__}; pass the "
+            "content of a workflow file."
         )
     try:
         return labels.job_labels(yaml.safe_load(workflow))
@@ -90,13 +94,11 @@ def runs_on_labels(workflow: Any) -> list[dict[str, Any]]:
     except (yaml.YAMLError, RecursionError) as error:
         where = getattr(error, "problem_mark", None)
         place = f" at line {where.line + 1}" if where else ""
-        raise AnsibleFilterError(
-            f"The workflow is no YAML{place}; mend the file and read it again."
-        ) from error
+        raise AnsibleFilterError(f"The workflow is not valid YAML{place}; correct the file.") from error
 
 
 class FilterModule:
-    """The filter as Ansible looks for it."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"runs_on_labels": runs_on_labels}

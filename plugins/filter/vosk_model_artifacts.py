@@ -7,25 +7,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: vosk_model_artifacts
-short_description: Speech models as artifacts of the store
+short_description: Turn speech models into artifacts of the store
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Returns what M(coldvox.ci.artifact) needs to keep all models. An archive loses its top directory and must
-    hold a model; anything else stays the single file that it is.
+  - Returns the artifacts with which M(coldvox.ci.artifact) keeps all models. An archive is unpacked without
+    its top directory and must contain a model. Any other download stays a single file.
 positional: _input, link_dir, releases
 options:
   _input:
-    description: The models, each with C(name) and, unless it is a known release, C(url) and C(sha256).
+    description: The models, each with C(name), and C(url) and C(sha256) unless it is a known release.
     type: list
     elements: dict
     required: true
   link_dir:
-    description: The directory that gets a link per model; none when empty.
+    description: The directory for one link per model. If it is empty, no links are created.
     type: str
     required: true
   releases:
-    description: Known models; name, then C(url) and C(sha256).
+    description: Known models. Each name maps to C(url) and C(sha256).
     type: dict
     required: true
 """
@@ -50,7 +50,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory.vosk import v
 
 
 class FilterModule:
-    """Gives the filter to Ansible."""
+    """The entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filter by its name."""

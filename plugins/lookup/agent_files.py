@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: agent_files
-short_description: The collection's library as the files of a package on a host
+short_description: List the collection's library as the files of a package on a host
 version_added: 0.1.0
 description:
-  - Gives the entries that M(coldvox.ci.file_set) needs to install the collection's library as the Python
+  - Returns the entries that M(coldvox.ci.file_set) needs to install the collection's library as the Python
     package C(coldvox_ci).
-  - The files go to C(releases/<digest>/coldvox_ci) below the directory, where the digest is that of their
+  - The files go to C(releases/<digest>/coldvox_ci) below the directory. The digest is computed from their
     content. The last entry is the link C(current), so that a program sees a whole release or none of it.
 author: coldvox.ci contributors (@Coldaine)
 options:
@@ -31,7 +31,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: Entries with C(path) and C(content), and at the end one with C(path) and C(link_to).
+  description: Entries with C(path) and C(source), and at the end one with C(path) and C(link_to).
   type: list
   elements: dict
 """
@@ -48,25 +48,22 @@ _DIGEST_LETTERS = 16
 
 
 def release_files(library: Path, directory: str) -> list[dict[str, str]]:
-    """Return the entries that install the Python files of ``library`` below ``directory``."""
-    contents = {
-        path.relative_to(library).as_posix(): path.read_text(encoding="utf-8")
-        for path in library.rglob("*.py")
-    }
+    """Return the entries that install the files of ``library`` below ``directory``."""
+    sources = {path.relative_to(library).as_posix(): path for path in library.rglob("*.py")}
     digest = hashlib.sha256()
-    for name, content in sorted(contents.items()):
-        data = content.encode()
+    for name, source in sorted(sources.items()):
+        data = source.read_bytes()
         digest.update(f"{len(data)} {name}\0".encode() + data)
     release = f"releases/{digest.hexdigest()[:_DIGEST_LETTERS]}"
     entries = [
-        {"path": f"{directory}/{release}/{PACKAGE}/{name}", "content": content}
-        for name, content in sorted(contents.items())
+        {"path": f"{directory}/{release}/{PACKAGE}/{name}", "source": str(source)}
+        for name, source in sorted(sources.items())
     ]
     return [*entries, {"path": f"{directory}/current", "link_to": release}]
 
 
 class LookupModule(LookupBase):  # type: ignore[misc]  # Ansible ships no types
-    """Reads the library on the controller."""
+    """The entry point for Ansible."""
 
     def run(
         self, terms: list[str], variables: Optional[dict[str, Any]] = None, **kwargs: Any

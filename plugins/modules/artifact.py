@@ -14,10 +14,10 @@ author:
 description:
   - Downloads archives and files, checks them against a pinned SHA-256, unpacks them safely and publishes
     each as one immutable directory in a store on the managed host. Handles a whole list in one call.
-  - A reader of the store sees all of an artifact or nothing of it, whenever the machine loses power or
-    the task is killed. Broken downloads are continued. Processes that want the same artifact at the same
-    time download it once.
-  - What is there already is recognized by its receipt without reading its content, so a call that changes
+  - A reader of the store sees a whole artifact or none of it, also after a power cut or when the task is
+    killed. Interrupted downloads are resumed. Processes that need the same artifact at the same time
+    download it once.
+  - An installed artifact is recognized by its receipt, without reading its content, so a call that changes
     nothing takes about a millisecond per artifact.
 extends_documentation_fragment:
   - coldvox.ci.attributes
@@ -33,13 +33,13 @@ attributes:
 options:
   store:
     description:
-      - The directory of the store. It is created when missing, and refused when others than its owner can
-        write to it.
+      - The directory of the store. It is created if it is missing. It is an error if other users than its
+        owner can write to it.
     type: path
     default: /var/cache/coldvox-ci
   artifacts:
     description:
-      - What to have, or not to have, in the store.
+      - The artifacts to keep in the store, or to remove from it.
       - Two names with the same O(artifacts[].sha256) share one directory.
     type: list
     elements: dict
@@ -52,104 +52,104 @@ options:
         required: true
       url:
         description:
-          - Where to download it. Several URLs are tried in order. Schemes V(https), V(http) and V(file).
+          - The URLs of the download, tried in order. The schemes are V(https), V(http) and V(file).
           - Proxies are taken from the environment of the task. A redirect from V(https) to V(http) is
-            refused.
+            an error.
           - Required with O(state=present).
         type: list
         elements: str
       sha256:
         description:
-          - The SHA-256 of the download, 64 hexadecimal digits. Well-known placeholders are refused.
+          - The SHA-256 of the download, 64 hexadecimal digits. Well-known placeholders are errors.
           - Required with O(state=present).
         type: str
       format:
         description:
-          - What the download is. V(tar) takes any compression that Python on the host can
-            read, and zstd also by the program C(zstd) where that is installed.
-          - V(auto) decides by the end of the first URL, V(.zip), V(.tar.gz) and the like; everything else
-            is a single V(file).
-          - A single file is named as at the end of the first URL, or like the artifact when that is no
-            usable name.
+          - The format of the download. V(tar) accepts any compression that Python on the host can
+            read, and zstd also with the program C(zstd) if it is installed.
+          - V(auto) decides by the suffix of the first URL, such as V(.zip) or V(.tar.gz). Any other suffix
+            means a single V(file).
+          - A single file gets the name at the end of the first URL, or the name of the artifact if that name
+            is not usable.
         type: str
         choices: [auto, zip, tar, file]
         default: auto
       strip_components:
         description:
-          - How many leading directories to drop from every path of an archive. A V(.) does not count.
-          - A file that does not lie that deep is an error.
+          - The number of leading directories to remove from every path of an archive. A V(.) does not count.
+          - A file with fewer leading directories is an error.
         type: int
         default: 0
       expect:
         description:
-          - Relative paths that must exist after unpacking, otherwise nothing is published.
+          - Relative paths that must exist after unpacking. If one is missing, nothing is published.
         type: list
         elements: str
         default: []
       executable:
         description:
-          - Relative paths of files that get mode V(0755), besides those that are executable in the archive.
+          - Relative paths of files that get mode V(0755), in addition to the executables in the archive.
         type: list
         elements: str
         default: []
       link:
         description:
-          - Absolute path of a symbolic link to the artifact, replaced in one step. It points to the
+          - Absolute path of a symbolic link to the artifact, replaced atomically. It points to the
             directory, or for O(artifacts[].format=file) to the file.
-          - Anything else than a symbolic link at that path is an error.
+          - Any other kind of file at that path is an error.
         type: path
       kind:
         description:
-          - What it is for. A V(model) gets a link C(models/NAME) in the store.
+          - The kind of artifact. A V(model) gets a link C(models/NAME) in the store.
         type: str
         choices: [model, library, runner, toolchain, other]
         default: other
       pinned:
         description:
-          - Whether the collector must always keep it.
+          - Whether M(coldvox.ci.artifact_store) must always keep it.
         type: bool
         default: false
   state:
     description:
-      - With V(absent) the names and their links are removed, and directories that no name refers to any
-        more, unless a job is reading them.
+      - With V(absent) the names and their links are removed. Directories without a name are removed too,
+        unless a job reads them.
     type: str
     choices: [present, absent]
     default: present
   concurrency:
     description:
-      - How many downloads and unpackings run side by side.
+      - The number of artifacts that are downloaded and unpacked in parallel.
     type: int
     default: 4
   timeout_seconds:
     description:
-      - How long no byte may come before a download is continued, or tried at the next URL.
-      - It is also the time over which a server must send 1 KiB per second on average. One that drips bytes
-        more slowly three times in a row is left for the next URL. Headers may take twice as long.
+      - The longest time without a byte, after which a download is resumed, or tried at the next URL.
+      - It is also the time over which a server must send 1 KiB per second on average. If a server is slower
+        three times in a row, the next URL is tried. Headers may take twice as long.
     type: int
     default: 60
   verify:
     description:
-      - V(quick) compares owners, sizes, modes and modification times with the receipt, and reads every
-        byte only after a power cut on a file system that could not promise to have written them.
+      - V(quick) compares owners, sizes, modes and modification times with the receipt. It reads every byte
+        only after a power cut on a file system that does not guarantee that they were written.
       - V(full) reads every byte.
-      - A damaged artifact is thrown away and fetched again, once.
+      - A damaged artifact is removed and downloaded again, once.
     type: str
     choices: [quick, full]
     default: quick
   max_unpacked_bytes:
     description:
-      - The most that one artifact may unpack to.
+      - The largest size of one unpacked artifact.
     type: int
     default: 34359738368
   max_ratio:
     description:
-      - The most that one artifact may grow by unpacking, once it is beyond 64 MiB.
+      - The largest ratio of the unpacked size to the size of the download. It applies above 64 MiB.
     type: int
     default: 250
   max_entries:
     description:
-      - The most files and directories that one artifact may have, and the most members of its archive.
+      - The largest number of files and directories of one artifact, and of members of its archive.
     type: int
     default: 500000
 seealso:
@@ -158,7 +158,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Have two models, the small one for all jobs
+- name: Keep two models and pin the small one
   coldvox.ci.artifact:
     artifacts:
       - name: vosk-model-small-en-us-0.15
@@ -176,7 +176,7 @@ EXAMPLES = r"""
         sha256: 47f9a81ebb039dbb0bd319175c36ac393c0893b796c2b6303e64cf58c27b69f6
         strip_components: 1
 
-- name: Have a program that is a single file, and run it by a fixed path
+- name: Keep a program that is a single file, with a fixed path
   coldvox.ci.artifact:
     artifacts:
       - name: rustup-init-1.29.0
@@ -185,12 +185,12 @@ EXAMPLES = r"""
         executable: [rustup-init]
         link: /opt/rustup/rustup-init
 
-- name: Read every byte of what is there, and fetch anew what is damaged
+- name: Read every byte of the models, and download damaged ones again
   coldvox.ci.artifact:
     artifacts: "{{ vosk_models_models }}"
     verify: full
 
-- name: Give up an old model
+- name: Remove an old model
   coldvox.ci.artifact:
     artifacts:
       - name: vosk-model-en-us-0.21
@@ -199,7 +199,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 artifacts:
-  description: What happened to each artifact, in the order given.
+  description: The result for each artifact, in the order given.
   returned: always
   type: list
   elements: dict
@@ -208,28 +208,28 @@ artifacts:
       description: The name of the artifact.
       type: str
     sha256:
-      description: Its digest; null for one that was absent already.
+      description: Its digest; null if it was already absent.
       type: str
     path:
       description: The directory with its content; null with O(state=absent).
       type: str
     file:
-      description: The one file of O(artifacts[].format=file), otherwise null.
+      description: The file of O(artifacts[].format=file); otherwise null.
       type: str
     outcome:
       description:
-        - V(hit) was there, V(fetched) was downloaded, V(repaired) was damaged and downloaded again,
-          V(linked) was in the store and got its name or link, V(removed) was removed, V(absent) was not
-          there.
+        - V(hit) means already installed, V(fetched) downloaded, V(repaired) damaged and downloaded again,
+          V(linked) already in the store and given its name or link, V(removed) removed, V(absent) already
+          absent.
       type: str
     source_url:
       description: The URL that served it, without its query.
       type: str
     bytes_downloaded:
-      description: What was transferred for it in this call.
+      description: Bytes downloaded for it in this call.
       type: int
     seconds:
-      description: How long it took.
+      description: The time that it took.
       type: float
   sample:
     - name: vosk-model-small-en-us-0.15
@@ -241,19 +241,19 @@ artifacts:
       bytes_downloaded: 41205931
       seconds: 4.2
 hits:
-  description: How many artifacts needed no download.
+  description: The number of artifacts that needed no download.
   returned: always
   type: int
 misses:
-  description: How many artifacts were downloaded.
+  description: The number of artifacts that were downloaded.
   returned: always
   type: int
 bytes_downloaded:
-  description: What was transferred in this call.
+  description: Bytes downloaded in this call.
   returned: always
   type: int
 msg:
-  description: All of it in one line for people.
+  description: The result in one line for people.
   returned: always
   type: str
   sample: 2 fetched (1.8 GB in 12 s, 150 MB/s), 18 hit
@@ -302,7 +302,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 def settings(params: dict[str, Any], predict: bool) -> Settings:
     for option in ("concurrency", "timeout_seconds", "max_unpacked_bytes", "max_ratio", "max_entries"):
         if params[option] < 1:
-            raise CiError(f"{option} is {params[option]} and must be at least 1.")
+            raise CiError(
+                f"The option {option} is {params[option]} and must be at least 1; give a larger one."
+            )
     return Settings(
         limits=Limits(params["max_unpacked_bytes"], params["max_ratio"], params["max_entries"]),
         concurrency=params["concurrency"],

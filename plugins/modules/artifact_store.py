@@ -7,19 +7,20 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: artifact_store
-short_description: Verify the artifact store and make room in it
+short_description: Verify the artifact store, or free space in it
 version_added: 0.1.0
 author:
   - coldvox.ci contributors (@coldaine)
 description:
-  - Looks after the store on the managed host that M(coldvox.ci.artifact) fills, all of it in one call.
-  - Verifying compares every directory with its receipt, and mends what is damaged where it is told to.
-  - Collecting makes room. What no name refers to goes first, then what was not used for longest, and no
-    more than the limits ask for. Broken downloads and what killed tasks left behind go as well.
-  - Never taken away is what is pinned, what a job is reading or a task is fetching, what the link of a
-    library, runner or toolchain leads to, and what has hard links elsewhere. A model with a link of its own
-    goes only when it was unused for too long.
-  - A reader of the store sees all of an artifact or nothing of it, also when the task is killed.
+  - Maintains the whole store that M(coldvox.ci.artifact) fills on the managed host, in one call.
+  - With O(state=verified) it compares every directory with its receipt, and with O(repair=true) it repairs
+    the damaged ones.
+  - With O(state=collected) it removes artifacts until the limits are met. Artifacts without a name go first,
+    then the least recently used ones. Partial downloads and leftovers of killed tasks are removed too.
+  - It never removes an artifact that is pinned, that a job reads, that a task downloads, that the link of a
+    library, runner or toolchain points to, or that has hard links elsewhere. A model with a link of its own
+    is removed only when it was unused for longer than O(max_unused_days).
+  - A reader of the store sees a whole artifact or none of it, also when the task is killed.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:
@@ -28,18 +29,18 @@ attributes:
   diff_mode:
     support: full
     details:
-      - The diff shows the installed names with their digests, or the damaged names with what is wrong.
+      - The diff shows the installed names with their digests, or the damaged names with their problems.
   idempotent:
     support: full
 options:
   store:
     description:
-      - The directory of the store. One that does not exist is empty, and is not created.
+      - The directory of the store. A directory that does not exist counts as empty and is not created.
     type: path
     default: /var/cache/coldvox-ci
   state:
     description:
-      - V(verified) compares what is there with what was published, V(collected) makes room.
+      - V(verified) compares the artifacts with their receipts, V(collected) frees space.
     type: str
     choices: [verified, collected]
     required: true
@@ -51,34 +52,34 @@ options:
     default: false
   repair:
     description:
-      - Throw away what is damaged and fetch it again from where it came from. Where that is not possible
-        its names and links go too, and RV(corrupt[].detail) says why.
+      - Remove damaged artifacts and download them again from their source. If that is not possible, their
+        names and links are removed too, and RV(corrupt[].detail) says why.
       - Only with O(state=verified). Without it, damage is a warning and changes nothing.
     type: bool
     default: false
   keep_bytes:
     description:
-      - The most that all artifacts together may take; V(0) sets no limit.
+      - The largest total size of all artifacts; V(0) sets no limit.
       - Only with O(state=collected).
     type: int
     default: 0
   max_unused_days:
     description:
-      - How long an artifact may be unused; V(0) sets no limit. Every call of M(coldvox.ci.artifact) that
-        names it is a use, and so is a job that holds it.
-      - Nothing counts as too old for that many days after the clock of the host has jumped.
+      - The number of days that an artifact may be unused; V(0) sets no limit. Every call of
+        M(coldvox.ci.artifact) that names the artifact counts as a use, and so does a job that holds it.
+      - After a jump of the host's clock, no artifact counts as too old for that many days.
       - Only with O(state=collected).
     type: int
     default: 0
   min_free_percent:
     description:
-      - How much of the file system shall stay free; V(0) sets no limit.
+      - The part of the file system to keep free; V(0) sets no limit.
       - Only with O(state=collected).
     type: int
     default: 0
   dry_run:
     description:
-      - Only tell what would be removed, as in check mode.
+      - Only report what would be removed, as in check mode.
       - Only with O(state=collected).
     type: bool
     default: false
@@ -95,20 +96,20 @@ EXAMPLES = r"""
     max_unused_days: 30
     min_free_percent: 10
 
-- name: See what a budget of 5 GB would cost
+- name: See which artifacts a limit of 5 GB would remove
   coldvox.ci.artifact_store:
     state: collected
     keep_bytes: 5000000000
     dry_run: true
   register: plan
 
-- name: Read every byte again and mend what is damaged
+- name: Read every byte again and repair damaged artifacts
   coldvox.ci.artifact_store:
     state: verified
     full: true
     repair: true
 
-- name: Stop when anything is damaged
+- name: Fail if an artifact is damaged
   coldvox.ci.artifact_store:
     state: verified
   register: store
@@ -117,7 +118,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 removed:
-  description: The directories that were removed, in that order.
+  description: The directories that were removed, in the order of their removal.
   returned: success
   type: list
   elements: dict
@@ -126,7 +127,7 @@ removed:
       description: The digest that names the directory.
       type: str
     names:
-      description: The artifacts that it belonged to.
+      description: The names of its artifacts.
       type: list
       elements: str
     bytes:
@@ -151,7 +152,7 @@ kept:
   elements: dict
   contains: *tree
 corrupt:
-  description: What was damaged; always empty with O(state=collected).
+  description: The damaged directories; always empty with O(state=collected).
   returned: success
   type: list
   elements: dict
@@ -160,36 +161,36 @@ corrupt:
       description: The digest that names the directory.
       type: str
     names:
-      description: The artifacts that it belongs to.
+      description: The names of its artifacts.
       type: list
       elements: str
     problem:
-      description: What is wrong with it.
+      description: How it differs from its receipt.
       type: str
     bytes:
-      description: The size of its files when it was found.
+      description: The size of its files before the repair.
       type: int
     outcome:
       description:
-        - V(found) nothing was done, V(repaired) fetched again, V(removed) taken away with its names, V(kept)
-          could not be taken away.
+        - V(found) means reported only, V(repaired) downloaded again, V(removed) removed with its names,
+          V(kept) that it could not be removed.
       type: str
     detail:
-      description: Why it was not repaired; empty when there is nothing to say.
+      description: Why it was not repaired; empty otherwise.
       type: str
     bytes_downloaded:
-      description: What was transferred to repair it.
+      description: Bytes downloaded to repair it.
       type: int
 freed_bytes:
-  description: What was freed, directories and leftovers together.
+  description: The space that was freed, directories and leftovers together.
   returned: success
   type: int
 leftover_bytes:
-  description: How much of that were broken downloads and the like.
+  description: The part of RV(freed_bytes) that was partial downloads and other leftovers.
   returned: success
   type: int
 total_bytes:
-  description: The size of all directories that are left.
+  description: The size of all remaining directories.
   returned: success
   type: int
 """
@@ -212,7 +213,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "min_free_percent": {"type": "int", "default": 0},
     "dry_run": {"type": "bool", "default": False},
 }
-# What belongs to one state is a mistake in the other: it would be ignored in silence.
+# An option of the other state is an error, because the module would ignore it silently.
 OPTIONS_OF = {
     "verified": ("full", "repair"),
     "collected": ("keep_bytes", "max_unused_days", "min_free_percent", "dry_run"),
@@ -224,7 +225,7 @@ def check_options(params: dict[str, Any]) -> None:
         foreign = [option for option in options if params[option] and state != params["state"]]
         if foreign:
             raise CiError(
-                f"{', '.join(foreign)} is for state={state} and would be ignored with "
+                f"The option {', '.join(foreign)} is for state={state} and would be ignored with "
                 f"state={params['state']}; leave it out or call the module once for each state."
             )
 
@@ -234,7 +235,7 @@ def collected(module: AnsibleModule) -> dict[str, Any]:
     policy = Policy(params["keep_bytes"], params["max_unused_days"], params["min_free_percent"])
     done = collect(params["store"], policy, dry_run=params["dry_run"] or module.check_mode)
     return {
-        # A dry run only answers a question; check mode predicts the change.
+        # A dry run never reports a change; check mode predicts the change.
         "changed": done.changed and not params["dry_run"],
         "removed": [item._asdict() for item in done.removed],
         "kept": [item._asdict() for item in done.kept],

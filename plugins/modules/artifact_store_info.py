@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: artifact_store_info
-short_description: List what is in the artifact store
+short_description: List the artifacts in the artifact store
 version_added: 0.1.0
 author:
   - coldvox.ci contributors (@coldaine)
 description:
-  - Lists the names installed in the store on the managed host with their sizes and last use, what no name
-    refers to any more, and what is being downloaded.
-  - Nothing is read but the store's own books, so it costs the same for small and large artifacts.
+  - Lists the artifacts installed in the store on the managed host with their sizes and last use, the
+    directories without a name, and the downloads that run.
+  - Reads only the store's own records, so it takes the same time for small and large artifacts.
 extends_documentation_fragment:
   - coldvox.ci.attributes
   - coldvox.ci.attributes.info
@@ -61,7 +61,7 @@ artifacts:
       description: Its digest.
       type: str
     kind:
-      description: What it is for.
+      description: The kind of artifact, as in M(coldvox.ci.artifact).
       type: str
     bytes:
       description: The size of its files.
@@ -70,25 +70,25 @@ artifacts:
       description: How many files it has.
       type: int
     source_url:
-      description: Where it came from, without what may be secret.
+      description: The URL of its download, without parts that may be secret.
       type: str
     installed_at:
-      description: Since when the name stands for this content.
+      description: When the name was given to this content.
       type: str
     pinned:
       description: Whether the collector always keeps it.
       type: bool
     link:
-      description: The path that is a link to it; null for none.
+      description: The path of the link to it; null without a link.
       type: str
     path:
       description: The directory with its content; null when it is missing.
       type: str
     last_used:
-      description: When it was last used, to five minutes; null when it is missing.
+      description: When it was last used, with a precision of five minutes; null when it is missing.
       type: str
     in_use:
-      description: Who reads or fetches it at this moment; null for nobody.
+      description: The process that reads or downloads it at this moment; null if there is none.
       type: str
   sample:
     - name: vosk-model-small-en-us-0.15
@@ -122,34 +122,34 @@ unreferenced:
       description: When it was last used.
       type: str
     in_use:
-      description: Who reads it at this moment; null for nobody.
+      description: The process that reads it at this moment; null if there is none.
       type: str
 downloads:
-  description: What is being fetched at this moment, as far as it tells of itself.
+  description: The downloads that run at this moment and have recorded their progress.
   returned: success
   type: list
   elements: dict
   contains:
     sha256:
-      description: The digest that is being fetched.
+      description: The digest of the download.
       type: str
     name:
-      description: The name that it was asked for by.
+      description: The name of the artifact.
       type: str
     url:
-      description: Where it is fetched from.
+      description: The URL of the download.
       type: str
     phase:
       description: V(download), V(unpack) or V(sync).
       type: str
     bytes_done:
-      description: How much of the phase is done.
+      description: The bytes of this phase that are done.
       type: int
     bytes_total:
-      description: How much there is; null when it is not known.
+      description: All bytes of this phase; null when unknown.
       type: int
     bytes_per_second:
-      description: How fast it goes; null at the beginning.
+      description: The speed of this phase; null at its beginning.
       type: int
 total_bytes:
   description: The size of all directories.
@@ -160,7 +160,7 @@ disk_total_bytes:
   returned: success
   type: int
 disk_free_bytes:
-  description: What is free on the file system.
+  description: The free space on the file system.
   returned: success
   type: int
 """

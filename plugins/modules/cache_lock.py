@@ -12,25 +12,25 @@ version_added: 0.1.0
 author:
   - coldvox.ci contributors (@coldaine)
 description:
-  - Acquires, renews or releases a lease, a lock with an end, on the managed host. It outlives the task,
-    so it protects work that spans several tasks or plays.
-  - Every new holder gets a greater number, the fencing token. Numbers of a name never come back, neither
-    after release or expiry nor after a reboot or when the lease's file is deleted.
-  - The term is measured by the boot-time clock of the host, so setting the wall clock neither ends nor
-    prolongs it. After a reboot a lease ends once the host is up for longer than its term.
+  - Acquires, renews or releases a lease on the managed host. A lease is a lock that expires. It outlives the
+    task, so it protects work that spans several tasks or plays.
+  - Every new holder gets a greater number, the fencing token. A name never gets the same number twice, also
+    after release, expiry, a reboot, or the deletion of the lease's file.
+  - The term is measured by the boot-time clock of the host, so a change of the wall clock neither ends nor
+    extends it. After a reboot a lease expires when the host has been up for longer than the term.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:
   check_mode:
     support: full
     details:
-      - Does not wait. A lease that somebody else holds is reported as O(ignore:owner) of that holder.
+      - Does not wait. If another holder has the lease, RV(owner) is that holder.
   diff_mode:
     support: full
   idempotent:
     support: partial
     details:
-      - Releasing is idempotent. Acquiring a lease that one holds renews it, which is a change.
+      - Releasing is idempotent. Acquiring a lease again renews it, which is a change.
 options:
   name:
     description:
@@ -39,36 +39,36 @@ options:
     required: true
   state:
     description:
-      - V(acquired) gets or renews the lease, V(released) gives it back.
+      - V(acquired) acquires or renews the lease, V(released) releases it.
     type: str
     choices: [acquired, released]
     default: acquired
   owner:
     description:
-      - Who holds the lease. Whoever gives the same owner is the same holder, so it must be unique to the
-        work.
-      - By default the runner and job when run inside a GitHub Actions job, otherwise the host and this
-        execution, so that the lease can only be renewed and released by its O(token).
+      - The holder of the lease. Tasks with the same owner count as the same holder, so it must be unique to
+        the work.
+      - The default is the runner and the job inside a GitHub Actions job. Otherwise it is the host and this
+        execution, so that the lease can be renewed and released only by its O(token).
     type: str
   ttl_seconds:
     description:
-      - How long the lease is good unless it is renewed.
+      - The term after which the lease expires unless it is renewed.
     type: int
     default: 300
   timeout_seconds:
     description:
-      - How long to wait for another holder.
+      - How long to wait until another holder releases the lease or its lease expires.
     type: int
     default: 300
   token:
     description:
-      - The number returned when the lease was acquired. With O(state=acquired) it renews exactly that
-        lease, and fails when somebody else has taken it over; with O(state=released) it releases exactly
-        that one.
+      - The number returned when the lease was acquired. With O(state=acquired) the task renews exactly that
+        lease, and fails if another holder has taken it over. With O(state=released) it releases exactly that
+        lease.
     type: int
   store:
     description:
-      - The artifact store in which leases are kept.
+      - The artifact store that holds the leases.
     type: path
     default: /var/cache/coldvox-ci
 seealso:
@@ -77,19 +77,19 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Keep others from changing the toolchains
+- name: Acquire the lease of the toolchains
   coldvox.ci.cache_lock:
     name: toolchains
     ttl_seconds: 900
   register: lease
 
-- name: Hold on to it during long work
+- name: Renew it during long work
   coldvox.ci.cache_lock:
     name: toolchains
     token: "{{ lease.token }}"
     ttl_seconds: 900
 
-- name: Give it back
+- name: Release it
   coldvox.ci.cache_lock:
     name: toolchains
     state: released
@@ -98,17 +98,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 token:
-  description: The fencing token of the lease; null when it was free already.
+  description: The fencing token of the lease; null if it was already free.
   returned: success
   type: int
   sample: 42
 owner:
-  description: Who holds the lease, or held it until it was released; empty when it was free already.
+  description: The holder of the lease, or the one that released it; empty if it was already free.
   returned: success
   type: str
   sample: laptop-extra/1734.202
 expires_at:
-  description: When the lease ends by the clock on the wall, for people; null when it is not held.
+  description: When the lease expires by the wall clock, for people; null if it is not held.
   returned: success
   type: str
   sample: "2026-01-15T10:20:00Z"
@@ -117,11 +117,11 @@ waited_seconds:
   returned: success
   type: float
 previous_owner:
-  description: The owner before, when a lease was taken over; otherwise null.
+  description: The owner of the expired lease that was taken over; otherwise null.
   returned: success
   type: str
 stolen:
-  description: Whether a lease was taken over whose time had run out without being released.
+  description: Whether an expired lease was taken over that its holder had not released.
   returned: success
   type: bool
 """
@@ -143,14 +143,17 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "owner": {"type": "str"},
     "ttl_seconds": {"type": "int", "default": 300},
     "timeout_seconds": {"type": "int", "default": 300},
-    # A fencing number, no secret.
+    # A fencing number is not a secret.
     "token": {"type": "int", "no_log": False},
     "store": {"type": "path", "default": DEFAULT_STORE},
 }
 
 
 def default_owner() -> str:
-    """Return a name that nobody else has: a runner has one job at a time, and a host one process of an id."""
+    """Return a unique name of this job or execution.
+
+    A runner runs one job at a time, and a process id is unique on its host at one time.
+    """
     run, job = os.environ.get("GITHUB_RUN_ID"), os.environ.get("GITHUB_JOB", "")
     if run:
         return f"{os.environ.get('RUNNER_NAME') or socket.gethostname()}/{run}.{job}"
@@ -160,7 +163,10 @@ def default_owner() -> str:
 def work(module: AnsibleModule) -> Waited:
     params = module.params
     if params["ttl_seconds"] < 1 or params["timeout_seconds"] < 0:
-        raise CiError("ttl_seconds must be at least 1 and timeout_seconds at least 0.")
+        raise CiError(
+            f"The term of {params['ttl_seconds']} s or the timeout of {params['timeout_seconds']} s is too "
+            "small; give a ttl_seconds of at least 1 and a timeout_seconds of at least 0."
+        )
     layout = Layout(params["store"])
     if module.check_mode:
         layout.check()
@@ -173,7 +179,8 @@ def work(module: AnsibleModule) -> Waited:
         return file.acquire(wish, params["timeout_seconds"])
     if not params["owner"] and params["token"] is None and not os.environ.get("GITHUB_RUN_ID"):
         raise CiError(
-            f"to release the lease {params['name']}, give its token or the owner it was acquired with."
+            f"The release of the lease {params['name']} names no holder; give its token or the owner that "
+            "acquired it."
         )
     return file.release(leases.Release(owner, params["token"]))
 

@@ -7,28 +7,28 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cache_lock_info
-short_description: Show all leases and kernel locks with their holders
+short_description: List all leases and kernel locks with their holders
 version_added: 0.1.0
 author:
   - coldvox.ci contributors (@coldaine)
 description:
-  - Lists the leases of M(coldvox.ci.cache_lock) on the managed host, also those that have run out.
-  - Lists the kernel locks that are held at this moment, those of the store and of other directories, with
-    the processes that hold them and those that wait.
-  - Processes are those that C(/proc/locks) shows; run it as root on the host itself to see all.
+  - Lists the leases of M(coldvox.ci.cache_lock) on the managed host, including expired ones.
+  - Lists the kernel locks that are held at this moment in the store and in O(lock_dirs), with the processes
+    that hold them and the processes that wait.
+  - The processes come from C(/proc/locks). To see all of them, run the module as root, not in a container.
 extends_documentation_fragment:
   - coldvox.ci.attributes
   - coldvox.ci.attributes.info
 options:
   store:
     description:
-      - The artifact store in which leases and locks are kept.
+      - The artifact store that holds the leases and locks.
     type: path
     default: /var/cache/coldvox-ci
   lock_dirs:
     description:
-      - Further directories with lock files, by default the one for the locks that jobs take by name. One that
-        does not exist has none.
+      - Further directories with lock files. The default is the directory of the locks that jobs take by name.
+        A directory that does not exist counts as empty.
     type: list
     elements: path
     default: [/run/coldvox-ci/locks]
@@ -38,11 +38,11 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See who holds what
+- name: List leases and locks
   coldvox.ci.cache_lock_info:
   register: locked
 
-- name: Stop while somebody changes the toolchains
+- name: Fail while another task holds the lease of the toolchains
   ansible.builtin.assert:
     that: locked.leases | selectattr('name', 'eq', 'toolchains') | rejectattr('expired') | length == 0
 """
@@ -58,28 +58,28 @@ leases:
       description: The name of the lease.
       type: str
     owner:
-      description: Who holds it, or held it until it ran out.
+      description: Its holder, or its last holder if it has expired.
       type: str
     token:
-      description: Its fencing number.
+      description: Its fencing token.
       type: int
     ttl_seconds:
-      description: The term it was asked for.
+      description: Its term.
       type: float
     remaining_seconds:
-      description: How long it goes on.
+      description: The time until it expires.
       type: float
     expired:
-      description: Whether its time has run out.
+      description: Whether it has expired.
       type: bool
     expires_at:
-      description: When it ends by the clock on the wall, for people; null when it has run out.
+      description: When it expires by the wall clock, for people; null when it has expired.
       type: str
     age_seconds:
-      description: How long ago it was acquired or last renewed; null for a lease of an earlier boot.
+      description: The time since it was acquired or last renewed; null for a lease of an earlier boot.
       type: float
     problem:
-      description: What is wrong with its file; then everything else but the name is null.
+      description: Why its file cannot be read; all other values except the name are then null.
       type: str
   sample:
     - name: toolchains
@@ -101,19 +101,19 @@ locks:
       description: The lock file.
       type: str
     name:
-      description: Its name without the ending.
+      description: The file's name without its suffix.
       type: str
     mode:
       description: V(exclusive) or V(shared).
       type: str
     purpose:
-      description: What an exclusive holder said it does; null when it said nothing.
+      description: The purpose that an exclusive holder recorded; null if it recorded none.
       type: str
     since:
-      description: Since when, by the clock on the wall; null when it is not known.
+      description: When it was acquired, by the wall clock; null when unknown.
       type: str
     age_seconds:
-      description: How long an exclusive lock is held; null when it is not known.
+      description: How long an exclusive lock has been held; null when unknown.
       type: float
     holders:
       description: The processes that hold it.
@@ -121,16 +121,16 @@ locks:
       elements: dict
       contains: &process
         pid:
-          description: The process.
+          description: The id of the process.
           type: int
         command:
-          description: The name of its program; null when it has ended and a child holds the lock.
+          description: The name of its program; null when the process has ended and a child holds the lock.
           type: str
         shared:
-          description: Whether it holds or wants the lock together with others.
+          description: Whether its lock is shared.
           type: bool
         running_seconds:
-          description: How long the process runs, which is the longest that it can have held or waited.
+          description: The age of the process, which limits how long it can have held the lock or waited.
           type: float
     waiters:
       description: The processes that wait for it.

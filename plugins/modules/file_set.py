@@ -7,16 +7,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: file_set
-short_description: Keep a whole set of rendered files, links and absences in one remote execution
+short_description: Keep a set of rendered files, links and removed paths in one remote execution
 version_added: 0.1.0
 description:
   - Renders every template on the controller, then brings all files, links and directories of the set to their
-    state in one execution on the host, and runs the commands that a change makes necessary.
-  - Each file is written beside the old one, synced and moved into place by one rename. A link at the path
-    is replaced, never followed; a link on the way is followed only when root or the running user owns it.
-  - Missing parent directories are made with mode V(0755).
+    state in one execution on the host, and runs O(on_change) after a change.
+  - Each file is written to a temporary file in the same directory, synced and renamed. A link at the path
+    is replaced, never followed. A link in a parent directory is followed only if root or the running user
+    owns it.
+  - Missing parent directories are created with mode V(0755).
   - A marker below O(state_dir) is written before the first change and removed after the last command, so
-    that an interruption in between never loses the commands.
+    the next run also runs the commands that an interruption prevented.
 author: coldvox.ci contributors (@Coldaine)
 extends_documentation_fragment:
   - coldvox.ci.attributes
@@ -24,20 +25,20 @@ attributes:
   check_mode:
     support: full
     details:
-      - The checkers named by O(files[].validate) do not run.
+      - The commands of O(files[].validate) do not run.
   diff_mode:
     support: full
   idempotent:
     support: full
 options:
   name:
-    description: Identifies the set on the host; lower case letters, digits and C(_).
+    description: Name of the set on the host; lower case letters, digits and C(_).
     type: str
     required: true
   files:
     description:
-      - The paths to keep, in order. Each takes exactly one of C(template), C(content), C(link_to) and
-        C(directory).
+      - The paths to keep, in order. Each needs exactly one of C(template), C(source), C(content), C(link_to)
+        and C(directory).
     type: list
     elements: dict
     default: []
@@ -50,10 +51,18 @@ options:
         description: Name of a template, found and rendered as M(ansible.builtin.template) does.
         type: str
       vars:
-        description: Variables for this O(files[].template) alone.
+        description: Variables for this O(files[].template) only.
         type: dict
+      source:
+        description:
+          - Name of a text file on the controller, searched as M(ansible.builtin.copy) does.
+          - Its text goes to the host only when the host lacks it, in a second execution.
+        type: str
       content:
         description: The text of the file.
+        type: str
+      sha256:
+        description: What the task sends in place of a C(source) at first; not for playbooks.
         type: str
       link_to:
         description: Makes O(files[].path) a symbolic link with this target.
@@ -62,7 +71,7 @@ options:
         description: Makes O(files[].path) a directory.
         type: bool
       mode:
-        description: Four octal digits in quotes; by default V(0644), for a directory V(0755).
+        description: Four octal digits in quotes. The default is V(0644), for a directory V(0755).
         type: str
       owner:
         description: User name or id.
@@ -78,17 +87,17 @@ options:
             a private copy with the same base name.
         type: str
   absent:
-    description: Paths to remove; a directory goes with all that is in it.
+    description: Paths to remove. A directory is removed with its content.
     type: list
     elements: str
     default: []
   on_change:
-    description: Commands, each a list of words, run in order after a change.
+    description: Commands to run in order after a change, each a list of arguments.
     type: list
     elements: list
     default: []
   state_dir:
-    description: Directory of the collection's state on the host.
+    description: Directory for the state of the collection on the host.
     type: path
     default: /var/lib/coldvox-ci
 """
@@ -134,7 +143,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host import file_state, files
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
 
-_SOURCES = [("template", "content", "link_to", "directory")]
+_SOURCES = [("template", "source", "content", "sha256", "link_to", "directory")]
 
 ARGUMENT_SPEC = {
     "name": {"type": "str", "required": True},
@@ -146,7 +155,9 @@ ARGUMENT_SPEC = {
             "path": {"type": "str", "required": True},
             "template": {"type": "str"},
             "vars": {"type": "dict"},
+            "source": {"type": "str"},
             "content": {"type": "str"},
+            "sha256": {"type": "str"},
             "link_to": {"type": "str"},
             "directory": {"type": "bool"},
             "mode": {"type": "str"},
@@ -170,7 +181,7 @@ def wanted_set(params: dict[str, Any]) -> files.FileSet:
         name=params["name"],
         entries=[file_state.entry_from(raw) for raw in params["files"]],
         absent=params["absent"],
-        commands=[[str(word) for word in argv] for argv in params["on_change"]],
+        commands=[[str(argument) for argument in argv] for argv in params["on_change"]],
         state_dir=params["state_dir"],
     )
     files.check_set(wanted)
@@ -179,13 +190,18 @@ def wanted_set(params: dict[str, Any]) -> files.FileSet:
 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    if any(raw["template"] for raw in module.params["files"]):
+    if any(raw["template"] or raw["source"] for raw in module.params["files"]):
         module.fail_json(
-            msg="file_set renders templates on the controller; call it as the task coldvox.ci.file_set."
+            msg="The action of file_set reads templates and sources on the controller; call it as the task "
+            "coldvox.ci.file_set."
         )
     try:
         wanted = wanted_set(module.params)
         changes = files.plan(wanted)
+        lacks = [change.path for change in changes if change.entry is not None and change.entry.sha256]
+        if lacks:
+            # The task comes again with the contents; until then nothing is changed.
+            module.exit_json(changed=False, lacks=lacks)
         due = files.commands_due(wanted, changes)
         commands = [list(argv) for argv in wanted.commands] if due else []
         if not module.check_mode:
@@ -195,14 +211,17 @@ def main() -> None:
         module.fail_json(msg=str(error), **error.details)
     except OSError as error:
         place = error.filename or "a file"
-        module.fail_json(msg=f"The file set '{module.params['name']}' failed at '{place}': {error.strerror}.")
+        module.fail_json(
+            msg=f"The file set '{module.params['name']}' failed at '{place}' ({error.strerror}); correct "
+            "that path, then run again."
+        )
     result = {
         "changed": bool(changes or commands),
         "changed_paths": [change.path for change in changes],
         "commands_run": commands,
     }
     if module._diff:
-        result["diff"] = [file_state.diff_of(change.path, change.found, change.entry) for change in changes]
+        result["diff"] = [file_state.diff_of(change.path, change.present, change.entry) for change in changes]
     module.exit_json(**result)
 
 

@@ -10,11 +10,11 @@ short_description: List the workflow jobs of a repository with their times
 version_added: 0.1.0
 author: ColdVox maintainers (@Coldaine)
 description:
-  - Lists the latest workflow runs of a repository, and their jobs in all attempts, with how long each job was
-    queued, how long it ran, where, and how it ended.
-  - The result as JSON is what C(runnerctl history) imports.
+  - Lists the latest workflow runs of a repository, and their jobs in all attempts, with the queue time,
+    duration, runner and result of each job.
+  - C(runnerctl history) can import the result as JSON.
   - Takes one request per hundred runs, and one per run for its jobs.
-  - It runs on the controller alone; the host is not contacted.
+  - Runs only on the controller and does not contact the host.
 extends_documentation_fragment:
   - coldvox.ci.attributes
   - coldvox.ci.attributes.info
@@ -22,16 +22,16 @@ extends_documentation_fragment:
   - coldvox.ci.github
 options:
   since:
-    description: Only runs made at this UTC date or time, such as V(2026-11-21T12:00:00Z), or later.
+    description: List only runs created at or after this UTC date or time, such as V(2026-11-21T12:00:00Z).
     type: str
   limit:
-    description: How many runs to look at, the newest ones; at most 1000.
+    description: The number of runs to list, newest first; at most 1000.
     type: int
     default: 50
 """
 
 EXAMPLES = r"""
-- name: Look at the jobs of this month
+- name: List the jobs of this month
   coldvox.ci.github_jobs_info:
     url: https://github.com/Coldaine/ColdVox
     token: "{{ vault_github_actions_token }}"
@@ -39,7 +39,7 @@ EXAMPLES = r"""
     limit: 200
   register: done
 
-- name: Tell who waited longest
+- name: Show the job that waited longest
   ansible.builtin.debug:
     msg: "{{ done.jobs | rejectattr('queued_seconds', 'none') | sort(attribute='queued_seconds') | last }}"
 """
@@ -61,19 +61,19 @@ runs:
       description: Name of the workflow.
       type: str
     event:
-      description: What caused it.
+      description: The event that triggered it.
       type: str
     branch:
-      description: Branch that it ran for.
+      description: The branch of the run.
       type: str
     status:
-      description: As of a job.
+      description: As for a job.
       type: str
     result:
-      description: As of a job.
+      description: As for a job.
       type: str
     created_at:
-      description: When it was made (UTC).
+      description: When it was created (UTC).
       type: str
     url:
       description: Its page.
@@ -91,7 +91,7 @@ jobs:
       description: Id of its run.
       type: int
     run_attempt:
-      description: Which attempt of the run it belongs to.
+      description: The attempt of the run that it belongs to.
       type: int
     repository:
       description: The repository, as C(owner/name).
@@ -103,43 +103,43 @@ jobs:
       description: Name of the job as GitHub shows it.
       type: str
     event:
-      description: What caused the run.
+      description: The event that triggered the run.
       type: str
     branch:
-      description: Branch that it ran for.
+      description: The branch of the run.
       type: str
     status:
-      description: V(queued), V(in_progress), V(completed), or another of GitHub's words for waiting.
+      description: V(queued), V(in_progress), V(completed), or another status of GitHub for a waiting job.
       type: str
     result:
-      description: V(success), V(failure), V(cancelled), V(skipped), V(timed_out) …; empty before the end.
+      description: V(success), V(failure), V(cancelled), V(skipped), V(timed_out) …; empty before it ends.
       type: str
     labels:
-      description: What its C(runs-on) asks for.
+      description: The labels of its C(runs-on).
       type: list
       elements: str
     hosted:
       description:
-        - Whether a machine of GitHub has it, by the runner's group. Before it begins, whether V(self-hosted)
-          is missing in C(labels).
+        - Whether a GitHub-hosted runner has it, judged by the runner's group. Before it starts, whether
+          V(self-hosted) is missing in C(labels).
       type: bool
     runner_name:
-      description: The runner; empty before it begins.
+      description: The runner; empty before it starts.
       type: str
     runner_group:
-      description: The runner's group; empty before it begins.
+      description: The runner's group; empty before it starts.
       type: str
     created_at:
       description: When it was queued (UTC).
       type: str
     started_at:
-      description: When a runner began it (UTC); empty before that, and for a job that was skipped.
+      description: When a runner started it (UTC); empty before that, and for a skipped job.
       type: str
     completed_at:
       description: When it ended (UTC); empty before that.
       type: str
     queued_seconds:
-      description: From C(created_at) to C(started_at); null before it begins.
+      description: From C(created_at) to C(started_at); null before it starts.
       type: float
     duration_seconds:
       description: From C(started_at) to C(completed_at); null before it ends.

@@ -11,22 +11,24 @@ short_description: Keep a host's pool of GitHub Actions runners
 version_added: 0.1.0
 author: ColdVox maintainers (@Coldaine)
 description:
-  - Registers, runs, relabels, drains and removes all runner instances of a host by one call.
-  - The controller holds the credential, lists the runners once, and mints a one-hour registration token only
-    when an instance has to be registered. Neither token nor key of the credential reaches the host.
-  - Every instance has a directory, an account and a systemd unit C(coldvox-runner@NAME.service) of its own.
-    Account and unit are made by the role P(coldvox.ci.github_runner#role); this module starts, restarts and
-    stops the units.
-  - Labels change through the REST API, with no restart. A new registration is made only when the URL, group,
-    work directory, O(instances[].ephemeral) or O(instances[].default_labels) changes, or when it was lost.
-  - A running job is never ended. Before a restart, stop or removal the custom labels are taken off, so that
-    nothing new comes, and the instance's C(Runner.Worker) process is waited for; then, or when that lasts too
-    long, the labels are put back. What GitHub says about C(busy) and C(status) is not taken as evidence.
-  - A registration that this host made for an instance which is not listed any more is removed in two passes.
-    A run that sees it offline, with its unit at rest, notes it; the next one that sees the same removes it.
-    Its files stay.
-  - Instances that work are changed one at a time. One that does not come online with a new version gets the
-    former one back, and the others keep it.
+  - Registers, runs, relabels, drains and removes all runner instances of a host in one call.
+  - The controller holds the credential, lists the runners once, and requests a one-hour registration token
+    only if an instance must be registered. Neither token nor key of the credential reaches the host.
+  - Every instance has its own directory, account and systemd unit C(coldvox-runner@NAME.service). The role
+    P(coldvox.ci.github_runner#role) creates account and unit. This module starts, restarts and stops the
+    units.
+  - Labels change through the REST API, without a restart. The module registers an instance again only if the
+    URL, group, work directory, O(instances[].ephemeral) or O(instances[].default_labels) changes, or if the
+    registration was lost.
+  - The module never ends a running job. Before a restart, stop or removal it removes the custom labels, so
+    that GitHub sends no new job, and waits until the instance's C(Runner.Worker) process ends. After that, or
+    after O(drain_timeout_seconds), it restores the labels. It does not rely on GitHub's C(busy) and
+    C(status).
+  - A registration that this host made for an instance that is no longer listed is removed in two runs. The
+    first run that sees it offline, with its unit stopped, records it. The next run that sees the same removes
+    it. Its files stay.
+  - Instances that work change one at a time. If an instance does not come online with a new version, it gets
+    the former version back, and the other instances keep theirs.
 extends_documentation_fragment:
   - coldvox.ci.attributes
   - coldvox.ci.attributes.actiongroup_github
@@ -34,7 +36,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     details:
-      - Predicts every outcome and mints no token.
+      - Predicts every outcome and requests no token.
     support: full
   diff_mode:
     support: full
@@ -43,7 +45,7 @@ attributes:
 options:
   instances:
     description:
-      - The runners of this host. One that is not listed is left alone while it works; remove it by
+      - The runners of this host. A runner that works and is not listed is left unchanged. Remove it with
         O(instances[].state=absent).
     type: list
     elements: dict
@@ -51,21 +53,21 @@ options:
     suboptions:
       name:
         description:
-          - The runner's name at GitHub, its directory and its unit. 1 to 64 of the characters C(A-Z a-z 0-9
-            . _ -).
+          - The name of the runner at GitHub, of its directory and of its unit. 1 to 64 of the characters
+            C(A-Z a-z 0-9 . _ -).
         type: str
         required: true
       user:
         description:
-          - Account that runs the jobs. By default the one that P(coldvox.ci.runner_user#filter) gives.
+          - Account that runs the jobs. The default is the result of P(coldvox.ci.runner_user#filter).
         type: str
       labels:
-        description: Labels beside V(self-hosted), V(Linux) and the architecture, which come by themselves.
+        description: Labels in addition to the default labels V(self-hosted), V(Linux) and the architecture.
         type: list
         elements: str
         default: []
       default_labels:
-        description: Whether the runner takes the labels that come by themselves.
+        description: Whether the runner gets the default labels.
         type: bool
         default: true
       group:
@@ -74,20 +76,20 @@ options:
         default: ""
       work_dir:
         description:
-          - Where jobs work, a name in the instance's directory or an absolute path. The latter is not removed
-            with it.
+          - Directory of the jobs, a name in the instance's directory or an absolute path. An absolute path is
+            not removed with the instance.
         type: str
         default: _work
       ephemeral:
         description:
-          - Whether the runner takes one job only; the next run of this module registers it again, and first
-            wipes its work directory and home.
+          - Whether the runner takes only one job. The next run of this module empties its work directory and
+            home, then registers it again.
         type: bool
         default: false
       jit:
         description:
           - Whether the runner is ephemeral and registered by the API for one start. The configuration reaches
-            the host as a file of root's, which systemd reads and removes at that start.
+            the host as a file of root, which systemd reads and removes at that start.
         type: bool
         default: false
       environment:
@@ -97,18 +99,18 @@ options:
         type: dict
         default: {}
       path:
-        description: Search path of every job, written to C(.path); the usual system directories when empty.
+        description: Search path of every job, written to C(.path). Empty means the system directories.
         type: list
         elements: str
         default: []
       state:
-        description: As O(state), which it follows unless O(state=present).
+        description: As O(state), for this instance. It applies only with O(state=present).
         type: str
         choices: [present, absent, drained]
   archive:
     description:
-      - Path of the unpacked runner on the host, as M(coldvox.ci.artifact) returns it. Instances are hard
-        links into it.
+      - Path of the unpacked runner on the host, as M(coldvox.ci.artifact) returns it. Instances consist of
+        hard links to its files.
       - Required for instances that are to be present.
     type: path
   base_dir:
@@ -116,54 +118,55 @@ options:
     type: path
     default: /var/lib/actions-runner
   unit_dir:
-    description: Where the unit files of the role lie; a change of them restarts an idle instance.
+    description: Directory of the role's unit files. A change of them restarts an idle instance.
     type: path
     default: /etc/systemd/system
   max_age_days:
     description:
-      - Age of the runner in days, by the time its program was built, above which a run warns. GitHub gives a
-        version no more jobs 30 days after a newer one. 0 for no warning.
+      - Age in days above which the module warns. The age counts from the build of the runner program. GitHub
+        sends a version no more jobs 30 days after a newer release. V(0) means no warning.
     type: int
     default: 30
   replace:
-    description: Which registration of the same name, made by somebody else, may be taken over.
+    description: Which registration of the same name that this host did not make may be replaced.
     type: str
     choices: [never, offline, always]
     default: offline
   drain_timeout_seconds:
     description:
-      - How long to wait for a running job before a restart, stop or removal is given up, with the job alive.
+      - How long to wait for a running job before a restart, stop or removal. After that time the instance
+        fails and the job goes on.
     type: int
     default: 1800
   online_timeout_seconds:
-    description: How long a runner that was started may take to be online at GitHub.
+    description: The longest that a started runner may take to come online at GitHub.
     type: int
     default: 60
   state:
     description:
       - V(present) registers and runs the instances.
-      - V(drained) takes the custom labels off, waits for the running job and stops the instance, which stays
+      - V(drained) removes the custom labels, waits for the running job and stops the instance, which stays
         registered.
-      - V(absent) does that too, and removes the registration, the directory and the account.
+      - V(absent) does the same, and removes the registration, the directory and the account.
     type: str
     choices: [present, absent, drained]
     default: present
   registered:
     description:
-      - GitHub's view of the instances. Filled in by the action plugin; what is given here is overwritten.
+      - GitHub's view of the instances. The action plugin sets it and overwrites any other value.
     type: list
     elements: dict
     default: []
   prepared:
     description:
-      - Whether the controller has done its part. Filled in by the action plugin; what is given here is
-        overwritten.
+      - Whether the controller has removed labels and requested registrations. The action plugin sets it and
+        overwrites any other value.
     type: bool
     default: false
   orphans:
     description:
-      - What becomes of registrations that no instance has any more. Filled in by the action plugin; what is
-        given here is overwritten.
+      - The verdicts on registrations of instances that are no longer listed. The action plugin sets it and
+        overwrites any other value.
     type: list
     elements: dict
     default: []
@@ -177,12 +180,12 @@ options:
         type: int
         required: true
       verdict:
-        description: What becomes of it.
+        description: The verdict, as in RV(orphans[].verdict).
         type: str
         required: true
   jit_configs:
     description:
-      - Registrations for one job. Filled in by the action plugin; what is given here is overwritten.
+      - Registrations for one job. The action plugin sets it and overwrites any other value.
     type: list
     elements: dict
     default: []
@@ -196,18 +199,18 @@ options:
         type: int
         required: true
       config:
-        description: What C(run.sh) takes as C(--jitconfig).
+        description: The value of the option C(--jitconfig) of C(run.sh).
         type: str
         required: true
   registration_token:
-    description: Token for C(config.sh). Filled in by the action plugin; what is given here is overwritten.
+    description: Token for C(config.sh). The action plugin sets it and overwrites any other value.
     type: str
 requirements:
   - systemd, and C(setpriv) of util-linux, on the host.
 """
 
 EXAMPLES = r"""
-- name: Two runners on this host
+- name: Keep two runners on this host
   coldvox.ci.github_runner:
     url: https://github.com/Coldaine/ColdVox
     token: "{{ vault_github_runner_token }}"
@@ -218,7 +221,7 @@ EXAMPLES = r"""
       - name: laptop-extra-lint
         labels: [fedora, nobara, fast-lint]
 
-- name: Let one finish its job and rest
+- name: Drain one runner after its job
   coldvox.ci.github_runner:
     url: https://github.com/Coldaine/ColdVox
     app_id: "123456"
@@ -239,10 +242,10 @@ runners:
       description: Name of the runner.
       type: str
     id:
-      description: Its id at GitHub; null when it is not registered.
+      description: Its id at GitHub; null if it is not registered.
       type: int
     status:
-      description: GitHub's view, V(online) or V(offline); it can be wrong after the host slept.
+      description: GitHub's view, V(online) or V(offline); it can be wrong after the host was suspended.
       type: str
     busy:
       description: GitHub's view; it can be wrong.
@@ -256,15 +259,15 @@ runners:
       type: str
     outcome:
       description:
-        - What was done, or would be in check mode. V(unchanged), V(registered), V(replaced) (registered anew
-          in place of a registration), V(updated) (files, environment or unit renewed, or started),
+        - The result, or in check mode the prediction. V(unchanged), V(registered), V(replaced) (registered in
+          place of another registration), V(updated) (files, environment or unit changed, or unit started),
           V(relabelled), V(drained), V(removed), V(failed).
       type: str
     reason:
-      description: Why, or what went wrong; empty when nothing was done.
+      description: The reason of the change or of the failure; empty without a change.
       type: str
     steps:
-      description: What it took, in order.
+      description: The steps of the change, in order.
       type: list
       elements: str
     unit:
@@ -286,7 +289,7 @@ runners:
       unit: coldvox-runner@laptop-extra.service
       user: ci-laptop-extra
 orphans:
-  description: Registrations of instances that are not listed any more, where something is done about them.
+  description: Registrations of instances that are no longer listed, except those that stay unchanged.
   returned: success
   type: list
   elements: dict
@@ -299,11 +302,11 @@ orphans:
       type: int
     verdict:
       description:
-        - V(note) (seen offline, goes next time), V(remove), V(clear) (online again), V(forget) (GitHub does
-          not have it any more).
+        - V(note) (offline, removed in the next run), V(remove), V(clear) (online again), V(forget) (no longer
+          at GitHub).
       type: str
 failed_instances:
-  description: Names of the instances that could not be brought to their state; all others were.
+  description: Names of the instances that failed; all others have their state.
   returned: failure of an instance
   type: list
   elements: str
@@ -322,7 +325,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.runner.target import Me
 
 
 def age_warning(pool: converge.Pool, limit_days: int) -> str:
-    """Return what has to be said about the age of the pool's runner, or an empty text."""
+    """Return the warning about the age of the pool's runner, or an empty text."""
     age = release.age_days(pool.archive, time.time()) if pool.archive else None
     return release.age_warning(age, limit_days)
 
@@ -338,35 +341,39 @@ def main() -> None:
     )
     means = Means(
         token=module.params["registration_token"] or "",
-        jit={one["name"]: (one["id"], one["config"]) for one in module.params["jit_configs"]},
+        jit={config["name"]: (config["id"], config["config"]) for config in module.params["jit_configs"]},
     )
-    troubles: dict[str, str] = {}
+    failures: dict[str, str] = {}
     try:
         pool = converge.pool_of(module.params)
         items = converge.survey(pool, host)
         if not module.check_mode:
             orphans.settle(pool.base_dir, orphans.verdicts_of(module.params["orphans"]))
-            troubles = converge.converge(items, means, prepared=module.params["prepared"])
+            failures = converge.converge(items, means, prepared=module.params["prepared"])
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
     except OSError as error:
-        module.fail_json(msg=f"The runners of this host failed at '{error.filename}': {error.strerror}.")
-    troubles.update({item.options["name"]: item.refusal for item in items if item.refusal})
+        module.fail_json(
+            msg=f"The runners of this host failed at '{error.filename}' ({error.strerror}); correct that "
+            "path, then run again."
+        )
+    failures.update({item.options["name"]: item.refusal for item in items if item.refusal})
     result: dict[str, Any] = {
         "changed": any(item.plan.steps for item in items),
-        "runners": [item.answer(pool.machine, troubles.get(item.options["name"], "")) for item in items],
+        "runners": [item.answer(pool.machine, failures.get(item.options["name"], "")) for item in items],
     }
     if not module.params["prepared"]:
-        names = [one["name"] for one in pool.instances]
-        result["unlisted"] = [one._asdict() for one in orphans.unlisted(host, pool.base_dir, pool.url, names)]
+        names = [instance["name"] for instance in pool.instances]
+        unlisted = orphans.unlisted(host, pool.base_dir, pool.url, names)
+        result["unlisted"] = [orphan._asdict() for orphan in unlisted]
         settings = (options["environment"] for options in pool.instances)
         for warning in (age_warning(pool, module.params["max_age_days"]), unknown_warning(settings)):
             if warning:
                 module.warn(warning)
     if module._diff:
         result["diff"] = converge.diff(items)
-    if troubles:
-        module.fail_json(msg=" ".join(troubles.values()), failed_instances=sorted(troubles), **result)
+    if failures:
+        module.fail_json(msg=" ".join(failures.values()), failed_instances=sorted(failures), **result)
     module.exit_json(**result)
 
 

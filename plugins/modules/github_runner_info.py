@@ -10,15 +10,15 @@ short_description: List GitHub Actions runners as GitHub sees them
 version_added: 0.1.0
 author: ColdVox maintainers (@Coldaine)
 description:
-  - Lists the runners of a repository, organization or enterprise, all pages of them or the ones in O(names),
-    and says how their versions stand to the release that GitHub means for this place.
-  - A runner that does not update itself must take each release within 30 days of it, or GitHub gives it no
-    more jobs. GitHub's API does not date its releases; Enterprise Cloud names the end of support of a
-    version, which is returned where it does.
-  - Takes one request per hundred runners, or one per name where that is less; one each for packages and
-    runner groups; and one for each outdated version.
-  - What GitHub says of C(status) and C(busy) can be wrong, above all after the host slept.
-  - It runs on the controller alone; the host is not contacted. With several hosts in the play, use
+  - Lists all runners of a repository, organization or enterprise, or the ones in O(names), and how far their
+    versions are behind the release that GitHub offers there.
+  - A runner that does not update itself must install each release within 30 days, or GitHub sends it no more
+    jobs. GitHub's API has no dates of releases. Enterprise Cloud names the end of support of a version, which
+    is returned if GitHub gives it.
+  - Takes one request per hundred runners, or one per name if that is less. It takes one more each for the
+    packages, the runner groups and each outdated version.
+  - GitHub's C(status) and C(busy) can be wrong, above all after the host was suspended.
+  - Runs only on the controller and does not contact the host. With several hosts in the play, use
     C(run_once).
 extends_documentation_fragment:
   - coldvox.ci.attributes
@@ -27,7 +27,7 @@ extends_documentation_fragment:
   - coldvox.ci.github
 options:
   names:
-    description: The runners to look for, in any letter case; all when this is not given.
+    description: The runners to list, in any letter case. The default is all runners.
     type: list
     elements: str
 seealso:
@@ -35,14 +35,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at all runners
+- name: List all runners
   coldvox.ci.github_runner_info:
     url: https://github.com/Coldaine/ColdVox
     token: "{{ vault_github_runner_token }}"
   run_once: true
   register: pool
 
-- name: Refuse to go on with a runner that is behind
+- name: Fail if a runner is outdated
   ansible.builtin.assert:
     that: pool.runners | selectattr('outdated', 'true') | length == 0
 """
@@ -64,39 +64,39 @@ runners:
       description: V(online) or V(offline), as GitHub sees it.
       type: str
     busy:
-      description: Whether GitHub thinks that it has a job.
+      description: Whether it runs a job, as GitHub sees it.
       type: bool
     labels:
       description: All its labels.
       type: list
       elements: str
     custom_labels:
-      description: Those of its labels that can be changed.
+      description: Its labels that can be changed.
       type: list
       elements: str
     os:
       description: Its operating system.
       type: str
     group:
-      description: Name of its runner group; empty where GitHub does not tell.
+      description: Name of its runner group; empty if GitHub does not give it.
       type: str
     group_id:
-      description: Id of its runner group; null where GitHub does not tell.
+      description: Id of its runner group; null if GitHub does not give it.
       type: int
     ephemeral:
-      description: Whether it takes one job only.
+      description: Whether it takes only one job.
       type: bool
     version:
       description: Version of the runner; empty before its first connection.
       type: str
     outdated:
-      description: Whether RV(newest_version) is newer; null where one of them is not known.
+      description: Whether RV(newest_version) is newer; null if one of the versions is unknown.
       type: bool
     releases_behind:
-      description: How many feature releases it is behind; null where that is not known.
+      description: The number of feature releases that it is behind; null if unknown.
       type: int
     support_ends_at:
-      description: When an outdated version gets no more jobs (UTC); empty where GitHub does not tell.
+      description: When an outdated version gets no more jobs (UTC); empty if GitHub does not give it.
       type: str
   sample:
     - name: laptop-extra
@@ -114,13 +114,13 @@ runners:
       releases_behind: 2
       support_ends_at: "2026-12-01T00:00:00Z"
 missing:
-  description: Those of O(names) that are not registered.
+  description: The entries of O(names) that are not registered.
   returned: success
   type: list
   elements: str
   sample: []
 newest_version:
-  description: The release that GitHub means for this place; empty where there is no runner or no release.
+  description: The release that GitHub offers; empty if there is no runner or no release.
   returned: success
   type: str
   sample: 2.336.0

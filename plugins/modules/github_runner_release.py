@@ -6,15 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: github_runner_release
-short_description: Ask GitHub which runner to install
+short_description: Look up the runner release that GitHub offers
 version_added: 0.1.0
 author: ColdVox maintainers (@Coldaine)
 description:
-  - Returns version, address and SHA-256 of the Linux runner that GitHub means for a repository, organization
-    or enterprise. Releases are rolled out by scope, so it can be another one than the newest on the releases
-    page.
-  - A package without a checksum is refused, unless O(sha256) gives one.
-  - It runs on the controller alone; the host is not contacted.
+  - Returns version, URL and SHA-256 of the Linux runner that GitHub offers to a repository, organization
+    or enterprise. GitHub rolls releases out by scope, so it can differ from the newest release on the
+    releases page.
+  - A package without a checksum is an error, unless O(sha256) gives one.
+  - Runs only on the controller and does not contact the host.
 extends_documentation_fragment:
   - coldvox.ci.attributes
   - coldvox.ci.attributes.actiongroup_github
@@ -28,12 +28,12 @@ attributes:
     support: full
 options:
   architecture:
-    description: Architecture in the words of the runner's packages.
+    description: Architecture, as the runner's packages name it.
     type: str
     choices: [x64, arm64, arm]
     default: x64
   sha256:
-    description: Checksum to go by where GitHub gives none.
+    description: Checksum to use if GitHub gives none.
     type: str
     default: ""
 seealso:
@@ -41,7 +41,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: The runner for this repository
+- name: Look up the runner for this repository
   coldvox.ci.github_runner_release:
     url: https://github.com/Coldaine/ColdVox
     token: "{{ vault_github_runner_token }}"
@@ -55,7 +55,7 @@ version:
   type: str
   sample: 2.336.0
 url:
-  description: Where its archive lies.
+  description: URL of the archive.
   returned: success
   type: str
   sample: https://github.com/actions/runner/releases/download/v2.336.0/actions-runner-linux-x64-2.336.0.tar.gz

@@ -12,9 +12,9 @@ author: ColdVox maintainers (@Coldaine)
 description:
   - Keeps an Actions variable of a repository or organization, which workflows read as C(vars.NAME).
   - A dictionary or list is stored as canonical JSON, for C(fromJSON(vars.NAME\)). It is not written again
-    when what is stored means the same.
-  - A variable is not a secret; everybody who can read the repository's settings, and every job, can read it.
-  - It runs on the controller alone; the host is not contacted.
+    if the stored text has the same value.
+  - A variable is not a secret. Everybody who can read the repository's settings, and every job, can read it.
+  - Runs only on the controller and does not contact the host.
 extends_documentation_fragment:
   - coldvox.ci.attributes
   - coldvox.ci.attributes.actiongroup_github
@@ -29,20 +29,20 @@ attributes:
 options:
   name:
     description:
-      - Name of the variable; letters, digits and C(_), no digit in front, and not beginning with C(GITHUB_).
-        GitHub keeps it in upper case.
+      - Name of the variable. It consists of letters, digits and C(_) and starts neither with a digit nor with
+        C(GITHUB_). GitHub stores it in upper case.
     type: str
     required: true
   value:
     description:
-      - A text, or a dictionary or list to store as JSON. At most 48 KB. Numbers and truth values have to be
-        quoted.
+      - A string, or a dictionary or list to store as JSON. At most 48 KB. Quote numbers and booleans.
       - Required with O(state=present).
     type: raw
   visibility:
     description:
-      - Which repositories of the organization see the variable. A new one is for the private ones unless
-        this says otherwise; one that exists keeps what it has, also a choice of repositories.
+      - The repositories of the organization that can read the variable. Without this option a new variable
+        is for private repositories, and an existing variable keeps its visibility, also a list of selected
+        repositories.
     type: str
     choices: [all, private]
   state:
@@ -53,14 +53,14 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Send the jobs to our own runners
+- name: Send the jobs to self-hosted runners
   coldvox.ci.github_variable:
     url: https://github.com/Coldaine/ColdVox
     token: "{{ vault_github_variables_token }}"
     name: CI_RUNS_ON
     value: [self-hosted, Linux, X64, fedora]
 
-- name: Send them back to GitHub's
+- name: Send the jobs to GitHub-hosted runners again
   coldvox.ci.github_variable:
     url: https://github.com/Coldaine/ColdVox
     name: CI_RUNS_ON
@@ -69,17 +69,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 name:
-  description: Name of the variable as GitHub keeps it.
+  description: Name of the variable as GitHub stores it.
   returned: success
   type: str
   sample: CI_RUNS_ON
 value:
-  description: The text that is stored.
+  description: The stored text.
   returned: O(state=present)
   type: str
   sample: '["self-hosted","Linux","X64","fedora"]'
 visibility:
-  description: Which repositories see it; empty for the variable of a repository.
+  description: The repositories that can read it; empty for the variable of a repository.
   returned: O(state=present)
   type: str
   sample: ""

@@ -12,14 +12,13 @@ author: coldvox.ci contributors (@Coldaine)
 description:
   - Compares the names of the host's variables with the inputs that the roles of this collection
     declare in their argument specs.
-  - A variable that starts with the name of a role but is not one of its inputs is an error, told with
-    the nearest declared name. So is one that is a letter or two away from an input that all roles share,
-    such as C(coldvox_store_dir).
-  - A value of the wrong type, or with an unknown key, is an error too, told in one sentence before the
-    first role runs.
-  - Two hosts of the play must not have a runner of one name for the same repository or organization; they
-    would take its registration from each other.
-  - It runs on the controller alone; the host is not contacted.
+  - A variable that starts with the name of a role but is not one of its inputs is an error. The message
+    suggests the nearest declared name. A variable that differs by one or two letters from a collection-wide
+    input, such as C(coldvox_store_dir), is an error too.
+  - A value of the wrong type, or with an unknown key, is also an error, reported before the first role runs.
+  - Two hosts of the play must not have a runner of the same name for the same repository or organization,
+    because each would take over the registration of the other.
+  - Runs only on the controller and does not contact the host.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:

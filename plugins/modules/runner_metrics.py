@@ -7,57 +7,58 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: runner_metrics
-short_description: Sample what a runner host is doing
+short_description: Sample the load and the runners of a host
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
   - Takes one sample, or several, of load, memory, disk, pressure, traffic, caches and runner instances.
-  - What cannot be read is null in the sample and named in its V(unavailable); it never makes the module fail.
-  - Reads the kernel's files, also for the runners' control groups; systemd is only asked on a host with the
-    old hierarchy of control groups. Nothing has to be installed on the host.
+  - A value that cannot be read is null in the sample and named in its V(unavailable). It never makes the
+    module fail.
+  - Reads the kernel's files, also for the runners' control groups. It asks systemd only on a host with cgroup
+    version 1. It needs no further programs on the host.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:
   check_mode:
     support: full
     details:
-      - The host is only read. Lines for O(csv_path) are not written in check mode.
+      - The module only reads the host. In check mode it does not write to O(csv_path).
   diff_mode:
     support: none
   idempotent:
     support: full
     details:
-      - Lines added to O(csv_path) do not count as a change.
+      - New lines in O(csv_path) do not count as a change.
 options:
   samples:
-    description: How many samples to take.
+    description: The number of samples.
     type: int
     default: 1
   interval_seconds:
-    description: Seconds between samples. All samples together may take an hour.
+    description: Seconds between samples. All samples together may take at most an hour.
     type: float
     default: 5
   csv_path:
     description:
-      - Append each sample as one line to this file, with a header when it is new.
-      - The columns are those of ColdVox's own reports. Unknown values are zero there.
-      - When the module runs inside a job, workflow, job, attempt and step come from E(GITHUB_RUN_ID),
+      - Append each sample as one line to this file. A new file gets a header.
+      - The columns are those of ColdVox's own reports. Unknown values are written as zero.
+      - If the module runs inside a job, workflow, job, attempt and step come from E(GITHUB_RUN_ID),
         E(GITHUB_JOB), E(GITHUB_RUN_ATTEMPT) and E(GITHUB_STEP).
     type: path
   instances:
-    description: The runner instances to look at. By default all that are unpacked in O(base_dir).
+    description: The runner instances to sample. The default is all instances that exist in O(base_dir).
     type: list
     elements: str
   base_dir:
-    description: Where the instances live. The disk of the sample is the one that this directory is on.
+    description: The directory of the instances. The disk values are those of its file system.
     type: path
     default: /var/lib/actions-runner
   store:
-    description: The artifact store. Its C(models) directory is the model cache.
+    description: The artifact store. Its directory C(models) is the model cache.
     type: path
     default: /var/cache/coldvox-ci
   models:
-    description: Models that must be in the cache for it to be available. By default any model will do.
+    description: Models that must be in the cache for it to be available. By default any model is enough.
     type: list
     elements: str
     default: []
@@ -69,7 +70,7 @@ options:
       - /var/lib/coldvox-ci/rustup
       - /var/lib/coldvox-ci/cargo
   github_url:
-    description: The server whose reachability is tested, by a connection without a request.
+    description: The server to test for reachability, by a connection without a request.
     type: str
     default: https://github.com
 seealso:
@@ -82,11 +83,11 @@ EXAMPLES = r"""
   coldvox.ci.runner_metrics:
   register: sampled
 
-- name: Show how fit the host is
+- name: Show the health score of the host
   ansible.builtin.debug:
     msg: "{{ sampled.metrics | coldvox.ci.health_score }}"
 
-- name: Record a minute, one line every five seconds
+- name: Record one minute, one line every five seconds
   coldvox.ci.runner_metrics:
     samples: 12
     interval_seconds: 5
@@ -110,7 +111,7 @@ metrics:
       description: Number of logical cores.
       type: int
     cpu_percent:
-      description: Share of all cores at work since the sample before, for the first one in a quarter second.
+      description: Use of all cores since the previous sample; for the first sample, over a quarter second.
       type: float
     memory_total_bytes:
       description: Main memory.
@@ -119,7 +120,7 @@ metrics:
       description: Main memory that is not available.
       type: int
     memory_available_bytes:
-      description: Main memory that programs can get without swapping.
+      description: Main memory that programs can use without swapping.
       type: int
     memory_used_percent:
       description: Used main memory.
@@ -131,25 +132,25 @@ metrics:
       description: Size of the file system of O(base_dir).
       type: int
     disk_used_percent:
-      description: Used part of what can be used on it.
+      description: Used part of its usable space.
       type: float
     disk_free_bytes:
-      description: Bytes on it that users other than root can have.
+      description: Free bytes on it for users other than root.
       type: int
     psi_cpu_some_avg60:
-      description: Percent of the last minute in which a task waited for a core.
+      description: Percentage of the last minute in which a task waited for a core.
       type: float
     psi_memory_some_avg60:
-      description: Percent of the last minute in which a task waited for memory.
+      description: Percentage of the last minute in which a task waited for memory.
       type: float
     psi_io_some_avg60:
-      description: Percent of the last minute in which a task waited for a disk.
+      description: Percentage of the last minute in which a task waited for a disk.
       type: float
     network_rx_bytes:
-      description: Bytes received over real interfaces since boot; in a container, over all but the loopback.
+      description: Bytes received over real interfaces since boot; in a container, over all except loopback.
       type: int
     network_tx_bytes:
-      description: Bytes sent, counted likewise.
+      description: Bytes sent over the same interfaces since boot.
       type: int
     disk_read_bytes:
       description: Bytes read from the disks since boot.
@@ -158,22 +159,22 @@ metrics:
       description: Bytes written to the disks since boot.
       type: int
     store_bytes:
-      description: Bytes of everything in the artifact store, as its own records say.
+      description: Bytes of the whole artifact store, from its own records.
       type: int
     models_bytes:
-      description: Bytes of the models in it.
+      description: Bytes of the models in the store.
       type: int
     rust_cache_bytes:
       description: Bytes of O(rust_dirs).
       type: int
     listeners:
-      description: Instances whose listener runs.
+      description: Number of instances whose listener runs.
       type: int
     active_jobs:
-      description: Instances whose worker runs, which is a job.
+      description: Number of instances that run a job, that is, whose worker process runs.
       type: int
     model_cache_available:
-      description: Whether the models that are asked for are there.
+      description: Whether all of O(models) are in the cache.
       type: bool
     network_reachable:
       description: Whether O(github_url) accepts connections.
@@ -199,18 +200,18 @@ metrics:
           description: Whether it runs a job.
           type: bool
         cpu_percent:
-          description: Its share of all cores since the sample before.
+          description: Its share of all cores since the previous sample.
           type: float
         memory_bytes:
-          description: Memory that systemd accounts to the unit, page cache included.
+          description: Memory of the unit's control group, page cache included.
           type: int
     unavailable:
-      description: Keys that could not be read; V(instances.KEY) when that is so for one instance or more.
+      description: Keys that could not be read; V(instances.KEY) if it is unknown for at least one instance.
       type: list
       elements: str
       sample: [psi_cpu_some_avg60]
 samples:
-  description: All samples, the oldest first, each as RV(metrics).
+  description: All samples, oldest first, each as RV(metrics).
   returned: success
   type: list
   elements: dict
@@ -227,12 +228,12 @@ from ansible_collections.coldvox.ci.plugins.module_utils.metrics import csv_log
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Target, take_samples
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sources import machine
 
-# The longest a run of samples may take: nobody waits longer on one task, and a timer can start the next.
+# The longest run of samples: for more, a timer can start the task again.
 LONGEST_SECONDS = 3600
 
 
 def target_of(params: dict[str, Any]) -> Target:
-    """Return what the module's parameters ask to look at."""
+    """Return the paths and instances to sample from the module's parameters."""
     store = params["store"].rstrip("/")
     return Target(
         base_dir=params["base_dir"].rstrip("/"),
@@ -246,11 +247,11 @@ def target_of(params: dict[str, Any]) -> Target:
 
 
 def check_duration(count: int, interval_seconds: float) -> None:
-    """Raise CiError unless ``count`` samples at this interval are a sensible thing to wait for."""
+    """Raise CiError for no sample, or for samples over more than LONGEST_SECONDS."""
     if count < 1 or interval_seconds <= 0 or (count - 1) * interval_seconds > LONGEST_SECONDS:
         raise CiError(
-            f"{count} samples every {interval_seconds:g} s were asked for; give samples of 1 or more and "
-            f"interval_seconds above 0 that end within {LONGEST_SECONDS} s."
+            f"The options ask for {count} samples every {interval_seconds:g} s; give samples of 1 or more "
+            f"and interval_seconds above 0 that end within {LONGEST_SECONDS} s."
         )
 
 

@@ -10,10 +10,10 @@ module: rust_toolchain
 short_description: Keep shared Rust toolchains, their components and cargo tools
 version_added: 0.1.0
 description:
-  - Reads what is installed from rustup's own files, then calls rustup and cargo only for what is missing.
-    A host that has everything needs neither the network nor a started program.
+  - Reads the installed toolchains from rustup's own files, then runs rustup and cargo only for missing parts.
+    On a host that has everything it needs no network and starts no program.
   - rustup itself comes from O(installer), a verified C(rustup-init), and never updates itself.
-  - Both programs run in an environment of their own; only proxy settings are inherited.
+  - Both programs run in a clean environment that inherits only the proxy settings.
 author: coldvox.ci contributors (@Coldaine)
 extends_documentation_fragment:
   - coldvox.ci.attributes
@@ -21,7 +21,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - With O(state=latest) the server is asked for updates in check mode too.
+      - With O(state=latest) rustup asks the server for updates in check mode too.
   diff_mode:
     support: full
   idempotent:
@@ -34,30 +34,30 @@ options:
     default: []
     suboptions:
       name:
-        description: A channel, a version or a dated channel, as V(stable), V(1.75.0), V(nightly-2024-02-10).
+        description: A channel, version or dated channel, such as V(stable), V(1.75.0), V(nightly-2024-02-10).
         type: str
         required: true
       profile:
-        description: What rustup installs at least. It counts when the toolchain is installed, not later.
+        description: The rustup profile. It applies when the toolchain is installed, not later.
         type: str
         choices: [minimal, default, complete]
         default: minimal
       components:
-        description: Components to have, such as V(rustfmt) and V(clippy). Others are left alone.
+        description: Components to keep, such as V(rustfmt) and V(clippy). Others stay unchanged.
         type: list
         elements: str
         default: []
       targets:
-        description: Targets to have besides the host's own. Others are left alone.
+        description: Targets to keep in addition to the host's own. Others stay unchanged.
         type: list
         elements: str
         default: []
       default:
-        description: Makes this the toolchain that runs when none is named. At most one can be.
+        description: Whether this is the default toolchain. At most one toolchain can be.
         type: bool
         default: false
   tools:
-    description: Programs to install by C(cargo install), with the default toolchain.
+    description: Programs to install with C(cargo install) and the default toolchain.
     type: list
     elements: dict
     default: []
@@ -67,13 +67,13 @@ options:
         type: str
         required: true
       version:
-        description: The exact version. Without it any version will do, and the newest is installed.
+        description: The exact version. By default any version is enough, and the newest is installed.
         type: str
         default: ""
   installer:
     description:
-      - Path of a verified C(rustup-init) on the host. rustup is installed when it is missing or differs.
-      - Without it, rustup must be there already.
+      - Path of a verified C(rustup-init) on the host. rustup is installed if it is missing or differs.
+      - Without this option, rustup must already be installed.
     type: path
   rustup_home:
     description: Directory of the toolchains.
@@ -84,7 +84,7 @@ options:
     type: path
     default: /var/lib/coldvox-ci/cargo
   dist_server:
-    description: Where toolchains come from.
+    description: URL of the server of the toolchains.
     type: str
     default: https://static.rust-lang.org
   timeout_seconds:
@@ -93,8 +93,8 @@ options:
     default: 1800
   state:
     description:
-      - V(present) installs what is missing.
-      - V(latest) also brings the channels among O(toolchains) up to date; a version stays what it is.
+      - V(present) installs missing toolchains, components and tools.
+      - V(latest) also updates the channels in O(toolchains); exact versions do not change.
       - V(absent) removes O(toolchains) and O(tools).
     type: str
     choices: [present, latest, absent]
@@ -114,7 +114,7 @@ EXAMPLES = r"""
       - name: cargo-nextest
         version: 0.9.92
 
-- name: Toolchains | Bring the channels up to date
+- name: Toolchains | Update the channels
   coldvox.ci.rust_toolchain:
     toolchains:
       - name: stable
@@ -154,18 +154,18 @@ tools:
   type: dict
   sample: {cargo-nextest: 0.9.92}
 installed:
-  description: What was, or in check mode would be, installed.
+  description: The toolchains and tools that were installed, or in check mode would be.
   returned: success
   type: list
   elements: str
   sample: [1.75.0-x86_64-unknown-linux-gnu]
 updated:
-  description: What was, or would be, updated or extended.
+  description: The toolchains that were updated or extended, or in check mode would be.
   returned: success
   type: list
   elements: str
 removed:
-  description: What was, or would be, removed.
+  description: The toolchains and tools that were removed, or in check mode would be.
   returned: success
   type: list
   elements: str
@@ -203,13 +203,14 @@ ARGUMENT_SPEC = {
 def steps_for(
     params: dict[str, Any], host: RustHost, state: plan.State
 ) -> tuple[plan.Wanted, list[plan.Step]]:
-    """Return what is wanted and the steps to it."""
+    """Return the wanted installation and the steps to it."""
     wanted = plan.wanted_from(params["toolchains"], params["tools"], state.host)
     if params["state"] == "absent":
         return wanted, plan.plan_removal(wanted, state)
     updates: frozenset[str] = frozenset()
     if params["state"] == "latest" and state.rustup != "missing":
-        updates = host.updates([one.name for one in wanted.toolchains if one.name in state.toolchains])
+        installed = [chain.name for chain in wanted.toolchains if chain.name in state.toolchains]
+        updates = host.updates(installed)
     return wanted, plan.plan(wanted, state, updates)
 
 
@@ -238,13 +239,13 @@ def main() -> None:
         timeout_seconds=params["timeout_seconds"],
         run=run,
     )
-    os.umask(0o022)  # what root installs here, every job must be able to read
+    os.umask(0o022)  # every job must be able to read the files that root installs here
     try:
         before = host.read()
         wanted, steps = steps_for(params, host, before)
         if steps and not module.check_mode:
             with host.alone():
-                # Another run may have done some of it while this one waited.
+                # Another run may have done some of the steps while this run waited for the lock.
                 before = host.read()
                 wanted, steps = steps_for(params, host, before)
                 for step in steps:
@@ -253,7 +254,10 @@ def main() -> None:
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
     except OSError as error:
-        module.fail_json(msg=f"The Rust installation cannot be read at '{error.filename}': {error.strerror}.")
+        module.fail_json(
+            msg=f"The Rust installation cannot be read at '{error.filename}' ({error.strerror}); correct "
+            "that path, then run again."
+        )
     result: dict[str, Any] = {
         "changed": bool(steps),
         "toolchains": shown(after),

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the coldvox.ci contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The controller's part in the removal of registrations that nobody wants any more."""
+"""The removal of registrations that the inventory no longer names.
+
+This is the controller's part.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +16,26 @@ from ansible_collections.coldvox.ci.plugins.module_utils.runner.orphans import U
 
 
 def judge_orphans(runners: Runners, unlisted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return a verdict for every registration that the host has and the inventory does not name.
+    """Return a verdict for each registration of the host that is not listed.
 
-    Costs nothing where there is none.
+    Without such registrations it sends no request.
     """
     if not unlisted:
         return []
-    found = runners.find([one["name"] for one in unlisted])
+    registered = runners.find([orphan["name"] for orphan in unlisted])
     verdicts = []
-    for one in unlisted:
-        runner = found.get(one["name"].lower())
+    for orphan in unlisted:
+        runner = registered.get(orphan["name"].lower())
         online = runner is not None and (runner.status == "online" or runner.busy)
-        verdict = judge(Unlisted(**one), runner.id if runner else None, online=online)
+        verdict = judge(Unlisted(**orphan), runner.id if runner else None, online=online)
         if verdict is not Verdict.KEEP:
-            verdicts.append({"name": one["name"], "id": one["id"], "verdict": verdict.value})
+            verdicts.append({"name": orphan["name"], "id": orphan["id"], "verdict": verdict.value})
     return verdicts
 
 
 def remove_orphans(runners: Runners, verdicts: Sequence[Mapping[str, Any]]) -> None:
-    """Remove the registrations that are to go."""
-    doomed = [one["name"] for one in verdicts if one["verdict"] == Verdict.REMOVE.value]
-    for runner in runners.find(doomed).values() if doomed else ():
+    """Delete the registrations whose verdict is ``remove`` and that are still offline."""
+    names = [orphan["name"] for orphan in verdicts if orphan["verdict"] == Verdict.REMOVE.value]
+    for runner in runners.find(names).values() if names else ():
         if runner.status != "online" and not runner.busy:
             runners.delete(runner)

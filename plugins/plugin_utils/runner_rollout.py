@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the coldvox.ci contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A pool brought to its state in rounds: what is idle or new at once, what works one instance at a time."""
+"""The order in which the instances of a pool change.
+
+Idle and new instances change together. Instances that work change one at a time.
+"""
 
 from __future__ import annotations
 
@@ -12,155 +15,172 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import RegisteredRunner, Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Step
 
-from .runner_settlement import Answer, Settlement
+from .runner_registration_sync import HostReport, RegistrationSync
 
 Instance = Mapping[str, Any]
 _REGISTERING = frozenset([Step.CONFIGURE.value, Step.ENROL_JIT.value])
 
 
 class OnHost(Protocol):
-    """Executes the module on the host for ``instances``; ``more`` are further arguments."""
+    """A function that runs the module on the host.
+
+    ``more`` are further arguments.
+    """
 
     def __call__(self, instances: Sequence[Instance], **more: Any) -> dict[str, Any]: ...
 
 
 class Rollout:
-    """Works on one pool. ``answers`` and ``troubles`` are by name, the latest word on each instance."""
+    """The rounds that change one pool.
 
-    def __init__(self, on_host: OnHost, runners: Runners, settlement: Settlement, *, check: bool) -> None:
+    ``reports`` and ``failures`` hold the latest report and failure of each instance by name.
+    """
+
+    def __init__(self, on_host: OnHost, runners: Runners, sync: RegistrationSync, *, check: bool) -> None:
         self._on_host = on_host
         self._runners = runners
-        self._settlement = settlement
+        self._sync = sync
         self._check = check
         self._token = ""
         self._failed_upgrade = ""
-        self.answers: dict[str, Answer] = {}
-        self.troubles: dict[str, str] = {}
+        self.reports: dict[str, HostReport] = {}
+        self.failures: dict[str, str] = {}
 
     def perform(self, instances: Sequence[Instance]) -> dict[str, Any]:
-        """Bring ``instances`` to their state and return the host's first answer, which tells what changes.
+        """Bring ``instances`` to their state and return the module's first result.
 
-        Trouble with one instance does not stop the others. Whatever happens, no runner stays without the
-        labels that were taken off for a wait.
+        This result lists the changes. A failure of one instance does not stop the others. Every runner gets
+        its labels back, also after a failure.
         """
         first = self._on_host(instances)
-        self._hear(first)
+        self._record(first)
         if self._check:
             return first
-        done = [one for one in first["runners"] if not one["controller"]["deferred"]]
-        self._see_through(done)
-        deferred = [one for one in first["runners"] if one["controller"]["deferred"]]
-        by_name = {one["name"]: one for one in instances}
-        resting = [one for one in deferred if one["state"] != "present"]
-        working = [one for one in deferred if one["state"] == "present"]
-        new = [one for one in working if _is_new(one)]
+        done = [report for report in first["runners"] if not report["controller"]["deferred"]]
+        self._update_github(done)
+        deferred = [report for report in first["runners"] if report["controller"]["deferred"]]
+        by_name = {instance["name"]: instance for instance in instances}
+        resting = [report for report in deferred if report["state"] != "present"]
+        working = [report for report in deferred if report["state"] == "present"]
+        new = [report for report in working if _is_new(report)]
         for group in (resting, new):
-            self._round([by_name[one["name"]] for one in group], group)
-        for one in working:
-            if not _is_new(one):
-                self._change(by_name[one["name"]], one)
+            self._round([by_name[report["name"]] for report in group], group)
+        for report in working:
+            if not _is_new(report):
+                self._change(by_name[report["name"]], report)
         return first
 
-    def _change(self, instance: Instance, answer: Answer) -> None:
-        """Change one instance that works; one that does not come online in a new version gets the old one
-        back, and no other one gets the new one then.
+    def _change(self, instance: Instance, report: HostReport) -> None:
+        """Change one instance that works.
+
+        If it does not come online in a new version, it gets the old version back, and the remaining instances
+        keep the old version.
         """
-        name, upgraded = answer["name"], Step.LINK_TREE.value in answer["steps"]
+        name, upgraded = report["name"], Step.LINK_TREE.value in report["steps"]
         if upgraded and self._failed_upgrade:
-            self.troubles[name] = (
-                f"Runner '{name}' was left as it is, because the upgrade of '{self._failed_upgrade}' failed."
+            self.failures[name] = (
+                f"Runner '{name}' was left as it is, because the upgrade of '{self._failed_upgrade}' failed; "
+                "correct that one, then run again."
             )
             return
-        if self._is_running_jit(answer) and not self._end_jit(instance, answer):
+        if self._is_running_jit(report) and not self._end_jit(instance, report):
             return
-        self._round([instance], [answer])
-        trouble, former = self.troubles.get(name), self.answers[name]["controller"]["former_archive"]
-        if trouble and upgraded and former:
+        self._round([instance], [report])
+        failure, former = self.failures.get(name), self.reports[name]["controller"]["former_archive"]
+        if failure and upgraded and former:
             self._failed_upgrade = name
-            self.troubles.pop(name)
-            self._round([instance], [answer], archive=former)
-            version = self.answers[name]["controller"]["program_version"]
-            back = self.troubles.get(name) or f"It has version {version} again and works."
-            self.troubles[name] = f"{trouble} {back}"
+            self.failures.pop(name)
+            self._round([instance], [report], archive=former)
+            version = self.reports[name]["controller"]["program_version"]
+            back = self.failures.get(name) or f"It has version {version} again and works."
+            self.failures[name] = f"{failure} {back}"
 
-    def _round(self, instances: Sequence[Instance], answers: Sequence[Answer], **more: Any) -> None:
-        """Take labels off, let the host do its part, and bring GitHub's side to it."""
+    def _round(self, instances: Sequence[Instance], reports: Sequence[HostReport], **more: Any) -> None:
+        """Remove labels, run the module on the host, and update GitHub."""
         if not instances:
             return
-        settlement = self._settlement
+        sync = self._sync
         try:
-            settlement.withdraw_labels(answers)
-            given = self._given(instances, answers)
-            self._hear(self._on_host(instances, prepared=True, **given, **more))
-            self._see_through([self.answers[one["name"]] for one in instances])
+            sync.withdraw_labels(reports)
+            given = self._registration_arguments(instances, reports)
+            self._record(self._on_host(instances, prepared=True, **given, **more))
+            self._update_github([self.reports[instance["name"]] for instance in instances])
         except CiError as error:
-            for one in instances:
-                self.troubles.setdefault(one["name"], str(error))
+            for instance in instances:
+                self.failures.setdefault(instance["name"], str(error))
         finally:
-            settlement.put_labels_back()
+            sync.restore_labels()
 
-    def _given(self, instances: Sequence[Instance], answers: Sequence[Answer]) -> dict[str, Any]:
-        """Return what the host needs for registrations: one token for all, a configuration for each JIT
-        runner.
+    def _registration_arguments(
+        self, instances: Sequence[Instance], reports: Sequence[HostReport]
+    ) -> dict[str, Any]:
+        """Return the module's arguments for registrations.
+
+        They are one token for all instances, and a configuration for each JIT runner.
         """
         given: dict[str, Any] = {}
-        if any(Step.CONFIGURE.value in one["steps"] for one in answers):
+        if any(Step.CONFIGURE.value in report["steps"] for report in reports):
             self._token = self._token or self._runners.registration_token()
             given["registration_token"] = self._token
         made = [
-            self._settlement.make_jit(answer, instance["group"], instance["work_dir"])
-            for instance, answer in zip(instances, answers)
-            if Step.ENROL_JIT.value in answer["steps"]
+            self._sync.make_jit(report, instance["group"], instance["work_dir"])
+            for instance, report in zip(instances, reports)
+            if Step.ENROL_JIT.value in report["steps"]
         ]
         if made:
             given["jit_configs"] = [
-                {"name": one.runner.name, "id": one.runner.id, "config": one.encoded} for one in made
+                {"name": jit.runner.name, "id": jit.runner.id, "config": jit.encoded} for jit in made
             ]
         return given
 
     @staticmethod
-    def _is_running_jit(answer: Answer) -> bool:
-        return {Step.STOP.value, Step.ENROL_JIT.value} <= set(answer["steps"])
+    def _is_running_jit(report: HostReport) -> bool:
+        return {Step.STOP.value, Step.ENROL_JIT.value} <= set(report["steps"])
 
-    def _end_jit(self, instance: Instance, answer: Answer) -> bool:
-        """Stop a runner whose name GitHub has to free for another registration; return whether it rests."""
-        name = answer["name"]
-        quiet = {**answer, "steps": [Step.WITHDRAW_LABELS.value, Step.STOP.value]}
+    def _end_jit(self, instance: Instance, report: HostReport) -> bool:
+        """Stop a JIT runner, because GitHub must free its name; return whether it stopped."""
+        name = report["name"]
+        quiet = {**report, "steps": [Step.WITHDRAW_LABELS.value, Step.STOP.value]}
         self._round([{**instance, "state": "drained"}], [quiet])
-        return name not in self.troubles
+        return name not in self.failures
 
-    def _hear(self, answer: Mapping[str, Any]) -> None:
-        """Take in what the host said; trouble that is about nothing in particular is an error."""
-        if "runners" not in answer:
-            details = {key: value for key, value in answer.items() if key not in ("msg", "failed")}
-            raise CiError(str(answer.get("msg", "The host gave no answer; run again with -vvv.")), **details)
-        failed = answer.get("failed_instances") or []
-        for one in answer["runners"]:
-            self.answers[one["name"]] = one
-            if one["name"] in failed:
-                self.troubles[one["name"]] = one["reason"]
+    def _record(self, result: Mapping[str, Any]) -> None:
+        """Record the module's result.
 
-    def _see_through(self, answers: Sequence[Answer]) -> None:
-        self.troubles.update(
-            self._settlement.settle([one for one in answers if one["name"] not in self.troubles])
+        Raises CiError if it has no ``runners``.
+        """
+        if "runners" not in result:
+            details = {key: value for key, value in result.items() if key not in ("msg", "failed")}
+            raise CiError(
+                str(result.get("msg", "The module gave no result; run again with -vvv.")), **details
+            )
+        failed = result.get("failed_instances") or []
+        for report in result["runners"]:
+            self.reports[report["name"]] = report
+            if report["name"] in failed:
+                self.failures[report["name"]] = report["reason"]
+
+    def _update_github(self, reports: Sequence[HostReport]) -> None:
+        self.failures.update(
+            self._sync.update_github([report for report in reports if report["name"] not in self.failures])
         )
 
     def completed(self) -> list[dict[str, Any]]:
-        """Return the result for each instance, the host's and GitHub's view of it together."""
+        """Return the host's report and GitHub's view of each instance together."""
         return [
-            _completed(answer, self._settlement.current.get(name.lower()), self.troubles.get(name, ""))
-            for name, answer in self.answers.items()
+            _completed(report, self._sync.current.get(name.lower()), self.failures.get(name, ""))
+            for name, report in self.reports.items()
         ]
 
 
-def _is_new(answer: Answer) -> bool:
-    return Step.STOP.value not in answer["steps"] and not _REGISTERING.isdisjoint(answer["steps"])
+def _is_new(report: HostReport) -> bool:
+    return Step.STOP.value not in report["steps"] and not _REGISTERING.isdisjoint(report["steps"])
 
 
-def _completed(answer: Answer, runner: Optional[RegisteredRunner], trouble: str) -> dict[str, Any]:
-    own = {key: value for key, value in answer.items() if key != "controller"}
-    if trouble:
-        own.update(outcome="failed", reason=trouble)
+def _completed(report: HostReport, runner: Optional[RegisteredRunner], failure: str) -> dict[str, Any]:
+    own = {key: value for key, value in report.items() if key != "controller"}
+    if failure:
+        own.update(outcome="failed", reason=failure)
     if runner is None:
         return {**own, "id": None, "status": "offline", "busy": False, "labels": [], "version": ""}
     view = {"id": runner.id, "status": runner.status, "busy": runner.busy, "version": runner.version}

@@ -1,4 +1,7 @@
-"""A large artifact that nobody has yet, from loopback, against curl, sha256sum and unzip in turn."""
+"""A large artifact that is not in the store yet, against the usual commands.
+
+It comes from loopback; the commands are curl, sha256sum and unzip, one after the other.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,18 @@ from tests.bench.common import CHECKOUT, Options, alternating, collections_root,
 from tests.bench.data import MIB, Archive, make_archive, served
 
 INFLATE = "ansible_collections.coldvox.ci.plugins.module_utils.store.inflate"
-WORKER = CHECKOUT / "tests" / "faults" / "worker.py"
+WORKER = CHECKOUT / "tests" / "_support" / "store_worker.py"
 
 
 def by_hand(archive: Archive, url: str, place: Path) -> float:
-    """Return the seconds of the usual three commands; nothing of theirs is synced to the disk."""
+    """Return the seconds of the usual three commands, which sync nothing to the disk."""
     place.mkdir()
     target = place / "archive.zip"
 
     def work() -> None:
         subprocess.run(["curl", "--fail", "--silent", "--output", target, url], check=True)
-        told = f"{archive.sha256}  {target}\n"
-        subprocess.run(["sha256sum", "--quiet", "--check", "-"], input=told, text=True, check=True)
+        checksum = f"{archive.sha256}  {target}\n"
+        subprocess.run(["sha256sum", "--quiet", "--check", "-"], input=checksum, text=True, check=True)
         subprocess.run(["unzip", "-q", target, "-d", place], check=True)
 
     took = seconds(work)
@@ -38,15 +41,17 @@ def by_hand(archive: Archive, url: str, place: Path) -> float:
 
 
 def by_store(archive: Archive, url: str, place: Path, collections: Path, peaks: list[float]) -> float:
-    """Return the seconds of a process that installs the artifact, its start and every fsync included.
+    """Return the seconds of a process that installs the artifact.
+
+    Its start and every fsync are included.
 
     Its greatest memory in MiB goes to ``peaks``; it has no children, so that is the process tree's.
     """
     wanted = {"name": "m", "kind": "model", "url": url, "sha256": archive.sha256, "strip_components": 1}
-    told = {"paths": [str(collections)], "root": str(place), "artifacts": [wanted], "settings": {}}
+    request = {"paths": [str(collections)], "root": str(place), "artifacts": [wanted], "settings": {}}
 
     def work() -> None:
-        command = [sys.executable, str(WORKER), json.dumps(told)]
+        command = [sys.executable, str(WORKER), json.dumps(request)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
         answer = json.loads(done.stdout.splitlines()[-1])
         if answer.get("outcomes") != ["fetched"]:
@@ -66,7 +71,10 @@ def interpreter_mib() -> float:
 
 
 def limits(archive: Archive, place: Path, inflate: Any) -> tuple[float, float, float]:
-    """Return the seconds that writing the tree, hashing and inflating take on their own, in one thread."""
+    """Return the seconds of writing the tree, of hashing and of inflating.
+
+    Each is measured alone, in a single thread.
+    """
     piece = os.urandom(4 * MIB)
 
     def write() -> None:
@@ -92,7 +100,7 @@ def limits(archive: Archive, place: Path, inflate: Any) -> tuple[float, float, f
 
 
 def measure(options: Options) -> None:
-    """Print the ratio, the memory, and how close to the machine's own limits the store is."""
+    """Print the ratio, the memory, and the distance to the limits of the machine."""
     with workplace("cold") as place:
         archive = make_archive(place / "archive.zip", options.archive_bytes)
         print(

@@ -1,4 +1,4 @@
-"""What every benchmark shares: where it works, how it repeats, and how it says what came out."""
+"""Directory, repetition and output that all benchmarks share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-#: Ignored by git, and on the disk whose speed counts.
+#: Ignored by git, and on the disk that is measured.
 PLACE = CHECKOUT / ".testbed" / "bench"
 
 
@@ -26,14 +26,17 @@ class Options(NamedTuple):
 
 @contextmanager
 def workplace(name: str) -> Iterator[Path]:
-    """Yield an empty directory for the benchmark ``name``; nothing of it is left afterwards."""
+    """Yield an empty directory for the benchmark ``name`` and remove it afterwards."""
     PLACE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=PLACE) as directory:
         yield Path(directory)
 
 
 def collections_root() -> Path:
-    """Return a directory in which this checkout is the collection, and let it be imported from now on."""
+    """Return a directory in which this checkout is the collection.
+
+    The collection can be imported from now on.
+    """
     root = PLACE / "collections"
     target = root / "ansible_collections" / "coldvox" / "ci"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +48,7 @@ def collections_root() -> Path:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Return how long ``work`` takes, begun with nothing left to be written to the disk."""
+    """Return the seconds that ``work`` takes; it starts after a sync of all disks."""
     os.sync()
     begun = time.perf_counter()
     work()
@@ -53,7 +56,10 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def alternating(candidates: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, float]:
-    """Measure all ``candidates`` in turn, so that a noisy minute hits each, and return their medians."""
+    """Measure all ``candidates`` in turn and return their medians.
+
+    A noisy minute then affects each of them.
+    """
     measured: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(repetitions):
         for name, measure in candidates.items():

@@ -1,4 +1,4 @@
-"""What a converge costs, against the same work in the usual shape, in one run on one machine.
+"""The cost of a converge, against the same work in the usual shape.
 
 Every figure is the median of the repetitions, which alternate between the candidates so that a noisy minute
 hits both. The world must be up; ``make bench`` sees to that.
@@ -24,7 +24,10 @@ FOUR = ("-e", json.dumps({"github_runner_instances": POOL}))
 
 
 def play(playbook: str, *arguments: str) -> tuple[float, int, int]:
-    """Run a playbook; return seconds, changed tasks and remote module executions (counted at ``-vvv``)."""
+    """Run a playbook; return seconds, changed tasks and remote executions.
+
+    Executions of modules are counted in the output of ``-vvv``.
+    """
     inventories = ("inventories/production", "inventories/sandbox", "molecule/inventory")
     sources = [part for path in inventories for part in ("-i", path)]
     begun = time.monotonic()
@@ -44,7 +47,7 @@ def play(playbook: str, *arguments: str) -> tuple[float, int, int]:
 
 
 def measure(options: Options) -> None:
-    """Measure the whole machine, as the inventory has it."""
+    """Measure the whole machine of the inventory."""
     compare(options, (SITE,), (USUAL,))
 
 
@@ -54,7 +57,7 @@ def measure_pool(options: Options) -> None:
 
 
 def compare(options: Options, ours: tuple[str, ...], usual: tuple[str, ...]) -> None:
-    """Measure the first converge once and the no-change converge several times, and print the table.
+    """Print the time of the first converge, and of several without a change.
 
     ``ours`` and ``usual`` are each a playbook with arguments for it.
     """

@@ -1,4 +1,4 @@
-"""Archives as large and as compressible as real models, and a server on loopback that costs little."""
+"""Archives like real models, and a fast server on loopback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SKEWED = bytes(round(_WEIGHTS.gauss(128, 4)) for _ in range(256))
 
 
 class Archive(NamedTuple):
-    """A zip on disk; ``bytes`` is its size, ``unpacked_bytes`` that of its files together."""
+    """A zip on disk, with its size and that of its files together in bytes."""
 
     path: Path
     sha256: str
@@ -34,7 +34,7 @@ class Archive(NamedTuple):
 
 
 def _sizes(archive_bytes: int, middle_files: int) -> dict[str, int]:
-    """Return unpacked sizes by name: half of the archive is one part that does not compress."""
+    """Return unpacked sizes by name; half of it is a file that does not compress."""
     sizes = {"model/graph/HCLG.fst": archive_bytes // 2}
     for number in range(middle_files):
         sizes[f"model/part{number % 5}/layer-{number:02}.mat"] = archive_bytes // middle_files
@@ -44,7 +44,10 @@ def _sizes(archive_bytes: int, middle_files: int) -> dict[str, int]:
 def make_archive(
     path: Path, archive_bytes: int, *, middle_files: int = _MIDDLE_FILES, seed: int = 1
 ) -> Archive:
-    """Write a zip of about ``archive_bytes`` (a large model: 1.8 GB packed, 2.7 GB unpacked) to ``path``."""
+    """Write a zip of about ``archive_bytes`` to ``path``.
+
+    A large model has 1.8 GB packed and 2.7 GB unpacked.
+    """
     chance = random.Random(seed)
     sizes = _sizes(archive_bytes, middle_files)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -62,7 +65,10 @@ def make_archive(
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Sends files of ``directory`` with sendfile, so that the server takes little from the two candidates."""
+    """Handler that sends files of ``directory`` with sendfile.
+
+    So the server takes little time from the candidates.
+    """
 
     protocol_version = "HTTP/1.1"
     directory: Path
@@ -87,7 +93,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 @contextmanager
 def served(directory: Path) -> Iterator[str]:
-    """Serve the files of ``directory`` from a process of its own and yield the url of the server."""
+    """Serve ``directory`` from a process of its own and yield the URL."""
     handler = type("Handler", (_Handler,), {"directory": directory})
     with _Server(("127.0.0.1", 0), handler) as server:
         port = server.server_address[1]

@@ -1,4 +1,4 @@
-"""100,000 jobs in the history: what status and report ask of it, against one JSON file of the same."""
+"""The queries of status and report on 100,000 jobs, against a JSON file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ PERIOD_SECONDS = 365 * DAY_SECONDS
 
 
 def make(place: Path, database: Any, jobs: Any) -> tuple[str, Path]:
-    """Write the same jobs of one year to a database and to a JSON file; return the path of each."""
+    """Write the same jobs to a database and a JSON file; return both paths.
+
+    The jobs cover a year.
+    """
     begun = time.time() - PERIOD_SECONDS
     events = []
     for number in range(JOBS):
@@ -47,17 +50,17 @@ def make(place: Path, database: Any, jobs: Any) -> tuple[str, Path]:
 
 
 def milliseconds(work: Callable[[], int], expected: int) -> float:
-    """Return how long ``work`` takes, which must find ``expected`` things."""
+    """Return the milliseconds of ``work``, which must return ``expected``."""
     begun = time.perf_counter()
-    found = work()
+    number = work()
     taken = (time.perf_counter() - begun) * 1000
-    if found != expected:
-        sys.exit(f"bench: {found} found in the history instead of {expected}.")
+    if number != expected:
+        sys.exit(f"bench: {number} found in the history instead of {expected}.")
     return taken
 
 
 def measure(options: Options) -> None:
-    """Print what a day, the sums of everything, one job's record, and one more job cost."""
+    """Print the cost of a day, of all sums, of a job's record, and of an addition."""
     collections_root()
     base = "ansible_collections.coldvox.ci.plugins.module_utils.agent.history"
     database, jobs = (importlib.import_module(f"{base}.{name}") for name in ("database", "jobs"))
@@ -97,11 +100,15 @@ def measure(options: Options) -> None:
 
         medians = alternating(
             {
-                "day": lambda: milliseconds(lambda: opened(lambda one: len(one.jobs(since))), expected),
+                "day": lambda: milliseconds(
+                    lambda: opened(lambda history: len(history.jobs(since))), expected
+                ),
                 "day, json": lambda: milliseconds(from_json, expected),
-                "sums": lambda: milliseconds(lambda: opened(lambda one: len(one.summaries())), NAMES),
+                "sums": lambda: milliseconds(lambda: opened(lambda history: len(history.summaries())), NAMES),
                 "sums, json": lambda: milliseconds(sums_from_json, NAMES),
-                "one": lambda: milliseconds(lambda: opened(lambda one: len(one.summaries(job="job-7"))), 1),
+                "one": lambda: milliseconds(
+                    lambda: opened(lambda history: len(history.summaries(job="job-7"))), 1
+                ),
                 "add": lambda: milliseconds(one_more, 1),
             },
             options.repetitions,

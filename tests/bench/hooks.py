@@ -1,4 +1,4 @@
-"""What the two job hooks cost a job: the CPU time of each as a process, against a Python that does nothing.
+"""The CPU time of the two job hooks, against a Python that does nothing.
 
 The job has one model linked and leaves an empty workspace: what a job makes, it pays for itself. What holds
 the model until the job ends counts as well. How long a hook takes by the clock is a matter of what else runs.
@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -36,13 +37,16 @@ run({{place: "{place}/" + place for place in places}})
 
 
 def installed(place: Path) -> list[str]:
-    """Install the package as the role does, its bytecode included, and return the command's first words."""
+    """Install the package as the role does and return how to start its program.
+
+    Its bytecode is included.
+    """
     lookup = importlib.import_module("ansible_collections.coldvox.ci.plugins.lookup.agent_files")
     for entry in lookup.release_files(lookup.LIBRARY, str(place)):
         path = Path(entry["path"])
         path.parent.mkdir(parents=True, exist_ok=True)
-        if "content" in entry:
-            path.write_text(entry["content"], encoding="utf-8")
+        if "source" in entry:
+            shutil.copyfile(entry["source"], path)
         else:
             path.symlink_to(entry["link_to"])
     command = place / "runnerctl"
@@ -53,15 +57,15 @@ def installed(place: Path) -> list[str]:
 
 
 def stock(place: Path, collections: Path) -> None:
-    """Put one model into the store."""
+    """Put a model into the store."""
     archive = make_archive(place / "m.zip", ARCHIVE_BYTES)
     wanted = {"name": "m", "kind": "model", "url": f"file://{archive.path}", "sha256": archive.sha256}
-    told = {"paths": [str(collections)], "root": f"{place}/store", "artifacts": [wanted], "settings": {}}
-    subprocess.run([sys.executable, str(WORKER), json.dumps(told)], check=True, capture_output=True)
+    request = {"paths": [str(collections)], "root": f"{place}/store", "artifacts": [wanted], "settings": {}}
+    subprocess.run([sys.executable, str(WORKER), json.dumps(request)], check=True, capture_output=True)
 
 
 def environment(place: Path) -> dict[str, str]:
-    """Return what a job's hooks see; makes the directories that it names."""
+    """Return the environment of a job's hooks and make the directories it names."""
     work = place / "one" / "_work"
     for directory in (work / "b" / "b", work / "_temp", place / "run" / "jobs" / "one"):
         directory.mkdir(parents=True)
@@ -80,7 +84,9 @@ def environment(place: Path) -> dict[str, str]:
 
 
 def cpu_seconds(argv: Sequence[str], seen: Mapping[str, str], place: Path) -> float:
-    """Return the CPU time of ``argv`` as the one step of a job, and of all that it leaves until the job ends.
+    """Return the CPU time of ``argv`` as the only step of a job.
+
+    Processes that the step leaves until the job ends are included.
 
     The shell is the job, and is counted with it.
     """
@@ -95,13 +101,16 @@ def cpu_seconds(argv: Sequence[str], seen: Mapping[str, str], place: Path) -> fl
 
 
 def inherit_orphans() -> None:
-    """Let this process, and not the machine's first, become the parent of what its children leave."""
+    """Make this process the parent of the orphans of its children.
+
+    Otherwise the first process of the machine would be their parent.
+    """
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
 def measure(options: Options) -> None:
-    """Print what each hook takes."""
+    """Print the CPU time of each hook."""
     collections = collections_root()
     inherit_orphans()
     with workplace("hooks") as place:

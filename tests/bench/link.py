@@ -1,4 +1,4 @@
-"""A job's way to its model: ``runnerctl cache link`` as a process, and what of it the library takes."""
+"""``runnerctl cache link`` as a process, and the part of the library in its time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _BASE = "ansible_collections.coldvox.ci.plugins.module_utils.store"
 
 
 def measure(options: Options) -> None:
-    """Print the time of the installed command, of a Python that does nothing, and of the library alone."""
+    """Print the times of the command, of an idle Python, and of the library alone."""
     with workplace("link") as place:
         collections_root()
-        installed = importlib.import_module("tests.unit.plugins.module_utils.agent.cli.installed_agent")
+        installed = importlib.import_module("tests._support.installed_agent")
         agent = installed.Agent(place)
         agent.install()
         agent.run("package", "settle")
@@ -57,7 +57,10 @@ def stock(store: Path, place: Path) -> None:
 
 
 def in_library(store: Path, directory: Path) -> float:
-    """Return the mean milliseconds of holding the model, checking it, noting its use, and linking to it."""
+    """Return the mean milliseconds of the library alone.
+
+    It holds the model, checks it, notes its use, and links to it.
+    """
     use, links, layout = (importlib.import_module(f"{_BASE}.{name}") for name in ("use", "links", "layout"))
     directory.mkdir(exist_ok=True)
     begun = time.perf_counter()

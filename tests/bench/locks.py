@@ -1,4 +1,4 @@
-"""The library's lock against filelock from PyPI, and against a script that makes a directory and sleeps."""
+"""The library's lock against filelock from PyPI and a script with mkdir and sleep."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MKDIR_LOCK = CHECKOUT / "tests" / "bench" / "mkdir_lock.sh"
 _HOLDER = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 print("ready", flush=True)
 sys.stdin.readline()
 with Flock(sys.argv[2], purpose="bench"):
@@ -35,7 +35,7 @@ print(json.dumps([begun, ended]))
 
 
 def microseconds(lock: Any) -> float:
-    """Return the mean time of one acquire and release that nobody contends."""
+    """Return the mean microseconds of an acquire and release without contention."""
     begun = time.perf_counter()
     for _ in range(ROUNDS):
         lock.acquire()
@@ -44,7 +44,7 @@ def microseconds(lock: Any) -> float:
 
 
 def hand_over(commands: Callable[[], list[str]]) -> tuple[float, float]:
-    """Let ``WAITERS`` processes wait for one lock at once.
+    """Let ``WAITERS`` processes wait for the same lock.
 
     Return median and 99th percentile of the seconds between one holder's end and the next one's beginning.
     """
@@ -99,11 +99,11 @@ def print_hand_over(place: Path, collections: Path, repetitions: int) -> None:
     def script() -> list[str]:
         return ["bash", str(MKDIR_LOCK), str(place / "lock.d"), str(HOLD_SECONDS)]
 
-    found: dict[str, list[tuple[float, float]]] = {"flock": [], "script": []}
+    delays: dict[str, list[tuple[float, float]]] = {"flock": [], "script": []}
     for _ in range(repetitions):
-        found["flock"].append(hand_over(flock))
-        found["script"].append(hand_over(script))
+        delays["flock"].append(hand_over(flock))
+        delays["script"].append(hand_over(script))
     for name, title in (("flock", "Flock"), ("script", "mkdir and sleep 1")):
-        middle, late = (statistics.median(values) * 1000 for values in zip(*found[name]))
+        middle, late = (statistics.median(values) * 1000 for values in zip(*delays[name]))
         say(f"hand-over among {WAITERS} waiters, median: {title}", middle, "ms")
         say(f"hand-over among {WAITERS} waiters, 99th percentile: {title}", late, "ms")

@@ -1,4 +1,4 @@
-"""What watching a host costs it: a sample, the sampler as a service, a health check as a process.
+"""The CPU time of a sample, of the sampler as a service, and of a health check.
 
 The baseline is the script that users had, on the same directories: a store, and Rust caches of many small
 files. CPU time counts, not the time of the clock. The runners' control groups are imitated in the form of
@@ -44,7 +44,7 @@ _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def furnish(place: Path, collections: Path) -> None:
-    """Make the host's directories: a model, Rust caches, and instances without a service."""
+    """Make the host's directories: a model, Rust caches, instances without a service."""
     stock(place, collections)
     for number in range(RUST_FILES):
         directory = place / "rust" / str(number // 100)
@@ -60,7 +60,7 @@ def furnish(place: Path, collections: Path) -> None:
 
 @contextmanager
 def boot_directory(place: Path) -> Iterator[None]:
-    """Let ``run`` be in memory, as /run is on a host."""
+    """Mount a file system in memory on ``run``, like /run of a host."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         (Path(memory) / "agent").mkdir()
         (place / "run").symlink_to(memory)
@@ -87,7 +87,7 @@ def script_milliseconds(place: Path) -> float:
 
 @contextmanager
 def imitated_groups(place: Path) -> Iterator[Path]:
-    """Yield a tree of control groups in which each runner has the three processes of an idle one."""
+    """Yield a tree of control groups; each runner has the processes of an idle one."""
     root = place / "cgroup"
     programs = ("run.sh", "run-helper.sh", "bin/Runner.Listener")
     processes = []
@@ -149,7 +149,7 @@ class Library:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used, and those of its children that ended."""
+    """Return the CPU time of a process and of its children that have ended."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / _CLOCK_TICKS
 
@@ -161,7 +161,10 @@ def resident_mib(pid: int) -> float:
 
 
 def service(place: Path, groups: Path) -> tuple[float, float]:
-    """Run the sampler as its service does, but faster; return milliseconds a sample, and MiB."""
+    """Run the sampler as its service does, but faster.
+
+    Return the milliseconds of a sample, and the memory in MiB.
+    """
     csv = place / "state" / "metrics" / "samples.csv"
     csv.unlink(missing_ok=True)
     configure(place, _FAST_SECONDS)
@@ -210,7 +213,7 @@ def measure(options: Options) -> None:
 
 
 def print_health(place: Path, words: list[str], repetitions: int) -> None:
-    """Print how long a health check takes as a process, with a sampler's sample and without one."""
+    """Print the time of a health check as a process, with and without a sample."""
 
     def run(*argv: str) -> float:
         return seconds(lambda: subprocess.run(argv, check=False, capture_output=True))

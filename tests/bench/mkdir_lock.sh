@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The lock script that users had: one directory, made by who has the lock, and a look every second by who wants it.
-# Two of its faults are mended, so that there is something to measure: all use one name, and it is held until the end.
+# The lock script that users had: the holder makes a directory, and each waiter looks for it every second.
+# Two of its faults are fixed, so that it can be measured: all use the same name, and the lock is held until the end.
 #   mkdir_lock.sh DIRECTORY HOLD_SECONDS
 set -euo pipefail
 lock=$1 hold=$2

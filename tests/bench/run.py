@@ -1,4 +1,4 @@
-"""``make bench``: the speed of the project as ratios, measured in one run on one machine.
+"""``make bench``: the speed as ratios, measured in a single run on one machine.
 
     python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
 

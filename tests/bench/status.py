@@ -1,4 +1,4 @@
-"""What a person waits for: the status, and the report of 100,000 jobs and a month of samples.
+"""The times of the status, and of a report of 100,000 jobs and a month.
 
 The status is compared with a Python that does nothing, the report with a program that reads the same rows
 the way one writes it at first: dictionaries, and a date parsed for each.
@@ -29,10 +29,10 @@ _BASE = "ansible_collections.coldvox.ci.plugins.module_utils"
 
 
 def stock(place: Path, now: float) -> None:
-    """Give the host at ``place`` its jobs and its samples."""
+    """Write the jobs and the samples of the host at ``place``."""
     metrics = place / "state" / "metrics"
     metrics.mkdir(parents=True)
-    some_jobs = importlib.import_module("tests.unit.plugins.module_utils.agent.report.some_jobs")
+    some_jobs = importlib.import_module("tests._support.report_jobs")
     database = importlib.import_module(f"{_BASE}.agent.history.database")
     path = str(place / "state" / "history" / "history.db")
     Path(path).parent.mkdir()
@@ -75,7 +75,7 @@ def naive(place: Path) -> None:
 
 
 def measure(options: Options) -> None:
-    """Print what both commands take."""
+    """Print the times of both commands."""
     with workplace("status") as place:
         collections_root()
         command = installed(place)

@@ -1,4 +1,4 @@
-"""Looking at what is there: by lstat at every use, and every byte when it matters."""
+"""The check of an installed tree by lstat, and by reading every byte."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ FILES = 24
 
 
 def measure(options: Options) -> None:
-    """Print both tiers; the files are in memory, so that the processor is compared and not the disk."""
+    """Print both tiers.
+
+    The files are in memory, so that the processor is compared and not the disk.
+    """
     with workplace("verify") as place:
         collections_root()
         archive = make_archive(place / "m.zip", options.archive_bytes // 2, middle_files=FILES - 1)

@@ -1,4 +1,4 @@
-"""Twenty artifacts that are there already: one call against a ping, and against get_url and unarchive each.
+"""Twenty installed artifacts: our single call against ping, get_url and unarchive.
 
 All three are tasks of one playbook run against this machine; their times are read from Ansible's own log.
 """
@@ -23,7 +23,10 @@ _TASK = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) .*\| (?:TASK \[(\w+
 
 
 def playbook(place: Path, server: str, archives: list[Archive], repetitions: int) -> list[dict[str, Any]]:
-    """Return a play whose tasks ``ping``, ``store`` and ``usual`` alternate, after one of each to warm up."""
+    """Return a play whose tasks ``ping``, ``store`` and ``usual`` alternate.
+
+    The first task of each warms up.
+    """
     items = [
         {"name": f"m{n}", "url": f"{server}/{a.path.name}", "sha256": a.sha256, "strip_components": 1}
         for n, a in enumerate(archives)
@@ -67,7 +70,7 @@ def task_seconds(log: str) -> list[tuple[str, float]]:
 
 
 def run(place: Path, play: list[dict[str, Any]]) -> list[tuple[str, float]]:
-    """Run ``play`` and return what each task took."""
+    """Run ``play`` and return the seconds of each task."""
     (place / "play.yml").write_text(json.dumps(play), encoding="utf-8")
     environment = {
         **os.environ,
@@ -104,7 +107,7 @@ def measure(options: Options) -> None:
             (place / "usual" / f"m{number}").mkdir(parents=True)
         with served(place) as server:
             took = run(place, playbook(place, server, archives, options.repetitions))
-    # The first of each fetched, and the next few warmed the machine up.
+    # The first of each fetches, and the next few warm the machine up.
     warm = took[3 + 10 :]
     ping = statistics.median(value for name, value in warm if name == "ping")
     store = statistics.median(value for name, value in warm if name == "store")

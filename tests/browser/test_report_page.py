@@ -1,4 +1,4 @@
-"""The report as a reader sees it: in a real Chromium, light and dark, at a desk and on a phone.
+"""The report page in a real Chromium: light and dark, desktop and phone.
 
 The screenshots stay in .testbed/reports/screenshots, for people to look at.
 """
@@ -15,8 +15,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.page impor
 from testbed.docker_engine import install, this_machine
 from testbed.paths import CHECKOUT, Paths
 from testbed.progress import Progress
-from tests.browser.devtools import PACKAGE, Browser, find_browser
-from tests.unit.plugins.module_utils.agent.report.some_jobs import a_month, hostile, nothing
+from tests._support.browser import PACKAGE, Browser, find_browser
+from tests._support.report_jobs import a_month, hostile, nothing
 
 PATHS = Paths(CHECKOUT / ".testbed")
 SCREENSHOTS = PATHS.root / "reports" / "screenshots"
@@ -88,7 +88,7 @@ PAGES: dict[str, Callable[[], Figures]] = {"month": a_month, "fresh": nothing, "
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_page_is_readable_and_quiet(
+def test_report_page_is_readable_and_quiet(
     browser: Browser, tmp_path: Path, name: str, device: str, dark: bool
 ) -> None:
     figures = PAGES[name]()
@@ -96,8 +96,8 @@ def test_the_page_is_readable_and_quiet(
     path.write_text(page(figures), encoding="utf-8")
     browser.open(path, width=WIDTHS[device], dark=dark)
     browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    faint = [one for one in browser.evaluate(f"{_CONTRAST}('text')") if one[0] < TEXT_CONTRAST]
-    pale = [one for one in browser.evaluate(f"{_CONTRAST}('line')") if one[0] < LINE_CONTRAST]
+    faint = [element for element in browser.evaluate(f"{_CONTRAST}('text')") if element[0] < TEXT_CONTRAST]
+    pale = [element for element in browser.evaluate(f"{_CONTRAST}('line')") if element[0] < LINE_CONTRAST]
     wide = browser.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = false; })")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def test_the_page_is_readable_and_quiet(
     assert browser.complaints() == []
 
 
-def test_the_two_tastes_differ(browser: Browser, tmp_path: Path) -> None:
+def test_report_page_differs_in_light_and_dark(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(page(a_month()), encoding="utf-8")
     seen = []
@@ -119,11 +119,13 @@ def test_the_two_tastes_differ(browser: Browser, tmp_path: Path) -> None:
     assert seen[0] != seen[1]
 
 
-def test_every_chart_has_a_size_a_name_and_its_numbers(browser: Browser, tmp_path: Path, device: str) -> None:
+def test_report_page_charts_have_a_size_a_name_and_numbers(
+    browser: Browser, tmp_path: Path, device: str
+) -> None:
     path = tmp_path / "report.html"
     path.write_text(page(a_month()), encoding="utf-8")
     browser.open(path, width=WIDTHS[device], dark=False)
-    found = browser.evaluate(
+    charts = browser.evaluate(
         """[...document.querySelectorAll('figure')].map((figure) => {
           const chart = figure.querySelector('svg');
           const box = chart.getBoundingClientRect();
@@ -137,8 +139,8 @@ def test_every_chart_has_a_size_a_name_and_its_numbers(browser: Browser, tmp_pat
                   rows: figure.querySelectorAll('tbody tr').length};
         })"""
     )
-    assert len(found) == 6
-    for chart in found:
+    assert len(charts) == 6
+    for chart in charts:
         assert chart["width"] > 250
         assert chart["height"] > 120
         assert all(chart["words"])
@@ -147,7 +149,7 @@ def test_every_chart_has_a_size_a_name_and_its_numbers(browser: Browser, tmp_pat
         assert chart["rows"] > 10
 
 
-def test_nothing_of_a_strangers_name_becomes_markup(browser: Browser, tmp_path: Path) -> None:
+def test_report_page_escapes_names(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(page(hostile()), encoding="utf-8")
     browser.open(path, width=WIDTHS["desk"], dark=False)

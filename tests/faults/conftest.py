@@ -1,4 +1,4 @@
-"""Makes the collection importable, as for the unit tests, and counts what was tried and survived."""
+"""The collection for imports, and the counts of faults tried and survived."""
 
 from __future__ import annotations
 
@@ -25,24 +25,27 @@ def _link_collection() -> Path:
 
 sys.path[:0] = [str(_link_collection()), str(CHECKOUT)]
 
+from tests._support.fault_server import FaultServer, fault_server
+from tests._support.store_processes import MODEL
 from tests.faults.matrix import summary
-from tests.faults.processes import MODEL
-from tests.faults.support import FaultServer, fault_server
 
-# What was tried and survived, by test; a test that does not count its tries itself is one try.
+# Numbers of tries and survivals by test; a test that does not count its tries itself is one try.
 _COUNTS: dict[str, tuple[int, int]] = {}
 _TESTS: dict[str, list[str]] = {}
 
 
 @pytest.fixture
 def runs() -> int:
-    """How often a fault with random timing is tried: COLDVOX_FAULT_RUNS, 500 for a thorough run."""
+    """Return how often a fault with random timing is tried.
+
+    COLDVOX_FAULT_RUNS sets it; a thorough run takes 500.
+    """
     return int(os.environ.get("COLDVOX_FAULT_RUNS", "40"))
 
 
 @pytest.fixture
 def survived(request: pytest.FixtureRequest) -> Iterator[list[bool]]:
-    """A list that takes one entry per try; the numbers are printed at the end."""
+    """Yield a list that takes an entry per try; the end of the run prints the numbers."""
     tries: list[bool] = []
     yield tries
     _COUNTS[request.node.name] = (len(tries), sum(tries))
@@ -62,7 +65,10 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB with 400 inodes; making one needs root, and a container may forbid it."""
+    """Yield a file system of 4 MiB with 400 inodes.
+
+    It needs root, and a container may forbid it.
+    """
     place = tmp_path / "disk"
     place.mkdir()
     made = subprocess.run(

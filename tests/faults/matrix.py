@@ -1,7 +1,7 @@
-"""Which test injects which of the 45 faults that a cache for CI runners has to survive.
+"""The 45 faults that a cache for CI runners must survive, and the tests that inject them.
 
-The table is faults.yml, and ``docs/faults.md`` shows it: ``python -m tests.faults.matrix --write`` writes it
-anew. A test holds both in step, and every named test to its existence.
+The table is faults.yml. ``python -m tests.faults.matrix --write`` writes it to ``docs/faults.md``. A test
+checks that both are equal and that every named test exists.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENT = CHECKOUT / "docs" / "faults.md"
 
-# Where the tests are, so that a row can name them shortly.
+# Short names of the test files, for the rows of faults.yml.
 PLACES = {
     "process": "tests/faults/test_process_faults.py",
     "store": "tests/faults/test_store_faults.py",
@@ -39,7 +39,10 @@ PLACES = {
 
 
 class Fault(NamedTuple):
-    """One fault: ``tests`` are ``place:function``; ``limit`` says what cannot be injected here, and why."""
+    """One fault.
+
+    ``tests`` are ``place:function``. ``limit`` names the part that no test injects, with the reason.
+    """
 
     what: str
     tests: tuple[str, ...]
@@ -68,38 +71,40 @@ def document() -> str:
     """Return the text of docs/faults.md."""
     units = [str(number) for number, fault in FAULTS.items() if not any(map(_is_here, fault.tests))]
     lines = [
-        "# What the store survives",
+        "# Faults that the store survives",
         "",
         "<!-- Written by `python -m tests.faults.matrix --write` from tests/faults/faults.yml. -->",
         "",
-        "Each of these is injected by the tests named beside it. `make faults` runs those of `tests/faults`",
-        "and ends with how many were tried and survived; the others are unit tests. `COLDVOX_FAULT_RUNS=500`",
-        "lets the faults with random timing be tried 500 times instead of 40, and",
-        "`COLDVOX_FAULT_FILES=100000` unpacks as many files. `PYTEST_TIMEOUT=0` belongs to both:",
-        "so many tries of one test outlast its limit of five minutes.",
+        "Each row names the tests that inject the fault. `make faults` runs the tests in `tests/faults` and",
+        "ends with the numbers of tried and survived faults. The other tests are unit tests.",
         "",
-        f"Only unit tests inject {', '.join(units[:-1])} and {units[-1]},",
-        "so `make faults` does not count them. Tests that mount a disk (13, 14, 16, 17, 18) or become",
-        "another user (12) need root, one of 44 needs the second environment; where that is missing, or a",
-        "mount is forbidden, they are skipped and say why.",
+        "`COLDVOX_FAULT_RUNS=500` tries the faults with random timing 500 times instead of 40.",
+        "`COLDVOX_FAULT_FILES=100000` unpacks that number of files. Set `PYTEST_TIMEOUT=0` with both,",
+        "because such a test takes longer than its limit of five minutes.",
         "",
-        "| | fault | injected by | what cannot be injected here |",
+        f"Only unit tests inject the faults {', '.join(units[:-1])} and {units[-1]},",
+        "so `make faults` does not count them. Tests that mount a disk (13, 14, 16, 17, 18) or switch to",
+        "another user (12) need root. One test of 44 needs the second environment. Without these, or if a",
+        "mount is forbidden, the tests are skipped with the reason.",
+        "",
+        "| | fault | injected by | not injected |",
         "|---|---|---|---|",
     ]
     for number, fault in FAULTS.items():
         tests = "<br>".join(f"{located(test)[1]}" for test in fault.tests)
         lines.append(f"| {number} | {fault.what} | `{tests.replace('<br>', '`<br>`')}` | {fault.limit} |")
-    lines += ["", "## Where the tests are", ""]
+    lines += ["", "## Test files", ""]
     for path in PLACES.values():
         functions = sorted({located(t)[1] for f in FAULTS.values() for t in f.tests if located(t)[0] == path})
-        lines.append(f"- [{path}](../{path}): {len(functions)} of them")
+        lines.append(f"- [{path}](../{path}): {len(functions)}")
     return "\n".join(lines) + "\n"
 
 
 def summary(outcomes: Mapping[str, Sequence[str]], counts: Mapping[str, tuple[int, int]]) -> str:
-    """Return how many faults were tried and survived, of tests by node id.
+    """Return a line with the numbers of tried and survived faults.
 
-    ``counts`` are the tries of single tests; a test that does not count its tries is one.
+    ``outcomes`` are the results by node id. ``counts`` are the tries and survivals of single tests; a test
+    without a count is one try.
     """
     tried = survived = 0
     seen: set[str] = set()

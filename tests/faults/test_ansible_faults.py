@@ -1,4 +1,4 @@
-"""What happens to the controller: two of them at once, and one that a person interrupts."""
+"""Two controllers at once, and a controller that a person interrupts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import sys
 import time
 from pathlib import Path
 
-from tests.faults.support import FaultServer, install, model_zip, sha256, wanted
+from tests._support.fault_server import FaultServer, install, model_zip, sha256, wanted
 
 MODEL = model_zip("controller", 400_000)
 
 
 def play(server: FaultServer, root: Path) -> subprocess.Popen[bytes]:
-    """Start an ansible-playbook that wants the model in the store ``root`` of this machine."""
+    """Start a playbook that installs the model in the store ``root`` of this machine."""
     item = {"name": "m", "kind": "model", "url": server.url + "/m.zip", "sha256": sha256(MODEL)}
     task = {"coldvox.ci.artifact": {"store": str(root), "artifacts": [{**item, "strip_components": 1}]}}
     playbook = root.parent / "play.yml"
@@ -27,7 +27,7 @@ def play(server: FaultServer, root: Path) -> subprocess.Popen[bytes]:
         *("--extra-vars", json.dumps({"ansible_python_interpreter": sys.executable})),
     ]
     collections = next(path for path in sys.path if "coldvox-collections-" in path)
-    # Away from the checkout, whose ansible.cfg is for real hosts.
+    # Run outside the checkout, because its ansible.cfg is for real hosts.
     environment = {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": collections,
@@ -44,15 +44,15 @@ def play(server: FaultServer, root: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def test_45_two_playbooks_at_once(server: FaultServer, root: Path) -> None:
+def test_playbooks_install_the_same_artifact_at_the_same_time(server: FaultServer, root: Path) -> None:
     server.serve("/m.zip", MODEL, rate=300_000)
     both = [play(server, root), play(server, root)]
-    told = [process.communicate(timeout=120)[0].decode() for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
+    outputs = [process.communicate(timeout=120)[0].decode() for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
     assert server.count("/m.zip") == 1
 
 
-def test_45_control_c_at_the_controller(server: FaultServer, root: Path) -> None:
+def test_playbook_leaves_a_whole_store_after_control_c(server: FaultServer, root: Path) -> None:
     server.serve("/m.zip", MODEL, rate=100_000)
     process = play(server, root)
     deadline = time.monotonic() + 60
@@ -63,6 +63,6 @@ def test_45_control_c_at_the_controller(server: FaultServer, root: Path) -> None
     assert process.returncode != 0
     server.serve("/m.zip", MODEL)
     report = install(root, wanted("m", server.url + "/m.zip", MODEL, kind="model", strip_components=1))
-    # Ansible leaves the module running, so it may be the one that publishes.
+    # Ansible leaves the module running, so the module may still publish.
     assert report.results[0].outcome in ("fetched", "linked", "hit")
     assert sorted(path.name for path in (root / "models").iterdir()) == ["m"]

@@ -1,4 +1,4 @@
-"""Archives that are broken or want to do harm: one sentence says so, and nothing is published."""
+"""Broken and harmful archives, which are refused and leave nothing published."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
 
-from tests.faults.support import FaultServer, install, noise, tar_of, tar_special, wanted, zip_of
+from tests._support.fault_server import FaultServer, install, noise, tar_of, tar_special, wanted, zip_of
 
 GOOD = {"a/one": noise(50_000, "one"), "a/two": b"two\n" * 5000}
 ZIP = zip_of(GOOD)
@@ -28,13 +28,13 @@ def patched(data: bytes, offset: int, value: bytes) -> bytes:
 
 
 def everywhere(data: bytes, offset: int, value: bytes) -> bytes:
-    """Return the zip ``data`` with ``value`` at ``offset`` of its first entry, in both of its headers."""
+    """Return ``data`` with ``value`` at ``offset`` of both headers of its first entry."""
     local = {8: 6, 10: 8}[offset]
     return patched(patched(data, data.index(b"PK\x01\x02") + offset, value), local, value)
 
 
 def zip64() -> bytes:
-    """Return a zip whose every size and offset is in the 64-bit fields."""
+    """Return a zip with every size and offset in the 64-bit fields."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in GOOD.items():
@@ -53,13 +53,16 @@ def twice() -> bytes:
 
 
 def raw_name(name: bytes, utf8: bool = False) -> bytes:
-    """Return a zip with one entry that is called ``name``, whatever these bytes mean."""
+    """Return a zip with an entry that is called ``name``; any bytes are possible."""
     data = zip_of({"x" * len(name): b"content"}).replace(b"x" * len(name), name)
     return everywhere(data, 8, struct.pack("<H", 0x800 if utf8 else 0))
 
 
 def overlapping() -> bytes:
-    """Return a zip of two names for the same compressed bytes (D. Fifield's trick in its simplest form)."""
+    """Return a zip of two names for the same compressed bytes.
+
+    D. Fifield's zip bomb in its simplest form.
+    """
     data = zip_of({"k": bytes(100_000)})
     at, end = data.index(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
     entry = data[at:end]
@@ -81,14 +84,17 @@ def long_header(kind: bytes, content: bytes) -> bytes:
 
 
 def negative_header() -> bytes:
-    """Return a tar whose long name has -1024 bytes: reading so many means to read all there is."""
+    """Return a tar whose long name has -1024 bytes.
+
+    A reader that reads that many bytes reads the whole stream.
+    """
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, -1024
     return gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(4096))
 
 
 def sparse(content: bytes) -> bytes:
-    """Return a tar with one file whose map of holes (GNU sparse format 1.0) is ``content``."""
+    """Return a tar with a file whose map of holes is ``content`` (GNU sparse 1.0)."""
     info = tarfile.TarInfo("f")
     info.size = len(content)
     info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
@@ -106,7 +112,7 @@ def nameless(count: int, name: str) -> bytes:
 
 
 def globals_between(count: int) -> bytes:
-    """Return a tar with a global header of its own before each of ``count`` directories."""
+    """Return a tar with a global header before each of ``count`` directories."""
     info = tarfile.TarInfo("d")
     info.type = tarfile.DIRTYPE
     heads = (tarfile.TarInfo.create_pax_global_header({f"k{n:03}": "v" * 900}) for n in range(count))
@@ -114,7 +120,10 @@ def globals_between(count: int) -> bytes:
 
 
 def spoiled_second_header() -> bytes:
-    """Return a tar whose second header has a wrong checksum; readers that shrug end there."""
+    """Return a tar whose second header has a wrong checksum.
+
+    Careless readers end there without an error.
+    """
     plain = gzip.decompress(tar_of({"one": b"1", "two": b"2"}))
     return gzip.compress(patched(plain, 1024, b"TWO"))
 
@@ -203,16 +212,16 @@ def form(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_refused_archive(server: FaultServer, root: Path, case: str) -> None:
+def test_archive_is_refused_in_one_sentence(server: FaultServer, root: Path, case: str) -> None:
     data, words = REFUSED[case]
     artifact = wanted("x", server.serve("/x", data), data, format=form(data))
     more = {"limits": LIMITS[case]} if case in LIMITS else {}
     outside = sorted(path.name for path in root.parent.iterdir())
     with pytest.raises(CiError) as caught:
         install(root, artifact, **more)
-    told = str(caught.value)
-    assert words in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert words in message
+    assert "\n" not in message
     for area in ("trees", "receipts", "refs", "staging", "trash", "partial", "progress"):
         assert os.listdir(root / area) == [], area
     assert sorted(path.name for path in root.parent.iterdir()) == sorted([*outside, "store"])
@@ -220,7 +229,7 @@ def test_a_refused_archive(server: FaultServer, root: Path, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", SOUND)
-def test_an_odd_but_sound_archive(server: FaultServer, root: Path, case: str) -> None:
+def test_archive_that_is_odd_but_sound_is_unpacked(server: FaultServer, root: Path, case: str) -> None:
     data = SOUND[case]
     artifact = wanted("x", server.serve("/x", data), data, format="zip")
     (result,) = install(root, artifact).results
@@ -228,13 +237,13 @@ def test_an_odd_but_sound_archive(server: FaultServer, root: Path, case: str) ->
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         contents = sorted(archive.read(info) for info in archive.infolist())
     tree = Path(result.path or "")
-    found = sorted(path.read_bytes() for path in tree.rglob("*") if path.is_file())
-    assert found == contents
+    unpacked = sorted(path.read_bytes() for path in tree.rglob("*") if path.is_file())
+    assert unpacked == contents
     assert install(root, artifact).results[0].outcome == "hit"
 
 
 @pytest.mark.parametrize("mode", [0o106755, 0o102777, 0o101777, 0o100666, 0o100000], ids=oct)
-def test_34_modes_of_an_archive_do_not_pass(server: FaultServer, root: Path, mode: int) -> None:
+def test_archive_modes_are_not_kept(server: FaultServer, root: Path, mode: int) -> None:
     data = zip_of({"f": b"x"}, {"f": mode})
     (result,) = install(root, wanted("x", server.serve("/x", data), data, format="zip")).results
     published = (Path(result.path or "") / "f").stat().st_mode & 0o7777
@@ -242,13 +251,15 @@ def test_34_modes_of_an_archive_do_not_pass(server: FaultServer, root: Path, mod
 
 
 def flipped(number: int) -> bytes:
-    """Return the good zip with one bit turned, anywhere but in fields that mean nothing to us."""
+    """Return the good zip with one bit turned in a field that matters."""
     at = zlib.crc32(str(number).encode()) % (len(ZIP) * 8)
     return patched(ZIP, at // 8, bytes([ZIP[at // 8] ^ 1 << at % 8]))
 
 
-def test_32_any_single_bit(root: Path, server: FaultServer, runs: int, survived: list[bool]) -> None:
-    """One bit of an archive was turned before its checksum was taken: the same files come out, or nothing."""
+def test_archive_with_a_flipped_bit_is_whole_or_refused(
+    root: Path, server: FaultServer, runs: int, survived: list[bool]
+) -> None:
+    """Turn a bit before the checksum is taken: the same files come out, or nothing."""
     for number in range(runs * 2):
         data = flipped(number)
         artifact = wanted(f"x{number}", server.serve("/x", data), data, format="zip")
@@ -257,6 +268,6 @@ def test_32_any_single_bit(root: Path, server: FaultServer, runs: int, survived:
         except CiError:
             survived.append(not os.listdir(root / "staging"))
         else:
-            found = {path.read_bytes() for path in Path(result.path or "").rglob("*") if path.is_file()}
-            survived.append(found == set(GOOD.values()))
+            unpacked = {path.read_bytes() for path in Path(result.path or "").rglob("*") if path.is_file()}
+            survived.append(unpacked == set(GOOD.values()))
     assert all(survived)

@@ -1,4 +1,4 @@
-"""Collecting and verifying while processes die, read and install: nobody sees half a tree, all converges."""
+"""Collecting and verifying while other processes die, read and install."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import Po
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.store.verify import verify
 
-from tests.faults.support import FaultServer, fault_server, install, noise, settings, wanted, zip_of
+from tests._support.fault_server import FaultServer, fault_server, install, noise, settings, wanted, zip_of
+from tests._support.store_processes import COLLECTOR
 
-COLLECTOR = Path(__file__).with_name("collector.py")
 MODELS = 6
 FILES = {f"top/d{number % 4}/f{number}": noise(5_000, str(number)) for number in range(25)}
 
@@ -64,7 +64,7 @@ def start(root: Path, **what: Any) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     assert process.stdout is not None
-    # Not by communicate() alone: an answer that came together with "ready" waits in this buffer.
+    # Do not use communicate() alone: an answer that came together with "ready" is in this buffer.
     output = process.stdout.read()
     errors = process.communicate(timeout=120)[1]
     assert "Traceback" not in errors, errors
@@ -73,7 +73,7 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def in_step(root: Path) -> bool:
-    """Tell whether refs, model links, trees and the generated files say the same, by reading every byte."""
+    """Return whether refs, links, trees and generated files agree, byte by byte."""
     refs = {path.stem: json.loads(path.read_text())["sha256"] for path in (root / "refs").glob("m*.json")}
     listed = json.loads((root / "version-manifest.json").read_text())["artifacts"]
     links = {path.name: path.readlink().name for path in (root / "models").glob("m*")}
@@ -86,15 +86,17 @@ def in_step(root: Path) -> bool:
         check=False,
     )
     empty = (root / "checksums.txt").stat().st_size == 0
-    counts = {len([p for p in (root / "trees" / one).rglob("*") if p.is_file()]) for one in refs.values()}
+    counts = {
+        len([p for p in (root / "trees" / digest).rglob("*") if p.is_file()]) for digest in refs.values()
+    }
     return (checked.returncode == 0 or empty) and counts <= {len(FILES) + 1}
 
 
 class Readers(threading.Thread):
-    """Goes through all model links as jobs do: by one descriptor, without a lock, and counts what it saw.
+    """Thread that reads all model links as jobs do, without a lock, and counts.
 
-    A tree may be gone, or vanish once it was taken out of sight, but never be published in part: what the
-    path of a tree shows is whole whenever the path still leads to it afterwards.
+    A tree may be absent or vanish while it is read, but it is never published in part: a tree whose path
+    still exists afterwards was whole.
     """
 
     def __init__(self, root: Path) -> None:
@@ -131,15 +133,15 @@ def readers(root: Path) -> Iterator[Readers]:
     assert thread.bad == []
 
 
-def test_sigkill_while_collecting(
+def test_collect_survives_sigkill(
     root: Path, artifacts: list[Artifact], readers: Readers, runs: int, survived: list[bool]
 ) -> None:
-    """Whatever moment it dies at, the next collection ends what it began, and an installation mends all."""
+    """Kill a collector at any moment; the next collection and installation repair all."""
     install(root, *artifacts)
     process = start(root, policy=[1, 0, 0])
     began = time.monotonic()
     assert sorted(finish(process)["removed"]) == [f"m{n}" for n in range(MODELS)]
-    # The end of the interpreter is in this time as well, so most kills hit the work itself.
+    # The time includes the end of the interpreter, so most kills hit the work itself.
     usual = time.monotonic() - began
     chance = random.Random(20251122)
     for number in range(runs):
@@ -148,7 +150,7 @@ def test_sigkill_while_collecting(
         time.sleep(chance.uniform(0, usual))
         process.kill()
         process.communicate()
-        # First one, then the other has to cope with what was left.
+        # Collect and install in turn, so that each meets the leftovers.
         if number % 2:
             answer = finish(start(root, policy=[1, 0, 0]))
             good = "error" not in answer and os.listdir(root / "trees") == os.listdir(root / "trash") == []
@@ -161,14 +163,14 @@ def test_sigkill_while_collecting(
     assert readers.hits > 0
 
 
-def test_sigkill_while_repairing(
+def test_verify_repair_survives_sigkill(
     root: Path, artifacts: list[Artifact], runs: int, survived: list[bool]
 ) -> None:
     install(root, *artifacts)
     chance = random.Random(20251123)
     for _number in range(max(10, runs // 4)):
-        for one in artifacts[:3]:
-            path = root / "trees" / one.sha256 / "own"
+        for artifact in artifacts[:3]:
+            path = root / "trees" / artifact.sha256 / "own"
             if path.exists():
                 path.write_bytes(b"damaged")
         process = start(root, repair=True)
@@ -181,10 +183,10 @@ def test_sigkill_while_repairing(
     assert all(survived)
 
 
-def test_installing_and_collecting_side_by_side(
+def test_collect_and_install_run_at_the_same_time(
     root: Path, artifacts: list[Artifact], readers: Readers, survived: list[bool]
 ) -> None:
-    """Four collectors take away what four installers put there; at the end one installation is whole."""
+    """Run four collectors against four installers; the last installation is whole."""
     install(root, *artifacts)
     errors: list[BaseException] = []
     until = time.monotonic() + 4
@@ -214,7 +216,7 @@ def test_installing_and_collecting_side_by_side(
     assert readers.hits > 0
 
 
-def test_a_job_that_holds_its_model_never_loses_it(
+def test_collect_keeps_a_model_that_a_job_holds(
     root: Path, artifacts: list[Artifact], survived: list[bool]
 ) -> None:
     layout = Layout(str(root))
@@ -230,7 +232,9 @@ def test_a_job_that_holds_its_model_never_loses_it(
 
 
 @pytest.mark.parametrize("days", [365, -365, 36500])
-def test_the_clock_jumps(root: Path, artifacts: list[Artifact], days: int, survived: list[bool]) -> None:
+def test_collect_removes_nothing_after_a_jump_of_the_clock(
+    root: Path, artifacts: list[Artifact], days: int, survived: list[bool]
+) -> None:
     from ansible_collections.coldvox.ci.plugins.module_utils.host.clock import boot_id, boottime
     from ansible_collections.coldvox.ci.plugins.module_utils.store.lease import Instant
 
@@ -245,7 +249,7 @@ def test_the_clock_jumps(root: Path, artifacts: list[Artifact], days: int, survi
     assert all(survived)
 
 
-def test_a_disk_that_turns_read_only(artifacts: list[Artifact], tmp_path: Path) -> None:
+def test_collect_reports_a_read_only_disk(artifacts: list[Artifact], tmp_path: Path) -> None:
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1g,mode=0755", "tmpfs", str(place)]
@@ -255,8 +259,8 @@ def test_a_disk_that_turns_read_only(artifacts: list[Artifact], tmp_path: Path) 
         store = place / "store"
         install(store, *artifacts[:2])
         subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
-        told = finish(start(store, policy=[1, 0, 0]))["error"]
-        assert "Read-only file system" in told
+        message = finish(start(store, policy=[1, 0, 0]))["error"]
+        assert "Read-only file system" in message
         assert len(os.listdir(store / "trees")) == 2
         assert verify(str(store), full=True, settings=settings()).corrupt == ()
     finally:

@@ -1,4 +1,4 @@
-"""Disks that are full, broken, read-only or lose power: nothing half is published, and the space returns."""
+"""Disks that are full, broken or read-only, and power cuts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store import download
 from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse
 
-from tests.faults.processes import MODEL, finish, item, leftovers, nothing_half, start, whole
-from tests.faults.support import FaultServer, install, sha256, wanted, zip_of
+from tests._support.fault_server import FaultServer, install, sha256, wanted, zip_of
+from tests._support.store_processes import MODEL, finish, item, leftovers, nothing_half, start, whole
 
-# Where the disk refuses: the system call, and what its path must hold.
+# The system calls that fail, and a part of their paths.
 STAGES = {
     "download": ("write", "/partial/"),
     "note of the download": ("rename", "/partial/"),
@@ -45,7 +45,7 @@ def name_of(where: Any) -> str:
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, call: str, part: str, number: int) -> list[str]:
-    """Let the system call ``call`` fail for paths with ``part``; return the list of those that did."""
+    """Let ``call`` fail for paths with ``part``; return the list of failed paths."""
     original: Callable[..., Any] = getattr(os, call)
     refused: list[str] = []
 
@@ -62,19 +62,22 @@ def refuse(monkeypatch: pytest.MonkeyPatch, call: str, part: str, number: int) -
 
 @pytest.mark.parametrize("number", ERRORS, ids=errno.errorcode.get)
 @pytest.mark.parametrize("stage", STAGES)
-def test_13_15_16_the_disk_refuses(
+def test_store_install_survives_a_disk_error(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch, stage: str, number: int
 ) -> None:
-    """One sentence says so; what is visible is whole; once the disk is well the same call converges."""
+    """Report the error in one sentence; the same call works once the disk does.
+
+    Visible trees are whole all the time.
+    """
     call, part = STAGES[stage]
     with monkeypatch.context() as patch:
         refused = refuse(patch, call, part, number)
         with pytest.raises(CiError) as caught:
             install(root, parse(item(server)))
         assert refused
-    told = str(caught.value)
-    assert os.strerror(number) in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert os.strerror(number) in message
+    assert "\n" not in message
     assert nothing_half(root)
     assert leftovers(root) == []
     assert install(root, parse(item(server))).results[0].outcome in ("fetched", "linked", "hit", "repaired")
@@ -82,17 +85,17 @@ def test_13_15_16_the_disk_refuses(
 
 
 @pytest.mark.parametrize("stage", ["checksum", "quick look"])
-def test_15_what_was_published_cannot_be_read(
+def test_store_fetches_an_unreadable_tree_again(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    """A file that gives EIO is a damaged one: its tree is fetched anew."""
+    """Treat a file that gives EIO as damaged: its tree is fetched again."""
     install(root, parse(item(server)))
     call, part = {"checksum": ("open", "/big"), "quick look": ("scandir", "/trees/")}[stage]
     original: Callable[..., Any] = getattr(os, call)
     trips: list[str] = []
 
     def failing(path: Any, *rest: Any, **more: Any) -> Any:
-        if part in str(path) and len(trips) < 3:  # looked at, looked at again, and under the lock
+        if part in str(path) and len(trips) < 3:  # first look, second look, and look under the lock
             trips.append(str(path))
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
         return original(path, *rest, **more)
@@ -104,7 +107,9 @@ def test_15_what_was_published_cannot_be_read(
     assert whole(root / "models" / "m")
 
 
-def test_14_no_inodes_left(server: FaultServer, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_reports_missing_inodes(
+    server: FaultServer, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(download, "_SPARE_BYTES", 0)
     data = zip_of({f"d/f{number}": b"x" for number in range(500)})
     root = small_disk / "store"
@@ -116,10 +121,10 @@ def test_14_no_inodes_left(server: FaultServer, small_disk: Path, monkeypatch: p
     assert install(root, wanted("x", server.serve("/x.zip", small), small)).results[0].outcome == "fetched"
 
 
-def test_18_part_of_the_store_on_another_file_system(
+def test_store_refuses_a_staging_area_on_another_file_system(
     server: FaultServer, small_disk: Path, root: Path
 ) -> None:
-    """Publishing is one rename, so a staging area that was mounted elsewhere is an error that says so."""
+    """Refuse a staging area on another file system, because publishing is a rename."""
     (root / "staging").mkdir(parents=True)
     subprocess.run(["mount", "--bind", str(small_disk), str(root / "staging")], check=True)
     try:
@@ -149,14 +154,17 @@ def overlay(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(places["merged"])], check=True)
 
 
-def test_18_a_store_on_an_overlay(server: FaultServer, overlay: Path) -> None:
+def test_store_works_on_an_overlay(server: FaultServer, overlay: Path) -> None:
     assert finish(start(overlay / "store", item(server)))["outcomes"] == ["fetched"]
     assert finish(start(overlay / "store", item(server)))["outcomes"] == ["hit"]
     assert whole(overlay / "store" / "models" / "m")
 
 
 class Disk:
-    """An ext4 in a file, whose power can be cut: what the file holds then is what was on the disk."""
+    """An ext4 in a file, whose power can be cut.
+
+    After a cut the file holds the content that the disk had at that moment.
+    """
 
     def __init__(self, place: Path) -> None:
         self.image, self.mounted = place / "image", place / "mounted"
@@ -166,16 +174,19 @@ class Disk:
         subprocess.run(["mkfs.ext4", "-q", "-F", str(self.image)], check=True)
 
     def mount(self) -> bool:
-        # The journal is written only when somebody syncs: a power cut then loses all that was not synced.
+        # Only a sync writes the journal, so a power cut loses everything that was not synced.
         command = ["mount", "-o", "loop,commit=300", str(self.image), str(self.mounted)]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def umount(self) -> None:
-        # Lazy, so that a test that fails leaves no mount behind while one of its processes still ends.
+        # Unmount lazily: a failed test then leaves no mount while a process of it still ends.
         subprocess.run(["umount", "--lazy", str(self.mounted)], check=True)
 
     def cut_power(self, before: Callable[[], object]) -> None:
-        """Keep what is on the disk at this moment and forget the rest; ``before`` ends who still writes."""
+        """Keep the content of the disk at this moment and drop later writes.
+
+        ``before`` ends the processes that still write.
+        """
         kept = self.image.with_suffix(".kept")
         subprocess.run(["cp", "--sparse=auto", str(self.image), str(kept)], check=True)
         before()
@@ -190,10 +201,10 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mkfs.ext4"), reason="needs root and mkfs.ext4")
-def test_17_a_power_cut_at_any_moment(
+def test_store_survives_a_power_cut_at_any_moment(
     server: FaultServer, tmp_path: Path, runs: int, survived: list[bool]
 ) -> None:
-    """A tree that is there after the cut has all its bytes; one that was reported installed is there."""
+    """Read every tree after the cut: it is whole, and reported trees are there."""
     chance = random.Random(17)
     server.pages["/m.zip"].rate = 40_000_000
     disk = Disk(tmp_path)
@@ -212,9 +223,9 @@ def test_17_a_power_cut_at_any_moment(
                 time.sleep(chance.uniform(0.05, 0.4))
                 process.send_signal(signal.SIGSTOP)
             disk.cut_power(functools.partial(end, process))
-            # What a reader would find, before anything of ours has looked at it.
+            # Check the trees as a reader sees them, before the store checks them.
             good = nothing_half(root) and (whole(root / "models" / "m") or not finished)
-            # The store itself knows another boot by its id; here the boot is the same and nothing is suspect.
+            # The store detects a reboot by the boot id, which is the same here, so it suspects nothing.
             answer = finish(start(root, item(server)))
             again = answer.get("outcomes", [answer.get("error")])[0]
             survived.append(good and again in ("fetched", "linked", "hit") and whole(root / "models" / "m"))
@@ -225,10 +236,10 @@ def test_17_a_power_cut_at_any_moment(
     assert all(survived)
 
 
-def test_13_the_room_is_known_before(
+def test_store_checks_free_space_before_it_unpacks(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The unpacked size is asked for before anything is unpacked, with a tenth to spare."""
+    """Compare the unpacked size and a tenth to spare with the free space."""
 
     class Little:
         f_bavail, f_frsize = len(MODEL) * 2, 1

@@ -1,4 +1,4 @@
-"""Directories that a job has filled with names, which root must read without running out of memory."""
+"""Directories that a job has filled with names and that root must read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.hooks import spoo
 from ansible_collections.coldvox.ci.plugins.module_utils.host import sweep
 
 FEW, MANY = 500, 6_000
-# What the interpreter itself may allocate meanwhile.
+# Allowance for the interpreter's own allocations.
 _SLACK_BYTES = 64 * 1024
 
 
@@ -38,7 +38,7 @@ def discard_all(folder: Path) -> int:
 
 
 def discard_foreign(folder: Path) -> int:
-    """Move into a trash directory what belongs to another user, which is everything."""
+    """Move entries of other users into a trash directory; here it is all of them."""
     opened = sweep.open_directory(str(folder))
     trash = sweep.open_trash(opened)
     try:
@@ -49,12 +49,12 @@ def discard_foreign(folder: Path) -> int:
 
 
 def prune(folder: Path) -> int:
-    """Remove what is no record of an instance, which is everything."""
+    """Remove entries that are no records of an instance; here it is all of them."""
     return spool.prune(str(folder.parents[1]), folder.name, keep=100)
 
 
 def latest(folder: Path) -> int:
-    """Look for the newest record among what is none."""
+    """Look for the newest record in a directory without any."""
     assert spool.latest(str(folder.parents[1]), folder.name, "started") is None
     return sum(1 for _entry in os.scandir(folder))
 
@@ -74,7 +74,5 @@ def peak_bytes(action: Callable[[Path], int], run_dir: Path, count: int) -> int:
 
 
 @pytest.mark.parametrize("action", [empty, discard_all, discard_foreign, prune, latest])
-def test_memory_does_not_grow_with_the_names_in_a_directory(
-    tmp_path: Path, action: Callable[[Path], int]
-) -> None:
+def test_directory_functions_take_constant_memory(tmp_path: Path, action: Callable[[Path], int]) -> None:
     assert peak_bytes(action, tmp_path, MANY) < peak_bytes(action, tmp_path, FEW) + _SLACK_BYTES

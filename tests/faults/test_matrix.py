@@ -1,4 +1,4 @@
-"""The table of faults is complete, names tests that exist, and is what the documentation says."""
+"""The table of faults: complete, with tests that exist, and equal to its document."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 from tests.faults.matrix import CHECKOUT, DOCUMENT, FAULTS, PLACES, document, located
 
 
-def test_every_fault_has_a_test() -> None:
+def test_matrix_names_a_test_for_every_fault() -> None:
     assert list(FAULTS) == list(range(1, 46))
     assert all(fault.tests for fault in FAULTS.values())
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_every_named_test_exists(place: str) -> None:
+def test_matrix_names_only_tests_that_exist(place: str) -> None:
     module = ast.parse((CHECKOUT / PLACES[place]).read_text(encoding="utf-8"))
     there = {node.name for node in module.body if isinstance(node, ast.FunctionDef)}
     named = {
@@ -26,5 +26,5 @@ def test_every_named_test_exists(place: str) -> None:
         assert {name for name in there if name.startswith("test_")} == named
 
 
-def test_the_document_is_in_step() -> None:
+def test_matrix_equals_its_document() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == document()

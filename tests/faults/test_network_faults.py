@@ -1,4 +1,4 @@
-"""Servers that break, stall, lie and mislead: what is published is what was asked for, or nothing is."""
+"""Servers that break, stall and send false answers: no wrong byte is published."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 
-from tests.faults.support import FaultServer, install, model_zip, noise, wanted
+from tests._support.fault_server import FaultServer, install, model_zip, noise, wanted
 
 BODY = model_zip("network", 400_000)
 PAGE = b"<html><title>Please log in</title></html>"
@@ -20,7 +20,10 @@ PASSING = ("408", "429", "500", "502", "503", "504")
 
 
 class Case(NamedTuple):
-    """How ``/m.zip`` behaves, and the words of the refusal; None where it is to arrive all the same."""
+    """The behaviour of ``/m.zip`` and the words of the refusal.
+
+    None where the download succeeds all the same.
+    """
 
     page: dict[str, Any]
     refusal: Optional[str] = None
@@ -58,7 +61,7 @@ CASES = {
         {"faults": ["break:100000"], "headers": {"Content-Range": "bytes 100000-9/12345678"}}
     ),
     "26 length too short": Case({"length": 1000}, "wrong checksum"),
-    # All bytes are here when the connection ends; asked for more, the server answers 416.
+    # All bytes have arrived when the connection ends; the server answers 416 to a request for more.
     "24 26 length too long, then 416": Case({"length": len(BODY) + 1, "faults": ["break:9999999"]}),
     "26 no length": Case({"length": -1}),
     "26 Content-Encoding gzip": Case(
@@ -75,7 +78,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_a_server(server: FaultServer, root: Path, case: Case) -> None:
+def test_download_from_a_bad_server_is_right_or_refused(server: FaultServer, root: Path, case: Case) -> None:
     url = server.serve("/m.zip", case.body, **{**case.page, "faults": list(case.page.get("faults", []))})
     artifact = wanted("m", url, BODY, kind="model", strip_components=1)
     if case.refusal is None:
@@ -88,13 +91,13 @@ def test_a_server(server: FaultServer, root: Path, case: Case) -> None:
         assert "\n" not in str(caught.value)
         assert server.count("/m.zip") <= 60
         assert list((root / "trees").iterdir()) == list((root / "staging").iterdir()) == []
-        # The next run, with a sound server, starts over or goes on, and gets it.
+        # The next run, with a sound server, starts over or continues, and succeeds.
         server.serve("/m.zip", BODY)
         install(root, artifact)
     assert (root / "models" / "m" / "am" / "final.mdl").read_bytes() == noise(400_000, "network")
 
 
-def test_21_nobody_listens_and_no_such_name(server: FaultServer, root: Path) -> None:
+def test_download_reports_a_closed_port_and_an_unknown_name(server: FaultServer, root: Path) -> None:
     dead = [f"http://127.0.0.1:{closed_port()}/m.zip", "http://no-such-host.invalid/m.zip"]
     with pytest.raises(CiError) as caught:
         install(root, wanted("m", dead, BODY))
@@ -105,10 +108,10 @@ def test_21_nobody_listens_and_no_such_name(server: FaultServer, root: Path) -> 
 
 
 @pytest.mark.parametrize("etags", [('"one"', '"two"'), (None, None), ('W/"a"', 'W/"b"')], ids=str)
-def test_25_the_file_changes_between_two_ranges(
+def test_download_starts_over_when_the_file_changes(
     server: FaultServer, root: Path, etags: tuple[Optional[str], Optional[str]]
 ) -> None:
-    """Half of the old file is here; the new one has other bytes and, mostly, another tag."""
+    """Change the file after half of it has arrived; mostly its tag changes too."""
     old, new = model_zip("old", 400_000), BODY
     url = server.serve("/m.zip", old, etag=etags[0], faults=["break:100000", *["503"] * 3])
     artifact = wanted("m", url, new, kind="model", strip_components=1)

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import (
+from tests._support.fault_server import FaultServer, sha256
+from tests._support.store_processes import (
     DIGEST,
     FILES,
     MODEL,
@@ -25,7 +26,6 @@ from tests.faults.processes import (
     start,
     whole,
 )
-from tests.faults.support import FaultServer, sha256
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 STEPS = (
@@ -44,12 +44,14 @@ STEPS = (
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
-def test_01_sigkill_around_a_step(server: FaultServer, root: Path, step: str, when: str) -> None:
+def test_store_install_survives_sigkill_around_a_step(
+    server: FaultServer, root: Path, step: str, when: str
+) -> None:
     killed = start(root, item(server), sabotage=f"{when}:{step}")
     killed.communicate(timeout=60)
     assert killed.returncode == -signal.SIGKILL
     assert nothing_half(root)
-    # One that died before its first byte is fetched; whatever came later is used.
+    # The next run fetches the artifact after an early kill, and uses the tree that exists after a late kill.
     assert finish(start(root, item(server)))["outcomes"][0] in ("fetched", "linked", "hit")
     assert whole(root / "models" / "m")
     assert leftovers(root) == []
@@ -57,8 +59,8 @@ def test_01_sigkill_around_a_step(server: FaultServer, root: Path, step: str, wh
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_01_sigkill_while_unpacking_ahead(server: FaultServer, root: Path, when: str) -> None:
-    """What was unpacked of an unverified archive is seen by nobody, and cleared away by the next."""
+def test_store_unpacking_ahead_survives_sigkill(server: FaultServer, root: Path, when: str) -> None:
+    """Unpack before verification: no reader sees the files, the next run removes them."""
     server.pages["/m.zip"].rate = 500_000
     killed = start(root, item(server), sabotage=f"{when}:ahead:Ahead._unpacked")
     killed.communicate(timeout=60)
@@ -72,7 +74,7 @@ def test_01_sigkill_while_unpacking_ahead(server: FaultServer, root: Path, when:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_45_a_signal_of_a_person(
+def test_store_install_survives_the_signal_of_a_person(
     server: FaultServer, root: Path, how: signal.Signals, runs: int, survived: list[bool]
 ) -> None:
     chance = random.Random(int(how))
@@ -99,7 +101,7 @@ def test_45_a_signal_of_a_person(
     ],
     ids=["pid 1", "pid reused", "another host"],
 )
-def test_06_43_a_stale_lock_file(server: FaultServer, root: Path, note: dict[str, object]) -> None:
+def test_store_ignores_a_stale_lock_file(server: FaultServer, root: Path, note: dict[str, object]) -> None:
     (root / "locks").mkdir(parents=True)
     for name in (f"{DIGEST}.download.lock", "refs.lock"):
         (root / "locks" / name).write_text(json.dumps(note))
@@ -109,8 +111,8 @@ def test_06_43_a_stale_lock_file(server: FaultServer, root: Path, note: dict[str
 
 
 @pytest.mark.parametrize("how", ["flock:grants-all", "flock:ENOLCK", "flock:ENOSYS", "flock:EOPNOTSUPP"])
-def test_08_09_locks_that_do_not_exclude(server: FaultServer, root: Path, how: str) -> None:
-    """Everybody may download for himself then, and the result is right all the same."""
+def test_store_installs_without_working_locks(server: FaultServer, root: Path, how: str) -> None:
+    """Install correctly, although each process may download for itself."""
     server.pages["/m.zip"].rate = 6_000_000
     processes = [start(root, item(server), sabotage=how) for _number in range(6)]
     assert {finish(process)["outcomes"][0] for process in processes} <= {"fetched", "linked", "hit"}
@@ -121,7 +123,9 @@ def test_08_09_locks_that_do_not_exclude(server: FaultServer, root: Path, how: s
 
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077, 0o777])
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a job's user")
-def test_12_any_umask_and_another_user(server: FaultServer, root: Path, umask: int) -> None:
+def test_store_can_be_read_with_any_umask_and_by_another_user(
+    server: FaultServer, root: Path, umask: int
+) -> None:
     assert finish(start(root, item(server), umask=umask))["outcomes"] == ["fetched"]
     for directory in (root.parent, *root.parent.parents[:2]):
         directory.chmod(0o755)
@@ -142,7 +146,7 @@ def test_12_any_umask_and_another_user(server: FaultServer, root: Path, umask: i
 
 
 @pytest.mark.parametrize("seconds", [31_536_000, -31_536_000], ids=["forward 1 y", "back 1 y"])
-def test_41_a_wall_clock_that_jumps(server: FaultServer, root: Path, seconds: int) -> None:
+def test_store_ignores_jumps_of_the_wall_clock(server: FaultServer, root: Path, seconds: int) -> None:
     server.pages["/m.zip"].faults = ["break:500000", "503"]
     assert finish(start(root, item(server), sabotage=f"wall-clock:{seconds}"))["outcomes"] == ["fetched"]
     assert finish(start(root, item(server), sabotage=f"wall-clock:{seconds}"))["outcomes"] == ["hit"]
@@ -150,13 +154,13 @@ def test_41_a_wall_clock_that_jumps(server: FaultServer, root: Path, seconds: in
 
 
 @pytest.mark.parametrize("where", ["download", "mutate"])
-def test_04_a_stopped_reader_or_fetcher_is_not_robbed(root: Path, server: FaultServer, where: str) -> None:
-    """A holder that is stopped keeps its lock, is named, and goes on as if nothing had been."""
+def test_store_lock_of_a_stopped_process_is_kept(root: Path, server: FaultServer, where: str) -> None:
+    """Name the stopped holder, which keeps its lock and finishes later."""
     assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
     holding = f"""
 import sys
 sys.path[:0] = {sys.path!r}
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == "mutate"}, purpose="a job"):
     print("held", flush=True)
     sys.stdin.readline()
@@ -168,7 +172,7 @@ with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == 
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         holder.send_signal(signal.SIGSTOP)
-        # What is there can be used by all; a repair needs the download lock and says who has it.
+        # Everyone can use the installed tree; a repair needs the download lock and names its holder.
         assert finish(start(root, item(server)))["outcomes"] == ["hit"]
         (root / "trees" / DIGEST / "big").write_bytes(b"damaged")
         answer = finish(start(root, item(server), timeout_seconds=0.1))
@@ -184,7 +188,7 @@ with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == 
     assert finish(start(root, item(server)))["outcomes"][0] in ("repaired", "hit")
 
 
-def test_44_an_older_python_shares_the_store(server: FaultServer, root: Path) -> None:
+def test_store_is_shared_with_an_older_python(server: FaultServer, root: Path) -> None:
     other = CHECKOUT / ".venv-oldest" / "bin" / "python"
     if not other.exists():
         pytest.skip("there is no second virtual environment")
@@ -193,8 +197,8 @@ def test_44_an_older_python_shares_the_store(server: FaultServer, root: Path) ->
     assert finish(start(root, item(server), python=other))["outcomes"] == ["hit"]
 
 
-def test_42_leftovers_of_an_earlier_boot(server: FaultServer, root: Path) -> None:
-    """A reboot leaves half a download, half a tree and old progress; all of it is used or cleared."""
+def test_store_uses_or_removes_leftovers_of_an_earlier_boot(server: FaultServer, root: Path) -> None:
+    """Use or remove the half download, the half tree and the old progress."""
     server.pages["/m.zip"].faults = ["break:900000"]
     killed = start(root, item(server), sabotage="after:download:Download._read")
     killed.communicate(timeout=60)
@@ -208,15 +212,15 @@ def test_42_leftovers_of_an_earlier_boot(server: FaultServer, root: Path) -> Non
     assert leftovers(root) == []
 
 
-def test_02_counting_under_one_lock(tmp_path: Path, survived: list[bool]) -> None:
-    """32 processes take one lock again and again; the number they count up under it comes out exact."""
+def test_flock_excludes_32_counting_processes(tmp_path: Path, survived: list[bool]) -> None:
+    """Count up under a lock in 32 processes; the number comes out exact."""
     each = int(os.environ.get("COLDVOX_FAULT_ACQUISITIONS", "1000"))
     counter, processes = tmp_path / "counter", 32
     counter.write_bytes((0).to_bytes(8, "little"))
     counting = f"""
 import os, sys
 sys.path[:0] = {sys.path!r}
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 fd = os.open({str(counter)!r}, os.O_RDWR)
 lock = Flock({str(tmp_path / "lock")!r}, purpose="counting")
 for _number in range({each}):
@@ -230,12 +234,12 @@ for _number in range({each}):
     assert count == processes * each
 
 
-def test_05_06_32_processes_killed_while_they_hold(tmp_path: Path, runs: int, survived: list[bool]) -> None:
-    """Whoever dies with the lock frees it: the next one has it without a wait for anything but the kernel."""
+def test_flock_is_free_after_its_holder_is_killed(tmp_path: Path, runs: int, survived: list[bool]) -> None:
+    """Kill holders of the lock; the kernel gives it to the next process at once."""
     holding = f"""
 import sys, time
 sys.path[:0] = {sys.path!r}
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 Flock({str(tmp_path / "lock")!r}, purpose="dying").acquire(30)
 print("held", flush=True)
 time.sleep(60)
@@ -262,7 +266,7 @@ time.sleep(60)
     assert all(survived)
 
 
-def test_18_a_store_behind_a_symlink(server: FaultServer, root: Path, tmp_path: Path) -> None:
+def test_store_works_behind_a_symlink(server: FaultServer, root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o755)
     root.symlink_to("elsewhere")
     assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
@@ -271,7 +275,9 @@ def test_18_a_store_behind_a_symlink(server: FaultServer, root: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("planted", ["lock", "partial", "note", "model"])
-def test_38_a_planted_link(server: FaultServer, root: Path, tmp_path: Path, planted: str) -> None:
+def test_store_does_not_follow_a_planted_link(
+    server: FaultServer, root: Path, tmp_path: Path, planted: str
+) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     place = {
@@ -291,7 +297,7 @@ def test_38_a_planted_link(server: FaultServer, root: Path, tmp_path: Path, plan
         assert whole(root / "models" / "m")
 
 
-def test_20_receipts_that_cannot_be_trusted(server: FaultServer, root: Path) -> None:
+def test_store_repairs_a_tree_with_a_damaged_receipt(server: FaultServer, root: Path) -> None:
     finish(start(root, item(server)))
     receipt = root / "receipts" / f"{DIGEST}.json"
     good = receipt.read_text()

@@ -15,12 +15,12 @@ from typing import Any, Optional
 
 import pytest
 
-from tests.faults.processes import DIGEST, FILES, MODEL, WORKER, finish, item, start, whole
-from tests.faults.support import FaultServer, noise, sha256, tar_of, zip_of
+from tests._support.fault_server import FaultServer, noise, sha256, tar_of, zip_of
+from tests._support.store_processes import DIGEST, FILES, MODEL, WORKER, finish, item, start, whole
 
 
 class Reader(threading.Thread):
-    """Looks at the model all the time, as a job would, and counts what it saw; ``bad`` must stay empty."""
+    """Thread that reads the model as a job would; ``bad`` must stay empty."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(daemon=True)
@@ -37,7 +37,7 @@ class Reader(threading.Thread):
             except OSError:
                 continue
             try:
-                # Through one descriptor, as a program that has opened its model.
+                # Read by one descriptor, like a program that has opened its model.
                 names = {
                     name for _path, _dirs, files in os.walk(f"/proc/self/fd/{directory}") for name in files
                 }
@@ -48,12 +48,17 @@ class Reader(threading.Thread):
                 os.close(directory)
 
 
-def test_sigkill_at_any_moment(server: FaultServer, root: Path, runs: int, survived: list[bool]) -> None:
-    """After each kill nobody saw half a model, and the next call converges; every tenth time from scratch."""
+def test_store_install_survives_sigkill_at_any_moment(
+    server: FaultServer, root: Path, runs: int, survived: list[bool]
+) -> None:
+    """Kill at any moment: readers see whole models and the next call converges.
+
+    Every third time the store starts empty.
+    """
     server.pages["/m.zip"].rate = 40_000_000
     begun = time.monotonic()
     assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
-    # Import and interpreter are before "ready"; from there on any moment is as good as any other.
+    # "ready" comes after the start of the interpreter and all imports; then each moment is equally likely.
     usual = max(0.1, time.monotonic() - begun)
     shutil.rmtree(root)
     reader = Reader(root)
@@ -87,7 +92,9 @@ def test_sigkill_at_any_moment(server: FaultServer, root: Path, runs: int, survi
     assert all(survived)
 
 
-def test_sigkill_during_a_repair(server: FaultServer, root: Path, runs: int, survived: list[bool]) -> None:
+def test_store_repair_survives_sigkill(
+    server: FaultServer, root: Path, runs: int, survived: list[bool]
+) -> None:
     finish(start(root, item(server)))
     chance = random.Random(20251121)
     for _number in range(max(10, runs // 4)):
@@ -103,7 +110,9 @@ def test_sigkill_during_a_repair(server: FaultServer, root: Path, runs: int, sur
     assert all(survived)
 
 
-def test_eight_processes_and_one_download(server: FaultServer, root: Path, survived: list[bool]) -> None:
+def test_store_downloads_an_artifact_once_for_eight_processes(
+    server: FaultServer, root: Path, survived: list[bool]
+) -> None:
     for _round in range(3):
         server.requests.clear()
         server.pages["/m.zip"].rate = 3_000_000
@@ -117,21 +126,21 @@ def test_eight_processes_and_one_download(server: FaultServer, root: Path, survi
     assert all(survived)
 
 
-def test_eight_processes_and_eight_artifacts(server: FaultServer, root: Path) -> None:
+def test_store_installs_eight_artifacts_in_eight_processes(server: FaultServer, root: Path) -> None:
     items = []
     for number in range(8):
         data = tar_of({"f": noise(300_000, str(number))})
         url = server.serve(f"/{number}.tar.gz", data, rate=600_000)
         items.append({"name": f"a{number}", "url": url, "sha256": sha256(data)})
-    processes = [start(root, one) for one in items]
+    processes = [start(root, artifact) for artifact in items]
     assert [finish(process)["outcomes"] for process in processes] == [["fetched"]] * 8
     assert finish(start(root, *items))["outcomes"] == ["hit"] * 8
     listed = json.loads((root / "version-manifest.json").read_text())["artifacts"]
-    assert sorted(listed) == [one["name"] for one in items]
+    assert sorted(listed) == [artifact["name"] for artifact in items]
     subprocess.run(["sha256sum", "--quiet", "-c", "checksums.txt"], cwd=root, check=True)
 
 
-def test_the_downloader_dies_and_a_waiter_goes_on(server: FaultServer, root: Path) -> None:
+def test_store_waiter_continues_the_download_of_a_dead_process(server: FaultServer, root: Path) -> None:
     server.pages["/m.zip"].rate = 1_500_000
     first = start(root, item(server))
     while not server.requests:
@@ -143,12 +152,12 @@ def test_the_downloader_dies_and_a_waiter_goes_on(server: FaultServer, root: Pat
     first.communicate()
     answer = finish(waiting)
     assert answer["outcomes"] == ["fetched"]
-    # It went on where the other had come to.
+    # It continued the download of the other process.
     assert 0 < answer["received"] < len(MODEL)
     assert whole(root / "models" / "m")
 
 
-def test_a_stopped_downloader_is_named_and_not_robbed(server: FaultServer, root: Path) -> None:
+def test_store_waiter_names_a_stopped_downloader(server: FaultServer, root: Path) -> None:
     import signal
 
     server.pages["/m.zip"].rate = 1_000_000
@@ -157,9 +166,9 @@ def test_a_stopped_downloader_is_named_and_not_robbed(server: FaultServer, root:
         time.sleep(0.02)
     first.send_signal(signal.SIGSTOP)
     try:
-        told = finish(start(root, item(server), timeout_seconds=0.2))["error"]
-        assert f"process {first.pid} on" in told
-        assert "(fetching m)" in told
+        message = finish(start(root, item(server), timeout_seconds=0.2))["error"]
+        assert f"process {first.pid} on" in message
+        assert "(fetching m)" in message
     finally:
         first.send_signal(signal.SIGCONT)
     assert finish(first)["outcomes"] == ["fetched"]
@@ -171,10 +180,10 @@ def used_bytes(place: Path) -> int:
 
 
 @pytest.mark.parametrize("when", ["known before", "download", "unpack"])
-def test_a_full_disk(
+def test_store_publishes_nothing_on_a_full_disk(
     server: FaultServer, small_disk: Path, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is published, the space comes back, and the next run with more space converges."""
+    """Publish nothing, give the space back, and converge with more space."""
     data, more = {
         "known before": (zip_of({"f": noise(6_000_000)}), {}),
         "download": (zip_of({"f": noise(6_000_000)}), {"length": -1}),
@@ -184,20 +193,20 @@ def test_a_full_disk(
     url = server.serve("/x", data, **more)
     root = small_disk / "store"
     wanted = {"name": "x", "url": url, "sha256": sha256(data), "format": form}
-    # The reserve that is kept free for others is larger than this disk.
+    # The reserve for other programs is larger than this disk.
     spare = "ansible_collections.coldvox.ci.plugins.module_utils.store.download._SPARE_BYTES"
     monkeypatch.setattr(spare, 0)
     from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
     from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse
 
-    from tests.faults.support import install
+    from tests._support.fault_server import install
 
     with pytest.raises(CiError) as caught:
         install(root, parse(wanted))
-    told = str(caught.value)
-    assert told.startswith("artifact x: ")
-    assert "no space" in told.lower()
-    assert "free space there" in told
+    message = str(caught.value)
+    assert message.startswith("artifact x: ")
+    assert "no space" in message.lower()
+    assert "free space there" in message
     assert os.listdir(root / "trees") == os.listdir(root / "staging") == os.listdir(root / "partial") == []
     assert used_bytes(small_disk) < 200_000
     small = zip_of({"f": noise(1000)})
@@ -206,7 +215,7 @@ def test_a_full_disk(
     assert report.results[0].outcome == "fetched"
 
 
-def test_a_file_system_that_turns_read_only(server: FaultServer, small_disk: Path) -> None:
+def test_store_reports_a_read_only_file_system(server: FaultServer, small_disk: Path) -> None:
     root = small_disk / "store"
     url = server.serve("/s", b"small\n")
     small = {"name": "s", "url": url, "sha256": sha256(b"small\n")}
@@ -217,7 +226,7 @@ def test_a_file_system_that_turns_read_only(server: FaultServer, small_disk: Pat
     from ansible_collections.coldvox.ci.plugins.module_utils.store import download
     from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse
 
-    from tests.faults.support import install
+    from tests._support.fault_server import install
 
     before, download._SPARE_BYTES = download._SPARE_BYTES, 0
     try:
@@ -225,28 +234,28 @@ def test_a_file_system_that_turns_read_only(server: FaultServer, small_disk: Pat
     finally:
         download._SPARE_BYTES = before
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    told = limited({**small, "name": "other", "url": url + "x", "sha256": sha256(b"else")})["error"]
-    assert "Read-only file system" in told
-    assert "\n" not in told
+    message = limited({**small, "name": "other", "url": url + "x", "sha256": sha256(b"else")})["error"]
+    assert "Read-only file system" in message
+    assert "\n" not in message
     assert limited(small)["outcomes"] == ["hit"]
     assert (root / "trees" / sha256(b"small\n") / "s").read_bytes() == b"small\n"
 
 
-def test_a_limit_on_file_sizes(server: FaultServer, root: Path) -> None:
-    """EFBIG in the middle of the download, as a quota would say EDQUOT."""
+def test_store_reports_a_limit_on_file_sizes(server: FaultServer, root: Path) -> None:
+    """Fail with EFBIG in the middle of the download, as a quota would with EDQUOT."""
     import signal
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    told = finish(start(root, item(server), preexec_fn=limit))["error"]
-    assert "File too large" in told
+    message = finish(start(root, item(server), preexec_fn=limit))["error"]
+    assert "File too large" in message
     assert os.listdir(root / "trees") == os.listdir(root / "partial") == []
     assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
 
 
-def test_a_hundred_thousand_tiny_files(server: FaultServer, root: Path) -> None:
+def test_store_unpacks_a_hundred_thousand_tiny_files(server: FaultServer, root: Path) -> None:
     count = int(os.environ.get("COLDVOX_FAULT_FILES", "20000"))
     data = tar_of({f"d{number % 100}/f{number}": b"x" for number in range(count)})
     wanted = {"name": "tiny", "url": server.serve("/t.tar.gz", data), "sha256": sha256(data)}
@@ -257,7 +266,7 @@ def test_a_hundred_thousand_tiny_files(server: FaultServer, root: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a job's user")
-def test_a_job_cannot_alter_what_is_published(server: FaultServer, root: Path) -> None:
+def test_store_tree_cannot_be_altered_by_a_job(server: FaultServer, root: Path) -> None:
     finish(start(root, item(server)))
     for directory in (root.parent, *root.parent.parents[:2]):
         directory.chmod(0o755)
@@ -285,15 +294,18 @@ def test_a_job_cannot_alter_what_is_published(server: FaultServer, root: Path) -
 
 
 def traced(root: Path, wanted: dict[str, Any], output: Path) -> Optional[list[str]]:
-    """Return the system calls of an installation that matter, None where they cannot be traced."""
+    """Return the important system calls of an installation.
+
+    None where they cannot be traced.
+    """
     if not shutil.which("strace"):
         return None
-    told = {"paths": sys.path, "root": str(root), "artifacts": [wanted], "settings": {}}
+    request = {"paths": sys.path, "root": str(root), "artifacts": [wanted], "settings": {}}
     calls = "fsync,fdatasync,syncfs,rename,renameat,renameat2,symlinkat,openat,mkdir"
     done = subprocess.run(
         [
             *("strace", "-f", "-y", "-o", str(output), "-e", f"trace={calls}"),
-            *(sys.executable, str(WORKER), json.dumps(told)),
+            *(sys.executable, str(WORKER), json.dumps(request)),
         ],
         capture_output=True,
         check=False,
@@ -302,12 +314,12 @@ def traced(root: Path, wanted: dict[str, Any], output: Path) -> Optional[list[st
 
 
 def position(lines: list[str], *words: str) -> int:
-    """Return the first line with all ``words``; the test fails when there is none."""
+    """Return the number of the first line with all ``words``; fail without one."""
     return next(number for number, line in enumerate(lines) if all(word in line for word in words))
 
 
-def test_the_order_of_system_calls(server: FaultServer, root: Path, tmp_path: Path) -> None:
-    """Content is on disk before the receipt, the receipt before the rename, and links come last."""
+def test_store_install_orders_its_system_calls(server: FaultServer, root: Path, tmp_path: Path) -> None:
+    """Sync content before the receipt, rename after both, and link at the end."""
     lines = traced(root, item(server), tmp_path / "trace")
     if lines is None:
         pytest.skip("system calls cannot be traced here")

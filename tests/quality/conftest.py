@@ -1,4 +1,4 @@
-"""What the tests of the tree itself share: where it is, what belongs to it, and how to run its tools."""
+"""Files and tools for the tests of the checkout itself."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ sys.path.insert(0, str(CHECKOUT))
 
 
 class Tool(Protocol):
-    """Runs a program of the environment that the tests run in; a failure shows what it printed."""
+    """Function that runs a program of the test environment and checks its status.
+
+    A failure shows the output.
+    """
 
     def __call__(
         self, *argv: str | Path, cwd: Path = ..., status: int = ..., environment: Mapping[str, str] = ...
@@ -46,7 +49,7 @@ def tool() -> Tool:
 
 @pytest.fixture(scope="session")
 def files() -> list[Path]:
-    """Return every file of the tree, relative to the checkout: what is committed and what could be."""
+    """Return every file that is committed or could be, relative to the checkout."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=CHECKOUT,

@@ -1,4 +1,4 @@
-"""The tarball holds what a user needs and nothing else, and runs by its full name from anywhere."""
+"""The tarball: only files for users, and playbooks that run by their full name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .conftest import Tool
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SHIPPED_DIRECTORIES = {"changelogs", "docs", "meta", "playbooks", "plugins", "roles"}
-SHIPPED_FILES = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "tests/config.yml"}
+SHIPPED_FILES = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md", "tests/config.yml"}
 MADE_BY_GALAXY = {"FILES.json", "MANIFEST.json"}
 
 
@@ -25,16 +25,16 @@ def tarball(tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(tool: Tool, tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment in which only the installed collection can be found."""
+    """Return an environment in which only the installed collection is visible."""
     directory = tmp_path_factory.mktemp("collections")
-    # The environment of the tests has a link to the checkout, which must not be found instead.
+    # The environment of the tests has a link to the checkout, which Ansible must not use here.
     only_here = {"ANSIBLE_COLLECTIONS_PATH": str(directory), "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "false"}
     tool("ansible-galaxy", "collection", "install", "--offline", tarball, environment=only_here)
     assert (directory / "ansible_collections/coldvox/ci/MANIFEST.json").is_file()
     return only_here
 
 
-def test_the_tarball_is_the_tree_without_what_makes_and_checks_it(tarball: Path, files: list[Path]) -> None:
+def test_tarball_holds_only_the_shipped_files(tarball: Path, files: list[Path]) -> None:
     expected = {
         str(path) for path in files if path.parts[0] in SHIPPED_DIRECTORIES or str(path) in SHIPPED_FILES
     }
@@ -48,7 +48,7 @@ def test_the_tarball_is_the_tree_without_what_makes_and_checks_it(tarball: Path,
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Path:
-    """Return a directory with the inventory of a host that is this machine, and a misspelt input."""
+    """Return a directory with an inventory of this machine with a misspelt input."""
     (tmp_path / "hosts.yml").write_text(
         "runners:\n  hosts:\n    here:\n      ansible_connection: local\n      ansible_become: false\n"
         "      ansible_python_interpreter: '{{ ansible_playbook_python }}'\n"
@@ -58,7 +58,7 @@ def elsewhere(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_installed_site_playbook_is_understood(
+def test_installed_site_playbook_passes_the_syntax_check(
     tool: Tool, installed: dict[str, str], elsewhere: Path
 ) -> None:
     shown = tool(
@@ -69,7 +69,7 @@ def test_the_installed_site_playbook_is_understood(
     assert "coldvox/ci/playbooks/site.yml" in shown.stdout
 
 
-def test_the_installed_site_playbook_runs_and_refuses_a_misspelt_input(
+def test_installed_site_playbook_refuses_a_misspelt_input(
     tool: Tool, installed: dict[str, str], elsewhere: Path
 ) -> None:
     shown = tool(
@@ -82,7 +82,7 @@ def test_the_installed_site_playbook_runs_and_refuses_a_misspelt_input(
     assert "changed=0" in shown.stdout
 
 
-def test_the_installed_site_playbook_leaves_strange_hosts_alone(
+def test_installed_site_playbook_ignores_other_hosts(
     tool: Tool, installed: dict[str, str], elsewhere: Path
 ) -> None:
     shown = tool(

@@ -66,25 +66,23 @@ def readme(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_table_replaces_what_is_between_the_markers_and_nothing_else(
-    readme: Path, tmp_path: Path
-) -> None:
+def test_role_readme_table_replaces_only_the_text_between_the_markers(readme: Path, tmp_path: Path) -> None:
     assert list(role_readme.readmes(tmp_path)) == [readme]
     assert role_readme.filled(readme) == EXPECTED
 
 
-def test_filling_twice_changes_nothing(readme: Path) -> None:
+def test_role_readme_filled_twice_is_unchanged(readme: Path) -> None:
     readme.write_text(role_readme.filled(readme), encoding="utf-8")
     assert role_readme.filled(readme) == EXPECTED
 
 
-def test_a_readme_without_markers_is_refused(readme: Path) -> None:
+def test_role_readme_without_markers_is_refused(readme: Path) -> None:
     readme.write_text("# cats\n", encoding="utf-8")
     with pytest.raises(role_readme.MarkersMissingError, match="BEGIN_ARGUMENT_SPECS"):
         role_readme.filled(readme)
 
 
-def test_a_long_default_is_referred_to() -> None:
+def test_role_readme_refers_to_a_long_default() -> None:
     options = {"x": {"description": "X.", "type": "list", "default": ["a" * 80]}}
     shown = role_readme.rendered({"main": {"short_description": "S", "options": options}})
     assert "see `defaults/main.yml`" in shown

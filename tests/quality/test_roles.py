@@ -1,4 +1,4 @@
-"""Every role: inputs declared once and truly, small task files, a README that cannot lag behind."""
+"""Roles: inputs with specs and defaults, small task files, a current README."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def tasks(entries: Any) -> Iterator[dict[str, Any]]:
             yield from tasks(entry.get(key))
 
 
-def test_the_roles_of_the_playbooks_are_there() -> None:
+def test_roles_of_the_playbooks_exist() -> None:
     assert {role.name for role in ROLES} == {
         *("hardening", "system_packages", "rust_toolchains", "libvosk", "vosk_models", "agent"),
         *("github_runner", "maintenance"),
@@ -48,7 +48,7 @@ def test_the_roles_of_the_playbooks_are_there() -> None:
 
 
 @every_role
-def test_defaults_and_argument_specs_agree_key_by_key(role: Path) -> None:
+def test_role_defaults_equal_the_argument_specs(role: Path) -> None:
     defaults = load(role / "defaults/main.yml") or {}
     declared: dict[str, Any] = {}
     for entry_point, options in entry_points(role).items():
@@ -64,14 +64,14 @@ def test_defaults_and_argument_specs_agree_key_by_key(role: Path) -> None:
 
 
 @every_role
-def test_every_default_has_a_comment(role: Path) -> None:
+def test_role_default_has_a_comment(role: Path) -> None:
     lines = (role / "defaults/main.yml").read_text(encoding="utf-8").splitlines()
     inputs = [number for number, line in enumerate(lines) if line.startswith(f"{role.name}_")]
     assert [lines[number] for number in inputs if not lines[number - 1].startswith("# ")] == []
 
 
 @every_role
-def test_inputs_carry_the_name_of_their_role(role: Path) -> None:
+def test_role_inputs_carry_the_name_of_their_role(role: Path) -> None:
     for options in entry_points(role).values():
         assert [name for name in options if not name.startswith((f"{role.name}_", SHARED))] == []
 
@@ -88,7 +88,7 @@ def shared_inputs() -> dict[str, dict[str, Any]]:
 
 
 @every_role
-def test_shared_inputs_are_declared_alike_where_they_are_read(role: Path) -> None:
+def test_role_shared_inputs_are_declared_alike_where_they_are_read(role: Path) -> None:
     read = {
         name
         for path in role.rglob("*")
@@ -101,7 +101,7 @@ def test_shared_inputs_are_declared_alike_where_they_are_read(role: Path) -> Non
         assert declared == {name: shared_inputs()[name] for name in declared}
 
 
-def test_shared_inputs_have_one_default_in_roles_playbooks_and_library() -> None:
+def test_role_shared_inputs_have_one_default_in_roles_playbooks_and_library() -> None:
     shared = {name: option["default"] for name, option in shared_inputs().items()}
     paths = [
         path for folder in ("roles", "playbooks", "inventories") for path in CHECKOUT.glob(f"{folder}/**/*")
@@ -116,7 +116,7 @@ def test_shared_inputs_have_one_default_in_roles_playbooks_and_library() -> None
 
 
 @every_role
-def test_every_entry_point_has_its_task_file_and_says_what_it_does(role: Path) -> None:
+def test_role_entry_points_have_a_task_file_and_a_description(role: Path) -> None:
     specs = load(role / "meta/argument_specs.yml")["argument_specs"]
     assert "main" in specs
     for name, spec in specs.items():
@@ -126,7 +126,7 @@ def test_every_entry_point_has_its_task_file_and_says_what_it_does(role: Path) -
 
 
 @every_role
-def test_every_input_has_a_type_and_a_description(role: Path) -> None:
+def test_role_inputs_have_a_type_and_a_description(role: Path) -> None:
     def check(options: dict[str, Any]) -> None:
         for name, option in options.items():
             assert option.get("description"), name
@@ -139,18 +139,36 @@ def test_every_input_has_a_type_and_a_description(role: Path) -> None:
 
 
 @every_role
-def test_the_table_in_the_readme_is_what_the_specs_say(role: Path) -> None:
+def test_role_input_is_not_required(role: Path) -> None:
+    # input_check judges the values that are there; site.yml has no other check of the roles' inputs.
+    for options in entry_points(role).values():
+        assert [name for name, option in options.items() if option.get("required")] == []
+
+
+def test_site_checks_all_inputs_before_roles_that_do_not() -> None:
+    (play,) = load(CHECKOUT / "playbooks/site.yml")
+    assert "coldvox.ci.input_check" in play["pre_tasks"][0]
+    assert play["pre_tasks"][0]["tags"] == ["always"]
+    imported = [task["ansible.builtin.import_role"] for task in play["tasks"]]
+    assert {role["name"] for role in imported} == {
+        f"coldvox.ci.{role.name}" for role in ROLES if role.name != "maintenance"
+    }
+    assert not any(role["rolespec_validate"] for role in imported)
+
+
+@every_role
+def test_role_readme_equals_the_specs(role: Path) -> None:
     readme = role / "README.md"
     assert readme.read_text(encoding="utf-8") == role_readme.filled(readme), "run: make docs"
 
 
 @every_role
-def test_main_is_a_table_of_contents(role: Path) -> None:
+def test_role_main_has_few_stages(role: Path) -> None:
     assert len(load(role / "tasks/main.yml")) <= MOST_STAGES
 
 
 @every_role
-def test_task_files_fit_on_a_page(role: Path) -> None:
+def test_role_task_files_are_short(role: Path) -> None:
     lengths = {
         path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in role.glob("tasks/*.yml")
     }
@@ -158,7 +176,7 @@ def test_task_files_fit_on_a_page(role: Path) -> None:
 
 
 @every_role
-def test_every_task_and_handler_has_a_name(role: Path) -> None:
+def test_role_tasks_and_handlers_have_names(role: Path) -> None:
     for path in [*role.glob("tasks/*.yml"), *role.glob("handlers/*.yml")]:
         nameless = [task for task in tasks(load(path)) if not task.get("name")]
         assert nameless == [], path.name
@@ -176,7 +194,7 @@ def playbooks() -> list[Path]:
 
 
 @pytest.mark.parametrize("path", playbooks(), ids=lambda path: str(path.relative_to(CHECKOUT)))
-def test_every_play_and_its_tasks_have_a_name(path: Path) -> None:
+def test_plays_and_their_tasks_have_names(path: Path) -> None:
     content = load(path)
     for play in content if isinstance(content, list) else []:
         assert play.get("name"), play
@@ -191,8 +209,8 @@ def test_handlers_are_unique_in_the_collection() -> None:
     assert sorted(names) == sorted(set(names))
 
 
-def test_no_scenario_leans_on_a_step_that_molecule_takes_only_once() -> None:
-    # All scenarios share one state, kept in the home directory by the checkout's name.
+def test_molecule_scenarios_have_no_step_that_runs_once() -> None:
+    # Molecule keeps one state for all scenarios, in the home directory under the checkout's name.
     once = {"create", "prepare", "destroy"}
     for path in CHECKOUT.glob("molecule/*/molecule.yml"):
         if path.parent.name != "default":

@@ -1,4 +1,4 @@
-"""The tree as a stranger finds it: no paths of one machine, inventories that parse, links that lead on."""
+"""The checkout: no paths of a machine, valid inventories and links."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from .conftest import Tool
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# Put together here, so that this file does not find itself.
+# The parts are joined here, so that this file does not match itself.
 MACHINE_PATHS = re.compile(
     "|".join(
         (
@@ -25,8 +25,8 @@ MACHINE_PATHS = re.compile(
 LOCAL_LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
-def test_no_file_names_a_path_of_the_machine_it_was_written_on(files: list[Path]) -> None:
-    found = {}
+def test_tree_names_no_path_of_its_authors_machine(files: list[Path]) -> None:
+    named = {}
     for path in files:
         if path.name == "LICENSE":
             continue
@@ -36,8 +36,8 @@ def test_no_file_names_a_path_of_the_machine_it_was_written_on(files: list[Path]
             continue
         hits = MACHINE_PATHS.findall(text)
         if hits:
-            found[str(path)] = hits
-    assert found == {}
+            named[str(path)] = hits
+    assert named == {}
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_no_file_names_a_path_of_the_machine_it_was_written_on(files: list[Path]
     [["inventories/production"], ["inventories/production", "inventories/sandbox"]],
     ids=["production", "sandbox over production"],
 )
-def test_an_inventory_parses_without_a_word_of_warning(tool: Tool, layers: list[str]) -> None:
+def test_inventory_parses_without_a_warning(tool: Tool, layers: list[str]) -> None:
     shown = tool(
         "ansible-inventory", "--list", *(word for layer in layers for word in ("--inventory", layer))
     )
@@ -54,11 +54,11 @@ def test_an_inventory_parses_without_a_word_of_warning(tool: Tool, layers: list[
     assert {"laptop-extra", "debian-builder"} <= set(listed["runners"]["hosts"])
 
 
-def test_the_changelog_fragments_are_valid(tool: Tool) -> None:
+def test_changelog_fragments_are_valid(tool: Tool) -> None:
     tool("antsibull-changelog", "lint")
 
 
-def test_links_between_the_documents_lead_somewhere(files: list[Path]) -> None:
+def test_document_links_lead_to_files(files: list[Path]) -> None:
     links = [
         (path, target)
         for path in files

@@ -1,1 +1,1 @@
-"""Tests that need the converged test world; `make molecule` runs them after the scenarios."""
+"""Tests of the converged world; ``make molecule`` runs them after the scenarios."""

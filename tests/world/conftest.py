@@ -1,4 +1,4 @@
-"""Runs playbooks against the converged test world, as a user would type them."""
+"""Playbook runs against the converged test world, as a user would type them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ INVENTORIES = ("inventories/production", "inventories/sandbox", "molecule/invent
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a run of ansible-playbook left."""
+    """The status and the output of a run of ansible-playbook."""
 
     status: int
     output: str
 
     @property
     def changed(self) -> dict[str, int]:
-        """The number of changed tasks by host, from the recap."""
+        """Return the number of changed tasks by host, from the recap."""
         return {
             host: int(count)
             for host, count in re.findall(r"^(\S+)\s+: ok=\d+\s+changed=(\d+)", self.output, re.M)
@@ -36,7 +36,7 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """The whole output on one line, so that a wrapped message can be searched."""
+        """Return the output as a single line, so that a wrapped message can be searched."""
         return " ".join(self.output.split())
 
 
@@ -45,7 +45,7 @@ Play = Callable[..., Outcome]
 
 @pytest.fixture(scope="session")
 def play() -> Play:
-    """Return a function that runs one playbook with the inventories of the test world."""
+    """Return a function that runs a playbook with the inventories of the test world."""
 
     def run(
         *arguments: str,
@@ -70,9 +70,9 @@ def play() -> Play:
         for line in child.stdout or ():
             output += line
             ending = ending or bool(interrupt_at and interrupt_at in line)
-            # Whoever sees it go on presses again: Python drops an interrupt that hits a destructor.
+            # Send it again until it works: Python drops an interrupt that hits a destructor.
             if ending and line.startswith("TASK ["):
-                # As a terminal does it on Ctrl-C: to the whole group. Or, later, as a dying machine does it.
+                # Ctrl-C in a terminal signals the whole group. SIGKILL stands for a controller that dies.
                 if kill_when:
                     kill_when()
                 os.killpg(child.pid, signal.SIGKILL if kill_when else signal.SIGINT)
@@ -83,13 +83,16 @@ def play() -> Play:
 
 @pytest.fixture(scope="session")
 def github() -> AdminClient:
-    """The test world's GitHub, by its side door."""
+    """Return the test world's GitHub with its admin interface."""
     return AdminClient("http://10.213.58.1:8080")
 
 
 @pytest.fixture(scope="session")
 def shell() -> Callable[..., str]:
-    """Return a function that runs a script on the laptop as root and returns what it printed."""
+    """Return a function that runs a script as root on the laptop.
+
+    The function returns the output.
+    """
 
     def run(script: str, stdin: str = "") -> str:
         config = str(CHECKOUT / ".testbed/worlds/test/ssh_config")

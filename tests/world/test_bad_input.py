@@ -1,4 +1,4 @@
-"""Each mistake stops with one sentence that helps; what was there still works; mended, it converges."""
+"""Mistakes in the input: a helpful sentence each, and no change of the host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MODEL = {
     "name": "vosk-model-mistake",
     "url": "http://10.213.58.1:8081/vosk/models/vosk-model-small-en-us-0.15.zip",
 }
-#: Nothing listens there; the address is the testbed's own.
+#: A port of the testbed's address that is closed.
 NOBODY = "http://10.213.58.1:9"
 SHA256 = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
 
@@ -61,7 +61,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_in_one_sentence(play: Play, mistake: str) -> None:
+def test_bad_input_is_reported_in_one_sentence(play: Play, mistake: str) -> None:
     tag, variables, expected = MISTAKES[mistake]
     outcome = play("-l", "laptop-extra", "--tags", tag, "-e", json.dumps(variables))
     assert outcome.status != 0
@@ -72,7 +72,7 @@ def test_a_mistake_is_told_in_one_sentence(play: Play, mistake: str) -> None:
     assert "wrong-token" not in outcome.output
 
 
-def test_after_all_mistakes_the_host_is_as_it_was(play: Play) -> None:
+def test_bad_input_leaves_the_host_unchanged(play: Play) -> None:
     outcome = play("-l", "laptop-extra")
     assert outcome.status == 0, outcome.output[-4000:]
     assert outcome.changed == {"laptop-extra": 0}

@@ -1,4 +1,7 @@
-"""A JIT instance takes job after job without the controller, by a token that no job can read."""
+"""A JIT instance that serves job after job without the controller.
+
+No job can read the token that it uses.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def converge(play: Play, state: str, token: str, **more: str) -> dict[str, int]:
 
 @pytest.fixture
 def once(play: Play) -> Iterator[None]:
-    """The instance beside the laptop's own ones, and afterwards no trace of it."""
+    """Add an instance to the laptop's own, and remove it afterwards."""
     assert converge(play, "present", TOKEN) == {HOST: 3}
     yield
     converge(play, "absent", "")
@@ -42,15 +45,15 @@ def once(play: Play) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("once")
-def test_job_after_job(play: Play, shell: Shell, github: AdminClient) -> None:
+def test_enrolment_serves_job_after_job(play: Play, shell: Shell, github: AdminClient) -> None:
     minted = [entry for entry in github.audit() if entry["path"].endswith("registration-token")]
     jobs = [github.queue_job(["once"], LOOK) for _ in range(3)]
     done = [github.wait_for_job(job, timeout_seconds=120) for job in jobs]
-    assert [one["conclusion"] for one in done] == ["success"] * 3
-    for one in done:
-        assert "looked" in one["log"]
-        assert TOKEN not in one["log"]
-        assert one["log"].count("Permission denied") >= 2
+    assert [job["conclusion"] for job in done] == ["success"] * 3
+    for job in done:
+        assert "looked" in job["log"]
+        assert TOKEN not in job["log"]
+        assert job["log"].count("Permission denied") >= 2
     home = f"/var/lib/actions-runner/{NAME}/_home"
     assert shell(f"until systemctl is-active -q coldvox-runner@{NAME}; do sleep 1; done; ls {home}") == ""
     assert converge(play, "present", TOKEN) == {HOST: 0}, "the controller finds its own work"
@@ -60,7 +63,7 @@ def test_job_after_job(play: Play, shell: Shell, github: AdminClient) -> None:
 
 
 @pytest.mark.usefixtures("once")
-def test_it_rests_with_the_pool_and_works_again(play: Play, shell: Shell) -> None:
+def test_enrolment_drains_and_resumes_with_the_pool(play: Play, shell: Shell) -> None:
     converge(play, "present", TOKEN, github_runner_state="drained")
     shell(f"systemctl start coldvox-ci-enrol@{NAME}")
     look = f"systemctl is-active coldvox-runner@{NAME} coldvox-ci-enrol@{NAME} || true"
@@ -69,5 +72,5 @@ def test_it_rests_with_the_pool_and_works_again(play: Play, shell: Shell) -> Non
     assert shell(look).split() == ["active", "inactive"]
 
 
-def test_nothing_is_left(shell: Shell) -> None:
+def test_enrolment_removal_leaves_nothing(shell: Shell) -> None:
     assert shell(f"ls {PATHS} 2>/dev/null || true") == ""

@@ -1,4 +1,4 @@
-"""Forty runners on ten hosts in one play: all come up, and a second run finds nothing to do."""
+"""Forty runners on ten hosts: all come online, and a second run changes nothing."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .conftest import CHECKOUT, Play
 
 HOSTS, RUNNERS_PER_HOST = 10, 4
 INVENTORY = ("-i", str(CHECKOUT / "tests/world/many_hosts.yml"), "-l", "runner-*", "--forks", str(HOSTS))
-# Ten hosts come up and converge on whatever this machine has.
+# The time depends on the machine that starts and converges ten hosts.
 pytestmark = pytest.mark.timeout(1200)
 ROLES = "hardening,system_packages,agent,github_runner"
 
 
 @pytest.fixture(autouse=True)
 def crowd() -> Iterator[None]:
-    """Ten further hosts beside the two of the inventory."""
+    """Start ten hosts in addition to the two of the inventory."""
     up = [sys.executable, "-m", "testbed", "up", "--world", "test", "--hosts", str(HOSTS)]
     subprocess.run(up, cwd=CHECKOUT, check=True)
     yield
@@ -30,12 +30,12 @@ def crowd() -> Iterator[None]:
 
 
 def controller_calls(github: AdminClient, since: int) -> list[str]:
-    """Return what the collection itself has asked since; the runners have another agent."""
+    """Return the requests of the collection; those of runners have another agent."""
     entries = github.audit()[since:]
     return [f"{entry['method']} {entry['path']}" for entry in entries if entry["user_agent"] == "coldvox-ci"]
 
 
-def test_forty_runners_on_ten_hosts(play: Play, github: AdminClient) -> None:
+def test_runner_pool_of_forty_on_ten_hosts_converges(play: Play, github: AdminClient) -> None:
     first = play(*INVENTORY, "--tags", ROLES)
     assert first.status == 0, first.output[-4000:]
     assert len(first.changed) == HOSTS
@@ -45,6 +45,6 @@ def test_forty_runners_on_ten_hosts(play: Play, github: AdminClient) -> None:
     assert second.status == 0, second.output[-4000:]
     assert list(second.changed.values()) == [0] * HOSTS
     calls = controller_calls(github, done)
-    # A host's whole pool is one list call, and nothing else.
+    # A host's whole pool takes a single list call.
     assert len(calls) == HOSTS
     assert all(call.startswith("GET") for call in calls)

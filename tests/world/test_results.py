@@ -1,4 +1,4 @@
-"""How jobs ended, as their host knows it a moment later by itself."""
+"""The results of jobs, which their host records by itself a moment later."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Shell = Callable[..., str]
 
 
 def recorded(shell: Shell, job: dict[str, Any], *, until: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    """Return what the host's history has of ``job`` as soon as it is so."""
+    """Return the history's record of ``job`` as soon as ``until`` is true."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        # It ends with 1 when too many jobs failed, as here.
+        # The command exits with 1 when too many jobs failed, as here.
         jobs = json.loads(shell("runnerctl history --json || true"))["jobs"]
-        found = [one for one in jobs if one["run_id"] == job["run_id"]]
-        assert len(found) <= 1, found
-        if found and until(found[0]):
-            whole: dict[str, Any] = found[0]
+        matching = [entry for entry in jobs if entry["run_id"] == job["run_id"]]
+        assert len(matching) <= 1, matching
+        if matching and until(matching[0]):
+            whole: dict[str, Any] = matching[0]
             return whole
-        assert time.monotonic() < deadline, f"the history has {found} of {job}"
+        assert time.monotonic() < deadline, f"the history has {matching} of {job}"
         time.sleep(0.5)
 
 
@@ -41,14 +41,16 @@ def recorded(shell: Shell, job: dict[str, Any], *, until: Callable[[dict[str, An
         ("sleep 2", "success"),
         ("sleep 2; exit 1", "failure"),
         ("exit 1", "failure"),
-        # In the journal of the same unit, of the same user.
+        # Write it to the journal of the same unit as the same user.
         (f"logger '{FORGED}'; sleep 1; exit 1", "failure"),
     ],
 )
-def test_the_host_knows_how_a_job_ended(shell: Shell, github: AdminClient, script: str, result: str) -> None:
+def test_history_records_the_result_of_a_job(
+    shell: Shell, github: AdminClient, script: str, result: str
+) -> None:
     done = github.wait_for_job(github.queue_job(LABELS, script))
     assert done["conclusion"] == result, done
-    job = recorded(shell, done, until=lambda one: one["result"])
+    job = recorded(shell, done, until=lambda record: record["result"])
     assert (job["result"], job["instance"]) == (result, NAME)
     assert job["duration_seconds"] is not None
 
@@ -56,29 +58,29 @@ def test_the_host_knows_how_a_job_ended(shell: Shell, github: AdminClient, scrip
 @pytest.mark.parametrize(
     ("accident", "result"),
     [
-        # The listener cancels its job when it is stopped, and goes.
+        # A listener that is stopped cancels its job and exits.
         (f"systemctl stop {UNIT}; systemctl start {UNIT}", "cancelled"),
         (f"pkill -KILL -f {WORKER}", "failure"),
     ],
 )
-def test_a_job_whose_last_hook_never_ran(
+def test_history_records_a_job_whose_last_hook_never_ran(
     shell: Shell, github: AdminClient, accident: str, result: str
 ) -> None:
     number = github.queue_job(LABELS, "sleep 120")
     deadline = time.monotonic() + PATIENCE_SECONDS
-    # Root stays by it: whose listener is gone before root has seen it ends with a result that nobody knows.
+    # Wait for root's watcher: without it, the result of a job whose listener died is unknown.
     while f"job job on {NAME}" not in shell("systemd-inhibit --list --no-pager"):
-        assert time.monotonic() < deadline, "nobody stays by the job"
+        assert time.monotonic() < deadline, "no watcher runs for the job"
         time.sleep(0.2)
     shell(accident)
     done = github.wait_for_job(number)
     assert done["conclusion"] == result, done
-    job = recorded(shell, done, until=lambda one: one["result"])
+    job = recorded(shell, done, until=lambda record: record["result"])
     assert job["result"] == result
     assert job["started_at"] < job["completed_at"]
 
 
-def test_no_job_writes_where_root_leaves_results(shell: Shell) -> None:
+def test_results_directory_is_not_writable_for_a_job(shell: Shell) -> None:
     account = shell(f"stat -c %U /var/lib/actions-runner/{NAME}/.runner").strip()
     tried = f"runuser -u {account} -- touch /run/coldvox-ci/results/x || echo refused"
     assert shell(tried).strip() == "refused"

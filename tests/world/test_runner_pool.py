@@ -1,4 +1,4 @@
-"""The pool of the laptop under changes and accidents: no job dies, no registration is lost or made twice."""
+"""The laptop's pool under changes and accidents: jobs and registrations survive."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNIT = f"coldvox-runner@{NAME}.service"
 LABELS = ["fedora", "nobara", "fast-lint"]
 TOKEN = "sandbox-admin-token"
 PLACES = "/etc /var /opt /run /root /home /srv /tmp /usr/local /dev/shm"
-# Each prints where it finds a line of its standard input, and has something that it must find.
+# Each prints the places of a line of its standard input. The second value is a line that it must find.
 SEARCHES = {
     "files": (f"grep -rlaF -f - {PLACES} 2>/dev/null || true", "root:x:0:0:"),
     "journal": ("exec 3<&0; journalctl --no-pager -qa | grep -aF -f /dev/fd/3 || true", "Started "),
@@ -35,7 +35,7 @@ Shell = Callable[..., str]
 
 
 def converge(play: Play, *arguments: str, **variables: Any) -> dict[str, int]:
-    """Run the role on the laptop and return what it changed."""
+    """Run the role on the laptop and return the number of changes."""
     more = ("-e", json.dumps(variables)) if variables else ()
     outcome = play("-l", HOST, "--tags", "github_runner", *more, *arguments)
     assert outcome.status == 0, outcome.output[-4000:]
@@ -63,19 +63,19 @@ def ask(github: AdminClient, path: str, method: str = "GET", body: Any = None) -
 
 
 def registered(github: AdminClient) -> dict[str, dict[str, Any]]:
-    """Return the laptop's runners by name; a name that is there twice is an error."""
+    """Return the laptop's runners by name; a name that appears twice is an error."""
     listed = ask(github, "runners?per_page=100")["runners"]
-    listed = [one for one in listed if one["name"].startswith(HOST)]
-    assert len({one["name"] for one in listed}) == len(listed)
-    return {one["name"]: one for one in listed}
+    listed = [runner for runner in listed if runner["name"].startswith(HOST)]
+    assert len({runner["name"] for runner in listed}) == len(listed)
+    return {runner["name"]: runner for runner in listed}
 
 
 def online(github: AdminClient) -> set[str]:
-    return {name for name, one in registered(github).items() if one["status"] == "online"}
+    return {name for name, runner in registered(github).items() if runner["status"] == "online"}
 
 
 def listens(shell: Shell, name: str) -> bool:
-    """Tell whether the listener has said so since its unit was started last."""
+    """Return whether the listener has connected since its unit started last."""
     unit = f"coldvox-runner@{name}"
     start = f"$(systemctl show -p InvocationID --value {unit})"
     return "Listening for Jobs" in shell(f"journalctl -o cat _SYSTEMD_INVOCATION_ID={start}")
@@ -90,7 +90,7 @@ def until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 @pytest.fixture
 def restored(play: Play) -> Iterator[None]:
-    """Bring the pool back to what the inventory says after a test with other variables."""
+    """Restore the pool of the inventory after a test with other variables."""
     yield
     converge(play)
 
@@ -114,7 +114,7 @@ def is_up(shell: Shell) -> bool:
     return True
 
 
-def test_three_times_nothing(play: Play, github: AdminClient) -> None:
+def test_runner_pool_converges_three_times_without_a_change(play: Play, github: AdminClient) -> None:
     before = minted(github)
     for _ in range(3):
         assert converge(play) == {HOST: 0}
@@ -122,7 +122,7 @@ def test_three_times_nothing(play: Play, github: AdminClient) -> None:
 
 
 @pytest.mark.usefixtures("restored")
-def test_labels_change_while_the_unit_runs_on(play: Play, shell: Shell, github: AdminClient) -> None:
+def test_runner_labels_change_without_a_restart(play: Play, shell: Shell, github: AdminClient) -> None:
     before = started_at(shell)
     assert converge(play, github_runner_labels=["fedora", "nobara", "new"]) == {HOST: 1}
     assert "new" in {label["name"] for label in registered(github)[NAME]["labels"]}
@@ -130,7 +130,7 @@ def test_labels_change_while_the_unit_runs_on(play: Play, shell: Shell, github: 
 
 
 @pytest.mark.usefixtures("restored")
-def test_a_changed_environment_waits_for_the_job(play: Play, shell: Shell, github: AdminClient) -> None:
+def test_runner_environment_changes_after_the_job(play: Play, shell: Shell, github: AdminClient) -> None:
     before = started_at(shell)
     job = github.queue_job(LABELS, "sleep 15; echo went on to the end")
     github.wait_for_job(job, status="in_progress")
@@ -144,7 +144,7 @@ def test_a_changed_environment_waits_for_the_job(play: Play, shell: Shell, githu
 
 
 @pytest.mark.usefixtures("restored")
-def test_a_job_that_lasts_too_long_lives(play: Play, github: AdminClient) -> None:
+def test_runner_drain_timeout_leaves_the_job_running(play: Play, github: AdminClient) -> None:
     job = github.queue_job(LABELS, "sleep 40; echo went on to the end")
     github.wait_for_job(job, status="in_progress")
     variables = {"github_runner_environment": {"CHANGED": "2"}, "github_runner_drain_timeout_seconds": 2}
@@ -157,7 +157,7 @@ def test_a_job_that_lasts_too_long_lives(play: Play, github: AdminClient) -> Non
     assert done["conclusion"] == "success", done
 
 
-def test_a_killed_listener_comes_back_by_itself(play: Play, shell: Shell, github: AdminClient) -> None:
+def test_runner_listener_restarts_after_a_kill(play: Play, shell: Shell, github: AdminClient) -> None:
     before = minted(github)
     shell(f"systemctl kill -s KILL {UNIT}")
     assert set(converge(play)) == {HOST}
@@ -165,7 +165,7 @@ def test_a_killed_listener_comes_back_by_itself(play: Play, shell: Shell, github
     assert minted(github) == before
 
 
-def test_a_killed_controller_leaves_one_registration_each(play: Play, github: AdminClient) -> None:
+def test_runner_registration_is_single_after_a_killed_controller(play: Play, github: AdminClient) -> None:
     converge(play, github_runner_state="absent")
     assert registered(github) == {}
     first = partial(until, lambda: bool(registered(github)))
@@ -176,24 +176,24 @@ def test_a_killed_controller_leaves_one_registration_each(play: Play, github: Ad
     assert converge(play) == {HOST: 0}
 
 
-def test_a_host_that_lost_power_comes_back(play: Play, shell: Shell, github: AdminClient) -> None:
-    before, numbers = minted(github), {one["id"] for one in registered(github).values()}
+def test_runner_pool_returns_after_a_power_cut(play: Play, shell: Shell, github: AdminClient) -> None:
+    before, numbers = minted(github), {runner["id"] for runner in registered(github).values()}
     power_cycle(shell)
     converge(play)
-    # GitHub calls them online by their sessions from before the cut, until those end.
+    # GitHub reports them online until their sessions from before the cut end.
     until(lambda: all(listens(shell, name) for name in POOL), seconds=150)
     assert online(github) == POOL
-    assert {one["id"] for one in registered(github).values()} == numbers
+    assert {runner["id"] for runner in registered(github).values()} == numbers
     assert minted(github) == before
 
 
-def test_a_runner_deleted_on_the_server_is_registered_again(play: Play, github: AdminClient) -> None:
+def test_runner_deleted_at_github_is_registered_again(play: Play, github: AdminClient) -> None:
     ask(github, f"runners/{registered(github)[NAME]['id']}", method="DELETE")
     assert converge(play) == {HOST: 1}
     until(lambda: online(github) == POOL)
 
 
-def test_github_away_changes_nothing(play: Play, shell: Shell, github: AdminClient) -> None:
+def test_runner_pool_is_unchanged_while_github_is_down(play: Play, shell: Shell, github: AdminClient) -> None:
     before = started_at(shell)
     github.set_faults({"path_regex": "/actions/runners", "status": 503, "times": None})
     try:
@@ -206,7 +206,7 @@ def test_github_away_changes_nothing(play: Play, shell: Shell, github: AdminClie
     assert started_at(shell) == before
 
 
-def test_a_name_of_somebody_else_is_refused(play: Play, github: AdminClient) -> None:
+def test_runner_name_of_another_host_is_refused(play: Play, github: AdminClient) -> None:
     stranger = {"name": "stranger", "runner_group_id": 1, "labels": ["x"]}
     number = ask(github, "runners/generate-jitconfig", "POST", stranger)["runner"]["id"]
     variables = {"github_runner_instances": [{"name": "stranger"}], "github_runner_replace": "never"}
@@ -217,7 +217,10 @@ def test_a_name_of_somebody_else_is_refused(play: Play, github: AdminClient) -> 
 
 
 def app_sign_in(github: AdminClient) -> tuple[dict[str, Any], list[str]]:
-    """Install a new App on the laptop's repository; return the variables for it, and its key's lines."""
+    """Install a new App on the laptop's repository.
+
+    Return the variables for it, and the lines of its key.
+    """
     key = generate_private_key(65537, 2048)
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()).decode()
@@ -237,28 +240,28 @@ def kind_of(token: str) -> str:
 @pytest.mark.parametrize(
     ("credential", "kinds"), [("token", {"runner"}), ("app", {"runner", "installation", "assertion"})]
 )
-def test_no_secret_is_left_anywhere(
+def test_runner_secrets_are_not_left_anywhere(
     play: Play, shell: Shell, github: AdminClient, tmp_path: Path, credential: str, kinds: set[str]
 ) -> None:
     converge(play, github_runner_state="absent")
     before = github.issued_tokens()
     variables, secrets = app_sign_in(github) if credential == "app" else ({}, [TOKEN])
-    told = tmp_path / "credential.json"
-    told.write_text(json.dumps(variables))
-    outcome = play("-l", HOST, "--tags", "github_runner", "-vvv", "-e", f"@{told}")
+    credential_file = tmp_path / "credential.json"
+    credential_file.write_text(json.dumps(variables))
+    outcome = play("-l", HOST, "--tags", "github_runner", "-vvv", "-e", f"@{credential_file}")
     assert outcome.status == 0, outcome.output[-4000:]
     assert online(github) == POOL
-    spent = [one for one in github.issued_tokens() if one not in before]
-    assert {kind_of(one) for one in spent} == kinds
+    spent = [token for token in github.issued_tokens() if token not in before]
+    assert {kind_of(token) for token in spent} == kinds
     output = "".join(outcome.output.split())
-    assert [one for one in [*secrets, *spent] if one in output] == []
+    assert [secret for secret in [*secrets, *spent] if secret in output] == []
     for search, there in SEARCHES.values():
-        # By standard input, because sudo logs what it runs, and /proc shows it.
+        # Use standard input, because sudo logs arguments, and /proc shows them.
         assert shell(search, stdin=there) != ""
         assert shell(search, stdin="\n".join([*secrets, *spent])) == ""
 
 
-def test_drain_and_return(play: Play, github: AdminClient) -> None:
+def test_runner_pool_drains_and_returns(play: Play, github: AdminClient) -> None:
     job = github.queue_job(LABELS, "sleep 10; echo went on to the end")
     github.wait_for_job(job, status="in_progress")
     drained = play("-l", HOST, playbook="drain.yml")
@@ -271,7 +274,7 @@ def test_drain_and_return(play: Play, github: AdminClient) -> None:
     assert online(github) == POOL
 
 
-def test_nobody_removes_by_accident(play: Play, github: AdminClient) -> None:
+def test_remove_playbook_needs_the_name_of_the_host(play: Play, github: AdminClient) -> None:
     for arguments in ((), ("-e", "coldvox_remove=debian-builder")):
         refused = play("-l", HOST, *arguments, playbook="remove.yml")
         assert refused.status != 0
@@ -279,7 +282,7 @@ def test_nobody_removes_by_accident(play: Play, github: AdminClient) -> None:
     assert online(github) == POOL
 
 
-def test_removal_takes_everything_and_site_brings_it_back(
+def test_remove_playbook_takes_everything_and_site_restores_it(
     play: Play, shell: Shell, github: AdminClient
 ) -> None:
     removed = play("-l", HOST, "-e", f"coldvox_remove={HOST}", playbook="remove.yml")

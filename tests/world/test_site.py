@@ -1,4 +1,4 @@
-"""The converged world: cheap to look at again, on every supported core and from an installed collection."""
+"""Further runs on a converged world: cheap, and on every supported core."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 from .conftest import CHECKOUT, Play
 
 #: Remote module executions of a no-change site.yml on one host, gathering included. Each costs a quarter of a
-#: second and more, so this number is what a nightly run costs; raise it only for something worth it.
+#: second or more, so this number is the cost of a nightly run; raise it only for a good reason.
 BUDGET = 13
 
 
-def test_a_converged_host_costs_few_remote_executions(play: Play) -> None:
+def test_site_takes_few_remote_executions_without_a_change(play: Play) -> None:
     outcome = play("-l", "laptop-extra", "-vvv")
     assert outcome.status == 0, outcome.output[-4000:]
     assert outcome.changed == {"laptop-extra": 0}
@@ -21,14 +21,14 @@ def test_a_converged_host_costs_few_remote_executions(play: Play) -> None:
     assert 0 < executions <= BUDGET
 
 
-def test_check_mode_predicts_that_nothing_changes(play: Play) -> None:
+def test_site_check_mode_predicts_no_change(play: Play) -> None:
     outcome = play("--check", "--diff")
     assert outcome.status == 0, outcome.output[-4000:]
     assert set(outcome.changed.values()) == {0}
 
 
-def test_the_nightly_run_repairs_a_flipped_bit(play: Play) -> None:
-    """The file keeps its size and time, so that only reading every byte can find the damage."""
+def test_maintenance_repairs_a_flipped_bit(play: Play) -> None:
+    """Flip a bit and keep size and time, so that only a full read finds the damage."""
     model = "/usr/local/share/vosk-models/vosk-model-small-en-us-0.15"
     damage = f"""
         file=$(readlink -f {model})/graph/words.txt
@@ -52,7 +52,7 @@ def test_the_nightly_run_repairs_a_flipped_bit(play: Play) -> None:
     assert play("-l", "laptop-extra", playbook="maintenance.yml").changed == {"laptop-extra": 0}
 
 
-def test_the_oldest_core_converges_a_bare_host_after_an_interruption(play: Play) -> None:
+def test_site_converges_a_bare_host_with_the_oldest_core_after_an_interruption(play: Play) -> None:
     subprocess.run(
         [sys.executable, "-m", "testbed", "up", "--world", "test", "--host", "debian-builder", "--fresh"],
         cwd=CHECKOUT,
@@ -68,7 +68,7 @@ def test_the_oldest_core_converges_a_bare_host_after_an_interruption(play: Play)
     assert second.changed == {"debian-builder": 0}, second.output[-4000:]
 
 
-def test_the_installed_collection_runs_by_its_full_name(play: Play, tmp_path: Path) -> None:
+def test_installed_collection_runs_by_its_full_name(play: Play, tmp_path: Path) -> None:
     galaxy = str(CHECKOUT / ".venv/bin/ansible-galaxy")
     subprocess.run([galaxy, "collection", "build", "--output-path", tmp_path, CHECKOUT], check=True)
     (tarball,) = tmp_path.glob("coldvox-ci-*.tar.gz")

@@ -1,4 +1,4 @@
-"""Jobs hold models and locks by runnerctl, and can alter neither it nor each other's locks."""
+"""Models and locks that jobs hold by runnerctl, and cannot alter."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ MODEL = "vosk-model-small-en-us-0.15"
 LOCKS = "/run/coldvox-ci/locks"
 
 
-def test_the_package_belongs_to_root_and_can_be_read_by_all(host: Host) -> None:
+def test_package_belongs_to_root_and_can_be_read_by_all(host: Host) -> None:
     assert host.check_output("find -L /opt/coldvox-ci/current ! -user root -o -perm /022") == ""
     assert host.check_output("find -L /opt/coldvox-ci/current ! -perm -444") == ""
     assert host.file("/usr/local/bin/runnerctl").mode == 0o755
 
 
-def test_there_is_bytecode_for_the_hosts_python(host: Host) -> None:
+def test_package_has_bytecode_for_the_hosts_python(host: Host) -> None:
     tag = host.check_output("/usr/bin/python3 -c 'import sys; print(sys.implementation.cache_tag)'")
     assert host.file(f"/opt/coldvox-ci/current/coldvox_ci/cli/__pycache__/main.{tag}.pyc").exists
 
 
-def test_a_job_gets_its_model(as_user: Callable[..., str]) -> None:
+def test_cache_link_gives_a_job_its_model(as_user: Callable[..., str]) -> None:
     words = as_user(f"runnerctl cache link {MODEL} --into . -- sh -c 'head -n 1 {MODEL}/graph/words.txt'")
     assert words
     assert as_user(f"runnerctl cache link {MODEL}").startswith("/var/cache/coldvox-ci/trees/")
 
 
-def test_the_store_is_listed_for_a_job(as_user: Callable[..., str]) -> None:
+def test_cache_list_shows_the_store_to_a_job(as_user: Callable[..., str]) -> None:
     listed = json.loads(as_user("runnerctl cache list --json"))
-    assert MODEL in [one["name"] for one in listed["artifacts"]]
+    assert MODEL in [artifact["name"] for artifact in listed["artifacts"]]
 
 
-def test_a_lock_keeps_the_second_out_and_passes_the_exit_code_on(as_user: Callable[..., str]) -> None:
+def test_lock_excludes_a_second_holder_and_passes_the_exit_code_on(as_user: Callable[..., str]) -> None:
     script = """
         runnerctl lock run m -- sh -c 'echo in > ready; read end' < pipe &
         exec 3> pipe
@@ -52,7 +52,7 @@ def test_a_lock_keeps_the_second_out_and_passes_the_exit_code_on(as_user: Callab
     assert "free 7" in said
 
 
-def test_the_directory_of_locks_is_for_the_group_alone(host: Host, refused: Callable[..., None]) -> None:
+def test_lock_directory_is_for_the_group_alone(host: Host, refused: Callable[..., None]) -> None:
     directory = host.file(LOCKS)
     assert (directory.user, directory.group, directory.mode) == ("root", "ci", 0o1770)
     refused("runnerctl lock run other -- true", user="nobody")
@@ -67,11 +67,11 @@ def test_the_directory_of_locks_is_for_the_group_alone(host: Host, refused: Call
         f"rmdir {LOCKS}",
     ],
 )
-def test_a_job_cannot_alter_what_the_role_made(refused: Callable[..., None], script: str) -> None:
+def test_agent_files_cannot_be_altered_by_a_job(refused: Callable[..., None], script: str) -> None:
     refused(script)
 
 
-def test_a_lock_excludes_between_the_host_and_a_sandbox(host: Host) -> None:
+def test_lock_excludes_between_the_host_and_a_sandbox(host: Host) -> None:
     sandboxed = (
         "systemd-run --quiet --pipe --wait --property=User=ci --property=ProtectSystem=strict "
         f"--property=ReadWritePaths={LOCKS} runnerctl lock run m --timeout 0 -- true; echo gave $?"

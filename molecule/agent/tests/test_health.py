@@ -1,4 +1,4 @@
-"""The sampler and the health check run by themselves, as a user without rights, and say how the host is."""
+"""The sampler and the health check, which run as a user without rights."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ METRICS = "/var/lib/coldvox-ci/metrics"
 
 
 def read(host: Host, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(host.file(f"/run/coldvox-ci/{name}").content_string)
-    return found
+    content: dict[str, Any] = json.loads(host.file(f"/run/coldvox-ci/{name}").content_string)
+    return content
 
 
-def wait_for(found: Callable[[], Any], timeout_seconds: float = 90) -> Any:
+def wait_for(condition: Callable[[], Any], timeout_seconds: float = 90) -> Any:
     deadline = time.monotonic() + timeout_seconds
-    while not (answer := found()) and time.monotonic() < deadline:
+    while not (answer := condition()) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert answer
     return answer
 
 
-def test_the_sampler_runs_as_a_user_without_rights(host: Host) -> None:
+def test_sampler_runs_as_a_user_without_rights(host: Host) -> None:
     assert host.service(SAMPLER).is_running
     assert host.service(SAMPLER).is_enabled
     pid = host.check_output(f"systemctl show -p MainPID --value {SAMPLER}")
@@ -36,25 +36,25 @@ def test_the_sampler_runs_as_a_user_without_rights(host: Host) -> None:
     assert host.user(USER).shell.endswith("nologin")
 
 
-def test_it_samples_again_and_again(host: Host) -> None:
+def test_sampler_samples_repeatedly(host: Host) -> None:
     first = read(host, "sample.json")["timestamp"]
     wait_for(lambda: read(host, "sample.json")["timestamp"] > first)
     lines = host.file(f"{METRICS}/samples.csv").content_string.splitlines()
     assert lines[0].count(",") == lines[-1].count(",") == 18
 
 
-def test_every_instance_is_sampled(host: Host) -> None:
+def test_sampler_samples_every_instance(host: Host) -> None:
     unpacked = host.check_output("ls /var/lib/actions-runner 2>/dev/null || true").split()
     sample = read(host, "sample.json")
-    assert [one["name"] for one in sample["instances"]] == sorted(unpacked)
+    assert [instance["name"] for instance in sample["instances"]] == sorted(unpacked)
 
 
-def test_the_stores_own_records_tell_its_size(host: Host) -> None:
+def test_sampler_reads_the_size_of_the_store_from_its_records(host: Host) -> None:
     listed = json.loads(host.check_output("runnerctl cache list --json"))
     wait_for(lambda: read(host, "sample.json")["store_bytes"] == listed["total_bytes"])
 
 
-def test_the_health_is_published_with_an_end(host: Host) -> None:
+def test_health_is_published_with_its_expiry(host: Host) -> None:
     host.check_output(f"systemctl start {CHECK}")
     health = read(host, "health.json")
     assert set(health) == {
@@ -66,12 +66,12 @@ def test_the_health_is_published_with_an_end(host: Host) -> None:
     assert host.file("/run/coldvox-ci/agent/health.json").user == USER
 
 
-def test_github_was_reached_by_the_check_and_the_sampler_knows(host: Host) -> None:
+def test_sampler_reports_that_the_check_reached_github(host: Host) -> None:
     host.check_output(f"systemctl start {CHECK}")
     wait_for(lambda: read(host, "sample.json")["network_reachable"] is True)
 
 
-def test_people_and_jobs_may_ask(as_user: Callable[..., str]) -> None:
+def test_health_can_be_read_by_people_and_jobs(as_user: Callable[..., str]) -> None:
     score = json.loads(as_user("runnerctl health --json || test $? -le 2"))
     assert 0 <= score["score"] <= 100
     assert score["unknown"] == []
@@ -80,18 +80,18 @@ def test_people_and_jobs_may_ask(as_user: Callable[..., str]) -> None:
     assert "Load, mean" in as_user("runnerctl metrics report || test $? = 1")
 
 
-def test_the_sampler_has_no_network(host: Host) -> None:
+def test_sampler_has_no_network(host: Host) -> None:
     families = host.check_output(f"systemctl show -p RestrictAddressFamilies --value {SAMPLER}")
     assert families == "AF_UNIX"
 
 
 @pytest.mark.parametrize("unit", [SAMPLER, CHECK])
-def test_the_sandbox_is_tight(host: Host, unit: str) -> None:
+def test_health_services_are_sandboxed(host: Host, unit: str) -> None:
     exposure = host.check_output(f"systemd-analyze security --no-pager {unit} | tail -n 1")
     assert float(exposure.split(":")[1].split()[0]) <= 2.0
 
 
-def test_a_killed_sampler_comes_back(host: Host) -> None:
+def test_sampler_restarts_after_a_kill(host: Host) -> None:
     before = host.check_output(f"systemctl show -p MainPID --value {SAMPLER}")
     host.check_output(f"systemctl kill --signal=KILL {SAMPLER}")
     wait_for(
@@ -111,11 +111,11 @@ def test_a_killed_sampler_comes_back(host: Host) -> None:
         f"mv {METRICS} /var/lib/coldvox-ci/gone",
     ],
 )
-def test_a_job_cannot_alter_what_is_said_of_the_host(refused: Callable[..., None], script: str) -> None:
+def test_health_files_cannot_be_altered_by_a_job(refused: Callable[..., None], script: str) -> None:
     refused(script)
 
 
-def test_the_agents_user_cannot_alter_what_is_roots(refused: Callable[..., None]) -> None:
+def test_agent_user_cannot_alter_files_of_root(refused: Callable[..., None]) -> None:
     refused("mv /run/coldvox-ci/locks /run/coldvox-ci/gone", user=USER)
     refused("touch /opt/coldvox-ci/current/coldvox_ci/planted.py", user=USER)
     refused("mv /var/lib/coldvox-ci/cargo /var/lib/coldvox-ci/gone", user=USER)

@@ -1,4 +1,4 @@
-"""Who may write where: root's directories are root's alone, and what jobs write to is bounded."""
+"""Owners of the directories, and the limits of those that jobs write to."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ USER = "coldvox-agent"
 RUN, STATE = "/run/coldvox-ci", "/var/lib/coldvox-ci"
 INSTANCE = "filler"
 ACCOUNT = f"ci-{INSTANCE}"
-#: More than there is room for, so that only the bound can stop it.
+#: More than fits, so that only the limit can stop it.
 BYTES, NAMES = 64 * 2**20, 20_000
 
 
 @pytest.fixture
 def account(host: Host) -> Iterator[str]:
-    """The account of an instance that has a place for its records and may use locks."""
+    """Yield the account of an instance with a directory for its records and locks."""
     host.check_output(f"useradd --system --no-create-home --groups ci {ACCOUNT}")
     host.check_output(f"runnerctl job prepare {INSTANCE}")
     yield ACCOUNT
@@ -26,7 +26,7 @@ def account(host: Host) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", [RUN, STATE])
-def test_the_directories_are_roots(host: Host, refused: Callable[..., None], path: str) -> None:
+def test_agent_directories_belong_to_root(host: Host, refused: Callable[..., None], path: str) -> None:
     directory = host.file(path)
     assert (directory.user, directory.group, directory.mode) == ("root", "root", 0o755)
     refused(f"touch {path}/planted", USER)
@@ -41,7 +41,7 @@ def test_the_directories_are_roots(host: Host, refused: Callable[..., None], pat
         (f"{STATE}/history.db", "history/history.db"),
     ],
 )
-def test_what_programs_hold_on_to_is_a_link_of_roots(
+def test_published_links_belong_to_root(
     host: Host, as_user: Callable[..., str], refused: Callable[..., None], link: str, target: str
 ) -> None:
     assert host.check_output(f"stat -c %U {link} && readlink {link}").split() == ["root", target]
@@ -49,20 +49,20 @@ def test_what_programs_hold_on_to_is_a_link_of_roots(
     refused(f"rm {link}", USER)
 
 
-def test_the_history_of_an_earlier_version_came_along(host: Host) -> None:
+def test_history_of_an_earlier_version_is_kept(host: Host) -> None:
     assert host.file(f"{STATE}/history").user == USER
     decided = json.loads(host.run("runnerctl decide 'before the move' --json").stdout)
-    rates = next(one["value"] for one in decided["factors"] if isinstance(one["value"], dict))
+    rates = next(factor["value"] for factor in decided["factors"] if isinstance(factor["value"], dict))
     assert round(rates["cloud"]) == 67
 
 
-def test_root_writes_the_history_with_its_owners_rights(host: Host) -> None:
+def test_history_written_by_root_keeps_its_owner(host: Host) -> None:
     assert host.run("runnerctl history").rc in (0, 1)
     assert host.check_output(f"find {STATE}/history ! -user {USER}") == ""
 
 
 @pytest.mark.parametrize("place", ["jobs", "locks"])
-def test_what_jobs_write_to_is_a_mount_without_programs(host: Host, place: str) -> None:
+def test_job_directories_are_mounts_without_programs(host: Host, place: str) -> None:
     options = host.check_output(f"findmnt -n -o OPTIONS --mountpoint {RUN}/{place}").split(",")
     assert {"nosuid", "nodev", "noexec"} <= set(options)
     unit = host.check_output(f"systemctl show -p ActiveState,UnitFileState --value {RUN}/{place}")
@@ -75,7 +75,7 @@ def test_what_jobs_write_to_is_a_mount_without_programs(host: Host, place: str) 
     [f"head -c {BYTES} /dev/zero > fill", f"for n in $(seq {NAMES}); do : > fill$n || exit 1; done"],
     ids=["bytes", "names"],
 )
-def test_a_job_cannot_fill_run(host: Host, account: str, place: str, script: str) -> None:
+def test_job_cannot_fill_run(host: Host, account: str, place: str, script: str) -> None:
     free = "df --output=avail,iavail /run | tail -n 1"
     before = host.check_output(free).split()
     filling = host.run(f"cd {RUN}/{place} && runuser -u {account} -- sh -c '{script}'")
@@ -86,7 +86,7 @@ def test_a_job_cannot_fill_run(host: Host, account: str, place: str, script: str
     assert all(int(now) > int(then) * 0.9 for now, then in zip(after, before, strict=True))
 
 
-def test_anybody_may_ask_for_the_status(host: Host) -> None:
+def test_status_can_be_read_by_any_user(host: Host) -> None:
     done = host.run("cd / && runuser -u nobody -- runnerctl status --json")
     assert done.rc in (0, 1, 2)
     assert json.loads(done.stdout)["host"]

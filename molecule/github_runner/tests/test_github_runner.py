@@ -1,4 +1,4 @@
-"""The pool is registered, online, isolated, and holds no credential of the controller."""
+"""The pool: registered, online, isolated, without credentials of the controller."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLASS_LABELS = {
 SYSTEM_LABELS = {"self-hosted", "Linux", "X64"}
 
 
-def test_every_instance_is_online_with_exactly_its_labels(hostvars: dict[str, Any], github: Any) -> None:
+def test_instances_are_online_with_exactly_their_labels(hostvars: dict[str, Any], github: Any) -> None:
     runners = github.runners()
     for instance in hostvars["github_runner_instances"]:
         runner = runners[instance["name"]]
@@ -42,7 +42,7 @@ def test_instances_have_their_own_users(host: Host, hostvars: dict[str, Any]) ->
     assert len(users) == len(hostvars["github_runner_instances"])
 
 
-def test_an_instance_cannot_replace_its_own_runner(
+def test_instance_cannot_replace_its_own_runner(
     host: Host, hostvars: dict[str, Any], refused: Callable[..., None]
 ) -> None:
     instance = hostvars["github_runner_instances"][0]["name"]
@@ -62,16 +62,16 @@ def test_resource_class_limits_are_in_force(host: Host, hostvars: dict[str, Any]
     assert "MemoryMax=infinity" not in shown
 
 
-def test_no_credential_of_the_controller_is_on_the_host(host: Host, hostvars: dict[str, Any]) -> None:
+def test_controller_credentials_are_not_on_the_host(host: Host, hostvars: dict[str, Any]) -> None:
     token = hostvars["github_runner_token"]
-    # A pattern that does not match itself: sudo logs the command that looks for it.
+    # The pattern does not match itself, because sudo logs the command that searches for it.
     pattern = f"[{token[0]}]{token[1:]}"
-    found = host.run(f"grep -rl {pattern} /etc /var/lib /opt /root /home /tmp /run /var/log 2>/dev/null")
-    assert found.stdout == ""
+    search = host.run(f"grep -rl {pattern} /etc /var/lib /opt /root /home /tmp /run /var/log 2>/dev/null")
+    assert search.stdout == ""
     assert token not in host.run("cat /proc/[0-9]*/environ | tr '\\0' '\\n'").stdout
 
 
-def test_a_job_runs_as_the_instance_user(hostvars: dict[str, Any], github: Any) -> None:
+def test_job_runs_as_the_instance_user(hostvars: dict[str, Any], github: Any) -> None:
     instance = hostvars["github_runner_instances"][0]
     labels = [*hostvars["github_runner_labels"], *CLASS_LABELS[instance["resource_class"]]]
     job = github.run_job(labels, "id -un; umask; echo $RUNNER_NAME")

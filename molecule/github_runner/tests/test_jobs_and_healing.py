@@ -1,4 +1,4 @@
-"""Jobs between their hooks, and instances that are healed, drained and resumed on the host alone."""
+"""Jobs with their hooks; instances that the host heals, drains and resumes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 60
 
 
 class Runner:
-    """One instance of the host, and what its jobs need to match it alone."""
+    """An instance of the host, and the labels that only it has."""
 
     def __init__(self, host: Host, github: Any, name: str) -> None:
         self.host, self.github, self.name = host, github, name
@@ -28,7 +28,10 @@ class Runner:
         return dict(self.github.run_job(self.labels, script))
 
     def waiting_job(self) -> int:
-        """Start a job that ends when the file ``go`` is in its workspace; return its number."""
+        """Start a job and return its number.
+
+        The job ends when the file ``go`` is in its workspace.
+        """
         number = int(self.github.queue_job(self.labels, "echo up; until [ -e go ]; do sleep 0.2; done"))
         self.github.wait_for_job(number, status="in_progress")
         until(lambda: self.pid("Runner.Worker") != 0 and self.host.file(self.workspace).exists)
@@ -41,19 +44,19 @@ class Runner:
         return dict(self.github.wait_for_job(number))
 
     def pid(self, program: str) -> int:
-        """The process id of the instance's listener or worker, 0 without one."""
-        found = self.host.run(f"pgrep -f '{self.root}/bin/{program}' | head -n 1").stdout.strip()
-        return int(found or 0)
+        """Return the process id of the instance's listener or worker, 0 without one."""
+        printed = self.host.run(f"pgrep -f '{self.root}/bin/{program}' | head -n 1").stdout.strip()
+        return int(printed or 0)
 
     def state(self) -> list[str]:
-        """Whether the unit runs, and whether it starts at boot."""
+        """Return whether the unit runs, and whether it starts at boot."""
         return [
             self.host.run(f"systemctl {word} {self.unit}").stdout.strip()
             for word in ("is-active", "is-enabled")
         ]
 
     def is_healthy(self) -> bool:
-        """Whether healing finds nothing wrong with it."""
+        """Return whether healing finds no fault of the instance."""
         seen = json.loads(self.host.run("runnerctl heal --dry-run --json").stdout)
         return bool(seen["instances"][self.name]["condition"] == "healthy")
 
@@ -62,23 +65,26 @@ def until(condition: Callable[[], bool]) -> None:
     """Wait until the condition holds."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.3)
 
 
 @pytest.fixture
 def runner(host: Host, hostvars: dict[str, Any], github: Any) -> Iterator[Runner]:
-    """The first instance, with the timer of healing at rest, and well again afterwards."""
-    # Its memory too: what was just done for an instance is not done again for some minutes.
+    """Yield the first instance; wait until it is healthy afterwards.
+
+    The timer of healing is stopped meanwhile.
+    """
+    # Delete its memory too, because it does not repeat an action on an instance for some minutes.
     host.check_output("systemctl stop coldvox-ci-heal.timer && rm -f /run/coldvox-ci/heal.json")
-    one = Runner(host, github, hostvars["github_runner_instances"][0]["name"])
-    yield one
-    host.run(f"runnerctl resume {one.name}")
+    instance = Runner(host, github, hostvars["github_runner_instances"][0]["name"])
+    yield instance
+    host.run(f"runnerctl resume {instance.name}")
     host.check_output("systemctl start coldvox-ci-heal.timer")
-    until(one.is_healthy)
+    until(instance.is_healthy)
 
 
-def test_a_job_is_recorded_and_has_its_models(runner: Runner) -> None:
+def test_job_is_recorded_and_has_its_models(runner: Runner) -> None:
     done = runner.job(
         "cat $(ls -t /run/coldvox-ci/jobs/$RUNNER_NAME/*.started.json | head -1);"
         "echo models: $(ls -m $COLDVOX_MODELS_DIR)"
@@ -91,7 +97,7 @@ def test_a_job_is_recorded_and_has_its_models(runner: Runner) -> None:
     assert "models: vosk-model-" in done["log"]
 
 
-def test_the_next_job_finds_an_empty_workspace(runner: Runner) -> None:
+def test_workspace_is_empty_for_the_next_job(runner: Runner) -> None:
     first = runner.job("mkdir -p target/debug; touch file target/debug/built; chmod -R a-w target; ls")
     assert "target" in first["log"].splitlines()
     second = runner.job('echo "found: $(ls -A)"; echo "temp: $(ls "$RUNNER_TEMP")"; id -u')
@@ -99,20 +105,20 @@ def test_the_next_job_finds_an_empty_workspace(runner: Runner) -> None:
     assert runner.host.check_output(f"ls -A {runner.root}/_work/_coldvox_trash") == ""
 
 
-def test_what_root_left_goes_when_the_job_is_over(runner: Runner) -> None:
+def test_workspace_files_of_root_are_removed_after_the_job(runner: Runner) -> None:
     number = runner.waiting_job()
     left = [f"{runner.workspace}/roots", f"{runner.root}/_work/_tool/roots"]
     for path in left:
         runner.host.check_output(f"mkdir -p {path}/below && touch {path}/below/file")
     held = runner.host.run("systemctl is-active coldvox-ci-job@%s.service", runner.name).stdout.strip()
-    assert held == "active", "somebody stays by the job"
-    assert all(runner.host.file(path).exists for path in left), "nothing is taken from a running job"
+    assert held == "active", "a watcher runs for the job"
+    assert all(runner.host.file(path).exists for path in left), "files of a running job stay"
     assert runner.let_go(number)["conclusion"] == "success"
     find = f"find {runner.root}/_work -user root"
     until(lambda: runner.host.check_output(find) == "")
 
 
-def test_the_machine_stays_awake_as_long_as_a_job_runs(runner: Runner) -> None:
+def test_sleep_is_inhibited_while_a_job_runs(runner: Runner) -> None:
     number = runner.waiting_job()
     listed = "systemd-inhibit --list --no-pager"
     until(lambda: f"job test on {runner.name}" in runner.host.check_output(listed))
@@ -120,7 +126,7 @@ def test_the_machine_stays_awake_as_long_as_a_job_runs(runner: Runner) -> None:
     until(lambda: runner.name not in runner.host.check_output(listed))
 
 
-def test_a_job_cannot_write_what_concerns_others(runner: Runner, refused: Callable[..., None]) -> None:
+def test_job_cannot_write_to_files_of_others(runner: Runner, refused: Callable[..., None]) -> None:
     user = runner.host.check_output(f"stat -c %U {runner.root}/.runner")
     for script in (
         "touch /run/coldvox-ci/jobs/planted",
@@ -132,7 +138,7 @@ def test_a_job_cannot_write_what_concerns_others(runner: Runner, refused: Callab
         refused(script, user)
 
 
-def test_a_job_cannot_fill_run(runner: Runner) -> None:
+def test_job_cannot_fill_run(runner: Runner) -> None:
     done = runner.job(
         "cd /run/coldvox-ci/jobs/$RUNNER_NAME; head -c 64M /dev/zero > fill || echo stopped; rm fill;"
         "cd /run/coldvox-ci/locks; head -c 64M /dev/zero > fill.lock || echo stopped; rm fill.lock"
@@ -142,7 +148,7 @@ def test_a_job_cannot_fill_run(runner: Runner) -> None:
     assert "No space left on device" in done["log"]
 
 
-def test_a_lock_of_the_hosts_keeps_a_job_out(runner: Runner) -> None:
+def test_lock_of_the_host_keeps_a_job_out(runner: Runner) -> None:
     asked = "runnerctl lock run shared --timeout 0 -- true && echo free || echo gave $?"
     holder = (
         "systemd-run --quiet --unit=lock-holder --property=Type=exec runnerctl lock run shared -- sleep 300"
@@ -156,7 +162,7 @@ def test_a_lock_of_the_hosts_keeps_a_job_out(runner: Runner) -> None:
     assert "free" in runner.job(asked)["log"].splitlines()
 
 
-def test_a_killed_listener_is_back_after_one_pass(runner: Runner) -> None:
+def test_heal_restarts_a_killed_listener_in_one_pass(runner: Runner) -> None:
     before = runner.pid("Runner.Listener")
     runner.host.check_output(f"kill -9 {before}")
     until(lambda: runner.state()[0] != "active" or runner.pid("Runner.Listener") not in (0, before))
@@ -165,7 +171,7 @@ def test_a_killed_listener_is_back_after_one_pass(runner: Runner) -> None:
     until(runner.is_healthy)
 
 
-def test_a_dead_unit_is_started_in_one_pass_and_told(runner: Runner) -> None:
+def test_heal_starts_and_reports_a_dead_unit_in_one_pass(runner: Runner) -> None:
     runner.host.check_output(f"systemctl stop {runner.unit}")
     planned = runner.host.run("runnerctl heal --dry-run")
     assert "this is a dry run" in planned.stdout
@@ -178,14 +184,14 @@ def test_a_dead_unit_is_started_in_one_pass_and_told(runner: Runner) -> None:
     until(runner.is_healthy)
 
 
-def test_a_healthy_pool_is_left_alone(runner: Runner) -> None:
+def test_heal_leaves_a_healthy_pool_alone(runner: Runner) -> None:
     before = runner.pid("Runner.Listener")
     for _pass in range(3):
         assert runner.host.check_output("runnerctl heal --json")
     assert runner.pid("Runner.Listener") == before
 
 
-def test_draining_waits_for_the_job_and_healing_leaves_it_at_rest(runner: Runner) -> None:
+def test_drain_waits_for_the_job_and_heal_does_not_undo_it(runner: Runner) -> None:
     number = runner.waiting_job()
     assert runner.host.run(f"runnerctl heal --json; runnerctl drain {runner.name} --timeout 1").rc == 1
     assert runner.state() == ["active", "enabled"]
@@ -208,7 +214,7 @@ def test_drain_is_for_root_and_for_instances_that_exist(runner: Runner) -> None:
     assert (user.rc, "only root" in user.stderr) == (3, True)
 
 
-def test_the_timer_and_its_services_are_sandboxed(host: Host) -> None:
+def test_heal_timer_and_services_are_sandboxed(host: Host) -> None:
     assert host.check_output("systemctl is-enabled coldvox-ci-heal.timer") == "enabled"
     host.check_output("systemctl start coldvox-ci-heal.service")
     for unit in ("coldvox-ci-heal.service", "coldvox-ci-job@x.service"):

@@ -7,20 +7,20 @@ from collections.abc import Callable
 from testinfra.host import Host
 
 
-def test_the_user_belongs_to_its_group_alone(host: Host) -> None:
+def test_ci_user_belongs_to_its_group_alone(host: Host) -> None:
     assert host.user("ci").groups == ["ci"]
 
 
-def test_the_user_has_no_password_and_no_login(host: Host) -> None:
+def test_ci_user_has_no_password_and_no_login(host: Host) -> None:
     assert host.user("ci").password.startswith(("!", "*"))
     assert host.user("ci").shell.endswith("nologin")
 
 
-def test_sudo_refuses_the_user(host: Host) -> None:
+def test_ci_user_is_refused_by_sudo(host: Host) -> None:
     assert "is not allowed to run sudo" in host.run("sudo -l -U ci").stdout
 
 
-def test_the_user_cannot_write_to_the_system(refused: Callable[..., None]) -> None:
+def test_ci_user_cannot_write_to_the_system(refused: Callable[..., None]) -> None:
     for path in ("/etc", "/usr/local/bin", "/var/cache", "/opt"):
         refused(f"touch {path}/planted")
 

@@ -1,4 +1,4 @@
-"""The library is found by compiler, linker and loader without any flag but -lvosk."""
+"""The library, which compiler, linker and loader find with -lvosk alone."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ int main(void) {
 """
 
 
-def test_a_c_program_links_and_runs(as_user: Callable[..., str]) -> None:
+def test_libvosk_links_into_a_c_program(as_user: Callable[..., str]) -> None:
     assert as_user(f"cat > a.c <<'END'{PROGRAM}END\ncc a.c -lvosk -o a && ./a") == "refused\n"
 
 
-def test_the_loader_knows_the_library(host: Host) -> None:
+def test_libvosk_is_known_to_the_loader(host: Host) -> None:
     assert "libvosk.so" in host.check_output("ldconfig -p")
 
 
-def test_the_version_is_registered(host: Host) -> None:
+def test_libvosk_version_is_registered(host: Host) -> None:
     assert "0.3.45" in host.file("/etc/coldvox-ci/libvosk.json").content_string
 
 
-def test_a_job_cannot_replace_the_library(refused: Callable[..., None]) -> None:
+def test_libvosk_cannot_be_replaced_by_a_job(refused: Callable[..., None]) -> None:
     refused("echo planted > $(readlink -f /usr/local/lib/libvosk.so)")
     refused("rm /usr/local/lib/libvosk.so")

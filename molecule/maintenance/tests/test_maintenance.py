@@ -1,4 +1,4 @@
-"""What nobody asks for any more is gone; what is pinned, read or fresh stayed."""
+"""Unused artifacts, which maintenance removes, and those that it keeps."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ STORE = "/var/cache/coldvox-ci-maintenance"
 
 
 @pytest.mark.parametrize("name", ["pinned", "held", "fresh"])
-def test_it_stays(host: Host, name: str) -> None:
+def test_maintenance_keeps_pinned_held_and_fresh_artifacts(host: Host, name: str) -> None:
     model = host.file(f"{STORE}/models/{name}")
     assert model.is_symlink
     assert host.check_output(f"cat {STORE}/models/{name}/*") == name
 
 
-def test_what_was_unused_for_too_long_is_gone(host: Host) -> None:
+def test_maintenance_removes_unused_artifacts(host: Host) -> None:
     assert not host.file(f"{STORE}/models/forgotten").exists
     assert len(host.check_output(f"ls {STORE}/trees").split()) == 3
     assert host.check_output(f"find {STORE}/trash {STORE}/staging -mindepth 1") == ""
 
 
-def test_the_books_are_in_step(host: Host) -> None:
+def test_maintenance_updates_manifest_and_checksums(host: Host) -> None:
     manifest = json.loads(host.file(f"{STORE}/version-manifest.json").content_string)
     assert sorted(manifest["artifacts"]) == ["fresh", "held", "pinned"]
     done = host.run(f"cd {STORE} && sha256sum --check --quiet --strict checksums.txt")

@@ -1,4 +1,4 @@
-"""The promise as a whole: a queued job finds everything it needs, inside a tight sandbox."""
+"""A queued job has everything it needs, inside a tight sandbox."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from testinfra.host import Host
 #: systemd-analyze security, 0 (safe) to 10; the runner's own unit has 9.2, the build profile should have 1.6.
 WORST_EXPOSURE = 2.0
 
-#: The same job that the demo offers.
+#: The job of the demo.
 JOB = (Path(__file__).resolve().parents[3] / "docs/examples/job.sh").read_text()
 
 
-def test_a_job_uses_cargo_libvosk_and_the_model(hostvars: dict[str, Any], github: Any) -> None:
+def test_job_uses_cargo_libvosk_and_the_model(hostvars: dict[str, Any], github: Any) -> None:
     job = github.run_job(list(hostvars["github_runner_labels"]), JOB)
     assert job["conclusion"] == "success", job
     assert "rustc 1.75.0 " in job["log"]
     assert "model loaded by libvosk from cargo" in job["log"]
 
 
-def test_a_failing_job_is_reported_as_failed(hostvars: dict[str, Any], github: Any) -> None:
+def test_job_that_fails_is_reported_as_failed(hostvars: dict[str, Any], github: Any) -> None:
     job = github.run_job(list(hostvars["github_runner_labels"]), "exit 3")
     assert job["conclusion"] == "failure", job
 
 
-def test_a_job_cannot_leave_its_sandbox(hostvars: dict[str, Any], github: Any) -> None:
+def test_job_cannot_leave_its_sandbox(hostvars: dict[str, Any], github: Any) -> None:
     attempts = [
         "touch /etc/planted",
         "touch /usr/planted",

@@ -27,9 +27,9 @@ def test_packages_are_installed(host: Host, manager: str) -> None:
         assert done.stdout.count("install ok installed") == len(PACKAGES["apt"])
 
 
-def test_the_compiler_compiles(as_user: Callable[..., str]) -> None:
+def test_compiler_compiles(as_user: Callable[..., str]) -> None:
     assert as_user("echo 'int main(void){return 0;}' > a.c && cc a.c -o a && ./a && echo ran") == "ran\n"
 
 
-def test_psutil_is_there_for_the_library(as_user: Callable[..., str]) -> None:
+def test_psutil_can_be_imported(as_user: Callable[..., str]) -> None:
     assert as_user("/usr/bin/python3 -c 'import psutil; print(psutil.cpu_count())'").strip().isdigit()

@@ -1,4 +1,4 @@
-"""The real library loads the models from where jobs look for them; no job can alter one."""
+"""Models that the real library loads and that no job can alter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ int main(int count, char **words) {
 
 
 def wanted(hostvars: dict[str, Any]) -> list[str]:
-    """The models that the inventory gives this host."""
+    """Return the models that the inventory gives this host."""
     return [name for name in hostvars["vosk_model_catalogue"] if name in str(hostvars["vosk_models_models"])]
 
 
@@ -37,12 +37,12 @@ def test_models_load_in_the_real_library(as_user: Callable[..., str], hostvars: 
         assert '"text"' in as_user(f"{build} && ./a {MODELS}/{model}")
 
 
-def test_checksums_agree(host: Host) -> None:
+def test_model_checksums_agree(host: Host) -> None:
     done = host.run("cd /var/cache/coldvox-ci && sha256sum --check --quiet checksums.txt")
     assert done.rc == 0, done.stdout + done.stderr
 
 
-def test_a_job_cannot_alter_a_model(refused: Callable[..., None]) -> None:
+def test_model_cannot_be_altered_by_a_job(refused: Callable[..., None]) -> None:
     refused(f"echo planted >> {MODELS}/{SMALL}/conf/model.conf")
     refused(f"touch {MODELS}/{SMALL}/planted")
     refused(f"rm {MODELS}/{SMALL}")

@@ -1,4 +1,4 @@
-"""Boot id, boot-time clock and time stamps: the only place where the store asks what time it is."""
+"""Read the boot id, the boot-time clock and time stamps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def boot_id() -> str:
 
 
 def boottime() -> float:
-    """Return the seconds since boot, suspend included; a change of the wall clock does not move it."""
+    """Return the seconds since boot with suspend; a change of the wall clock does not move it."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -1,4 +1,4 @@
-"""What the role ``agent`` tells the programs on the host: ``agent.json`` in the configuration directory."""
+"""Read ``agent.json``, the settings that the role ``agent`` writes for the programs on the host."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NAME = "agent.json"
 
 
 class Config(NamedTuple):
-    """The host's own settings; each has a default that works without a file.
+    """The settings of this host; each has a default that works without a file.
 
-    ``policy`` is what differs from the built-in health policy. ``work_dir`` is on the file system whose space
-    counts; empty stands for the directory of the runners. ``instances`` says things of single runners, by
-    name. ``host`` is this machine's name in the inventory, ``runs_on`` are the labels that reach it, and
-    ``fallback_runs_on`` those of what stands in for it.
+    ``policy`` replaces parts of the built-in health policy. ``work_dir`` is on the file system whose space
+    counts; empty means the directory of the runners. ``instances`` has settings of single runners, by name.
+    ``host`` is the name in the inventory. ``runs_on`` are the labels that reach this host,
+    ``fallback_runs_on`` those of the runners that take its place.
     """
 
     host: str = ""
@@ -36,9 +36,9 @@ class Config(NamedTuple):
 
 
 def read_config(directory: str) -> Config:
-    """Return the settings in ``directory``; without a file the defaults.
+    """Return the settings in ``directory``, or the defaults if there is no file.
 
-    Keys that this version does not know are left alone. Raises CiError when the file cannot be understood.
+    Keys that this version does not know are ignored. Raises CiError for a file that cannot be used.
     """
     path = os.path.join(directory, NAME)
     try:
@@ -49,7 +49,7 @@ def read_config(directory: str) -> Config:
     except (OSError, ValueError) as error:
         raise _broken(path, str(error)) from error
     if not isinstance(given, dict):
-        raise _broken(path, "it holds no dictionary")
+        raise _broken(path, "it is not a dictionary")
     for key, default in Config()._asdict().items():
         if key in given and not _alike(given[key], default):
             raise _broken(path, f"its '{key}' is {given[key]!r}")
@@ -57,11 +57,11 @@ def read_config(directory: str) -> Config:
 
 
 def _alike(value: Any, default: Any) -> bool:
-    """Return whether ``value`` has the kind of ``default``."""
+    """Return whether ``value`` has the type of ``default``."""
     if isinstance(default, float):
         return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
     if isinstance(default, tuple):
-        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, Mapping if isinstance(default, Mapping) else str)
 
 

@@ -1,4 +1,4 @@
-"""Writing so that a power cut leaves the old or the new, never a half; and telling why a write failed."""
+"""Write files so that a power cut leaves the old or the new content; explain why a write failed."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _REMEDIES = {
     errno.EMFILE: "raise the limit of open files or lower the concurrency",
     errno.EFBIG: "raise the file-size limit of the process",
 }
-# What a file system without the operation answers; then nothing can be promised about a power cut.
+# The answers of a file system without fsync.
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
 class StorageError(CiError):
-    """The store's disk refused something; trying another url would not help."""
+    """The store's disk refused an operation; another url would not help."""
 
 
 def storage_error(doing: str, error: OSError) -> StorageError:
-    """Return the sentence for ``error`` met while ``doing`` ("unpacking model-x")."""
+    """Return the error for ``error`` while ``doing`` ("unpacking model-x")."""
     where = f" at {error.filename}" if error.filename else ""
-    remedy = _REMEDIES.get(error.errno or 0, "mend that and run again")
+    remedy = _REMEDIES.get(error.errno or 0, "fix that and run again")
     return StorageError(f"{doing} failed{where}: {error.strerror or error}; {remedy}.")
 
 
 def make_directory(path: str, mode: int = 0o755) -> None:
-    """Create ``path`` with exactly ``mode`` whatever the umask is; an existing one is left as it is."""
+    """Create ``path`` with exactly ``mode``, without the umask; leave an existing directory as it is."""
     try:
         os.mkdir(path, mode)
     except FileExistsError:
@@ -48,9 +48,7 @@ def make_directory(path: str, mode: int = 0o755) -> None:
 
 
 def sync_descriptor(fd: int) -> bool:
-    """Force ``fd`` to the disk; return whether the file system could promise it. EIO and the like are
-    raised.
-    """
+    """Force ``fd`` to the disk; return whether the file system can. Raises OSError (EIO and others)."""
     try:
         os.fsync(fd)
     except OSError as error:
@@ -70,21 +68,18 @@ def sync_path(path: str) -> bool:
 
 
 def start_writing_back(fd: int, offset: int, count: int) -> None:
-    """Let the disk begin with what was just written to ``fd``, without waiting for it and without promising
-    it.
+    """Let the disk begin to write the new part of ``fd``, without waiting for it.
 
-    Linux starts writing dirty pages out when it is advised that they are not needed, and drops only clean
-    ones (posix_fadvise(2), POSIX_FADV_DONTNEED), so the new file stays in memory for its first reader.
+    Linux starts to write dirty pages when it is advised that they are not needed. It drops only clean pages
+    (posix_fadvise(2), POSIX_FADV_DONTNEED), so the new file stays in memory for its first reader.
     """
     with contextlib.suppress(OSError):
         os.posix_fadvise(fd, offset, count, os.POSIX_FADV_DONTNEED)
 
 
 def sync_file_system(path: str) -> bool:
-    """Force everything of the file system that holds ``path`` to the disk: cheaper than thousands of
-    fsyncs.
-    """
-    import ctypes  # rarely needed, and a few milliseconds to import
+    """Force the whole file system of ``path`` to the disk: cheaper than thousands of fsync calls."""
+    import ctypes  # here, because the import takes milliseconds
 
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -103,7 +98,7 @@ def sync_file_system(path: str) -> bool:
 
 
 def write_all(fd: int, data: memoryview) -> None:
-    """Write all of ``data``: one write(2) may take less than it is given."""
+    """Write all of ``data``: a single write(2) may take only a part."""
     while data:
         data = data[os.write(fd, data) :]
 
@@ -111,7 +106,7 @@ def write_all(fd: int, data: memoryview) -> None:
 def replace_file(path: str, text: str, mode: int = 0o644, durable: bool = True) -> bool:
     """Put ``text`` at ``path`` by rename; return whether it is safe against a power cut.
 
-    A reader sees the old file or the new one. Surrogate escapes in ``text`` become the bytes they stand for.
+    A reader sees the old or the new file. Surrogate escapes in ``text`` become their bytes.
     """
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name[:100]}.{os.urandom(6).hex()}")
@@ -132,8 +127,9 @@ def replace_file(path: str, text: str, mode: int = 0o644, durable: bool = True) 
 
 
 def read_text(path: str) -> Optional[str]:
-    """Return the text of ``path``, or None when it does not exist or is not UTF-8 (then nobody here wrote
-    it).
+    """Return the text of ``path``, or None if it does not exist.
+
+    Bytes that are not UTF-8 become surrogate escapes.
     """
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as stream:

@@ -1,9 +1,10 @@
-"""What a path should be, what it is, and how the two differ."""
+"""The wanted and the present state of a path, and how they differ."""
 
 from __future__ import annotations
 
 import contextlib
 import grp
+import hashlib
 import os
 import pwd
 import re
@@ -20,7 +21,10 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Entry:
-    """One wanted path. ``kind`` is file, link or directory; ``target`` is where a link points to."""
+    """One wanted path. ``kind`` is file, link or directory; ``target`` is where a link points to.
+
+    ``sha256`` is that of a content which is not here; with it the entry can be compared, but not made.
+    """
 
     path: str
     kind: str
@@ -30,11 +34,12 @@ class Entry:
     content: bytes = b""
     target: str = ""
     validate: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What is at a path now. ``kind`` is missing, file, link, directory or other."""
+class Present:
+    """The present state of a path. ``kind`` is missing, file, link, directory or other."""
 
     kind: str
     mode: int = 0
@@ -44,7 +49,7 @@ class Found:
     target: str = ""
 
 
-MISSING = Found("missing")
+MISSING = Present("missing")
 
 
 def entry_from(raw: dict[str, Any]) -> Entry:
@@ -64,11 +69,12 @@ def entry_from(raw: dict[str, Any]) -> Entry:
         content=(raw.get("content") or "").encode(),
         target=raw.get("link_to") or "",
         validate=raw.get("validate") or "",
+        sha256=raw.get("sha256") or "",
     )
 
 
 def user_id(name: str) -> Optional[int]:
-    """Return the id of user ``name`` (a number counts as itself), or None when the host has none."""
+    """Return the id of user ``name``, or None if the host has no such user; a number is an id."""
     try:
         return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
     except KeyError:
@@ -76,7 +82,7 @@ def user_id(name: str) -> Optional[int]:
 
 
 def group_id(name: str) -> Optional[int]:
-    """Return the id of group ``name`` (a number counts as itself), or None when the host has none."""
+    """Return the id of group ``name``, or None if the host has no such group; a number is an id."""
     try:
         return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
     except KeyError:
@@ -85,10 +91,10 @@ def group_id(name: str) -> Optional[int]:
 
 @contextlib.contextmanager
 def parent(path: str, *, create: bool = False) -> Iterator[tuple[Optional[int], str]]:
-    """Yield the descriptor of the parent directory, None when that is missing, and the name in it."""
+    """Yield the descriptor of the parent directory (None if it is missing) and the name in it."""
     folder, name = os.path.split(path.rstrip("/"))
     if not name:
-        raise PathError(f"The path '{path}' names no file; give a full path.")
+        raise PathError(f"The path '{path}' does not name a file; give a full path.")
     descriptor = open_directory(folder, create=create)
     if descriptor is None:
         yield None, name
@@ -99,8 +105,8 @@ def parent(path: str, *, create: bool = False) -> Iterator[tuple[Optional[int], 
         os.close(descriptor)
 
 
-def look(path: str) -> Found:
-    """Return what is at ``path`` without following a link there. A file's content is read whole."""
+def look(path: str) -> Present:
+    """Return the state of ``path`` without following a link there; read a file's whole content."""
     with parent(path) as (descriptor, name):
         if descriptor is None:
             return MISSING
@@ -118,13 +124,13 @@ def look(path: str) -> Found:
                 kind, content = "file", stream.read()
         else:
             kind = "other"
-    return Found(kind, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, content, target)
+    return Present(kind, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid, content, target)
 
 
-def directory_behind(path: str, link: Found) -> Found:
-    """Return the directory that the link at ``path`` leads to, or ``link`` when it leads nowhere.
+def directory_behind(path: str, link: Present) -> Present:
+    """Return the directory behind the link at ``path``, or ``link`` if there is none.
 
-    An owner may have moved a directory to another disk behind a link; it counts as the directory itself.
+    The owner may have moved a directory to another disk and left a link; it counts as the directory itself.
     """
     descriptor = open_directory(path)
     if descriptor is None:
@@ -133,36 +139,38 @@ def directory_behind(path: str, link: Found) -> Found:
         status = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    return Found("directory", stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+    return Present("directory", stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
 
 
-def as_wanted(entry: Entry, found: Found) -> bool:
-    """Tell whether nothing is to do for ``entry``. An owner that does not exist yet is a difference."""
-    owned = (found.uid, found.gid) == (user_id(entry.owner), group_id(entry.group))
-    if found.kind != entry.kind or not owned:
+def as_wanted(entry: Entry, present: Present) -> bool:
+    """Return whether ``entry`` is already in place. An owner that does not exist is a difference."""
+    owned = (present.uid, present.gid) == (user_id(entry.owner), group_id(entry.group))
+    if present.kind != entry.kind or not owned:
         return False
     if entry.kind == "link":
-        return found.target == entry.target
-    return found.mode == entry.mode and found.content == entry.content
+        return present.target == entry.target
+    if entry.sha256 and hashlib.sha256(present.content).hexdigest() != entry.sha256:
+        return False
+    return present.mode == entry.mode and (bool(entry.sha256) or present.content == entry.content)
 
 
-def refuse_loss(entry: Entry, found: Found) -> None:
-    """Raise PathError when making ``entry`` would destroy something of another kind."""
+def refuse_loss(entry: Entry, present: Present) -> None:
+    """Raise PathError if making ``entry`` would destroy a path of another kind."""
     replaceable = ("missing", "directory") if entry.kind == "directory" else ("missing", "file", "link")
-    if found.kind not in replaceable:
-        there = "special file" if found.kind == "other" else found.kind
+    if present.kind not in replaceable:
+        there = "special file" if present.kind == "other" else present.kind
         raise PathError(
-            f"'{entry.path}' is to become a {entry.kind}, but a {there} is there and would be lost; "
+            f"'{entry.path}' must become a {entry.kind}, but a {there} is there and would be lost; "
             "move it away."
         )
 
 
-def diff_of(path: str, found: Found, entry: Optional[Entry]) -> dict[str, str]:
-    """Return one change as before and after texts for Ansible's diff; without ``entry`` the path goes."""
+def diff_of(path: str, present: Present, entry: Optional[Entry]) -> dict[str, str]:
+    """Return a change for Ansible's diff; without ``entry`` the path is removed."""
     wanted = MISSING
     if entry is not None:
         uid, gid = user_id(entry.owner), group_id(entry.group)
-        wanted = Found(
+        wanted = Present(
             entry.kind,
             entry.mode,
             -1 if uid is None else uid,
@@ -173,13 +181,13 @@ def diff_of(path: str, found: Found, entry: Optional[Entry]) -> dict[str, str]:
     return {
         "before_header": path,
         "after_header": path,
-        "before": _shown(found, wanted),
-        "after": _shown(wanted, found),
+        "before": _shown(present, wanted),
+        "after": _shown(wanted, present),
     }
 
 
-def _shown(state: Found, other: Found) -> str:
-    """Show one side: attributes only where they differ or are all there is to show."""
+def _shown(state: Present, other: Present) -> str:
+    """Return one side of a diff; attributes only if they differ, or if there is no content."""
     if state.kind == "missing":
         return ""
     if state.kind == "link":

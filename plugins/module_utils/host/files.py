@@ -1,7 +1,7 @@
-"""A set of files, links and directories brought to one state: planned first, then written atomically.
+"""Bring a set of files, links and directories to a state: plan first, then write atomically.
 
-Every write is a new file beside the old one, synced and moved into place by one rename, so a reader
-sees the old or the new content, and a link at the path is replaced, never followed.
+Every write is a new file in the same directory, synced and renamed into place. A reader sees the old or the
+new content. A link at the path is replaced and never followed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .directories import PathError, open_directory
 from .file_state import (
     MISSING,
     Entry,
-    Found,
+    Present,
     as_wanted,
     directory_behind,
     group_id,
@@ -38,21 +38,21 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FileSetError(PathError):
-    """A file set that cannot be brought to the wanted state."""
+    """A file set that cannot be brought to its wanted state."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One difference between wanted and found; without ``entry`` the path is to go away."""
+    """A difference between the wanted and the present state; without ``entry``, a path to remove."""
 
     path: str
-    found: Found
+    present: Present
     entry: Optional[Entry]
 
 
 @dataclass(frozen=True)
 class FileSet:
-    """All that one call keeps: entries, absent paths, and the commands that a change makes necessary."""
+    """The input of a call: entries, absent paths, and the commands to run after a change."""
 
     name: str
     entries: Sequence[Entry]
@@ -62,12 +62,12 @@ class FileSet:
 
     @property
     def marker(self) -> str:
-        """The file that exists while a change has been made whose commands have not all succeeded."""
+        """The file that exists from the first change until all commands have succeeded."""
         return os.path.join(self.state_dir, "pending", self.name)
 
 
 def check_set(wanted: FileSet) -> None:
-    """Raise FileSetError when the set contradicts itself or would remove a directory near the root."""
+    """Raise FileSetError if the set contradicts itself or removes a directory near the root."""
     if not _NAME.fullmatch(wanted.name):
         raise FileSetError(
             f"'{wanted.name}' cannot name a file set; use lower case letters, digits and '_', a letter first."
@@ -80,7 +80,7 @@ def check_set(wanted: FileSet) -> None:
         if len([part for part in path.split("/") if part]) < 2:
             raise FileSetError(
                 f"The file set '{wanted.name}' would remove '{path}', which is too near the root; "
-                "name what is to go below it."
+                "name the path below it."
             )
         inside = [kept for kept in paths if f"{kept}/".startswith(path.rstrip("/") + "/")]
         if inside:
@@ -90,27 +90,27 @@ def check_set(wanted: FileSet) -> None:
 
 
 def plan(wanted: FileSet) -> list[Change]:
-    """Return the differences in the order given, entries first; nothing is touched."""
+    """Return the differences in the given order, entries first; change nothing."""
     changes = []
     for entry in wanted.entries:
-        found = look(entry.path)
-        if found.kind == "link" and entry.kind == "directory":
-            found = directory_behind(entry.path, found)
-        if as_wanted(entry, found):
+        present = look(entry.path)
+        if present.kind == "link" and entry.kind == "directory":
+            present = directory_behind(entry.path, present)
+        if as_wanted(entry, present):
             continue
-        refuse_loss(entry, found)
-        changes.append(Change(entry.path, found, entry))
+        refuse_loss(entry, present)
+        changes.append(Change(entry.path, present, entry))
     for path in wanted.absent:
-        found = look(path)
-        if found.kind != "missing":
-            changes.append(Change(path, found, None))
+        present = look(path)
+        if present.kind != "missing":
+            changes.append(Change(path, present, None))
     return changes
 
 
 def validate(changes: Sequence[Change], run: Run) -> None:
-    """Run each changed file's checker on a private copy with the same base name.
+    """Run the checker of each changed file on a private copy with the same base name.
 
-    Raises FileSetError for the first that is refused; nothing has been written by then.
+    Raises FileSetError for the first refused file; nothing is written before.
     """
     for change in changes:
         entry = change.entry
@@ -123,18 +123,18 @@ def validate(changes: Sequence[Change], run: Run) -> None:
             argv = [word.replace("%s", copy) for word in shlex.split(entry.validate)]
             done = run(argv)
         if done.status != 0:
-            said = _last_line(done.stderr or done.stdout)
+            reason = _last_line(done.stderr or done.stdout)
             raise FileSetError(
-                f"'{entry.path}' is left as it was, because '{argv[0]}' refuses its new content ({said}); "
-                "mend what it is rendered from."
+                f"'{entry.path}' is left as it was, because '{argv[0]}' refuses its new content ({reason}); "
+                "correct its template or its variables."
             )
 
 
 def converge(wanted: FileSet, changes: Sequence[Change], run: Run) -> list[list[str]]:
-    """Make ``changes`` and run the set's commands if any are due; returns the commands that ran.
+    """Make ``changes`` and run the commands of the set if they are due; return the commands that ran.
 
-    The marker outlives a crash between the first write and the last command, so that the commands are
-    never forgotten: they run again with the next call.
+    The marker survives a crash between the first write and the last command, so that the next call runs the
+    commands.
     """
     if changes and wanted.commands:
         record = json.dumps({"commands": [list(argv) for argv in wanted.commands]}) + "\n"
@@ -150,20 +150,20 @@ def converge(wanted: FileSet, changes: Sequence[Change], run: Run) -> list[list[
         if done.status != 0:
             raise FileSetError(
                 f"The files of '{wanted.name}' are in place, but '{' '.join(argv)}' failed with status "
-                f"{done.status} ({_last_line(done.stderr or done.stdout)}); mend that and converge again, "
-                "it is not forgotten."
+                f"{done.status} ({_last_line(done.stderr or done.stdout)}); correct that and converge again, "
+                "which repeats the command."
             )
     _remove(wanted.marker)
     return [list(argv) for argv in wanted.commands]
 
 
 def commands_due(wanted: FileSet, changes: Sequence[Change]) -> bool:
-    """Tell whether the commands must run: something changes, or an earlier run did not get to them."""
+    """Return whether the commands must run: for a change, or because an earlier run did not end."""
     return bool(wanted.commands) and (bool(changes) or look(wanted.marker).kind != "missing")
 
 
 def apply(change: Change) -> None:
-    """Make one change. Raises FileSetError when the owner is unknown and OSError when the disk refuses."""
+    """Make ``change``; raises FileSetError for an unknown owner and OSError from the disk."""
     entry = change.entry
     if entry is None:
         _remove(change.path)
@@ -172,7 +172,7 @@ def apply(change: Change) -> None:
     if uid is None or gid is None:
         missing = f"user '{entry.owner}'" if uid is None else f"group '{entry.group}'"
         raise FileSetError(
-            f"'{entry.path}' is to belong to {missing}, which this host does not have; create it first."
+            f"'{entry.path}' must belong to {missing}, which this host does not have; create it first."
         )
     if entry.kind == "directory":
         _keep_directory(entry, uid, gid)
@@ -229,15 +229,15 @@ def _remove(path: str) -> None:
         except FileNotFoundError:
             return
         except IsADirectoryError:
-            # Through the descriptor, so that nobody can swap the parent meanwhile.
+            # Through the descriptor, so that no other process can replace the parent directory.
             shutil.rmtree(f"/proc/self/fd/{descriptor}/{name}")
         os.fsync(descriptor)
 
 
 def _gone(path: str) -> FileSetError:
-    return FileSetError(f"The directory of '{path}' went away while it was written; converge again.")
+    return FileSetError(f"The directory of '{path}' was removed during the write; converge again.")
 
 
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else "it said nothing"
+    return lines[-1].strip() if lines else "it printed nothing"

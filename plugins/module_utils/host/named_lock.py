@@ -1,8 +1,8 @@
 """Locks by name for jobs: files in one directory that CI users share, held by flock.
 
-The directory belongs to root and is sticky, so a lock file can be taken away only by the user who was the
-first to use its name, and by root after that user's job when nobody holds it; a file that root made
-beforehand by nobody. What a file says about its holder is for people.
+The directory belongs to root and is sticky. Only the user who first used a name can remove its lock file, and
+root removes it after that user's job if no process holds it. The text in a lock file is information for
+people.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .kernel_locks import KernelLock, on_file, process_name, snapshot
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _SUFFIX = ".lock"
 _MOST_LETTERS = 120
-# Every user may write the note of a file another one made; the directory decides who is a user at all.
+# Every user of the directory may write the note of a file that another user made.
 _MODE = 0o666
 
 
 class Holder(NamedTuple):
-    """One process at a lock. ``what`` it does and ``since`` when are empty if unknown."""
+    """A process that holds or waits for a lock; ``what`` and ``since`` are empty if unknown."""
 
     pid: int
     exclusive: bool
@@ -33,12 +33,12 @@ class Holder(NamedTuple):
     since: str
 
     def __str__(self) -> str:
-        who = f"process {self.pid}" if self.pid else "a process out of sight"
+        who = f"process {self.pid}" if self.pid else "a process that is not visible here"
         return who + (f" ({self.what})" if self.what else "") + (f" since {self.since}" if self.since else "")
 
 
-class Standing(NamedTuple):
-    """What is going on at one lock: who holds it and who waits."""
+class LockState(NamedTuple):
+    """The holders and the waiters of one lock."""
 
     name: str
     path: str
@@ -47,24 +47,24 @@ class Standing(NamedTuple):
 
 
 def lock_path(directory: str, name: str) -> str:
-    """Return the lock file of ``name``. Raises CiError for a bad name or a directory not to be trusted."""
+    """Return the lock file of ``name``; raises CiError for a bad name or an unsafe directory."""
     if not _NAME.fullmatch(name):
         raise CiError(
-            f"the lock name '{name}' is refused: use letters, digits and '._+-', beginning with a letter or "
-            "digit, at most 128."
+            f"The lock name '{name}' is refused; use at most 128 letters, digits and '._+-', a letter or a "
+            "digit first."
         )
     try:
         status = os.stat(directory)
     except OSError as error:
         raise CiError(
-            f"the directory for locks {directory} cannot be used ({error.strerror}); converge the host with "
+            f"The directory for locks {directory} cannot be used ({error.strerror}); converge the host with "
             "the role agent, run as a member of its group, or name another directory with --dir."
         ) from error
     shared = status.st_mode & 0o022
     if status.st_uid not in (0, os.geteuid()) or (shared and not status.st_mode & stat.S_ISVTX):
         raise CiError(
-            f"the directory for locks {directory} is not safe: others could replace lock files in it; it "
-            "must belong to root or to you, and be sticky (chmod +t) if others may write to it."
+            f"The directory for locks {directory} is not safe, because other users could replace its files; "
+            "make root or yourself its owner, and make it sticky (chmod +t) if others may write to it."
         )
     return os.path.join(directory, name + _SUFFIX)
 
@@ -77,10 +77,10 @@ def acquire(
     purpose: str = "",
     waiting: Optional[Callable[[float], None]] = None,
 ) -> Flock:
-    """Take the lock file ``path`` and return the held lock; it waits in the kernel and wakes at once.
+    """Take the lock file ``path`` and return the held lock; the kernel wakes the waiter at once.
 
-    ``timeout_seconds`` None waits for ever. ``waiting`` is called with the seconds waited every half second
-    while it waits. Raises LockTimeoutError that names the holder.
+    ``timeout_seconds`` None waits for ever. ``waiting`` is called every half second with the seconds so
+    far. Raises LockTimeoutError with the holder's name.
     """
     import time
 
@@ -89,16 +89,16 @@ def acquire(
         return lock
     began = time.monotonic()
 
-    def tell() -> None:
+    def report_wait() -> None:
         if waiting:
             waiting(time.monotonic() - began)
 
     try:
-        lock.acquire(float("inf") if timeout_seconds is None else timeout_seconds, tell)
+        lock.acquire(float("inf") if timeout_seconds is None else timeout_seconds, report_wait)
     except LockTimeoutError as error:
         name = os.path.basename(path)[: -len(_SUFFIX)]
         raise LockTimeoutError(
-            f"the lock {name} was not free within {timeout_seconds:g} s, because {held_by(path)} holds it; "
+            f"The lock {name} was not free within {timeout_seconds:g} s, because {held_by(path)} holds it; "
             "wait for that process or end it, or allow more time with --timeout.",
             **error.details,
         ) from error
@@ -106,19 +106,19 @@ def acquire(
 
 
 def held_by(path: str) -> str:
-    """Return who holds the lock file ``path`` at this moment, for a message; never raises."""
+    """Return the holder of the lock file ``path`` for a message; never raises."""
     locks = snapshot()
-    if not locks:  # a sandbox may hide /proc/locks (ProcSubset=pid); then only the note is left
+    if not locks:  # ProcSubset=pid hides /proc/locks; then only the note is left
         return _plain(describe_holder(path))
     try:
-        holders = standing(path, locks).holders
+        holders = lock_state(path, locks).holders
     except OSError:
         holders = ()
     return " and ".join(map(str, holders)) or "an unknown process"
 
 
-def standing(path: str, locks: list[KernelLock]) -> Standing:
-    """Return what ``locks`` say of the file ``path``; raises OSError when it is gone."""
+def lock_state(path: str, locks: list[KernelLock]) -> LockState:
+    """Return holders and waiters of the file ``path``; raises OSError if the file is gone."""
     here = on_file(locks, os.stat(path, follow_symlinks=False))
     try:
         note = read_note(path)
@@ -133,7 +133,7 @@ def standing(path: str, locks: list[KernelLock]) -> Standing:
         return Holder(lock.pid, lock.exclusive, process_name(lock.pid), "")
 
     name = os.path.basename(path)
-    return Standing(
+    return LockState(
         name[: -len(_SUFFIX)] if name.endswith(_SUFFIX) else name,
         path,
         tuple(described(lock) for lock in here if not lock.waiting),
@@ -142,14 +142,14 @@ def standing(path: str, locks: list[KernelLock]) -> Standing:
 
 
 def _plain(value: object) -> str:
-    """Return what another user wrote, short and without what could play tricks on a terminal."""
+    """Return another user's text, short and without control characters for the terminal."""
     return "".join(char for char in str(value or "") if char.isprintable())[:_MOST_LETTERS]
 
 
-def listed(directory: str) -> Iterator[Standing]:
-    """Give what is going on at every lock in ``directory`` that is held; none when it does not exist.
+def listed(directory: str) -> Iterator[LockState]:
+    """Yield the state of every held lock in ``directory``; nothing if it does not exist.
 
-    Raises CiError when it may not be looked into.
+    Raises CiError if the directory cannot be read.
     """
     try:
         names = sorted(name for name in os.listdir(directory) if name.endswith(_SUFFIX))
@@ -157,14 +157,14 @@ def listed(directory: str) -> Iterator[Standing]:
         return
     except OSError as error:
         raise CiError(
-            f"the directory for locks {directory} cannot be read ({error.strerror}); run as root or as a "
+            f"The directory for locks {directory} cannot be read ({error.strerror}); run as root or as a "
             "member of its group."
         ) from error
     locks = snapshot()
     for name in names:
         try:
-            found = standing(os.path.join(directory, name), locks)
+            state = lock_state(os.path.join(directory, name), locks)
         except OSError:
-            continue  # taken away since it was listed
-        if found.holders or found.waiters:
-            yield found
+            continue  # removed since it was listed
+        if state.holders or state.waiters:
+            yield state

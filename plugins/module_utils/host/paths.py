@@ -1,20 +1,17 @@
-"""Where things lie on this host, as ``runnerctl`` was installed, and where they are without.
+"""The paths on a host: those that ``runnerctl`` was installed with, and the roles' defaults.
 
-The one place that knows the layout; the role agent makes the same one. What the agent's own user writes lies
-in directories of its own: those above belong to root, so that it can put nothing in root's way.
+Only this module knows the layout; the role ``agent`` makes the same one. The agent's user writes only in
+directories of its own. The directories above belong to root, so that user cannot put a link in root's way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    pass
+from typing import NamedTuple
 
 
 class Paths(NamedTuple):
-    """Absolute paths; the defaults are those of the roles. What is below ``run`` is gone after a boot."""
+    """Absolute paths; the defaults are those of the roles. A boot empties ``run``."""
 
     store: str = "/var/cache/coldvox-ci"
     run: str = "/run/coldvox-ci"
@@ -24,60 +21,60 @@ class Paths(NamedTuple):
 
     @property
     def locks(self) -> str:
-        """Lock files of jobs, which jobs make."""
+        """The directory of the lock files that jobs make."""
         return f"{self.run}/locks"
 
     @property
     def jobs(self) -> str:
-        """A directory for each instance, in which its jobs leave their records."""
+        """The directory with a directory for each instance, where its jobs write their records."""
         return f"{self.run}/jobs"
 
     @property
     def results(self) -> str:
-        """How jobs ended, as root has learnt it, until the history takes it in."""
+        """The directory of job results that root reads from the journal, until the history has them."""
         return f"{self.run}/results"
 
     @property
     def sample(self) -> str:
-        """The sampler's latest sample."""
+        """The file with the sampler's latest sample."""
         return f"{self.run}/agent/sample.json"
 
     @property
     def health(self) -> str:
-        """What the health check has published."""
+        """The file that the health check publishes."""
         return f"{self.run}/agent/health.json"
 
     @property
     def health_state(self) -> str:
-        """What one health check leaves for the next, and the last probe for the sampler without network."""
+        """The file that a health check keeps for the next, with the last probe of the network."""
         return f"{self.run}/agent/health-state.json"
 
     @property
     def samples(self) -> str:
-        """The samples as CSV; those set aside lie beside it."""
+        """The samples as CSV; rotated files are in the same directory."""
         return f"{self.state}/metrics/samples.csv"
 
     @property
     def prometheus(self) -> str:
-        """The last sample for Prometheus."""
+        """The last sample as a text file for Prometheus."""
         return f"{self.state}/metrics/coldvox_ci.prom"
 
     @property
     def history(self) -> str:
-        """The database of the jobs that ran; SQLite has more files beside it."""
+        """The database of jobs; SQLite keeps more files in the same directory."""
         return f"{self.state}/history/history.db"
 
     @property
     def former_history(self) -> str:
-        """Where the database of earlier versions lay; a link to the present one."""
+        """The path of the database in earlier versions, now a link to ``history``."""
         return f"{self.state}/history.db"
 
     @property
     def rust(self) -> tuple[str, str]:
-        """The toolchains, and rustup with the cargo tools."""
+        """The directories RUSTUP_HOME and CARGO_HOME of the shared toolchains."""
         return f"{self.state}/rustup", f"{self.state}/cargo"
 
 
 def paths_of(defaults: Mapping[str, str]) -> Paths:
-    """Return ``defaults`` where they are given."""
+    """Return the paths of ``defaults``, and the built-in path for each one that it lacks."""
     return Paths(**{name: path for name, path in defaults.items() if name in Paths._fields})

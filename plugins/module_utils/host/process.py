@@ -1,12 +1,9 @@
-"""Running other programs, behind one callable so that pure code never starts a process itself.
+"""Run programs, pass signals on to a command, and hold descriptors until a job's process ends.
 
-Running one command for a caller: same streams, signals passed on, and never longer than we live.
-
-Keeping descriptors open until another process ends: how a lock lives exactly as long as a job.
-
-A small process of its own holds them. It watches the other one by a pidfd, so it is woken at its end and
-can never mistake a later process of the same number for it; and whatever ends the holder, the kernel frees
-the lock.
+``run`` is passed as an argument, so that pure code never starts a process itself. ``hold_until`` makes a lock
+last exactly as long as a job: a small process of its own keeps the descriptors open and watches the job's
+process by a pidfd. The kernel wakes it at the end, and a later process with the same number is not mistaken
+for the job's. If the holder is killed, the kernel frees the lock.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ from ..errors import CiError
 
 
 class Result(NamedTuple):
-    """What a finished program left: exit status and decoded output."""
+    """Exit status and decoded output of a finished program."""
 
     status: int
     stdout: str
@@ -32,7 +29,7 @@ class Result(NamedTuple):
 
 
 class Run(Protocol):
-    """Runs ``argv`` to its end; ``environment`` replaces the inherited one when given."""
+    """A function that runs ``argv`` to its end; ``environment`` replaces the inherited one."""
 
     def __call__(
         self,
@@ -51,15 +48,15 @@ def run(
     cwd: Optional[str] = None,
     timeout_seconds: Optional[float] = None,
 ) -> Result:
-    """Run ``argv`` without a shell and without a terminal, in the C locale so that output can be parsed.
+    """Run ``argv`` without a shell and a terminal, in the C locale, so that output can be parsed.
 
-    A program that is missing gives status 127 and one that exceeds ``timeout_seconds`` 124, as in a shell,
-    so that callers have one way to judge.
+    As in a shell, the status is 127 for a missing program and 124 for one that exceeds ``timeout_seconds``,
+    so that callers need only look at the status.
     """
     full = dict(os.environ if environment is None else environment)
     full.setdefault("LC_ALL", "C.UTF-8")
     try:
-        # A module's run_command is not at hand: the library also runs without Ansible.
+        # AnsibleModule.run_command cannot be used: the library also runs without Ansible.
         done = subprocess.run(  # pylint: disable=ansible-bad-function
             list(argv),
             env=full,
@@ -76,7 +73,7 @@ def run(
     return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
 
 
-# What people and service managers send. A stop (SIGTSTP) and its end go to the whole process group anyway.
+# Signals that people and service managers send. SIGTSTP and SIGCONT go to the whole process group anyway.
 _PASSED_ON = (
     signal.SIGTERM,
     signal.SIGINT,
@@ -85,7 +82,7 @@ _PASSED_ON = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-# Python ignores these for itself; a command expects them as they are by default.
+# Python ignores these signals; a command expects their default action.
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -93,15 +90,16 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 def run_command(argv: Sequence[str]) -> int:
     """Run ``argv`` to its end and return its exit code, 128 + n when signal n ended it.
 
-    A signal that a process sent to us goes on to the command; one from the terminal's keyboard has reached
-    it already, because it is in our process group. When we are killed, the kernel kills the command (but not
-    what the command started). A command that cannot be started gives 127, or 126 when it is not executable.
+    A signal from another process goes on to the command. A signal from the terminal's keyboard has reached
+    the command already, because it is in our process group. If this process is killed, the kernel kills the
+    command, but not the processes that the command started. The result is 127 for a command that cannot be
+    started, 126 if it is not executable.
     """
-    import ctypes  # takes milliseconds, and only here
+    import ctypes  # here, because the import takes milliseconds
 
     libc = ctypes.CDLL(None, use_errno=True)
     parent = os.getpid()
-    # Ignored by whoever started us, it would leave us without news of the command's end.
+    # If our parent ignores SIGCHLD, we would inherit that and not learn of the command's end.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*_PASSED_ON, signal.SIGCHLD})
     sys.stdout.flush()
@@ -109,7 +107,7 @@ def run_command(argv: Sequence[str]) -> int:
     child = os.fork()
     if child == 0:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the kernel knew what to do then
+        if os.getppid() != parent:  # the parent died before prctl took effect
             os._exit(128 + signal.SIGKILL)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         become(argv)
@@ -123,7 +121,7 @@ def _attend(child: int) -> int:
     while True:
         got = signal.sigwaitinfo({*_PASSED_ON, signal.SIGCHLD})
         if got.si_signo != signal.SIGCHLD:
-            # Codes above zero are the kernel's own (sigaction(2)): the keyboard or the end of the terminal.
+            # A code above zero is the kernel's own (sigaction(2)): the keyboard, or the terminal was closed.
             if got.si_code <= 0:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, got.si_signo)
@@ -135,14 +133,16 @@ def _attend(child: int) -> int:
 
 
 def become(argv: Sequence[str]) -> NoReturn:
-    """Turn this process into ``argv``; ends it with 127 or 126, as shells do, when that cannot be."""
+    """Replace this process by ``argv``; exit with 127 or 126, as shells do, if that fails."""
     for number in _RESTORED:
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(argv[0], list(argv))  # noqa: S606  # the caller's own command, from a list
     except OSError as error:
         missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
-        os.write(2, f"runnerctl: '{argv[0]}' cannot be started ({error.strerror}).\n".encode())
+        os.write(
+            2, f"runnerctl: '{argv[0]}' cannot be started ({error.strerror}); check the command.\n".encode()
+        )
         os._exit(127 if missing else 126)
 
 
@@ -158,7 +158,7 @@ class Process(NamedTuple):
 
 
 def parent_of(pid: int) -> tuple[str, int]:
-    """Return the short name of ``pid`` and its parent's number, 0 when it cannot be seen."""
+    """Return the short name of ``pid`` and the number of its parent, 0 if ``pid`` cannot be read."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
             before, _paren, after = stream.read().rpartition(")")
@@ -168,10 +168,10 @@ def parent_of(pid: int) -> tuple[str, int]:
 
 
 def job_process(start: int) -> Process:
-    """Return the process whose life is the job's: the runner's worker above ``start``, else ``start`` itself.
+    """Return the process that ends with the job: the runner's worker above ``start``, or ``start``.
 
-    ``start`` is the caller's parent, for example the shell of a script. Raises CiError when that is no
-    process that ends before the machine does.
+    ``start`` is the caller's parent, for example the shell of a script. Raises CiError if that is init, which
+    does not end before the machine does.
     """
     pid = start
     for _generation in range(_MOST_ANCESTORS):
@@ -183,23 +183,23 @@ def job_process(start: int) -> Process:
         pid = above
     if start <= 1:
         raise CiError(
-            "there is no job to hold for, because the process that started this one has ended; give the "
+            "There is no job to hold for, because the process that started this one has ended; give the "
             "command after '--', or name a process with --hold-pid."
         )
     return Process(start, parent_of(start)[0])
 
 
 def hold_until(pid: int, descriptors: Sequence[int]) -> int:
-    """Keep ``descriptors`` open in a new process until process ``pid`` has ended; returns the new one's pid.
+    """Keep ``descriptors`` open in a new process until ``pid`` has ended; return the new process id.
 
-    The new process keeps nothing else: no stream of ours, no other descriptor, no working directory. Raises
-    CiError when there is no such process.
+    The new process keeps nothing else: no stream, no other descriptor, no working directory. Raises CiError
+    if there is no process ``pid``.
     """
     try:
         watched = os.pidfd_open(pid)
     except OSError as error:
         raise CiError(
-            f"process {pid} cannot be held for ({error.strerror}); name a running one with --hold-pid."
+            f"Process {pid} cannot be watched ({error.strerror}); name a running process with --hold-pid."
         ) from error
     holder = os.fork()
     if holder:

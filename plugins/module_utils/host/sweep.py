@@ -1,8 +1,8 @@
-"""Removing what a job left, however it is nested and whatever it links to.
+"""Remove the files of a job safely, at any depth and with any links.
 
-Everything is done relative to open directories, never through a link and never into what is mounted there, so
-that nothing outside can be reached, whoever changes the tree meanwhile. What is to go is first moved into a
-trash directory, by one rename each, and deleted there.
+All operations are relative to open directories. They follow no link and enter no mount point, so nothing
+outside the tree can be reached, even if a process changes the tree at the same time. Each entry is first
+moved into a trash directory by a rename and deleted there.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Callable, NamedTuple, Optional
 
 TRASH = "_coldvox_trash"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Only names the directory, which needs no right to read it (open(2)).
+# A descriptor that only names the directory needs no right to read it (open(2), O_PATH).
 _NAME_ONLY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Each level keeps a descriptor; what is nested deeper is moved up and deleted from there.
+# Each level keeps a descriptor open. Deeper directories are moved up and deleted from there.
 _MOST_LEVELS = 40
 _BLOCK_BYTES = 512  # of st_blocks, stat(2)
 
 
 class Swept(NamedTuple):
-    """``left`` counts what could not be removed, or was not for want of time."""
+    """Counts of a removal; ``left`` are entries that could not be removed, or not in time."""
 
     removed: int = 0
     freed_bytes: int = 0
@@ -31,14 +31,15 @@ class Swept(NamedTuple):
 
 
 def open_directory(path: str) -> int:
-    """Open the directory ``path`` itself; raises OSError when it is a link or nothing that can be opened."""
+    """Open the directory ``path``; raises OSError for a link and for anything else."""
     return os.open(path, _DIRECTORY)
 
 
 def open_trash(work: int, owner: Optional[int] = None) -> int:
-    """Open the trash directory in ``work``, made if need be; anything else of its name goes.
+    """Open the trash directory in ``work``; create it if it is missing.
 
-    ``owner`` is the user id that a new one gets, the caller's unless given.
+    A file or a link with its name is removed. ``owner`` is the user id of a new directory, by default the
+    caller's.
     """
     try:
         return os.open(TRASH, _DIRECTORY, dir_fd=work)
@@ -54,9 +55,9 @@ def open_trash(work: int, owner: Optional[int] = None) -> int:
 
 
 def discard(parent: int, name: str, trash: int) -> bool:
-    """Move the entry ``name`` of ``parent`` into ``trash``; return whether it went."""
+    """Move the entry ``name`` of ``parent`` into ``trash``; return whether that succeeded."""
     try:
-        # Not its own name and more: that may be as long as a name can be.
+        # A new name, because the old one may have the full length already.
         os.rename(name, os.urandom(16).hex(), src_dir_fd=parent, dst_dir_fd=trash)
     except OSError:
         return False
@@ -64,7 +65,7 @@ def discard(parent: int, name: str, trash: int) -> bool:
 
 
 def discard_all(parent: int, trash: int, keep: Collection[str] = ()) -> None:
-    """Move every entry of ``parent`` but those named in ``keep`` into ``trash``."""
+    """Move every entry of ``parent`` except the names in ``keep`` into ``trash``."""
     for entry in _entries(parent):
         if entry.name not in keep:
             discard(parent, entry.name, trash)
@@ -73,9 +74,10 @@ def discard_all(parent: int, trash: int, keep: Collection[str] = ()) -> None:
 def discard_foreign(
     folder: int, trash: int, owner: int, out_of_time: Callable[[], bool], level: int = 1
 ) -> int:
-    """Move into ``trash`` what below ``folder`` does not belong to the user id ``owner``; return how much.
+    """Move each entry below ``folder`` that another user than ``owner`` owns into ``trash``.
 
-    A foreign directory goes with all that is in it: the owner cannot take anything out of it.
+    A directory of another user goes with its content, because ``owner`` cannot take anything out of it.
+    Returns the number of moved entries.
     """
     mount, moved = _mount(folder), 0
     for entry in _entries(folder):
@@ -92,26 +94,26 @@ def discard_foreign(
                     if _mount(below) == mount:
                         moved += discard_foreign(below, trash, owner, out_of_time, level + 1)
         except OSError:
-            continue  # gone meanwhile, or no directory any more
+            continue  # removed or replaced in the meantime
     return moved
 
 
 def empty(trash: int, out_of_time: Callable[[], bool]) -> Swept:
-    """Delete all that is in the directory ``trash``, unless ``out_of_time`` says that it takes too long."""
+    """Delete the content of ``trash``; stop when ``out_of_time`` returns true."""
     removed = freed = 0
     while True:
-        one = _Emptying(trash, out_of_time)
-        done = one.empty(trash, 1)
+        emptying = _Emptying(trash, out_of_time)
+        done = emptying.empty(trash, 1)
         removed, freed = removed + done.removed, freed + done.freed_bytes
-        # What was nested too deeply has come up meanwhile, under a new name.
-        if not one.moved_up or out_of_time():
+        # Directories that were too deep are now at the top, under a new name.
+        if not emptying.moved_up or out_of_time():
             return Swept(removed, freed, done.left)
 
 
 def remove(parent: int, name: str, out_of_time: Callable[[], bool]) -> None:
-    """Delete the directory ``name`` of ``parent`` where it lies, which takes no room as the trash would.
+    """Delete the directory ``name`` of ``parent`` in place, without the trash directory.
 
-    Raises OSError for what is left, as what is mounted there is.
+    Raises OSError if something is left, for example a mount point.
     """
     with _opened(parent, name) as folder:
         if _mount(folder) == _mount(parent):
@@ -152,7 +154,7 @@ class _Emptying:
     def _remove_directory(self, parent: int, name: str, level: int) -> Swept:
         with _opened(parent, name) as folder:
             if _mount(folder) != self._mount:
-                return Swept(left=1)  # something is mounted here, and not ours to empty
+                return Swept(left=1)  # a mount point: its content is not the job's
             if level >= _MOST_LEVELS:
                 moved = discard(parent, name, self._trash)
                 self.moved_up += moved
@@ -165,18 +167,18 @@ class _Emptying:
 
 
 def _entries(folder: int) -> Iterator[os.DirEntry[str]]:
-    """Yield what is in the directory one by one: a job may have put millions of names there.
+    """Yield the entries of the directory without a list: a job may have made millions of names.
 
-    Entries may go meanwhile; readdir(3) gives those that stay exactly once.
+    Entries may be removed meanwhile; readdir(3) gives those that stay exactly once.
     """
     with os.scandir(folder) as entries:
         yield from entries
 
 
 def _mount(folder: int) -> str:
-    """Return the number of the mount that the open directory ``folder`` was reached by (proc(5), fdinfo).
+    """Return the mount id of the open directory ``folder`` (proc(5), fdinfo).
 
-    The device is no answer: a bind mount may show another part of the same file system.
+    The device number does not help: a bind mount may show another part of the same file system.
     """
     with open(f"/proc/self/fdinfo/{folder}", encoding="utf-8") as lines:
         return next(line for line in lines if line.startswith("mnt_id:"))
@@ -184,12 +186,12 @@ def _mount(folder: int) -> str:
 
 @contextlib.contextmanager
 def _opened(parent: int, name: str) -> Iterator[int]:
-    """Yield the directory ``name`` of ``parent``; one that its owner closed to himself is opened first."""
+    """Yield the directory ``name`` of ``parent``; give the owner the rights to it first."""
     named = os.open(name, _NAME_ONLY, dir_fd=parent)
     try:
         status = os.fstat(named)
         if status.st_uid == os.geteuid() and status.st_mode & 0o700 != 0o700:
-            # Cargo, Go and others make directories that nobody can write to.
+            # Cargo, Go and others make directories without the right to write.
             os.chmod(f"/proc/self/fd/{named}", 0o700)
         folder = os.open(f"/proc/self/fd/{named}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     finally:

@@ -1,7 +1,4 @@
-"""Thin calls of systemctl, through a ``run`` callable.
-
-What a service tells systemd of itself: sd_notify(3), without its library.
-"""
+"""Call systemctl through ``run``, and send sd_notify(3) messages without its library."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from ..errors import CiError
 from .process import Run
 
-# systemctl's own answer in this locale and format is made for programs (systemctl(1), show).
+# The output of ``systemctl show`` is made for programs (systemctl(1)).
 _PROPERTIES = "Id,ActiveState,SubState,UnitFileState,NeedDaemonReload"
 _RUNNING_STATES = frozenset(["active", "activating", "reloading"])
 
@@ -21,12 +18,12 @@ class Unit(dict[str, str]):
 
     @property
     def active(self) -> bool:
-        """Whether the unit runs, or is about to by itself."""
+        """Whether the unit runs or starts by itself soon."""
         return self.get("ActiveState") in _RUNNING_STATES
 
     @property
     def running(self) -> bool:
-        """Whether the unit runs right now."""
+        """Whether the unit runs now."""
         return self.get("ActiveState") == "active"
 
     @property
@@ -41,37 +38,36 @@ class Unit(dict[str, str]):
 
 
 def show(run: Run, units: Sequence[str], properties: str = _PROPERTIES) -> dict[str, Unit]:
-    """Return ``properties`` of all ``units`` by one call; a unit that is not known is neither active nor
-    enabled.
-    """
-    found = show_loaded(run, units, properties) if units else {}
-    return {name: found.get(name, Unit()) for name in units}
+    """Return ``properties`` of all ``units`` by one call; an unknown unit has none."""
+    loaded = show_loaded(run, units, properties) if units else {}
+    return {name: loaded.get(name, Unit()) for name in units}
 
 
 def show_loaded(run: Run, patterns: Sequence[str], properties: str = _PROPERTIES) -> dict[str, Unit]:
-    """Return ``properties`` (Id among them) of the units that systemd has for ``patterns``, by one call; a
-    pattern without ``*`` is a unit's name.
+    """Return ``properties`` (with Id) of the units that match ``patterns``, by one call.
+
+    A pattern without ``*`` is the name of a unit. Raises CiError if systemctl fails.
     """
     result = run(["systemctl", "show", "--no-pager", f"--property={properties}", *patterns])
     if result.status != 0:
         raise CiError(
-            f"systemctl cannot say how the units are ({_said(result.stderr)}); is systemd running on this "
-            "host?"
+            f"systemctl cannot show the units ({_reason(result.stderr)}); check that systemd runs on this "
+            "host."
         )
-    found: dict[str, Unit] = {}
+    loaded: dict[str, Unit] = {}
     for block in result.stdout.strip().split("\n\n"):
         unit = Unit(line.partition("=")[::2] for line in block.splitlines())
-        found[unit.get("Id", "")] = unit
-    return found
+        loaded[unit.get("Id", "")] = unit
+    return loaded
 
 
 def daemon_reload(run: Run) -> None:
-    """Let systemd read its unit files again."""
+    """Make systemd read its unit files again."""
     _call(run, ["daemon-reload"], "read its unit files")
 
 
 def enable(run: Run, unit: str) -> None:
-    """Let ``unit`` start at boot."""
+    """Make ``unit`` start at boot."""
     _call(run, ["enable", "--quiet", unit], f"enable {unit}")
 
 
@@ -81,22 +77,22 @@ def disable(run: Run, unit: str) -> None:
 
 
 def start(run: Run, unit: str) -> None:
-    """Start ``unit`` and wait until systemd calls it started."""
+    """Start ``unit`` and wait until systemd reports it started."""
     _call(run, ["start", unit], f"start {unit}")
 
 
 def begin_start(run: Run, unit: str) -> None:
-    """Let systemd begin to start ``unit``."""
+    """Start ``unit`` without waiting."""
     _call(run, ["start", "--no-block", unit], f"start {unit}")
 
 
 def stop(run: Run, unit: str) -> None:
-    """Stop ``unit`` and wait until nothing of it runs."""
+    """Stop ``unit`` and wait until its processes have ended."""
     _call(run, ["stop", unit], f"stop {unit}")
 
 
 def begin_stop(run: Run, unit: str) -> None:
-    """Let systemd begin to stop ``unit``; from now on it does not start it again by itself."""
+    """Stop ``unit`` without waiting; systemd does not restart it by itself any more."""
     _call(run, ["stop", "--no-block", unit], f"stop {unit}")
 
 
@@ -104,17 +100,17 @@ def _call(run: Run, arguments: Sequence[str], intent: str) -> None:
     result = run(["systemctl", *arguments])
     if result.status != 0:
         raise CiError(
-            f"systemd could not {intent} ({_said(result.stderr or result.stdout)}); see 'systemctl status' "
+            f"systemd could not {intent} ({_reason(result.stderr or result.stdout)}); see 'systemctl status' "
             "and 'journalctl' on the host."
         )
 
 
-def _said(output: str) -> str:
+def _reason(output: str) -> str:
     return " ".join(output.split())[:300] or "no reason given"
 
 
 class Notifier:
-    """Sends to the socket that ``environment`` names; without one every word is for nobody."""
+    """Sends messages to the socket of NOTIFY_SOCKET; without it, ``send`` does nothing."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
@@ -123,10 +119,10 @@ class Notifier:
         )
 
     def send(self, *words: str) -> None:
-        """Send ``words`` such as ``READY=1`` in one message. A systemd that is away is no reason to stop."""
+        """Send ``words`` such as ``READY=1`` in one message; ignore a systemd that does not answer."""
         if self._socket is None:
             return
-        # "@" stands for the zero byte of an abstract address.
+        # "@" is the zero byte of an abstract address.
         address = self._address.replace("@", "\0", 1) if self._address[0] == "@" else self._address
         try:
             self._socket.sendto("\n".join(words).encode(), address)

@@ -1,4 +1,4 @@
-"""The role and the library mean the same places."""
+"""The directories, links and users that the role and the library share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATHS = Paths(run="/r", state="/s")
 
 
 def variable(name: str) -> Any:
-    """Return the role's variable with the directories of ``PATHS``."""
+    """Return the role's variable, rendered with the directories of ``PATHS``."""
     text = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))[name]
     if not isinstance(text, str):
         return text
@@ -38,14 +38,14 @@ def variable(name: str) -> Any:
         ("__agent_history_dir", os.path.dirname(PATHS.history)),
     ],
 )
-def test_the_directories_are_those_of_the_library(name: str, path: str) -> None:
+def test_agent_directories_equal_those_of_the_library(name: str, path: str) -> None:
     assert variable(name) == path
 
 
-def test_the_links_are_to_what_the_library_publishes() -> None:
+def test_agent_links_lead_to_files_that_the_library_publishes() -> None:
     published = [os.path.basename(path) for path in (PATHS.health, PATHS.sample)]
     assert variable("__agent_published") == published
 
 
-def test_the_user_is_that_of_the_library() -> None:
+def test_agent_user_equals_that_of_the_library() -> None:
     assert variable("__agent_user") == USER == spool.READERS

@@ -37,12 +37,12 @@ def render(name: str, **values: Any) -> str:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what belongs to root")
 @pytest.mark.skipif(not shutil.which("systemd-tmpfiles"), reason="there is no systemd-tmpfiles")
-def test_the_state_of_an_earlier_health_check_goes_once_nobody_writes_it(tmp_path: Path) -> None:
-    """After the services have stopped, and nothing else goes."""
+def test_tmpfiles_removes_the_old_health_state_after_the_services_stop(tmp_path: Path) -> None:
+    """Remove it after the services have stopped, and remove nothing else."""
     (task,) = yaml.safe_load((ROLE / "tasks/package.yml").read_text(encoding="utf-8"))
     commands = task["coldvox.ci.file_set"]["on_change"]
-    (command,) = (one for one in commands if one[0] == "systemd-tmpfiles")
-    (stop,) = (one for one in commands if one[:2] == ["systemctl", "stop"])
+    (command,) = (argv for argv in commands if argv[0] == "systemd-tmpfiles")
+    (stop,) = (argv for argv in commands if argv[:2] == ["systemctl", "stop"])
     assert commands.index(stop) < commands.index(command)
     (tmp_path / "etc").mkdir()
     for name in ("passwd", "group"):

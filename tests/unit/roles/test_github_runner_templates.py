@@ -1,4 +1,4 @@
-"""What the role renders for programs that no test host has: needrestart's Perl and SELinux' rules."""
+"""The files of the role for needrestart and SELinux, which no test host has."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def rules() -> list[Any]:
         ("_home/.cargo/bin/cargo", False),
     ],
 )
-def test_programs_of_the_runner_and_nothing_of_a_job(root: str, path: str, program: bool) -> None:
+def test_selinux_rules_cover_programs_of_the_runner_only(root: str, path: str, program: bool) -> None:
     assert any(rule.fullmatch(f"{root}/{path}") for rule in rules()) is program
 
 
@@ -61,7 +61,7 @@ def test_programs_of_the_runner_and_nothing_of_a_job(root: str, path: str, progr
     [("coldvox-runner@laptop-extra.service", "0"), ("ssh.service", ""), ("my-coldvox-runner@a.service", "")],
 )
 def test_needrestart_leaves_runners_alone(unit: str, left: str) -> None:
-    """Perl itself reads the file, as needrestart does."""
+    """Read the file by Perl, as needrestart does."""
     asks = "for (keys %{$nrconf{override_rc}}) { print $nrconf{override_rc}{$_} if $ARGV[0] =~ /$_/ }"
     program = render("needrestart/conf.d/coldvox-runner.conf.j2") + asks
     done = subprocess.run(["perl", "-e", program, unit], capture_output=True, text=True, check=True)

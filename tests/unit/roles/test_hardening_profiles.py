@@ -1,4 +1,4 @@
-"""The sandbox profiles keep the exposure that the README states, as systemd itself counts it."""
+"""The sandbox profiles and their exposure, as systemd counts it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import yaml
 
 ROLE = Path(__file__).resolve().parents[3] / "roles" / "hardening"
 TEMPLATE = ROLE / "templates/etc/systemd/system/coldvox-runner@.service.d/50-hardening.conf.j2"
-#: What the runner role's unit says itself, as far as it matters for the score.
+#: The directives of the runner role's unit that change the score.
 UNIT = "[Service]\nExecStart=/bin/true\nUser=ci\nGroup=ci\n"
-#: Ten times the exposure, as systemd-analyze takes it.
+#: Ten times the exposure, the unit of systemd-analyze.
 THRESHOLDS = {"strict": 11, "build": 16, "desktop": 25, "containers": 35}
 
 
 def profiles() -> dict[str, dict[str, object]]:
-    """The directives of every profile, put together as the role's vars do."""
+    """Return the directives of every profile, merged as the role's vars do."""
     data = yaml.safe_load((ROLE / "vars/main.yml").read_text())
     umask = {"UMask": data["__hardening_umask"]}
     built = {
@@ -54,31 +54,33 @@ needs_systemd = pytest.mark.skipif(
 )
 
 
-def test_every_choice_of_the_inventory_is_a_profile() -> None:
+def test_hardening_profiles_equal_the_choices_of_the_inventory() -> None:
     spec = yaml.safe_load((ROLE / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]
     assert set(spec["options"]["hardening_profile"]["choices"]) == set(profiles())
 
 
 @pytest.mark.parametrize("profile", sorted(profiles()))
-def test_files_of_a_job_are_private_in_every_profile(profile: str) -> None:
+def test_hardening_profile_keeps_files_of_a_job_private(profile: str) -> None:
     assert "\nUMask=0077\n" in render(profile)
 
 
 @pytest.mark.parametrize("profile", sorted(set(profiles()) - {"off"}))
-def test_a_blocked_call_is_an_error_and_not_a_death(profile: str) -> None:
+def test_hardening_profile_makes_a_blocked_call_an_error(profile: str) -> None:
     assert "\nSystemCallErrorNumber=EPERM\n" in render(profile)
 
 
 @needs_systemd
 @pytest.mark.parametrize(("profile", "threshold"), THRESHOLDS.items())
-def test_exposure_stays_below_its_threshold(tmp_path: Path, profile: str, threshold: int) -> None:
+def test_hardening_profile_exposure_stays_below_its_threshold(
+    tmp_path: Path, profile: str, threshold: int
+) -> None:
     done = analyze(tmp_path, profile, "security", "--offline=true", f"--threshold={threshold}", "--no-pager")
     assert done.returncode == 0, (done.stdout + done.stderr)[-600:]
 
 
 @needs_systemd
 @pytest.mark.parametrize("profile", sorted(profiles()))
-def test_systemd_knows_every_directive(tmp_path: Path, profile: str) -> None:
+def test_hardening_profile_has_only_directives_of_systemd(tmp_path: Path, profile: str) -> None:
     done = analyze(tmp_path, profile, "verify", "--man=no", "--recursive-errors=no")
     assert "Unknown" not in done.stderr, done.stderr
     assert "Failed to parse" not in done.stderr, done.stderr

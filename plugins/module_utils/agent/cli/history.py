@@ -175,8 +175,8 @@ def duration(seconds: float | None) -> str:
 
 def _import(history: History, source: str, whole: Any) -> int:
     """Take in ``whole``, which the file ``source`` holds; return how many entries were new."""
-    from ..history.json_history import sums_of
     from ..history.jobs import RecordError
+    from ..history.json_history import sums_of
 
     rows = whole.get("jobs") if isinstance(whole, dict) else whole
     try:

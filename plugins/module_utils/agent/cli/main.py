@@ -58,8 +58,14 @@ def main(argv: Optional[Sequence[str]] = None, defaults: Optional[Mapping[str, s
     if "--" in words:
         cut = words.index("--")
         words, command = words[:cut], words[cut + 1 :]
+    debug = "--debug" in words
+    if debug:
+        from .debug import show_events
+
+        words.remove("--debug")
+        show_events()
     options = _options(words, defaults or {})
-    options.command = command
+    options.command, options.debug = command, debug
     code = OK
     try:
         code = _perform(options)
@@ -90,6 +96,10 @@ def _perform(options: Options) -> int:
     except CiError as error:
         from ...store.use import DamageError
 
+        if options.debug:
+            from .debug import show_traceback
+
+            show_traceback()
         if options.json:
             put_json({"error": str(error)})
         else:
@@ -126,6 +136,8 @@ def _overview() -> argparse.ArgumentParser:
         "3 not possible.",
         allow_abbrev=False,
     )
+    debug_help = "show on standard error what a command runs, reads and writes, and where an error comes from"
+    parser.add_argument("--debug", action="store_true", help=debug_help)
     groups = parser.add_subparsers(prog=parser.prog, metavar="COMMAND", required=True)
     for name, help_text in _GROUPS.items():
         groups.add_parser(name, help=help_text, allow_abbrev=False)

@@ -1,4 +1,4 @@
-"""The action plugin through a real ansible-playbook, because its work is Ansible's templating."""
+"""The action plugin ``file_set`` in a real ansible-playbook."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ PLAYBOOK = """\
       loop: [a.j2, b.j2]
       vars:
         ansible_managed: >-
-          This file is kept by Ansible (coldvox.ci). What is changed here by hand is overwritten.
+          This file is kept by Ansible (coldvox.ci). Changes made here by hand are overwritten.
 """
 
 
 def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
-    """Run one file_set and return its result."""
+    """Run a file_set task and return its result; ``root / 'output'`` is the output at ``-vvv``."""
     me = {"owner": str(os.geteuid()), "group": str(os.getegid())}
-    listed = json.dumps([{**me, **one} for one in files])
+    listed = json.dumps([{**me, **entry} for entry in files])
     (root / "play.yml").write_text(PLAYBOOK.format(root=root, files=listed))
+    program = Path(sys.executable).with_name("ansible-playbook")
     done = subprocess.run(
-        [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", "play.yml"],
+        [program, "-vvv", "-i", "localhost,", "-c", "local", "play.yml"],
         cwd=root,
         env={
             **os.environ,
@@ -61,6 +62,7 @@ def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
         timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    (root / "output").write_text(done.stdout)
     result: dict[str, Any] = json.loads((root / "result.json").read_text())
     return result
 
@@ -79,14 +81,14 @@ def templates(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_templates_are_rendered_like_the_template_module_does(templates: Path) -> None:
+def test_file_set_renders_templates_like_the_template_module(templates: Path) -> None:
     files: list[dict[str, Any]] = [
         {"path": f"{templates}/out/a", "template": "a.j2"},
         {"path": f"{templates}/out/b", "template": "a.j2", "vars": {"extra": "!"}},
         {"path": f"{templates}/out/c", "template": "b.j2"},
         {"path": f"{templates}/out/d", "content": "plain {{ who }}"},
     ]
-    assert play(templates, files)["changed_paths"] == [one["path"] for one in files]
+    assert play(templates, files)["changed_paths"] == [entry["path"] for entry in files]
     text = (templates / "out/a").read_text()
     assert text.startswith("#\n# This file is kept by Ansible")
     assert text.endswith("#\nhello world\n2\n")
@@ -102,13 +104,46 @@ def test_templates_are_rendered_like_the_template_module_does(templates: Path) -
     [
         ({"template": "missing.j2"}, "'missing.j2' of"),
         ({"template": "undefined.j2"}, "'nobody' is undefined"),
-        ({"template": "a.j2", "content": "x"}, "takes only one of"),
+        ({"template": "a.j2", "content": "x"}, "give one of template"),
+        ({"template": "a.j2", "source": "a.txt"}, "give one of template"),
+        ({"source": "a.txt", "link_to": "x"}, "give one of template"),
     ],
 )
-def test_a_bad_template_names_itself_and_its_path(templates: Path, entry: dict[str, Any], said: str) -> None:
+def test_file_set_error_names_the_bad_template_and_its_path(
+    templates: Path, entry: dict[str, Any], said: str
+) -> None:
     (templates / "templates/undefined.j2").write_text("{{ nobody }}")
     result = play(templates, [{"path": f"{templates}/out/a", **entry}])
     assert result["failed"]
     assert said in result["msg"]
     assert f"{templates}/out/a" in result["msg"]
     assert not (templates / "out").exists()
+
+
+def test_source_goes_to_the_host_only_when_the_host_lacks_it(templates: Path) -> None:
+    text = "{{ no_template }} é\n"
+    (templates / "files").mkdir()
+    (templates / "files/a.txt").write_text(text, encoding="utf-8")
+    (templates / "files/empty.txt").write_text("")
+    files: list[dict[str, Any]] = [
+        {"path": f"{templates}/out/a", "source": "a.txt"},
+        {"path": f"{templates}/out/b", "source": f"{templates}/files/a.txt", "mode": "0600"},
+        {"path": f"{templates}/out/c", "source": "empty.txt"},
+    ]
+    first = play(templates, files)
+    assert first["changed_paths"] == [one["path"] for one in files]
+    assert "lacks" not in first
+    assert (templates / "out/a").read_text(encoding="utf-8") == text
+    assert (templates / "out/b").stat().st_mode & 0o777 == 0o600
+    assert (templates / "out/c").read_text() == ""
+    assert executions(templates) == 2
+    assert play(templates, files)["changed"] is False
+    assert executions(templates) == 1
+    (templates / "out/a").write_text("by hand")
+    assert play(templates, files)["changed_paths"] == [f"{templates}/out/a"]
+    assert executions(templates) == 2
+
+
+def executions(root: Path) -> int:
+    """Return how often the last play ran the module."""
+    return (root / "output").read_text().count("plugins/modules/file_set.py\n")

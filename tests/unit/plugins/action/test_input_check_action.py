@@ -17,23 +17,32 @@ SECRET = "ghp_thisMustNotBeShownAnywhere"
 
 
 def check(tmp_path: Path, variables: dict[str, Any], **others: dict[str, Any]) -> tuple[int, str]:
-    """Return the status and all output, as verbose as people ask for; ``others`` are more hosts."""
-    hosts = {"laptop": variables, **others}
+    """Return the status and the verbose output of a check; ``others`` are more hosts."""
+    (tmp_path / "play.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tasks: [{coldvox.ci.input_check: {}, tags: always}]\n"
+    )
+    return play(tmp_path, "play.yml", {"laptop": variables, **others})
+
+
+def play(tmp_path: Path, playbook: str, hosts: dict[str, dict[str, Any]]) -> tuple[int, str]:
+    """Run the checks of ``playbook``, which are its tasks with the tag always, for ``hosts``."""
     (tmp_path / "inventory.json").write_text(
         json.dumps(
             {
-                "all": {
-                    "vars": {"ansible_connection": "local"},
+                "runners": {
+                    "vars": {
+                        "ansible_connection": "local",
+                        "ansible_become": False,
+                        "ansible_python_interpreter": sys.executable,
+                    },
                     "hosts": {name: dict(own) for name, own in hosts.items()},
                 }
             }
         )
     )
-    (tmp_path / "play.yml").write_text(
-        "- hosts: all\n  gather_facts: false\n  tasks: [{coldvox.ci.input_check: {}}]\n"
-    )
+    program = str(Path(sys.executable).parent / "ansible-playbook")
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), "-vvv", "-i", "inventory.json", "play.yml"],
+        [program, "-vvv", "-i", "inventory.json", "--tags", "always", playbook],
         cwd=tmp_path,
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": COLLECTIONS, "ANSIBLE_NOCOLOR": "1"},
         capture_output=True,
@@ -44,7 +53,7 @@ def check(tmp_path: Path, variables: dict[str, Any], **others: dict[str, Any]) -
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_right_inventory_passes_quietly(tmp_path: Path) -> None:
+def test_input_check_accepts_a_valid_inventory(tmp_path: Path) -> None:
     status, said = check(
         tmp_path,
         {
@@ -70,7 +79,7 @@ def test_a_right_inventory_passes_quietly(tmp_path: Path) -> None:
         ({"libvosk_versions": [{"url": "x"}]}, "missing required arguments: version"),
     ],
 )
-def test_a_mistake_is_one_sentence_without_secrets(
+def test_input_check_reports_a_mistake_in_one_sentence_without_secrets(
     tmp_path: Path, variables: dict[str, Any], words: str
 ) -> None:
     status, said = check(tmp_path, {**variables, "github_runner_token": SECRET})
@@ -81,7 +90,7 @@ def test_a_mistake_is_one_sentence_without_secrets(
     assert "Traceback" not in said
 
 
-def test_a_wrong_shared_input_is_one_mistake(tmp_path: Path) -> None:
+def test_input_check_reports_a_wrong_shared_input_once(tmp_path: Path) -> None:
     status, said = check(tmp_path, {"coldvox_verify": "fully"})
     assert status == 2, said
     message = "coldvox_verify: value of coldvox_verify must be one of: quick, full, got: fully. Correct it"
@@ -89,7 +98,7 @@ def test_a_wrong_shared_input_is_one_mistake(tmp_path: Path) -> None:
     assert "must be one of: quick, full, got: fully; coldvox_verify" not in said
 
 
-def test_two_hosts_do_not_share_a_runner_name(tmp_path: Path) -> None:
+def test_input_check_refuses_a_runner_name_on_two_hosts(tmp_path: Path) -> None:
     page = {"github_runner_url": "https://github.com/o/r"}
     ours = {**page, "github_runner_instances": [{"name": "fast"}, {"name": "slow"}]}
     theirs = {**page, "github_runner_instances": "{{ [{'name': 'Slow'}] }}"}
@@ -101,3 +110,43 @@ def test_two_hosts_do_not_share_a_runner_name(tmp_path: Path) -> None:
     unreadable = {**page, "github_runner_instances": "{{ nowhere }}"}
     assert check(tmp_path, ours, desk=elsewhere)[0] == 0
     assert "The inventory of laptop" not in check(tmp_path, ours, desk=unreadable)[1]
+
+
+def test_preload_loads_plugins_before_ansible_forks_a_worker(tmp_path: Path) -> None:
+    (tmp_path / "callback_plugins").mkdir()
+    (tmp_path / "callback_plugins/loaded.py").write_text(CALLBACK)
+    status, said = check(tmp_path, {})
+    assert status == 0, said
+    assert "loaded: True True" in said
+
+
+#: A callback runs in the process that the workers are forked from.
+CALLBACK = """
+import sys
+from ansible.plugins.callback import CallbackBase
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_NAME = "loaded"
+
+    def v2_runner_on_ok(self, result):
+        ours = "ansible_collections.coldvox.ci.plugins.filter.runner_pool" in sys.modules
+        self._display.display(f"loaded: {ours} {'ansible.plugins.connection.ssh' in sys.modules}")
+"""
+
+
+def test_input_check_checks_for_the_roles_of_site(tmp_path: Path) -> None:
+    status, said = play(tmp_path, "coldvox.ci.site", {"laptop": {"hardening_profile": "tight"}})
+    assert status == 2, said
+    assert "The inventory of laptop has a mistake: hardening_profile" in said
+    assert "Validating arguments" not in said
+
+
+def test_role_without_input_check_checks_itself(tmp_path: Path) -> None:
+    (tmp_path / "play.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  roles: [{role: coldvox.ci.hardening}]\n"
+    )
+    status, said = play(tmp_path, "play.yml", {"laptop": {"hardening_profile": "tight"}})
+    assert status == 2, said
+    assert "Validation of arguments failed" in said
+    assert "hardening_profile" in said

@@ -1,4 +1,4 @@
-"""The filters of decisions as a template meets them."""
+"""The filters of decisions, as a template calls them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ansible_collections.coldvox.ci.plugins.filter import (
 )
 
 FILTERS = {
-    name: found
+    name: function
     for module in (cache_key, dispatch_decision, matching_runners, queue_advice, runs_on_labels)
-    for name, found in module.FilterModule().filters().items()
+    for name, function in module.FilterModule().filters().items()
 }
 SHA = "30f26242c4eb449f948e42cb302dd7a686cb29a3423a8367f99ff41780942498"
 MODEL = {"name": "m", "sha256": SHA}
@@ -44,18 +44,20 @@ jobs:
         ("cache_key", MODEL, {"os": "linux"}, {"key": f"{CONTENT}linux", "restore_keys": [CONTENT, "m/"]}),
     ],
 )
-def test_the_filters_answer(name: str, value: Any, options: dict[str, Any], result: Any) -> None:
+def test_decision_filters_return_the_result(
+    name: str, value: Any, options: dict[str, Any], result: Any
+) -> None:
     assert FILTERS[name](value, **options) == result
 
 
-def test_a_decision_has_the_four_keys_of_its_documentation() -> None:
-    found = FILTERS["dispatch_decision"]({"load_1m": 1.0}, hour=12)
-    assert list(found) == ["recommendation", "confidence", "score", "factors"]
-    assert found["score"] == 2 + 11 + 20 - 10
+def test_dispatch_decision_has_the_documented_keys() -> None:
+    decision = FILTERS["dispatch_decision"]({"load_1m": 1.0}, hour=12)
+    assert list(decision) == ["recommendation", "confidence", "score", "factors"]
+    assert decision["score"] == 2 + 11 + 20 - 10
     assert FILTERS["dispatch_decision"]({}, history=None, hour=3, policy=None)["score"] == 13
 
 
-def test_the_text_of_a_workflow_is_read() -> None:
+def test_runs_on_labels_reads_the_text_of_a_workflow() -> None:
     lint, build = FILTERS["runs_on_labels"](WORKFLOW)
     assert (lint["job"], lint["labels"]) == ("lint", ["ubuntu-latest"])
     assert (build["labels"], build["unknown"]) == (["self-hosted"], ["${{ matrix.os }}"])
@@ -65,8 +67,8 @@ def test_the_text_of_a_workflow_is_read() -> None:
     ("name", "value", "options", "message"),
     [
         ("queue_advice", "load", {}, "takes metrics as a dictionary, not as str"),
-        ("queue_advice", {}, {"max_concurrent": 0}, "a number of 1 or more, not 0"),
-        ("queue_advice", {}, {"max_concurrent": True}, "a number of 1 or more, not True"),
+        ("queue_advice", {}, {"max_concurrent": 0}, "cannot use max_concurrent 0; pass a whole number"),
+        ("queue_advice", {}, {"max_concurrent": True}, "cannot use max_concurrent True; pass a whole number"),
         ("queue_advice", {"load_1m": "high"}, {}, "'load_1m' is 'high'"),
         ("dispatch_decision", [], {}, "takes metrics as a dictionary"),
         ("dispatch_decision", {}, {"history": [1]}, "takes history as a dictionary"),
@@ -74,17 +76,17 @@ def test_the_text_of_a_workflow_is_read() -> None:
         ("dispatch_decision", {}, {"hour": 25}, "hour is 25"),
         ("matching_runners", "x", {"runners": "y"}, "takes runners as a list, not as str"),
         ("matching_runners", "x", {"runners": [3]}, "A runner is 3"),
-        ("runs_on_labels", {}, {}, "takes the text of a workflow, not dict"),
-        ("runs_on_labels", "a: b: c", {}, "no YAML at line 1"),
-        ("runs_on_labels", "a: !!python/object:os.system {}", {}, "no YAML at line 1"),
-        ("runs_on_labels", "[" * 5000, {}, "no YAML"),
+        ("runs_on_labels", {}, {}, "takes a text, not dict"),
+        ("runs_on_labels", "a: b: c", {}, "not valid YAML at line 1"),
+        ("runs_on_labels", "a: !!python/object:os.system {}", {}, "not valid YAML at line 1"),
+        ("runs_on_labels", "[" * 5000, {}, "not valid YAML"),
         ("runs_on_labels", "on: push", {}, "has no 'jobs'"),
         ("cache_key", MODEL, {"os": "linux", "labels": "x"}, "takes labels as a list, not as str"),
         ("cache_key", MODEL, {"os": ""}, "takes os as a text"),
         ("cache_key", {"name": "m"}, {"os": "linux"}, "no 'sha256'"),
     ],
 )
-def test_what_cannot_be_judged_is_an_error_of_the_template(
+def test_decision_filters_refuse_bad_input(
     name: str, value: Any, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(AnsibleFilterError, match=message):

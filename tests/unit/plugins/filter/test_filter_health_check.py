@@ -1,4 +1,4 @@
-"""The filters of check and policy as a template meets them."""
+"""The filters of health check and policy, as a template calls them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ health_check = CheckFilters().filters()["health_check"]
 health_policy = PolicyFilters().filters()["health_policy"]
 
 
-def test_the_check_judges_and_takes_a_policy() -> None:
+def test_health_check_judges_and_takes_a_policy() -> None:
     metrics = {"load_1m": 11.0}
     assert health_check(metrics)["level"] == "CONCERNING"
     assert health_check(metrics, policy={"check": {"load_1m": []}})["level"] == "EXCELLENT"
@@ -29,12 +29,12 @@ def test_the_check_judges_and_takes_a_policy() -> None:
         ({"load_1m": "high"}, None, "metric 'load_1m' is 'high'"),
     ],
 )
-def test_what_cannot_be_judged_is_an_error_of_the_template(metrics: Any, policy: Any, message: str) -> None:
+def test_health_check_refuses_bad_metrics_and_policies(metrics: Any, policy: Any, message: str) -> None:
     with pytest.raises(AnsibleFilterError, match=message):
         health_check(metrics, policy)
 
 
-def test_a_policy_is_completed() -> None:
+def test_health_policy_fills_in_defaults() -> None:
     whole = health_policy({"also": ["on_battery"]})
     assert whole["penalties"]["on_battery"] == [{"equals": True, "points": 30}]
     assert whole["hysteresis"] == {"fall_after": 3, "rise_after": 3}
@@ -47,6 +47,6 @@ def test_a_policy_is_completed() -> None:
         ({"penalties": {"lod": []}}, "unknown signal 'lod' under 'penalties'"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_an_error_of_the_template(policy: Any, message: str) -> None:
+def test_health_policy_refuses_a_bad_policy(policy: Any, message: str) -> None:
     with pytest.raises(AnsibleFilterError, match=message):
         health_policy(policy)

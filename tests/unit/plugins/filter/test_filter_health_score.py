@@ -1,4 +1,4 @@
-"""The filter as a template meets it."""
+"""The filter ``health_score``, as a template calls it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.coldvox.ci.plugins.filter.health_score import FilterMod
 health_score = FilterModule().filters()["health_score"]
 
 
-def test_the_filter_judges_and_takes_a_policy() -> None:
+def test_health_score_judges_and_takes_a_policy() -> None:
     metrics = {"load_1m": 9.0}
     assert health_score(metrics)["score"] == 60
     assert health_score(metrics, policy={"penalties": {"load_1m": []}})["score"] == 100
@@ -27,6 +27,6 @@ def test_the_filter_judges_and_takes_a_policy() -> None:
         ({"load_1m": "high"}, None, "metric 'load_1m' is 'high'"),
     ],
 )
-def test_what_cannot_be_judged_is_an_error_of_the_template(metrics: Any, policy: Any, message: str) -> None:
+def test_health_score_refuses_bad_metrics_and_policies(metrics: Any, policy: Any, message: str) -> None:
     with pytest.raises(AnsibleFilterError, match=message):
         health_score(metrics, policy)

@@ -1,4 +1,4 @@
-"""The doors to names and pools."""
+"""The filters for runner accounts and pools."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ refusal = RefusalFilters().filters()["runner_pool_refusal"]
 runner_user = UserFilters().filters()["runner_user"]
 
 
-def test_a_user() -> None:
+def test_runner_user_returns_the_account_or_refuses_the_name() -> None:
     assert runner_user("laptop-extra") == "ci-laptop-extra"
     with pytest.raises(AnsibleFilterError, match="'a b'"):
         runner_user("a b")
 
 
-def test_a_pool() -> None:
+def test_runner_pool_returns_instances_and_users() -> None:
     pool = runner_pool([{"name": "one"}], base_dir="/srv/r", labels=["x"], path=["/usr/bin"])
     assert pool["instances"][0]["labels"] == ["x"]
     assert pool["users"][0]["name"] == "ci-one"
 
 
-def test_the_same_sentence_as_error_and_as_text() -> None:
+def test_runner_pool_refusal_returns_the_error_of_runner_pool() -> None:
     broken = [{"name": "one", "resource_class": "huge"}]
     with pytest.raises(AnsibleFilterError) as refused:
         runner_pool(broken, base_dir="/srv/r")

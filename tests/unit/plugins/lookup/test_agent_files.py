@@ -1,4 +1,4 @@
-"""The files of the package: all of the library, in a directory that is named by its content."""
+"""The files of the package: all of the library, in a directory named by content."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ def library(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_link_comes_last_and_names_the_content(library: Path) -> None:
+def test_agent_files_link_comes_last_and_names_the_content(library: Path) -> None:
     first, second, link = release_files(library, "/opt/x")
     release = link["link_to"]
     assert link["path"] == "/opt/x/current"
-    assert first == {"path": f"/opt/x/{release}/coldvox_ci/__init__.py", "content": ""}
-    assert second["path"] == f"/opt/x/{release}/coldvox_ci/sub/a.py"
-    assert second["content"] == 'TEXT = "{{ no_template }}"\n'
+    assert first == {
+        "path": f"/opt/x/{release}/coldvox_ci/__init__.py",
+        "source": f"{library}/__init__.py",
+    }
+    assert second == {
+        "path": f"/opt/x/{release}/coldvox_ci/sub/a.py",
+        "source": f"{library}/sub/a.py",
+    }
     assert release_files(library, "/opt/x") == [first, second, link]
 
 
 @pytest.mark.parametrize("change", ["content", "name", "moved boundary"])
-def test_any_change_makes_another_release(library: Path, change: str) -> None:
+def test_agent_files_name_another_release_after_any_change(library: Path, change: str) -> None:
     before = release_files(library, "/opt/x")[-1]
     if change == "content":
         (library / "sub/a.py").write_text("TEXT = 2\n")
@@ -40,7 +45,7 @@ def test_any_change_makes_another_release(library: Path, change: str) -> None:
     assert release_files(library, "/opt/x")[-1] != before
 
 
-def test_the_plugin_gives_the_whole_library() -> None:
+def test_agent_files_hold_the_whole_library() -> None:
     entries = LookupModule().run(["/opt/x/"])
     names = {entry["path"].partition("/coldvox_ci/")[2] for entry in entries[:-1]}
     assert names == {path.relative_to(LIBRARY).as_posix() for path in LIBRARY.rglob("*.py")}

@@ -1,4 +1,4 @@
-"""Runs a module's ``main`` as Ansible would: options in, one JSON document out."""
+"""A module's ``main`` with options as input and a JSON document as output."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ RunModule = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> RunModule:
-    """Return a function from ``main``, check mode and the options to what the module answers."""
-    # Another test of this process may have imported Ansible's controller, which then takes all warnings.
+    """Return a function that runs ``main`` with options and returns its answer."""
+    # After another test has imported Ansible's controller, the controller would receive all warnings.
     monkeypatch.setattr("ansible.module_utils._internal.is_controller", False)
 
     def perform(main: Callable[[], None], *, check_mode: bool = False, **options: Any) -> dict[str, Any]:

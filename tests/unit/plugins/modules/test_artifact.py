@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.host.sizes import size
 from ansible_collections.coldvox.ci.plugins.modules import artifact
 
-from tests.faults.support import FaultServer, fault_server, model_zip, sha256
+from tests._support.fault_server import FaultServer, fault_server, model_zip, sha256
 
 MODEL = model_zip()
 
@@ -34,7 +34,9 @@ def options(server: FaultServer, tmp_path: Path) -> dict[str, Any]:
     return {"store": str(tmp_path / "store"), "artifacts": [item]}
 
 
-def test_present_then_hit_then_absent(run_module: Any, options: dict[str, Any], tmp_path: Path) -> None:
+def test_artifact_is_present_then_hit_then_absent(
+    run_module: Any, options: dict[str, Any], tmp_path: Path
+) -> None:
     predicted = run_module(artifact.main, check_mode=True, **options)
     assert not (tmp_path / "store").exists()
     first = run_module(artifact.main, **options)
@@ -55,7 +57,7 @@ def test_present_then_hit_then_absent(run_module: Any, options: dict[str, Any], 
     assert not os.path.lexists(tmp_path / "link")
 
 
-def test_the_diff_shows_names_and_what_the_user_decides(run_module: Any, options: dict[str, Any]) -> None:
+def test_artifact_diff_shows_names_and_options_of_the_user(run_module: Any, options: dict[str, Any]) -> None:
     for check_mode in (True, False):
         diff = run_module(artifact.main, check_mode=check_mode, _ansible_diff=True, **options)["diff"]
         assert diff["before"] == {"m": None}
@@ -77,7 +79,7 @@ def test_the_diff_shows_names_and_what_the_user_decides(run_module: Any, options
         ({"url": "http://127.0.0.1:9/m.zip"}, "http://127.0.0.1:9/m.zip: Connection refused"),
     ],
 )
-def test_bad_input_is_one_sentence(
+def test_artifact_refuses_bad_input_in_one_sentence(
     run_module: Any, options: dict[str, Any], change: dict[str, Any], words: str
 ) -> None:
     options["artifacts"][0].update(change)
@@ -89,11 +91,11 @@ def test_bad_input_is_one_sentence(
 
 
 @pytest.mark.parametrize("option", ["concurrency", "timeout_seconds", "max_ratio"])
-def test_zero_is_no_limit(run_module: Any, options: dict[str, Any], option: str) -> None:
+def test_artifact_refuses_a_limit_of_zero(run_module: Any, options: dict[str, Any], option: str) -> None:
     assert "must be at least 1" in run_module(artifact.main, **{**options, option: 0})["msg"]
 
 
-def test_documentation_and_arguments_agree() -> None:
+def test_artifact_documentation_equals_its_arguments() -> None:
     import yaml
 
     def compare(documented: dict[str, Any], declared: dict[str, Any]) -> None:

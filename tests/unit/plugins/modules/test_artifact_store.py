@@ -16,8 +16,8 @@ from ansible_collections.coldvox.ci.plugins.modules import (
     cache_lock_info,
 )
 
-from tests.faults.support import FaultServer, fault_server
-from tests.unit.plugins.module_utils.store.some_models import models, used
+from tests._support.fault_server import FaultServer, fault_server
+from tests._support.store_models import models, used
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def store(run_module: Any, tmp_path: Path) -> Any:
     return call
 
 
-def test_collected_predicts_then_does_then_is_content(
+def test_artifact_store_collects_as_predicted_then_changes_nothing(
     store: Any, server: FaultServer, tmp_path: Path
 ) -> None:
     root = tmp_path / "store"
@@ -64,17 +64,19 @@ def test_collected_predicts_then_does_then_is_content(
     assert "diff" not in again
 
 
-def test_verified_warns_then_repairs_then_is_content(store: Any, server: FaultServer, tmp_path: Path) -> None:
+def test_artifact_store_verify_warns_then_repairs_then_changes_nothing(
+    store: Any, server: FaultServer, tmp_path: Path
+) -> None:
     root = tmp_path / "store"
-    (one,) = models(server, root, 1)
+    (model,) = models(server, root, 1)
     assert store(state="verified")["kept"][0]["names"] == ["m0"]
-    (root / "trees" / one.sha256 / "evil").write_text("x")
-    found = store(state="verified")
-    assert (found["changed"], found["corrupt"][0]["outcome"], found["kept"]) == (False, "found", [])
-    assert "is damaged, evil was added" in str(found["warnings"])
+    (root / "trees" / model.sha256 / "evil").write_text("x")
+    result = store(state="verified")
+    assert (result["changed"], result["corrupt"][0]["outcome"], result["kept"]) == (False, "found", [])
+    assert "is damaged, evil was added" in str(result["warnings"])
     predicted = store(state="verified", repair=True, check_mode=True)
     assert (predicted["changed"], predicted["corrupt"][0]["outcome"]) == (True, "repaired")
-    assert (root / "trees" / one.sha256 / "evil").exists()
+    assert (root / "trees" / model.sha256 / "evil").exists()
     done = store(state="verified", repair=True, full=True, _ansible_diff=True)
     assert (done["changed"], done["corrupt"][0]["outcome"]) == (True, "repaired")
     assert done["diff"] == {
@@ -82,7 +84,7 @@ def test_verified_warns_then_repairs_then_is_content(store: Any, server: FaultSe
         "after": {"m0": "sound"},
     }
     assert store(state="verified", repair=True)["changed"] is False
-    (root / "trees" / one.sha256 / "evil").write_text("x")
+    (root / "trees" / model.sha256 / "evil").write_text("x")
     server.pages.clear()
     gone = store(state="verified", repair=True)
     assert gone["removed"][0]["names"] == ["m0"]
@@ -99,45 +101,49 @@ def test_verified_warns_then_repairs_then_is_content(store: Any, server: FaultSe
         ({"state": "collected", "max_unused_days": -1}, "must not be below 0"),
     ],
 )
-def test_mistakes_are_one_sentence(store: Any, options: dict[str, Any], words: str) -> None:
+def test_artifact_store_refuses_bad_input_in_one_sentence(
+    store: Any, options: dict[str, Any], words: str
+) -> None:
     answer = store(**options)
     assert answer["failed"]
     assert words in answer["msg"]
     assert "\n" not in answer["msg"]
 
 
-def test_a_file_is_no_store(store: Any, run_module: Any, tmp_path: Path) -> None:
+def test_artifact_store_refuses_a_file_as_store(store: Any, run_module: Any, tmp_path: Path) -> None:
     (tmp_path / "store").write_text("mine")
     for state in ("collected", "verified"):
         assert "is not a directory" in store(state=state)["msg"]
     assert run_module(artifact_store_info.main, store=str(tmp_path / "store"))["exists"] is False
 
 
-def test_the_info_modules_answer(run_module: Any, server: FaultServer, tmp_path: Path) -> None:
+def test_info_modules_return_artifacts_leases_and_locks(
+    run_module: Any, server: FaultServer, tmp_path: Path
+) -> None:
     root = tmp_path / "store"
-    (one,) = models(server, root, 1)
+    (model,) = models(server, root, 1)
     layout = Layout(str(root))
     LeaseFile(layout, "toolchains").acquire(Acquire("alice", 60), 0)
     (tmp_path / "more").mkdir()
     with (
-        Flock(layout.mutate_lock(one.sha256), shared=True),
+        Flock(layout.mutate_lock(model.sha256), shared=True),
         Flock(str(tmp_path / "more" / "x.lock"), purpose="a test"),
     ):
-        told = run_module(artifact_store_info.main, store=str(root))
+        answer = run_module(artifact_store_info.main, store=str(root))
         locks = run_module(cache_lock_info.main, store=str(root), lock_dirs=[str(tmp_path / "more")])
-    assert (told["changed"], told["exists"], told["artifacts"][0]["name"]) == (False, True, "m0")
-    assert told["artifacts"][0]["in_use"].startswith("in use by process")
-    assert told["total_bytes"] == told["artifacts"][0]["bytes"]
+    assert (answer["changed"], answer["exists"], answer["artifacts"][0]["name"]) == (False, True, "m0")
+    assert answer["artifacts"][0]["in_use"].startswith("in use by process")
+    assert answer["total_bytes"] == answer["artifacts"][0]["bytes"]
     assert locks["changed"] is False
     assert [(lease["name"], lease["owner"]) for lease in locks["leases"]] == [("toolchains", "alice")]
     assert [(lock["name"], lock["mode"]) for lock in locks["locks"]] == [
-        (f"{one.sha256}.mutate", "shared"),
+        (f"{model.sha256}.mutate", "shared"),
         ("x", "exclusive"),
     ]
 
 
 @pytest.mark.parametrize("module", [artifact_store, artifact_store_info, cache_lock_info])
-def test_documentation_and_arguments_agree(module: Any) -> None:
+def test_store_module_documentation_equals_its_arguments(module: Any) -> None:
     documented = yaml.safe_load(module.DOCUMENTATION)["options"]
     assert sorted(documented) == sorted(module.ARGUMENTS)
     for name, option in module.ARGUMENTS.items():
@@ -145,7 +151,7 @@ def test_documentation_and_arguments_agree(module: Any) -> None:
             assert documented[name].get(key) == option.get(key), (name, key)
 
 
-def test_everything_returned_is_documented(
+def test_store_module_returns_only_documented_keys(
     store: Any, run_module: Any, server: FaultServer, tmp_path: Path
 ) -> None:
     models(server, tmp_path / "store", 1)

@@ -32,7 +32,7 @@ def lease(run_module: Any, tmp_path: Path) -> Any:
     return call
 
 
-def test_acquire_renew_release(lease: Any) -> None:
+def test_cache_lock_is_acquired_renewed_and_released(lease: Any) -> None:
     first = lease(ttl_seconds=60)
     assert (first["changed"], first["token"], first["stolen"], first["previous_owner"]) == (
         True,
@@ -49,18 +49,18 @@ def test_acquire_renew_release(lease: Any) -> None:
     assert lease()["token"] == 2
 
 
-def test_two_executions_without_an_owner_are_two_owners(lease: Any) -> None:
+def test_cache_lock_executions_without_an_owner_are_two_owners(lease: Any) -> None:
     first = lease()
     second = lease()
     assert second["failed"]
     assert f"{first['owner']} holds it with token 1" in second["msg"]
 
 
-def test_the_same_owner_is_the_same_holder(lease: Any) -> None:
+def test_cache_lock_same_owner_is_the_same_holder(lease: Any) -> None:
     assert lease(owner="deploy-42")["token"] == lease(owner="deploy-42")["token"] == 1
 
 
-def test_a_job_is_an_owner_by_itself(lease: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_lock_takes_the_job_as_its_owner(lease: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_RUN_ID", "77")
     monkeypatch.setenv("GITHUB_JOB", "build")
     monkeypatch.setenv("RUNNER_NAME", "laptop-1")
@@ -68,7 +68,7 @@ def test_a_job_is_an_owner_by_itself(lease: Any, monkeypatch: pytest.MonkeyPatch
     assert lease(state="released")["changed"]
 
 
-def test_releasing_what_is_not_yours_names_the_owner(lease: Any) -> None:
+def test_cache_lock_release_names_another_owner(lease: Any) -> None:
     lease(owner="alice")
     for options in ({"owner": "bob"}, {"token": 9}):
         answer = lease(state="released", **options)
@@ -78,21 +78,21 @@ def test_releasing_what_is_not_yours_names_the_owner(lease: Any) -> None:
     assert "give its token or the owner" in lease(state="released")["msg"]
 
 
-def test_a_lost_lease_cannot_be_renewed(lease: Any) -> None:
+def test_cache_lock_does_not_renew_a_lost_lease(lease: Any) -> None:
     lease(owner="alice")
     lease(state="released", owner="alice")
     answer = lease(token=1)
     assert "can no longer be renewed with token 1: nobody holds it" in answer["msg"]
 
 
-def test_numbers_survive_the_deletion_of_the_lease(lease: Any, tmp_path: Path) -> None:
+def test_cache_lock_tokens_grow_after_the_lease_is_deleted(lease: Any, tmp_path: Path) -> None:
     lease(owner="alice")
     (tmp_path / "leases" / "toolchains.json").unlink()
     taken = lease(owner="bob")
     assert (taken["token"], taken["stolen"]) == (2, False)
 
 
-def test_check_mode_predicts_and_writes_nothing(lease: Any, tmp_path: Path) -> None:
+def test_cache_lock_check_mode_predicts_and_writes_nothing(lease: Any, tmp_path: Path) -> None:
     assert lease(check_mode=True, owner="alice")["token"] == 1
     assert list(tmp_path.iterdir()) == []
     lease(owner="alice")
@@ -103,11 +103,11 @@ def test_check_mode_predicts_and_writes_nothing(lease: Any, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["../x", "", "a/b", "a b"])
-def test_a_bad_name_is_refused(lease: Any, name: str) -> None:
+def test_cache_lock_refuses_a_bad_name(lease: Any, name: str) -> None:
     assert "is refused: use letters" in lease(name=name)["msg"]
 
 
-def test_a_damaged_file_is_an_error_with_a_remedy(lease: Any, tmp_path: Path) -> None:
+def test_cache_lock_reports_a_damaged_file_with_a_remedy(lease: Any, tmp_path: Path) -> None:
     lease(owner="alice")
     (tmp_path / "leases" / "toolchains.json").write_text("{")
     assert "remove the file" in lease(owner="bob")["msg"]
@@ -125,7 +125,7 @@ class Clock:
         return self.instant
 
 
-def test_expiry_takeover_clock_jump_and_reboot_on_disk(tmp_path: Path) -> None:
+def test_cache_lock_handles_expiry_takeover_clock_jump_and_reboot(tmp_path: Path) -> None:
     layout, clock = Layout(str(tmp_path)), Clock()
     layout.prepare()
     file = LeaseFile(layout, "x", clock=clock)
@@ -148,7 +148,7 @@ def test_expiry_takeover_clock_jump_and_reboot_on_disk(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "leases" / "x.json").read_text())["owner"] == "carol"
 
 
-def test_a_waiter_gets_it_when_it_is_free(tmp_path: Path) -> None:
+def test_cache_lock_waiter_acquires_the_free_lease(tmp_path: Path) -> None:
     layout = Layout(str(tmp_path))
     layout.prepare()
     LeaseFile(layout, "x").acquire(Acquire("alice", 0.5), 0)
@@ -157,7 +157,7 @@ def test_a_waiter_gets_it_when_it_is_free(tmp_path: Path) -> None:
     assert waited.answer.stolen
 
 
-def test_documentation_and_arguments_agree() -> None:
+def test_cache_lock_documentation_equals_its_arguments() -> None:
     import yaml
 
     documented = yaml.safe_load(cache_lock.DOCUMENTATION)["options"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ def options(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_check_mode_predicts_what_the_run_does(
+def test_file_set_check_mode_predicts_the_run(
     tmp_path: Path, run_module: RunModule, options: dict[str, Any]
 ) -> None:
     (tmp_path / "old").write_text("x")
@@ -40,14 +41,14 @@ def test_check_mode_predicts_what_the_run_does(
     assert (tmp_path / "ran").exists()
 
 
-def test_second_run_is_quiet(run_module: RunModule, options: dict[str, Any]) -> None:
+def test_file_set_second_run_changes_nothing(run_module: RunModule, options: dict[str, Any]) -> None:
     run_module(file_set.main, **options)
     done = run_module(file_set.main, **options)
     assert (done["changed"], done["changed_paths"], done["commands_run"]) == (False, [], [])
     assert "diff" not in done
 
 
-def test_a_command_left_over_makes_a_change(
+def test_file_set_runs_a_pending_command_as_a_change(
     tmp_path: Path, run_module: RunModule, options: dict[str, Any]
 ) -> None:
     run_module(file_set.main, **options)
@@ -58,17 +59,35 @@ def test_a_command_left_over_makes_a_change(
     assert (tmp_path / "ran").exists()
 
 
+def test_digest_of_a_content_is_enough_where_nothing_differs(
+    tmp_path: Path, run_module: RunModule, options: dict[str, Any]
+) -> None:
+    digest = {**ME, "path": f"{tmp_path}/etc/a", "sha256": hashlib.sha256(b"hello\n").hexdigest()}
+    short = {**options, "files": [digest, options["files"][1]]}
+    (tmp_path / "old").write_text("x")
+    asked = run_module(file_set.main, **short)
+    assert (asked["changed"], asked["lacks"]) == (False, [f"{tmp_path}/etc/a"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old"]
+    run_module(file_set.main, **options)
+    done = run_module(file_set.main, **short)
+    assert done["changed"] is False
+    assert "lacks" not in done
+    (tmp_path / "etc/a").chmod(0o600)
+    assert run_module(file_set.main, **short)["lacks"] == [f"{tmp_path}/etc/a"]
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
         ({"content": "x", "link_to": "y"}, "mutually exclusive"),
         ({}, "one of the following"),
         ({"template": "a.j2"}, "on the controller"),
+        ({"source": "a.txt"}, "on the controller"),
         ({"content": "x", "mode": "644"}, "four octal digits"),
         ({"content": "x", "owner": "no-such-user-here"}, "does not have; create it first"),
     ],
 )
-def test_bad_entries_are_one_sentence(
+def test_file_set_refuses_bad_entries_in_one_sentence(
     tmp_path: Path, run_module: RunModule, entry: dict[str, Any], said: str
 ) -> None:
     answer = run_module(file_set.main, name="test", files=[{"path": f"{tmp_path}/a", **entry}])
@@ -78,7 +97,7 @@ def test_bad_entries_are_one_sentence(
     assert not (tmp_path / "a").exists()
 
 
-def test_an_unwritable_place_is_one_sentence(run_module: RunModule) -> None:
+def test_file_set_reports_an_unwritable_place_in_one_sentence(run_module: RunModule) -> None:
     answer = run_module(file_set.main, name="test", files=[{**ME, "path": "/proc/coldvox/a", "content": "x"}])
     assert answer["failed"]
     assert answer["msg"].startswith("The file set 'test' failed at ")

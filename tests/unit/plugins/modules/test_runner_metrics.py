@@ -17,7 +17,7 @@ RunModule = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def options(tmp_path: Path) -> dict[str, Any]:
-    """Return options for a host with one instance, one model and both Rust directories."""
+    """Return options for a host with an instance, a model and both Rust directories."""
     for path in ("runners/one/bin", "store/models/small/am", "rustup", "cargo"):
         (tmp_path / path).mkdir(parents=True)
     return {
@@ -28,7 +28,7 @@ def options(tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def test_a_sample_of_this_machine(run_module: RunModule, options: dict[str, Any]) -> None:
+def test_runner_metrics_samples_this_machine(run_module: RunModule, options: dict[str, Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         options["github_url"] = f"http://127.0.0.1:{server.getsockname()[1]}"
         answer = run_module(runner_metrics.main, **options)
@@ -41,13 +41,13 @@ def test_a_sample_of_this_machine(run_module: RunModule, options: dict[str, Any]
     assert metrics["model_cache_available"] is True
     assert [each["name"] for each in metrics["instances"]] == ["one"]
     assert (metrics["listeners"], metrics["active_jobs"]) == (0, 0)
-    # What this machine cannot tell (systemd, disks in a container) is named; the rest has a value.
+    # The answer names values that this machine lacks (systemd, disks in a container).
     assert {key for key, value in metrics.items() if value is None} == {
         key for key in metrics["unavailable"] if "." not in key
     }
 
 
-def test_samples_are_returned_in_order_and_the_last_is_the_answer(
+def test_runner_metrics_returns_samples_in_order_and_the_last_as_metrics(
     run_module: RunModule, options: dict[str, Any]
 ) -> None:
     answer = run_module(runner_metrics.main, samples=3, interval_seconds=0.01, **options)
@@ -56,7 +56,7 @@ def test_samples_are_returned_in_order_and_the_last_is_the_answer(
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_lines_are_written_except_in_check_mode(
+def test_runner_metrics_writes_lines_except_in_check_mode(
     run_module: RunModule, options: dict[str, Any], tmp_path: Path, check_mode: bool
 ) -> None:
     path = tmp_path / "samples.csv"
@@ -75,7 +75,7 @@ def test_lines_are_written_except_in_check_mode(
 
 
 @pytest.mark.parametrize(("samples", "interval_seconds"), [(0, 5), (2, 0), (2, -1), (722, 5), (2, 3601)])
-def test_a_run_that_makes_no_sense_is_refused(
+def test_runner_metrics_refuses_a_bad_run(
     run_module: RunModule, options: dict[str, Any], samples: int, interval_seconds: float
 ) -> None:
     answer = run_module(runner_metrics.main, samples=samples, interval_seconds=interval_seconds, **options)
@@ -83,7 +83,9 @@ def test_a_run_that_makes_no_sense_is_refused(
     assert f"{samples} samples every {interval_seconds:g} s" in answer["msg"]
 
 
-def test_a_csv_that_cannot_be_written_is_one_sentence(run_module: RunModule, options: dict[str, Any]) -> None:
+def test_runner_metrics_reports_an_unwritable_csv_in_one_sentence(
+    run_module: RunModule, options: dict[str, Any]
+) -> None:
     answer = run_module(runner_metrics.main, csv_path="/proc/nowhere/samples.csv", **options)
     assert answer["failed"] is True
     assert "'/proc/nowhere/samples.csv'" in answer["msg"]

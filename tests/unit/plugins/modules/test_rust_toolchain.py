@@ -1,4 +1,4 @@
-"""The module against the real rustup and a real dist server over HTTP; only the toolchains are stand-ins."""
+"""The module with the real rustup and a real server; toolchains are stand-ins."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def server(published: Path, tmp_path: Path) -> Iterator[MirrorServer]:
 
 @pytest.fixture
 def keep(run_module: RunModule, server: MirrorServer, installer: Path, tmp_path: Path) -> RunModule:
-    """The module with everything given but the wish."""
+    """Return the module with every option set but the toolchains."""
     return functools.partial(
         run_module,
         rust_toolchain.main,
@@ -75,7 +75,7 @@ WISH = [
 ]
 
 
-def test_a_bare_host_gets_everything_and_then_nothing(
+def test_rust_toolchain_installs_everything_then_changes_nothing(
     keep: RunModule, server: MirrorServer, tmp_path: Path
 ) -> None:
     before = os.umask(0o077)
@@ -101,7 +101,7 @@ def test_a_bare_host_gets_everything_and_then_nothing(
     assert server.requests() == []
 
 
-def test_another_user_can_run_what_was_installed(keep: RunModule, tmp_path: Path) -> None:
+def test_rust_toolchain_can_be_run_by_another_user(keep: RunModule, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         keep(toolchains=[{"name": "stable"}])
@@ -115,7 +115,7 @@ def test_another_user_can_run_what_was_installed(keep: RunModule, tmp_path: Path
     assert [path.name for path in private] == ["coldvox.lock"], "that one must not be a job's to hold"
 
 
-def test_components_and_targets_are_added_later(keep: RunModule) -> None:
+def test_rust_toolchain_adds_components_and_targets_later(keep: RunModule) -> None:
     keep(toolchains=[{"name": "stable"}])
     done = keep(toolchains=[{"name": "stable", "components": ["rustfmt"], "targets": [ARM]}])
     assert (done["installed"], set(done["updated"])) == ([], {STABLE})
@@ -124,7 +124,7 @@ def test_components_and_targets_are_added_later(keep: RunModule) -> None:
     assert stable["targets"] == [ARM, HOST]
 
 
-def test_latest_moves_channels_and_leaves_versions(keep: RunModule, tmp_path: Path) -> None:
+def test_rust_toolchain_latest_updates_channels_and_keeps_versions(keep: RunModule, tmp_path: Path) -> None:
     keep(toolchains=WISH)
     newer = stubs.Release("1.99.0", "1.99.0 (x 2026-01-01)", "1.99.0", "1.99.0", "0.1.99")
     publish(tmp_path / "www", "stable", "2026-01-01", newer)
@@ -137,7 +137,7 @@ def test_latest_moves_channels_and_leaves_versions(keep: RunModule, tmp_path: Pa
     assert keep(toolchains=WISH, state="latest")["changed"] is False
 
 
-def test_absent_removes_what_is_named(keep: RunModule) -> None:
+def test_rust_toolchain_absent_removes_only_named_toolchains(keep: RunModule) -> None:
     keep(toolchains=WISH)
     done = keep(toolchains=[{"name": "1.75.0"}, {"name": "beta"}], state="absent")
     assert done["removed"] == [MSRV]
@@ -145,7 +145,7 @@ def test_absent_removes_what_is_named(keep: RunModule) -> None:
     assert keep(toolchains=[{"name": "1.75.0"}], state="absent")["changed"] is False
 
 
-def test_another_rustup_is_replaced(keep: RunModule, installer: Path, tmp_path: Path) -> None:
+def test_rust_toolchain_replaces_another_rustup(keep: RunModule, installer: Path, tmp_path: Path) -> None:
     keep(toolchains=[{"name": "stable"}])
     program = tmp_path / "shared/cargo/bin/rustup"
     with program.open("ab") as stream:
@@ -154,7 +154,7 @@ def test_another_rustup_is_replaced(keep: RunModule, installer: Path, tmp_path: 
     assert program.read_bytes() == installer.read_bytes()
 
 
-def test_an_interrupted_installation_is_made_anew(keep: RunModule, tmp_path: Path) -> None:
+def test_rust_toolchain_repeats_an_interrupted_installation(keep: RunModule, tmp_path: Path) -> None:
     keep(toolchains=[{"name": "stable"}])
     home = tmp_path / "shared/rustup/toolchains" / STABLE
     (home / "lib/rustlib/multirust-config.toml").unlink()
@@ -165,7 +165,9 @@ def test_an_interrupted_installation_is_made_anew(keep: RunModule, tmp_path: Pat
     assert keep(toolchains=[{"name": "stable"}])["changed"] is False
 
 
-def test_the_caller_s_environment_does_not_matter(keep: RunModule, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rust_toolchain_ignores_the_environment_of_its_caller(
+    keep: RunModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in {
         "RUSTUP_HOME": "/nonexistent",
         "RUSTUP_TOOLCHAIN": "nightly",
@@ -185,7 +187,9 @@ def test_the_caller_s_environment_does_not_matter(keep: RunModule, monkeypatch: 
         ({"name": "stable", "targets": ["nonsense-target"]}, "no such target"),
     ],
 )
-def test_what_the_server_lacks_is_one_sentence(keep: RunModule, toolchain: dict[str, Any], said: str) -> None:
+def test_rust_toolchain_reports_missing_parts_in_one_sentence(
+    keep: RunModule, toolchain: dict[str, Any], said: str
+) -> None:
     keep(toolchains=[{"name": "1.75.0"}])
     answer = keep(toolchains=[toolchain])
     assert answer["failed"]
@@ -194,7 +198,7 @@ def test_what_the_server_lacks_is_one_sentence(keep: RunModule, toolchain: dict[
     assert keep(toolchains=[{"name": "1.75.0"}])["changed"] is False
 
 
-def test_a_wrong_checksum_leaves_what_was_there(keep: RunModule, tmp_path: Path) -> None:
+def test_rust_toolchain_installs_nothing_with_a_wrong_checksum(keep: RunModule, tmp_path: Path) -> None:
     keep(toolchains=[{"name": "stable"}])
     [tarball] = (tmp_path / "www/rust-dist/dist/2023-12-28").glob("rustc-*.tar.gz")
     good = tarball.read_bytes()
@@ -207,7 +211,7 @@ def test_a_wrong_checksum_leaves_what_was_there(keep: RunModule, tmp_path: Path)
     assert MSRV in keep(toolchains=WISH)["installed"]
 
 
-def test_an_unreachable_server_matters_only_when_something_is_missing(keep: RunModule) -> None:
+def test_rust_toolchain_needs_the_server_only_for_missing_parts(keep: RunModule) -> None:
     keep(toolchains=[{"name": "stable"}])
     dead = "http://127.0.0.1:1/rust-dist"
     assert keep(toolchains=[{"name": "stable"}], dist_server=dead)["changed"] is False
@@ -216,13 +220,13 @@ def test_an_unreachable_server_matters_only_when_something_is_missing(keep: RunM
     assert "Connection refused" in answer["msg"]
 
 
-def test_without_rustup_and_installer_it_says_so(keep: RunModule, tmp_path: Path) -> None:
+def test_rust_toolchain_reports_a_missing_installer(keep: RunModule, tmp_path: Path) -> None:
     answer = keep(toolchains=[{"name": "stable"}], installer=f"{tmp_path}/nothing")
     assert "its installer" in answer["msg"]
     assert "is not on this host" in answer["msg"]
 
 
-def test_two_runs_do_not_install_at_the_same_time(keep: RunModule, tmp_path: Path) -> None:
+def test_rust_toolchain_runs_do_not_install_at_the_same_time(keep: RunModule, tmp_path: Path) -> None:
     lock = Flock(str(tmp_path / "shared/rustup/coldvox.lock"), mode=0o600, purpose="installing Rust")
     keep(toolchains=[{"name": "1.75.0"}])
     with lock:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from testbed.github.server import Running, emulator
-from tests.unit.testbed.github.rest_client import Rest
+from tests._support.rest_client import Rest
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.github.client import AdminClient
-from tests.unit.testbed.github.rest_client import REPOSITORY, Rest
+from tests._support.rest_client import REPOSITORY, Rest
 
 RUNNERS = f"{REPOSITORY}/actions/runners"
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.unit.testbed.github.rest_client import ORGANIZATION, REPOSITORY, Rest
+from tests._support.rest_client import ORGANIZATION, REPOSITORY, Rest
 
 APP, INSTALLATION = 4711, 99
 TOKENS = f"/app/installations/{INSTALLATION}/access_tokens"

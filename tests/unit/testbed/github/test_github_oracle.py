@@ -12,7 +12,7 @@ from testbed.github.rest import runners
 from testbed.github.rest.call import Router
 from testbed.github.server import Running, emulator
 from testbed.github.state import Runner
-from tests.unit.testbed.github.rest_client import ENTERPRISE, ORGANIZATION, REPOSITORY, Rest
+from tests._support.rest_client import ENTERPRISE, ORGANIZATION, REPOSITORY, Rest
 
 JIT = {"name": "a", "runner_group_id": 1, "labels": ["self-hosted", "fast"]}
 VARIABLE = {"name": "COLOUR", "value": "blue"}

@@ -8,7 +8,7 @@ import pytest
 from testbed.github.runner_downloads import FILENAME, MIRROR_PATH, mirrored
 from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.server import emulator
-from tests.unit.testbed.github.rest_client import ORGANIZATION, REPOSITORY, Rest
+from tests._support.rest_client import ORGANIZATION, REPOSITORY, Rest
 
 RUNNERS = f"{REPOSITORY}/actions/runners"
 VARIABLES = f"{REPOSITORY}/actions/variables"

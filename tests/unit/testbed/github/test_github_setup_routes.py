@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from testbed.github.registration import new_key
-from tests.unit.testbed.github.rest_client import ORGANIZATION, REPOSITORY, Reply, Rest
+from tests._support.rest_client import ORGANIZATION, REPOSITORY, Reply, Rest
 
 PUBLIC_KEY, _ = new_key()
 

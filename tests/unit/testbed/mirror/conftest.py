@@ -10,7 +10,7 @@ import pytest
 from testbed.mirror import build
 from testbed.mirror.server import MirrorServer, mirror
 from testbed.paths import testbed_paths
-from tests.unit.testbed.mirror.support import MODEL_MIB, Rustup, install_rustup
+from tests._support.mirror_client import MODEL_MIB, Rustup, install_rustup
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 
 from testbed.errors import TestbedError
 from testbed.mirror import build, part_cache, registry
-from tests.unit.testbed.mirror.support import MODEL_MIB
+from tests._support.mirror_client import MODEL_MIB
 
 EXPECTED = {
     "vosk-api/v0.3.45/vosk-linux-x86_64-0.3.45.zip",

@@ -11,7 +11,7 @@ import pytest
 
 from testbed.mirror.faults import Fault
 from testbed.mirror.server import MirrorServer, mirror
-from tests.unit.testbed.mirror.support import ask
+from tests._support.mirror_client import ask
 
 CONTENT = bytes(range(256)) * 400
 PATH = "/data.zip"

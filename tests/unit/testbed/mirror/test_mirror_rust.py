@@ -9,7 +9,7 @@ import pytest
 
 from testbed.mirror import rust_dist, stubs
 from testbed.mirror.server import MirrorServer
-from tests.unit.testbed.mirror.support import Rustup, require_packages
+from tests._support.mirror_client import Rustup, require_packages
 
 HOST = "x86_64-unknown-linux-gnu"
 

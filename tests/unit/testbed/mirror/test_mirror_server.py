@@ -19,7 +19,7 @@ import pytest
 
 from testbed.mirror.server import MirrorServer, mirror
 from testbed.paths import CHECKOUT
-from tests.unit.testbed.mirror.support import ask
+from tests._support.mirror_client import ask
 
 CONTENT = bytes(range(256)) * 400
 MODIFIED = 1_700_000_000

@@ -17,7 +17,7 @@ import pytest
 
 from testbed.mirror import debian, models, registry
 from testbed.mirror.server import mirror
-from tests.unit.testbed.mirror.support import require_packages
+from tests._support.mirror_client import require_packages
 
 # The packages that every host has: a C compiler to link with, and a shell.
 HOST_PACKAGES = ("gcc", "libc6-dev", "dash", "coreutils")

@@ -20,7 +20,7 @@ from testbed.github.server import Running, emulator
 from testbed.paths import testbed_paths
 from testbed.runner.package import build
 from testbed.runner.tree.bin.standin import registration, rsa
-from tests.unit.testbed.runner.packed_runner import USER, Runner
+from tests._support.packed_runner import USER, Runner
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.unit.testbed.runner.packed_runner import REPOSITORY, Runner
+from tests._support.packed_runner import REPOSITORY, Runner
 
 EXPIRED = "Response status code does not indicate success: 404 (Not Found)."
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.testbed.runner.packed_runner import REPOSITORY, Done, Runner, end, wait_until
+from tests._support.packed_runner import REPOSITORY, Done, Runner, end, wait_until
 
 
 def _queue(runner: Runner, script: str, *labels: str) -> int:

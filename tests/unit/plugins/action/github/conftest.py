@@ -1,4 +1,4 @@
-"""GitHub within this process, and a controller beside it."""
+"""GitHub within this process, and a controller that uses it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from testbed.github.rest.call import Download
 from testbed.github.server import Running, emulator
-from tests.unit.plugins.action.github.controller import Controller
+from tests._support.controller import Controller
 
 OFFERED = [Download("https://mirror.invalid/x64", "actions-runner-linux-x64-2.336.0.tar.gz")]
 

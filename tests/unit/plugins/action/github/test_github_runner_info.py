@@ -6,7 +6,7 @@ import pytest
 
 from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.state import Group, Label, Runner, Scope
-from tests.unit.plugins.action.github.controller import Controller
+from tests._support.controller import Controller
 
 REPOSITORY = Scope("repos", "Coldaine/ColdVox")
 LABELS = [Label(1, "self-hosted", read_only=True), Label(2, "fast", read_only=False)]
@@ -17,14 +17,14 @@ def register(run: Controller, number: int, scope: Scope = REPOSITORY, **fields: 
     run.github.emulator.state.runners[number] = Runner(id=number, scope=scope, **options)  # type: ignore[arg-type]
 
 
-def test_the_whole_pool_is_told_with_its_versions(run: Controller) -> None:
+def test_github_runner_info_returns_the_pool_with_its_versions(run: Controller) -> None:
     register(run, 31, name="b", version="2.334.1", ephemeral=True, lies={"status": "online", "busy": True})
     register(run, 32, name="A")
     register(run, 33, name="c", version=None)
     run.github.admin.call("POST", "/support", {"versions": {"2.334.1": "2026-12-01T00:00:00Z"}})
-    told = run("github_runner_info")
-    assert (told["changed"], told["newest_version"], told["missing"]) == (False, "2.336.0", [])
-    first, second, third = told["runners"]
+    answer = run("github_runner_info")
+    assert (answer["changed"], answer["newest_version"], answer["missing"]) == (False, "2.336.0", [])
+    first, second, third = answer["runners"]
     assert second == {
         "name": "b",
         "id": 31,
@@ -44,29 +44,31 @@ def test_the_whole_pool_is_told_with_its_versions(run: Controller) -> None:
     assert (first["name"], first["outdated"], first["releases_behind"]) == ("A", False, 0)
     assert (third["version"], third["outdated"], third["releases_behind"]) == ("", None, None)
     assert run.requests() == ["GET runners", "GET downloads", "GET 2.334.1"]
-    assert ADMIN_TOKEN not in told["_output"]
+    assert ADMIN_TOKEN not in answer["_output"]
 
 
 @pytest.mark.parametrize(("instances", "requests"), [(1, 3), (40, 4)])
-def test_requests_are_a_constant_and_paging(run: Controller, instances: int, requests: int) -> None:
+def test_github_runner_info_requests_are_a_constant_and_paging(
+    run: Controller, instances: int, requests: int
+) -> None:
     for number in range(1000, 1250):
         register(run, number)
     wanted = [f"r{number}" for number in range(1249, 1249 - instances, -1)]
-    told = run("github_runner_info", names=wanted)
-    assert len(told["runners"]) == instances
+    answer = run("github_runner_info", names=wanted)
+    assert len(answer["runners"]) == instances
     assert len(run.requests()) == requests
 
 
-def test_names_that_are_missing_and_groups_by_name(run: Controller) -> None:
+def test_github_runner_info_returns_missing_names_and_groups_by_name(run: Controller) -> None:
     organization = Scope("orgs", "Coldaine")
     run.github.emulator.state.groups_of(organization)[7] = Group(7, "builders")
     register(run, 31, organization, group_id=7)
-    told = run("github_runner_info", page="Coldaine", names=["R31", "other"])
-    assert [(one["name"], one["group"]) for one in told["runners"]] == [("r31", "builders")]
-    assert told["missing"] == ["other"]
+    answer = run("github_runner_info", page="Coldaine", names=["R31", "other"])
+    assert [(runner["name"], runner["group"]) for runner in answer["runners"]] == [("r31", "builders")]
+    assert answer["missing"] == ["other"]
 
 
-def test_the_environment_can_hold_the_token(run: Controller) -> None:
+def test_github_runner_info_takes_the_token_from_the_environment(run: Controller) -> None:
     run.environment["COLDVOX_GITHUB_TOKEN"] = ADMIN_TOKEN
     assert run("github_runner_info", token="")["runners"] == []
     del run.environment["COLDVOX_GITHUB_TOKEN"]

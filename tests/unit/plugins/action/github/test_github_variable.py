@@ -8,7 +8,7 @@ import pytest
 
 from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.state import Scope, Variable
-from tests.unit.plugins.action.github.controller import Controller
+from tests._support.controller import Controller
 
 STRUCTURE = {"b": [1, "ü"], "a": None}
 TEXT = '{"a":null,"b":[1,"ü"]}'
@@ -18,10 +18,10 @@ ORGANIZATION = Scope("orgs", "Coldaine")
 
 def stored(run: Controller, scope: Scope = REPOSITORY) -> dict[str, tuple[str, Any]]:
     known = run.github.emulator.state.variables_of(scope)
-    return {name: (one.value, one.visibility) for name, one in known.items()}
+    return {name: (variable.value, variable.visibility) for name, variable in known.items()}
 
 
-def test_a_variable_is_made_kept_changed_and_removed(run: Controller) -> None:
+def test_github_variable_is_made_kept_changed_and_removed(run: Controller) -> None:
     made = run("github_variable", name="runs_on", value=STRUCTURE)
     assert (made["changed"], made["name"], made["value"]) == (True, "RUNS_ON", TEXT)
     assert stored(run) == {"RUNS_ON": (TEXT, None)}
@@ -42,7 +42,7 @@ def test_a_variable_is_made_kept_changed_and_removed(run: Controller) -> None:
     assert ADMIN_TOKEN not in str(gone)
 
 
-def test_the_visibility_of_an_organization(run: Controller) -> None:
+def test_github_variable_of_an_organization_has_a_visibility(run: Controller) -> None:
     assert run("github_variable", page="Coldaine", name="A", value="1")["visibility"] == "private"
     changed = run("github_variable", page="Coldaine", name="A", value="1", visibility="all")
     assert changed["changed"] is True
@@ -55,7 +55,7 @@ def test_the_visibility_of_an_organization(run: Controller) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"name": "GITHUB_X", "value": "1"}, "'GITHUB_X' cannot be the name"),
         ({"name": "A", "value": True}, "put it in quotes"),
@@ -68,14 +68,16 @@ def test_the_visibility_of_an_organization(run: Controller) -> None:
         ),
     ],
 )
-def test_what_cannot_be_stored_is_one_sentence(run: Controller, options: dict[str, Any], told: str) -> None:
+def test_github_variable_refuses_bad_values_in_one_sentence(
+    run: Controller, options: dict[str, Any], message: str
+) -> None:
     refused = run("github_variable", **options)
     assert refused["failed"]
-    assert told in refused["msg"]
-    assert not [one for one in run.requests() if not one.startswith("GET")]
+    assert message in refused["msg"]
+    assert not [request for request in run.requests() if not request.startswith("GET")]
 
 
-def test_the_permission_that_is_missing_is_named(run: Controller) -> None:
+def test_github_variable_names_the_missing_permission(run: Controller) -> None:
     run.github.admin.add_credential("narrow", {"actions_variables": "read"})
     refused = run("github_variable", name="A", value="1", token="narrow")
     assert refused["failed"]
@@ -83,13 +85,13 @@ def test_the_permission_that_is_missing_is_named(run: Controller) -> None:
     assert "'Variables: write'" in refused["msg"]
 
 
-def test_a_repository_that_cannot_be_seen_has_no_absent_variable(run: Controller) -> None:
+def test_github_variable_of_an_invisible_repository_is_an_error(run: Controller) -> None:
     refused = run("github_variable", name="A", state="absent", page="Coldaine/Secret")
     assert refused["failed"]
     assert "HTTP 404" in refused["msg"]
 
 
-def test_a_variable_made_meanwhile_is_changed(run: Controller) -> None:
+def test_github_variable_made_meanwhile_is_changed(run: Controller) -> None:
     now = run.github.emulator.clock.moment().now
     run.github.emulator.state.variables_of(REPOSITORY)["A"] = Variable("A", "theirs", now, now)
     run.github.admin.set_faults({"path_regex": "/variables/A$", "method": "GET", "status": 404})

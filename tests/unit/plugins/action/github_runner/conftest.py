@@ -1,4 +1,4 @@
-"""GitHub within this process, and a host beside it."""
+"""GitHub within this process, and a host that uses it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from testbed.github.client import AdminClient
 from testbed.github.server import Running, emulator
-from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
+from tests._support.runner_host import RunnerHost
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def host(github: Running) -> Iterator[RunnerHost]:
 
 @pytest.fixture
 def job(host: RunnerHost) -> Any:
-    """A process that looks like the instance's running job."""
+    """Yield a function that starts a process like the instance's running job."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start(instance: str) -> subprocess.Popen[bytes]:

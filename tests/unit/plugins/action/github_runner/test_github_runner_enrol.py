@@ -1,4 +1,4 @@
-"""``runnerctl enrol``: a JIT instance is registered for its next job by its host, without the controller."""
+"""``runnerctl enrol``: a host registers a JIT instance for its next job."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from testbed.github.client import AdminClient
-from tests.unit.plugins.action.github_runner.runner_host import TOKEN, RunnerHost
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent
+from tests._support.installed_agent import Agent
+from tests._support.runner_host import TOKEN, RunnerHost
 
 JIT: dict[str, Any] = {"name": "one", "labels": ["fast"], "jit": True}
 SYSTEM_LABELS = {"self-hosted", "linux", "x64"}
 
 
 class Enroller:
-    """The host's own service: ``runnerctl enrol one`` with what the role gives to it."""
+    """The host's service: ``runnerctl enrol one`` with the settings of the role."""
 
     def __init__(self, host: RunnerHost) -> None:
         self.agent = Agent(host.root / "agent")
@@ -45,10 +45,10 @@ class Enroller:
         plain = {"default_labels": True, "group": "", "work_dir": "_work", "state": "present"}
         return {**plain, **JIT, "user": self._host.user, "ephemeral": True, "environment": {}, "path": []}
 
-    def __call__(self, status: int = 0) -> str:
+    def __call__(self, *words: str, status: int = 0) -> str:
         (self.agent.root / "config" / "enrol.json").write_text(json.dumps(self.settings))
         done = subprocess.run(
-            [self.agent.command, "enrol", "one", "--runners", self._host.base],
+            [self.agent.command, "enrol", "one", "--runners", self._host.base, *words],
             env={**os.environ, "PATH": f"{self._host.root / 'bin'}:{os.environ['PATH']}", "no_proxy": "*"},
             capture_output=True,
             text=True,
@@ -68,13 +68,13 @@ def enrol(host: RunnerHost) -> Iterator[Enroller]:
 
 
 def finish_a_job(admin: AdminClient, host: RunnerHost) -> None:
-    """Let the runner do its one job, and its unit end."""
+    """Let the runner do its job, and its unit end."""
     job = admin.queue_job(["self-hosted", "fast"], "echo done")
     assert admin.wait_for_job(job)["conclusion"] == "success"
     host.wait_for_end("one")
 
 
-def test_it_takes_job_after_job_without_the_controller(
+def test_enrol_serves_job_after_job_without_the_controller(
     host: RunnerHost, admin: AdminClient, enrol: Enroller
 ) -> None:
     host.converge(JIT)
@@ -91,6 +91,25 @@ def test_it_takes_job_after_job_without_the_controller(
     assert again["runners"][0]["outcome"] == "unchanged", "the controller finds its own work"
     assert {label.lower() for label in again["runners"][0]["labels"]} == {*SYSTEM_LABELS, "fast"}
     assert admin.health()["violations"] == 0
+
+
+def test_enrol_with_debug_shows_what_it_does_and_no_secret(
+    host: RunnerHost, admin: AdminClient, enrol: Enroller
+) -> None:
+    host.converge(JIT)
+    finish_a_job(admin, host)
+    said = enrol("--debug")  # which fails when it says the token
+    assert f"debug: reads {enrol.token}" in said
+    assert "debug: connects to ('127.0.0.1', " in said
+    assert "debug: runs systemctl start" in said
+    assert "ACTIONS_RUNNER_INPUT" not in said, "environments are not shown"
+    enrol.token.write_text("ghp_wrong_but_secret")
+    host.wait_for_registration("one")
+    finish_a_job(admin, host)
+    said = enrol("--debug", status=3)
+    assert "HTTP 401" in said
+    assert "Traceback" in said
+    assert "ghp_wrong_but_secret" not in said
 
 
 def test_one_that_works_or_rests_is_left_alone(host: RunnerHost, admin: AdminClient, enrol: Enroller) -> None:
@@ -120,7 +139,7 @@ def test_one_that_works_or_rests_is_left_alone(host: RunnerHost, admin: AdminCli
         "mkdir .runner_migrated",
     ],
 )
-def test_what_a_job_plants_does_not_stop_it(
+def test_enrol_ignores_files_planted_by_a_job(
     host: RunnerHost, admin: AdminClient, enrol: Enroller, plant: str
 ) -> None:
     host.converge(JIT)
@@ -142,7 +161,7 @@ def test_what_a_job_plants_does_not_stop_it(
     assert not list(host.file("one", "_home").iterdir())
 
 
-def test_a_version_that_the_controller_has_not_tried_is_left_to_it(
+def test_enrol_leaves_an_untried_version_to_the_controller(
     host: RunnerHost, admin: AdminClient, enrol: Enroller
 ) -> None:
     host.converge(JIT)
@@ -153,7 +172,7 @@ def test_a_version_that_the_controller_has_not_tried_is_left_to_it(
     assert record["tree"] == host.archive.name
 
 
-def test_a_drain_meanwhile_has_the_last_word(host: RunnerHost, admin: AdminClient, enrol: Enroller) -> None:
+def test_enrol_obeys_a_drain_meanwhile(host: RunnerHost, admin: AdminClient, enrol: Enroller) -> None:
     host.converge(JIT)
     finish_a_job(admin, host)
     unit = "coldvox-runner@one.service"
@@ -162,7 +181,7 @@ def test_a_drain_meanwhile_has_the_last_word(host: RunnerHost, admin: AdminClien
     assert not (host.systemctl / f"{unit}.enabled").exists()
 
 
-def test_a_refusal_leaves_it_at_rest_and_the_next_try_mends_it(
+def test_enrol_recovers_from_a_refusal_at_the_next_try(
     host: RunnerHost, admin: AdminClient, enrol: Enroller
 ) -> None:
     host.converge(JIT)
@@ -172,7 +191,7 @@ def test_a_refusal_leaves_it_at_rest_and_the_next_try_mends_it(
     assert "registered for one more job" in enrol()
 
 
-def test_a_registration_whose_configuration_was_lost_is_made_anew(
+def test_enrol_repeats_a_registration_with_a_lost_configuration(
     host: RunnerHost, admin: AdminClient, enrol: Enroller
 ) -> None:
     host.converge(JIT)
@@ -185,26 +204,26 @@ def test_a_registration_whose_configuration_was_lost_is_made_anew(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"instances": None}, "does not tell how to register runners"),
         ({"url": "ftp://x"}, "is not an http(s) address"),
         ({"archive": "/nowhere/x"}, "is not whole any more; converge"),
     ],
 )
-def test_what_cannot_work_is_one_sentence(
-    host: RunnerHost, admin: AdminClient, enrol: Enroller, change: dict[str, Any], told: str
+def test_enrol_refuses_bad_input_in_one_sentence(
+    host: RunnerHost, admin: AdminClient, enrol: Enroller, change: dict[str, Any], message: str
 ) -> None:
     host.converge(JIT)
     finish_a_job(admin, host)
     enrol.settings.update(change)
     output = enrol(status=3)
-    assert told in output
+    assert message in output
     assert "Traceback" not in output
     assert len(output.splitlines()) == 1
 
 
-def test_without_a_token_it_says_how_to_have_one(host: RunnerHost, enrol: Enroller) -> None:
+def test_enrol_explains_a_missing_token(host: RunnerHost, enrol: Enroller) -> None:
     host.converge(JIT)
     enrol.token.unlink()
     assert "github_runner_enrol_token" in enrol(status=3)

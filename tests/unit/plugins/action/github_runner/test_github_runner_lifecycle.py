@@ -1,4 +1,4 @@
-"""Drain, upgrade and way back, runners for one job: what happens to a pool that works."""
+"""Drain, upgrade and rollback of a working pool, and runners for a single job."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from testbed.github.client import AdminClient
-from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
+from tests._support.runner_host import RunnerHost
 
 ONE: dict[str, Any] = {"name": "one", "labels": ["fast"]}
 TWO: dict[str, Any] = {"name": "two", "labels": ["slow"]}
 
 
 def outcomes(result: dict[str, Any]) -> dict[str, str]:
-    return {one["name"]: one["outcome"] for one in result["runners"]}
+    return {runner["name"]: runner["outcome"] for runner in result["runners"]}
 
 
 def label_calls(admin: AdminClient, since: int) -> list[str]:
-    """Return the label changes, and what was asked between them left out."""
+    """Return the label changes, without the requests between them."""
     return [
         f"{entry['method']} {entry['status']}"
         for entry in admin.audit()[since:]
@@ -30,7 +30,7 @@ def label_calls(admin: AdminClient, since: int) -> list[str]:
 
 
 @pytest.mark.parametrize("state", ["present", "drained", "absent"])
-def test_labels_are_off_while_a_job_is_waited_for(
+def test_runner_labels_are_off_while_a_job_is_waited_for(
     host: RunnerHost, admin: AdminClient, job: Any, state: str
 ) -> None:
     host.converge(ONE)
@@ -44,7 +44,7 @@ def test_labels_are_off_while_a_job_is_waited_for(
     assert running.poll() is None
 
 
-def test_a_restart_costs_one_more_execution(host: RunnerHost, admin: AdminClient) -> None:
+def test_runner_restart_takes_a_second_execution(host: RunnerHost, admin: AdminClient) -> None:
     host.converge(ONE, TWO)
     changed = [{**ONE, "environment": {"A": "2"}}, TWO]
     since = len(admin.audit())
@@ -55,7 +55,7 @@ def test_a_restart_costs_one_more_execution(host: RunnerHost, admin: AdminClient
     assert host.converge(*changed, verbose=True)["_output"].count("Using module file ") == 1
 
 
-def test_a_version_that_does_not_come_online_goes_back(host: RunnerHost) -> None:
+def test_runner_version_that_does_not_come_online_is_rolled_back(host: RunnerHost) -> None:
     host.converge(ONE, TWO)
     before = host.archive
     host.archive = host.publish("cd" * 32, "2.400.0")
@@ -72,13 +72,13 @@ def test_a_version_that_does_not_come_online_goes_back(host: RunnerHost) -> None
     assert "'one' was started but is not online at GitHub with version 2.400.0 after 4 s" in failed["msg"]
     assert "It has version 2.336.0 again and works." in failed["msg"]
     assert "'two' was left as it is, because the upgrade of 'one' failed" in failed["msg"]
-    assert [one["status"] for one in failed["runners"]] == ["online", "online"], "the pool is alive"
+    assert [runner["status"] for runner in failed["runners"]] == ["online", "online"], "the pool is alive"
     assert "fast" in failed["runners"][0]["labels"]
     host.archive = before
     assert outcomes(host.converge(ONE, TWO)) == {"one": "unchanged", "two": "unchanged"}
 
 
-def test_a_version_that_does_not_run_here_goes_back(host: RunnerHost) -> None:
+def test_runner_version_that_does_not_run_is_rolled_back(host: RunnerHost) -> None:
     host.converge(ONE)
     host.archive = host.publish("cd" * 32, "2.400.0")
     (host.archive / "bin" / "Runner.Listener").write_text("#!/no/such/interpreter\n")
@@ -92,9 +92,7 @@ def quick_job(admin: AdminClient, label: str) -> int:
     return admin.queue_job([label], "echo planted > ~/planted; echo planted > planted; echo done")
 
 
-def test_an_ephemeral_runner_may_be_through_before_the_first_look(
-    host: RunnerHost, admin: AdminClient
-) -> None:
+def test_ephemeral_runner_may_end_before_the_first_check(host: RunnerHost, admin: AdminClient) -> None:
     first = quick_job(admin, "fast")
     once = {**ONE, "ephemeral": True}
     made = host.converge(once)
@@ -109,7 +107,7 @@ def test_an_ephemeral_runner_may_be_through_before_the_first_look(
     assert outcomes(host.converge(once)) == {"one": "unchanged"}
 
 
-def test_a_jit_runner_gets_its_registration_for_one_start(host: RunnerHost, admin: AdminClient) -> None:
+def test_jit_runner_is_registered_for_a_single_start(host: RunnerHost, admin: AdminClient) -> None:
     jit = {**ONE, "jit": True}
     made = host.converge(jit, verbose=True)
     assert outcomes(made) == {"one": "registered"}, made
@@ -127,7 +125,7 @@ def test_a_jit_runner_gets_its_registration_for_one_start(host: RunnerHost, admi
     assert outcomes(host.converge(jit)) == {"one": "registered"}
 
 
-def test_a_jit_runner_that_waits_is_replaced(host: RunnerHost) -> None:
+def test_jit_runner_that_waits_is_replaced(host: RunnerHost) -> None:
     jit = {**ONE, "jit": True}
     number = host.converge(jit)["runners"][0]["id"]
     replaced = host.converge({**jit, "work_dir": "_elsewhere"})
@@ -136,7 +134,7 @@ def test_a_jit_runner_that_waits_is_replaced(host: RunnerHost) -> None:
     assert replaced["runners"][0]["status"] == "online"
 
 
-def test_a_name_that_is_taken_leaves_the_others_alone(host: RunnerHost) -> None:
+def test_runner_name_that_is_taken_leaves_the_others_alone(host: RunnerHost) -> None:
     host.converge(ONE)
     other = RunnerHost(host.url)
     try:
@@ -147,7 +145,7 @@ def test_a_name_that_is_taken_leaves_the_others_alone(host: RunnerHost) -> None:
         other.close()
 
 
-def test_a_name_as_long_as_github_takes(host: RunnerHost) -> None:
+def test_runner_name_may_be_as_long_as_github_allows(host: RunnerHost) -> None:
     long = {"name": "n" * 64}
     assert outcomes(host.converge(long)) == {"n" * 64: "registered"}
     assert outcomes(host.converge(long, state="absent")) == {"n" * 64: "removed"}
@@ -156,7 +154,7 @@ def test_a_name_as_long_as_github_takes(host: RunnerHost) -> None:
     assert not (Path(host.base) / ("n" * 150)).exists()
 
 
-def test_a_killed_listener_or_controller_leaves_one_registration(
+def test_runner_registration_is_single_after_a_killed_listener_or_controller(
     host: RunnerHost, admin: AdminClient
 ) -> None:
     host.converge(ONE, TWO)
@@ -164,13 +162,13 @@ def test_a_killed_listener_or_controller_leaves_one_registration(
         os.killpg(pid, 9)
     host.file("two", ".coldvox/registration.json").unlink()
     admin.set_faults()
-    mended = host.converge(ONE, TWO)
-    assert outcomes(mended) == {"one": "updated", "two": "replaced"}, mended["msg"]
+    repaired = host.converge(ONE, TWO)
+    assert outcomes(repaired) == {"one": "updated", "two": "replaced"}, repaired["msg"]
     listed = admin.health()
     assert listed["violations"] == 0
 
 
-def test_an_orphan_goes_in_two_passes(host: RunnerHost, admin: AdminClient) -> None:
+def test_runner_orphan_is_removed_in_two_passes(host: RunnerHost, admin: AdminClient) -> None:
     number = host.converge(ONE, TWO)["runners"][0]["id"]
     assert host.converge(TWO)["orphans"] == [], "it works"
     subprocess.run([str(host.root / "bin/systemctl"), "stop", "coldvox-runner@one.service"], check=True)

@@ -1,4 +1,4 @@
-"""The pool end to end: real ansible and module, the emulator, the stand-in runner's config.sh and run.sh."""
+"""The pool with real ansible, the emulator and the stand-in runner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 
 from testbed.github.client import AdminClient
-from tests.unit.plugins.action.github_runner.runner_host import TOKEN, RunnerHost
+from tests._support.runner_host import TOKEN, RunnerHost
 
 ONE: dict[str, Any] = {
     "name": "one",
@@ -25,7 +25,7 @@ TWO: dict[str, Any] = {"name": "two", "labels": ["slow"]}
 
 
 def calls(admin: AdminClient, since: int = 0) -> list[str]:
-    """Return what the controller and the runners asked of the REST API."""
+    """Return the REST requests of the controller and the runners."""
     return [f"{entry['method']} {entry['path'].removeprefix('/api/v3')}" for entry in admin.audit()[since:]]
 
 
@@ -34,10 +34,10 @@ def minted(admin: AdminClient) -> int:
 
 
 def outcomes(result: dict[str, Any]) -> dict[str, str]:
-    return {one["name"]: one["outcome"] for one in result["runners"]}
+    return {runner["name"]: runner["outcome"] for runner in result["runners"]}
 
 
-def test_a_pool_is_registered_once_and_then_left_alone(host: RunnerHost, admin: AdminClient) -> None:
+def test_runner_pool_is_registered_once_then_left_alone(host: RunnerHost, admin: AdminClient) -> None:
     predicted = host.converge(ONE, TWO, check=True)
     assert outcomes(predicted) == {"one": "registered", "two": "registered"}
     assert predicted["changed"]
@@ -48,10 +48,10 @@ def test_a_pool_is_registered_once_and_then_left_alone(host: RunnerHost, admin: 
     assert made["changed"], made
     assert outcomes(made) == {"one": "registered", "two": "registered"}
     assert minted(admin) == 1, "one token is enough for the whole pool"
-    one = made["runners"][0]
-    assert {label.lower() for label in one["labels"]} == {"self-hosted", "linux", "x64", "fast"}
-    assert (one["status"], one["unit"]) == ("online", "coldvox-runner@one.service")
-    assert one["version"] == "2.336.0"
+    first = made["runners"][0]
+    assert {label.lower() for label in first["labels"]} == {"self-hosted", "linux", "x64", "fast"}
+    assert (first["status"], first["unit"]) == ("online", "coldvox-runner@one.service")
+    assert first["version"] == "2.336.0"
     assert host.log() == [
         f"{verb} coldvox-runner@{name}.service" for name in ("one", "two") for verb in ("enable", "start")
     ]
@@ -65,7 +65,7 @@ def test_a_pool_is_registered_once_and_then_left_alone(host: RunnerHost, admin: 
     assert host.log() == []
 
 
-def test_what_lies_on_the_host(host: RunnerHost) -> None:
+def test_runner_pool_files_on_the_host_are_complete(host: RunnerHost) -> None:
     host.converge(ONE)
     root = host.base / "one"
     assert stat.S_IMODE(root.stat().st_mode) == 0o1770
@@ -78,7 +78,7 @@ def test_what_lies_on_the_host(host: RunnerHost) -> None:
     assert record == {"tree": "ab" * 32, "version": "2.336.0"}
 
 
-def test_no_secret_reaches_host_or_output(host: RunnerHost) -> None:
+def test_runner_secrets_do_not_reach_the_host_or_the_output(host: RunnerHost) -> None:
     made = host.converge(ONE, verbose=True)
     assert outcomes(made) == {"one": "registered"}
     assert TOKEN not in made["_output"]
@@ -87,7 +87,7 @@ def test_no_secret_reaches_host_or_output(host: RunnerHost) -> None:
             assert TOKEN.encode() not in path.read_bytes(), path
 
 
-def test_labels_change_without_a_restart(host: RunnerHost, admin: AdminClient) -> None:
+def test_runner_labels_change_without_a_restart(host: RunnerHost, admin: AdminClient) -> None:
     host.converge(ONE)
     pids = host.pids()
     host.log()
@@ -100,7 +100,7 @@ def test_labels_change_without_a_restart(host: RunnerHost, admin: AdminClient) -
     assert outcomes(host.converge({**ONE, "labels": ["NEW"]})) == {"one": "unchanged"}
 
 
-def test_a_change_waits_for_the_job(host: RunnerHost, job: Any) -> None:
+def test_runner_change_waits_for_the_job(host: RunnerHost, job: Any) -> None:
     host.converge(ONE, TWO)
     pids = host.pids()
     running = job("one")
@@ -118,7 +118,7 @@ def test_a_change_waits_for_the_job(host: RunnerHost, job: Any) -> None:
     assert host.pids()["one"] != pids["one"]
 
 
-def test_a_changed_unit_restarts(host: RunnerHost) -> None:
+def test_runner_restarts_after_a_change_of_its_unit(host: RunnerHost) -> None:
     host.converge(ONE)
     host.log()
     folder = host.units / "coldvox-runner@.service.d"
@@ -130,7 +130,7 @@ def test_a_changed_unit_restarts(host: RunnerHost) -> None:
     assert outcomes(host.converge(ONE)) == {"one": "unchanged"}
 
 
-def test_a_new_version_is_swapped_in(host: RunnerHost, admin: AdminClient) -> None:
+def test_runner_version_is_replaced(host: RunnerHost, admin: AdminClient) -> None:
     host.converge(ONE)
     host.archive = host.publish("cd" * 32, "2.400.0")
     assert outcomes(host.converge(ONE)) == {"one": "updated"}
@@ -139,13 +139,13 @@ def test_a_new_version_is_swapped_in(host: RunnerHost, admin: AdminClient) -> No
     assert minted(admin) == 1
 
 
-def test_a_dead_listener_is_started_again(host: RunnerHost) -> None:
+def test_runner_listener_that_died_is_started_again(host: RunnerHost) -> None:
     host.converge(ONE)
     os.killpg(host.pids()["one"], 9)
     assert outcomes(host.converge(ONE)) == {"one": "updated"}
 
 
-def test_a_registration_deleted_at_github_is_made_again(host: RunnerHost, admin: AdminClient) -> None:
+def test_runner_registration_deleted_at_github_is_made_again(host: RunnerHost, admin: AdminClient) -> None:
     made = host.converge(ONE)
 
     number = made["runners"][0]["id"]
@@ -159,7 +159,7 @@ def test_a_registration_deleted_at_github_is_made_again(host: RunnerHost, admin:
     assert minted(admin) == 2
 
 
-def test_a_new_registration_replaces_the_old_one(host: RunnerHost) -> None:
+def test_runner_registration_that_is_new_replaces_the_old(host: RunnerHost) -> None:
     host.converge(ONE)
     replaced = host.converge({**ONE, "work_dir": "_elsewhere"})
     assert outcomes(replaced) == {"one": "replaced"}
@@ -167,7 +167,7 @@ def test_a_new_registration_replaces_the_old_one(host: RunnerHost) -> None:
     assert outcomes(host.converge({**ONE, "work_dir": "_elsewhere"})) == {"one": "unchanged"}
 
 
-def test_a_failed_registration_leaves_the_old_one_at_work(host: RunnerHost) -> None:
+def test_runner_registration_that_fails_leaves_the_old_at_work(host: RunnerHost) -> None:
     host.converge(ONE)
     runner = host.file("one", ".runner").read_bytes()
     failed = host.converge({**ONE, "group": "no such group"})
@@ -179,7 +179,7 @@ def test_a_failed_registration_leaves_the_old_one_at_work(host: RunnerHost) -> N
     assert outcomes(host.converge(ONE)) in ({"one": "replaced"}, {"one": "unchanged"})
 
 
-def test_rest_and_return(host: RunnerHost) -> None:
+def test_runner_pool_drains_and_returns(host: RunnerHost) -> None:
     host.converge(ONE, TWO)
     host.log()
     rested = host.converge({**ONE, "state": "drained"}, TWO)
@@ -196,7 +196,7 @@ def test_rest_and_return(host: RunnerHost) -> None:
     assert back["runners"][0]["status"] == "online"
 
 
-def test_removal_leaves_nothing_and_can_be_repeated(host: RunnerHost, admin: AdminClient) -> None:
+def test_runner_removal_leaves_nothing_and_can_be_repeated(host: RunnerHost, admin: AdminClient) -> None:
     host.converge(ONE, TWO)
     drop_in = host.units / "coldvox-runner@one.service.d"
     drop_in.mkdir()
@@ -207,13 +207,13 @@ def test_removal_leaves_nothing_and_can_be_repeated(host: RunnerHost, admin: Adm
     assert outcomes(removed) == {"one": "removed", "two": "removed"}
     assert list(host.base.iterdir()) == []
     assert not drop_in.exists()
-    assert [one["id"] for one in removed["runners"]] == [None, None]
+    assert [runner["id"] for runner in removed["runners"]] == [None, None]
     again = host.converge(ONE, TWO, state="absent")
     assert not again["changed"]
     assert minted(admin) == 1
 
 
-def test_removal_when_the_host_side_is_gone(host: RunnerHost) -> None:
+def test_runner_removal_works_without_the_files_on_the_host(host: RunnerHost) -> None:
     host.converge(ONE)
     subprocess.run([str(host.root / "bin/systemctl"), "stop", "coldvox-runner@one.service"], check=True)
     (host.systemctl / "coldvox-runner@one.service.enabled").unlink()
@@ -223,7 +223,7 @@ def test_removal_when_the_host_side_is_gone(host: RunnerHost) -> None:
     assert not host.converge(ONE, state="absent")["changed"]
 
 
-def test_an_online_runner_of_another_host_keeps_its_name(host: RunnerHost) -> None:
+def test_runner_name_of_an_online_runner_of_another_host_is_refused(host: RunnerHost) -> None:
     host.converge(ONE)
     other = RunnerHost(host.url)
     try:
@@ -238,7 +238,7 @@ def test_an_online_runner_of_another_host_keeps_its_name(host: RunnerHost) -> No
         other.close()
 
 
-def test_a_wrong_token_stops_before_the_host(host: RunnerHost) -> None:
+def test_runner_pool_stops_at_a_wrong_token_before_the_host(host: RunnerHost) -> None:
     refused = host.converge(ONE, token="wrong")
     assert refused["failed"]
     assert "HTTP 401" in refused["msg"]
@@ -246,7 +246,7 @@ def test_a_wrong_token_stops_before_the_host(host: RunnerHost) -> None:
     assert list(host.base.iterdir()) == []
 
 
-def test_the_token_may_come_from_the_environment(host: RunnerHost) -> None:
+def test_runner_token_may_come_from_the_environment(host: RunnerHost) -> None:
     assert "COLDVOX_GITHUB_TOKEN" in host.converge(ONE, token="", check=True)["msg"]
     host.environment = {"COLDVOX_GITHUB_TOKEN": TOKEN}
     assert outcomes(host.converge(ONE, token="", check=True)) == {"one": "registered"}
@@ -266,7 +266,9 @@ def test_the_token_may_come_from_the_environment(host: RunnerHost) -> None:
         ({"api_url": "http://127.0.0.1:9/api/v3", "request_timeout_seconds": 1}, "could not be reached"),
     ],
 )
-def test_mistakes_are_one_sentence(host: RunnerHost, options: dict[str, Any], words: str) -> None:
+def test_runner_pool_refuses_bad_input_in_one_sentence(
+    host: RunnerHost, options: dict[str, Any], words: str
+) -> None:
     refused = host.converge(ONE, **options)
     assert refused["failed"]
     assert words in refused["msg"], refused["msg"]
@@ -274,12 +276,12 @@ def test_mistakes_are_one_sentence(host: RunnerHost, options: dict[str, Any], wo
     assert list(host.base.iterdir()) == []
 
 
-def test_github_runner_warns_of_unknown_settings_and_continues(host: RunnerHost) -> None:
+def test_runner_pool_warns_of_unknown_settings_and_continues(host: RunnerHost) -> None:
     predicted = host.converge({**ONE, "environment": {"ACTIONS_RUNNER_NEW_SETTING": "1"}}, check=True)
     assert outcomes(predicted) == {"one": "registered"}
     assert "does not read these variables: ACTIONS_RUNNER_NEW_SETTING" in predicted["_output"]
 
 
-def test_trouble_at_github_is_sat_out(host: RunnerHost, admin: AdminClient) -> None:
+def test_runner_pool_waits_while_github_has_errors(host: RunnerHost, admin: AdminClient) -> None:
     admin.set_faults({"path_regex": "/actions/runners$", "status": 502, "times": 1})
     assert outcomes(host.converge(ONE, check=True)) == {"one": "registered"}

@@ -13,7 +13,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database 
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
 
-from tests.unit.plugins.module_utils.agent.history.made import record, started
+from tests._support.job_records import record, started
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 

@@ -12,7 +12,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.github.auth import AppCredential, app_jwt
 from ansible_collections.coldvox.ci.plugins.module_utils.github.client import Answer, Patience
 from ansible_collections.coldvox.ci.plugins.module_utils.github.scope import scope_of
-from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import rs256_signer
+from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import rs256_signer
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 

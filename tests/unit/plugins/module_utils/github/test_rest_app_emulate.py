@@ -11,7 +11,10 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.github.auth import AppCredential
 from ansible_collections.coldvox.ci.plugins.module_utils.github.client import Client, Patience
 from ansible_collections.coldvox.ci.plugins.module_utils.github.scope import scope_of
-from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import ansible_transport, rs256_signer
+from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import (
+    ansible_transport,
+    rs256_signer,
+)
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 

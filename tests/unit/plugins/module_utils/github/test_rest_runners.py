@@ -12,7 +12,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import (
     RunnerGroup,
     Runners,
 )
-from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import connect
+from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import connect
 
 from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.server import Running

@@ -25,7 +25,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.github.client import (
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.github.scope import scope_of
-from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import ansible_transport, connect
+from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import ansible_transport, connect
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -273,7 +273,7 @@ def test_the_primary_limit_of_the_emulator_is_named(github: Running) -> None:
 
 def test_an_app_renews_its_token_before_it_expires(github: Running) -> None:
     from ansible_collections.coldvox.ci.plugins.module_utils.github.auth import AppCredential
-    from ansible_collections.coldvox.ci.plugins.plugin_utils.github_door import rs256_signer
+    from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import rs256_signer
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     key = rsa.generate_private_key(65537, 2048)

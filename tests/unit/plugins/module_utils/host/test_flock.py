@@ -27,7 +27,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import (
 HOLDER = """
 import sys, time
 sys.path[:0] = {paths!r}
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 lock = Flock({path!r}, purpose="a test")
 lock.acquire()
 print("held", flush=True)
@@ -212,7 +212,7 @@ def test_a_counter_under_the_lock_comes_out_exact(tmp_path: Path, path: str) -> 
     code = f"""
 import sys
 sys.path[:0] = {sys.path!r}
-from ansible_collections.coldvox.ci.plugins.module_utils.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 for _number in range(200):
     with Flock({path!r}):
         with open({str(counter)!r}) as stream:

@@ -17,11 +17,11 @@ def write(directory: Path, content: str) -> str:
     return str(directory)
 
 
-def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
+def test_config_without_a_file_has_the_defaults(tmp_path: Path) -> None:
     assert read_config(str(tmp_path)) == Config()
 
 
-def test_what_is_given_counts_and_what_is_unknown_is_left_alone(tmp_path: Path) -> None:
+def test_config_takes_given_keys_and_ignores_unknown_keys(tmp_path: Path) -> None:
     given = {"host": "laptop", "policy": {"also": []}, "interval_seconds": 10, "models": ["m"], "later": 1}
     found = read_config(write(tmp_path, json.dumps(given)))
     assert (found.host, found.policy, found.interval_seconds, list(found.models)) == (
@@ -37,7 +37,7 @@ def test_what_is_given_counts_and_what_is_unknown_is_left_alone(tmp_path: Path) 
     ("content", "problem"),
     [
         ("{", "Expecting property"),
-        ("[]", "no dictionary"),
+        ("[]", "not a dictionary"),
         ('{"policy": []}', "its 'policy' is"),
         ('{"github_url": 5}', "its 'github_url' is 5"),
         ('{"models": "m"}', "its 'models' is 'm'"),
@@ -46,14 +46,14 @@ def test_what_is_given_counts_and_what_is_unknown_is_left_alone(tmp_path: Path) 
         ('{"interval_seconds": true}', "its 'interval_seconds' is True"),
     ],
 )
-def test_a_broken_file_is_one_sentence(tmp_path: Path, content: str, problem: str) -> None:
+def test_config_broken_file_raises_one_sentence(tmp_path: Path, content: str, problem: str) -> None:
     with pytest.raises(
         CiError, match=f"agent.json' cannot be used .*{re.escape(problem)}.*converge the host"
     ):
         read_config(write(tmp_path, content))
 
 
-def test_paths_are_what_runnerctl_was_installed_with() -> None:
+def test_paths_of_the_installed_runnerctl() -> None:
     given: dict[str, Any] = {"run": "/r", "store": "/s", "nothing": "/n"}
     paths = paths_of(given)
     assert paths == Paths(store="/s", run="/r")

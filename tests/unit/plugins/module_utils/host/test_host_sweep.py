@@ -38,7 +38,9 @@ def swept(opened: tuple[int, int], out_of_time: Callable[[], bool] = never) -> s
     return sweep.empty(opened[1], out_of_time)
 
 
-def test_a_tree_goes_and_what_it_links_to_stays(work: Path, opened: tuple[int, int], tmp_path: Path) -> None:
+def test_sweep_removes_a_tree_and_keeps_the_targets_of_its_links(
+    work: Path, opened: tuple[int, int], tmp_path: Path
+) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_text("x")
@@ -56,7 +58,7 @@ def test_a_tree_goes_and_what_it_links_to_stays(work: Path, opened: tuple[int, i
     assert (outside / "file").read_text() == "x"
 
 
-def test_a_tree_far_deeper_than_the_limit_goes(work: Path, opened: tuple[int, int]) -> None:
+def test_sweep_removes_a_tree_far_deeper_than_the_limit(work: Path, opened: tuple[int, int]) -> None:
     here = os.open(work, os.O_RDONLY)
     for _level in range(1500):  # longer than a path may be, and than Python's own recursion
         os.mkdir("d", dir_fd=here)
@@ -73,14 +75,14 @@ def test_a_tree_far_deeper_than_the_limit_goes(work: Path, opened: tuple[int, in
     ["x" * 255, "\N{SNOWMAN}" * 85, "\N{PILE OF POO}" * 63, "\udcff" * 255],
     ids=["ascii", "three bytes", "four bytes", "no text"],
 )
-def test_names_as_long_as_names_can_be_go(work: Path, opened: tuple[int, int], name: str) -> None:
+def test_sweep_removes_names_of_the_greatest_length(work: Path, opened: tuple[int, int], name: str) -> None:
     (work / name).touch()
     assert swept(opened).removed == 1
     assert os.listdir(work) == [sweep.TRASH]
 
 
 @pytest.mark.parametrize("mode", [0o000, 0o400, 0o500, 0o555])
-def test_directories_that_their_owner_closed_go(work: Path, opened: tuple[int, int], mode: int) -> None:
+def test_sweep_removes_directories_without_rights(work: Path, opened: tuple[int, int], mode: int) -> None:
     (work / "closed").mkdir()
     (work / "closed" / "file").write_text("x")
     (work / "closed").chmod(mode)
@@ -98,7 +100,9 @@ def test_directories_that_their_owner_closed_go(work: Path, opened: tuple[int, i
 
 
 @pytest.mark.parametrize("plant", [lambda path: path.symlink_to("/"), lambda path: path.write_text("x")])
-def test_what_only_has_the_name_of_the_trash_goes(work: Path, plant: Callable[[Path], object]) -> None:
+def test_sweep_replaces_a_file_or_link_named_as_the_trash(
+    work: Path, plant: Callable[[Path], object]
+) -> None:
     plant(work / sweep.TRASH)
     place = sweep.open_directory(str(work))
     os.close(sweep.open_trash(place))
@@ -107,13 +111,13 @@ def test_what_only_has_the_name_of_the_trash_goes(work: Path, plant: Callable[[P
     assert not (work / sweep.TRASH).is_symlink()
 
 
-def test_a_link_is_no_work_directory(work: Path, tmp_path: Path) -> None:
+def test_sweep_refuses_a_link_as_work_directory(work: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(work)
     with pytest.raises(OSError, match="directory"):
         sweep.open_directory(str(tmp_path / "link"))
 
 
-def test_out_of_time_it_says_what_is_left(work: Path, opened: tuple[int, int]) -> None:
+def test_sweep_counts_the_entries_left_when_out_of_time(work: Path, opened: tuple[int, int]) -> None:
     for name in "abc":
         (work / name).write_text(name)
     answers = iter([False, True, True, True])
@@ -123,7 +127,7 @@ def test_out_of_time_it_says_what_is_left(work: Path, opened: tuple[int, int]) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
-def test_only_what_is_foreign_goes_with_all_that_is_in_it(
+def test_sweep_discard_foreign_moves_only_other_users_entries(
     work: Path, opened: tuple[int, int], tmp_path: Path
 ) -> None:
     for name in ("own/sub", "foreign/sub"):
@@ -141,7 +145,7 @@ def test_only_what_is_foreign_goes_with_all_that_is_in_it(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-def test_what_a_job_mounted_stays_also_from_the_same_file_system(
+def test_sweep_keeps_a_mount_point_also_of_the_same_file_system(
     work: Path, opened: tuple[int, int], tmp_path: Path
 ) -> None:
     """As a build of a root file system does, that is given root's rights and dies."""

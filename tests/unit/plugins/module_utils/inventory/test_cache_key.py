@@ -16,7 +16,7 @@ names = st.text(min_size=1, max_size=40)
 texts = st.lists(st.text(max_size=8), max_size=4)
 
 
-def test_the_key_names_content_and_system_and_falls_back_step_by_step() -> None:
+def test_cache_key_has_content_and_system_with_shorter_restore_keys() -> None:
     assert cache_key(MODEL, "Linux") == {
         "key": "vosk-model-small-en-us-0.15/30f26242c4eb449f/linux",
         "restore_keys": ["vosk-model-small-en-us-0.15/30f26242c4eb449f/", "vosk-model-small-en-us-0.15/"],
@@ -24,9 +24,7 @@ def test_the_key_names_content_and_system_and_falls_back_step_by_step() -> None:
 
 
 @given(names, digests, texts)
-def test_restore_keys_are_ever_shorter_prefixes_that_a_cache_takes(
-    name: str, digest: str, labels: list[str]
-) -> None:
+def test_cache_key_restore_keys_are_shorter_prefixes(name: str, digest: str, labels: list[str]) -> None:
     found = cache_key({"name": name, "sha256": digest}, "linux", labels)
     chain = [found["key"], *found["restore_keys"]]
     assert len(chain) == (4 if labels else 3)
@@ -39,13 +37,13 @@ def test_restore_keys_are_ever_shorter_prefixes_that_a_cache_takes(
 
 
 @given(names, names, digests)
-def test_no_model_is_restored_from_another_ones_key(one: str, other: str, digest: str) -> None:
+def test_cache_key_of_a_model_restores_no_other_model(one: str, other: str, digest: str) -> None:
     keys = cache_key({"name": one, "sha256": digest}, "linux")
     others = cache_key({"name": other, "sha256": digest}, "linux")
     assert others["key"].startswith(keys["restore_keys"][-1]) == (one == other)
 
 
-def test_labels_count_as_a_set_without_case() -> None:
+def test_cache_key_ignores_order_and_case_of_labels() -> None:
     same = [["nobara", "X64"], ["x64", "NOBARA"], ("X64", "nobara", "Nobara")]
     assert len({cache_key(MODEL, "linux", labels)["key"] for labels in same}) == 1
     others: list[list[str]] = [[], ["nobara"], ["x64"], ["nobarax64"], ["nobara", "x64", "fedora"]]
@@ -53,7 +51,7 @@ def test_labels_count_as_a_set_without_case() -> None:
 
 
 @pytest.mark.parametrize("changed", [{"name": "other"}, {"sha256": "0" * 63 + "1"}])
-def test_other_content_has_another_key(changed: dict[str, str]) -> None:
+def test_cache_key_changes_with_the_content(changed: dict[str, str]) -> None:
     assert cache_key({**MODEL, **changed}, "linux")["key"] != cache_key(MODEL, "linux")["key"]
     assert cache_key({**MODEL, "sha256": SHA.upper()}, "linux") == cache_key(MODEL, "linux")
 
@@ -69,6 +67,6 @@ def test_other_content_has_another_key(changed: dict[str, str]) -> None:
         ({"name": "x" * 500, "sha256": SHA}, "longer than 512"),
     ],
 )
-def test_what_is_no_model_is_refused(model: Any, message: str) -> None:
+def test_cache_key_refuses_a_bad_model(model: Any, message: str) -> None:
     with pytest.raises(CiError, match=message):
         cache_key(model, "linux")

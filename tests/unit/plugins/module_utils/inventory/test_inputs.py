@@ -22,7 +22,7 @@ INPUTS = {
         ("github_runner_zzz", None),
     ],
 )
-def test_a_misspelt_input_is_told_with_the_nearest_name(name: str, suggestion: str | None) -> None:
+def test_unknown_inputs_suggests_the_nearest_name(name: str, suggestion: str | None) -> None:
     (found,) = unknown_inputs([name], INPUTS)
     assert found.name == name
     assert found.suggestion == suggestion
@@ -31,16 +31,16 @@ def test_a_misspelt_input_is_told_with_the_nearest_name(name: str, suggestion: s
 @pytest.mark.parametrize(
     "name", ["vosk_models_models", "vosk_model_catalogue", "ansible_host", "__github_runner_x"]
 )
-def test_everything_else_is_left_alone(name: str) -> None:
+def test_unknown_inputs_ignores_other_variables(name: str) -> None:
     assert unknown_inputs([name], INPUTS) == []
 
 
-def test_a_name_belongs_to_the_role_with_the_longest_name() -> None:
+def test_unknown_inputs_takes_the_role_with_the_longest_name() -> None:
     assert unknown_inputs(["github_runner_x"], {"github": [], **INPUTS})[0].role == "github_runner"
     assert unknown_inputs(["vosk_models_models"], {"vosk": [], **INPUTS}) == []
 
 
-def test_the_sentence_says_what_to_do() -> None:
+def test_unknown_input_message_says_what_to_do() -> None:
     (found,) = unknown_inputs(["vosk_models_modles"], INPUTS)
     assert str(found) == (
         "'vosk_models_modles' is no input of the role 'vosk_models', did you mean 'vosk_models_models'"
@@ -57,7 +57,7 @@ def test_the_sentence_says_what_to_do() -> None:
         ("other_store_dir", None),
     ],
 )
-def test_a_shared_input_is_only_missed_by_a_letter_or_two(name: str, meant: str | None) -> None:
+def test_misspelt_shared_finds_only_similar_names(name: str, meant: str | None) -> None:
     found = misspelt_shared([name], ["coldvox_store_dir", "coldvox_state_dir"])
     assert [one.suggestion for one in found] == ([meant] if meant else [])
     assert all("no input of the collection, did you mean" in str(one) for one in found)

@@ -36,23 +36,23 @@ libc6:
         ({}, []),
     ],
 )
-def test_names_are_found_in_what_dnf_and_apt_say(failure: dict[str, Any], missing: list[str]) -> None:
+def test_missing_packages_reads_messages_of_dnf_and_apt(failure: dict[str, Any], missing: list[str]) -> None:
     assert missing_packages(failure, ["jq", "nosuch", "other", "@tools"]) == missing
 
 
-def test_apt_policy_decides_alone() -> None:
+def test_missing_packages_follows_apt_policy_alone() -> None:
     failure = {"msg": "No package matching 'nosuch' is available"}
     names = ["jq=1.7*", "libc6:amd64", "ydotool", "nosuch"]
     assert missing_packages(failure, names, POLICY) == ["ydotool", "nosuch"]
 
 
-def test_a_missing_package_is_one_sentence_with_host_name_and_remedy() -> None:
+def test_package_refusal_names_host_package_and_remedy() -> None:
     said = package_refusal({"msg": "x"}, "laptop-extra", "dnf", ["nosuch"])
     assert said.startswith("The repositories of laptop-extra have no package nosuch; correct the name")
     assert "system_packages_skip_unavailable" in said
 
 
-def test_another_refusal_says_what_the_manager_said_in_one_line() -> None:
+def test_package_refusal_quotes_the_package_manager_on_one_line() -> None:
     failure = {"msg": "Depsolve Error\noccurred", "failures": ["a conflicts with b", "x" * 900]}
     said = package_refusal(failure, "laptop-extra", "dnf", [])
     assert said.startswith(
@@ -63,7 +63,7 @@ def test_another_refusal_says_what_the_manager_said_in_one_line() -> None:
     assert "it gave no reason" in package_refusal({}, "h", "apt", [])
 
 
-def test_plans_of_both_managers_are_read() -> None:
+def test_package_plan_reads_dnf_and_apt() -> None:
     assert package_plan({"results": ["Installed: jq-1.7-1.x86_64", "Removed: old-1"]}) == ["jq-1.7-1.x86_64"]
     assert package_plan({"stdout": "Reading lists\nInst jq (1.7)\nInst bc (1.0)\nConf jq (1.7)\n"}) == [
         "bc",

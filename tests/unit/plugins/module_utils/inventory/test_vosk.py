@@ -23,7 +23,7 @@ def libraries(versions: Any, default: str = "0.3.45", architecture: str = "x86_6
 
 
 @pytest.mark.parametrize(("architecture", "url"), [("x86_64", "intel.zip"), ("aarch64", "arm.zip")])
-def test_known_releases_fit_the_architecture(architecture: str, url: str) -> None:
+def test_libvosk_artifacts_fit_the_architecture(architecture: str, url: str) -> None:
     [artifact] = libraries([{"version": "0.3.45"}], architecture=architecture)
     assert artifact["url"] == f"https://x/{url}"
     assert artifact["link"] == "/opt/libvosk/0.3.45"
@@ -31,7 +31,7 @@ def test_known_releases_fit_the_architecture(architecture: str, url: str) -> Non
     assert artifact["expect"] == ["libvosk.so", "vosk_api.h"]
 
 
-def test_only_the_default_version_is_pinned() -> None:
+def test_libvosk_artifacts_pin_only_the_default() -> None:
     own = {"version": "0.3.50", "url": ["https://y/a.zip", "https://y/b.zip"], "sha256": "d" * 64}
     artifacts = libraries([{"version": "0.3.45"}, own], default="0.3.50")
     assert [(one["name"], one["pinned"]) for one in artifacts] == [
@@ -41,25 +41,25 @@ def test_only_the_default_version_is_pinned() -> None:
     assert artifacts[1]["url"] == own["url"]
 
 
-def test_a_known_checksum_never_meets_another_url() -> None:
+def test_libvosk_artifacts_do_not_mix_url_and_checksum() -> None:
     [artifact] = libraries([{"version": "0.3.45", "url": "https://y/a.zip"}])
     assert artifact["url"] == "https://y/a.zip"
     assert "sha256" not in artifact
 
 
-def test_an_unknown_version_stays_without_a_source() -> None:
+def test_libvosk_artifacts_leave_an_unknown_version_without_a_source() -> None:
     [artifact] = libraries([{"version": "0.4"}])
     assert not artifact.keys() & {"url", "sha256"}
 
 
-def test_the_registry_names_default_and_places() -> None:
+def test_libvosk_registry_has_default_and_paths() -> None:
     assert libvosk_registry([{"version": "1"}, {"version": "2"}], "2", "/opt/v") == {
         "default": "2",
         "versions": {"1": {"path": "/opt/v/1"}, "2": {"path": "/opt/v/2"}},
     }
 
 
-def test_archives_lose_their_top_directory_and_must_hold_a_model() -> None:
+def test_vosk_model_artifacts_strip_an_archive_and_expect_a_model() -> None:
     [artifact] = vosk_model_artifacts([{"name": "small", "pinned": True}], "/models", KNOWN)
     assert artifact == {
         "name": "small",
@@ -74,14 +74,14 @@ def test_archives_lose_their_top_directory_and_must_hold_a_model() -> None:
     }
 
 
-def test_other_files_are_kept_as_they_are() -> None:
+def test_vosk_model_artifacts_keep_other_files_unchanged() -> None:
     model = {"name": "ggml-base", "url": "https://y/ggml-base.bin?download=true", "sha256": "d" * 64}
     [artifact] = vosk_model_artifacts([model], "", KNOWN)
     assert (artifact["format"], artifact["strip_components"], artifact["expect"]) == ("file", 0, [])
     assert "link" not in artifact
 
 
-def test_a_model_may_say_what_to_expect_and_where_to_link() -> None:
+def test_vosk_model_artifacts_take_expect_and_link() -> None:
     model = {"name": "small", "expect": ["final.mdl"], "link": "/srv/small"}
     [artifact] = vosk_model_artifacts([model], "/models", KNOWN)
     assert (artifact["expect"], artifact["link"]) == (["final.mdl"], "/srv/small")
@@ -96,7 +96,7 @@ def test_a_model_may_say_what_to_expect_and_where_to_link() -> None:
         {"name": "big"},
     ],
 )
-def test_what_the_inventory_does_not_say_is_not_made_up(model: dict[str, Any]) -> None:
+def test_vosk_model_artifacts_invent_no_values(model: dict[str, Any]) -> None:
     [artifact] = vosk_model_artifacts([model], "", KNOWN)
     assert {key: artifact.get(key) for key in ("url", "sha256")} == {
         key: model.get(key) for key in ("url", "sha256")

@@ -12,7 +12,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.metrics import signals
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import Unit
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import instance_unit
 
-from tests.faults.support import install, model_zip, wanted
+from tests._support.fault_server import install, model_zip, wanted
 
 POWER, THERMAL = "/sys/class/power_supply", "/sys/class/thermal"
 

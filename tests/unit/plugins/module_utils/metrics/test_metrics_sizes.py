@@ -13,7 +13,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.metrics import sizes
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sizes import InBackground, StoreBooks
 from ansible_collections.coldvox.ci.plugins.module_utils.store import trees
 
-from tests.faults.support import install, model_zip, wanted
+from tests._support.fault_server import install, model_zip, wanted
 
 MODEL = model_zip()
 

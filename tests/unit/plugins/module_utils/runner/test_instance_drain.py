@@ -24,11 +24,11 @@ PROGRAM = "import time; print(flush=True); time.sleep(600)\n"
 # Almost all of its time the process that it is told is frozen.
 FREEZER = """
 import resource, signal, sys, time
-from ansible_collections.coldvox.ci.plugins.module_utils.runner import drain, host
+from ansible_collections.coldvox.ci.plugins.module_utils.runner import account, drain
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
     signal.signal(number, signal.SIG_DFL)
-machine = host.Host(run=None, sleep=time.sleep, now=time.monotonic)
+machine = account.Host(run=None, sleep=time.sleep, now=time.monotonic)
 while True:
     with drain.frozen(machine, [int(sys.argv[1])]):
         print(flush=True)

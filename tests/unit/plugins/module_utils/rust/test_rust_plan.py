@@ -40,13 +40,13 @@ def wanted(*toolchains: dict[str, Any], tools: Any = ()) -> plan.Wanted:
         (f"nightly-2024-02-10-{ARM}", f"nightly-2024-02-10-{ARM}"),
     ],
 )
-def test_names_get_the_host_triple_once(name: str, full: str) -> None:
+def test_full_name_adds_the_host_triple_once(name: str, full: str) -> None:
     assert plan.full_name(name, HOST) == full
     assert plan.full_name(full, HOST) == full
 
 
 @pytest.mark.parametrize("name", ["stabel", "", "1.75.0.1", "--default", "stable; rm", "../x"])
-def test_no_toolchain_is_one_sentence(name: str) -> None:
+def test_full_name_refuses_a_bad_name(name: str) -> None:
     with pytest.raises(plan.RustError, match="is not a Rust toolchain; use stable"):
         plan.full_name(name, HOST)
 
@@ -58,12 +58,12 @@ def test_no_toolchain_is_one_sentence(name: str) -> None:
         ([{"name": "stable", "default": True}, {"name": "beta", "default": True}], "Only one toolchain"),
     ],
 )
-def test_contradictions_are_refused(toolchains: Any, said: str) -> None:
+def test_wanted_from_refuses_contradictions(toolchains: Any, said: str) -> None:
     with pytest.raises(plan.RustError, match=said):
         wanted(*toolchains)
 
 
-def test_components_are_known_by_the_names_people_use() -> None:
+def test_plain_component_is_the_name_that_people_use() -> None:
     listing = (
         f"cargo-{HOST}\nclippy-preview-{HOST}\nrust-std-{ARM}\nrust-std-{HOST}\nrust-src\nrustc-{HOST}\n"
     )
@@ -72,7 +72,7 @@ def test_components_are_known_by_the_names_people_use() -> None:
     assert targets == {HOST, ARM}
 
 
-def test_files_of_rustup_and_cargo_are_read() -> None:
+def test_parse_functions_read_files_of_rustup_and_cargo() -> None:
     settings = (
         f'version = "12"\ndefault_toolchain = "{STABLE}"\nprofile = "minimal"\n\n[overrides]\nx = "y"\n'
     )
@@ -90,7 +90,7 @@ def test_files_of_rustup_and_cargo_are_read() -> None:
     assert plan.parse_updates(check.replace("update a", "Update a")) == {STABLE}
 
 
-def test_nothing_missing_is_nothing_to_do() -> None:
+def test_plan_is_empty_if_nothing_is_missing() -> None:
     goal = wanted(
         {"name": "stable", "components": ["clippy-preview"], "targets": [HOST], "default": True},
         tools=[{"name": "cargo-audit"}],
@@ -98,7 +98,7 @@ def test_nothing_missing_is_nothing_to_do() -> None:
     assert plan.plan(goal, state()) == []
 
 
-def test_only_what_is_missing_is_added() -> None:
+def test_plan_adds_only_missing_parts() -> None:
     goal = wanted(
         {"name": "stable", "components": ["clippy", "rustfmt"], "targets": [ARM]},
         {"name": "1.75.0", "profile": "minimal", "components": ["clippy"], "default": True},
@@ -120,26 +120,26 @@ def test_only_what_is_missing_is_added() -> None:
     assert [step.installs for step in steps if step.installs] == [msrv, "cargo-deny"]
 
 
-def test_a_broken_toolchain_is_cleared_first() -> None:
+def test_plan_uninstalls_a_broken_toolchain_first() -> None:
     broken = {STABLE: Installed("", frozenset({"rustc"}), frozenset(), complete=False)}
     steps = plan.plan(wanted({"name": "stable"}), state(toolchains=broken))
     assert [step.argv[:2] for step in steps] == [("toolchain", "uninstall"), ("toolchain", "install")]
 
 
 @pytest.mark.parametrize(("rustup", "count"), [("missing", 1), ("other", 1), ("current", 0)])
-def test_rustup_comes_first(rustup: str, count: int) -> None:
+def test_plan_installs_rustup_first(rustup: str, count: int) -> None:
     steps = plan.plan(wanted(), state(rustup=rustup))
     assert [step.program for step in steps] == ["installer"] * count
 
 
-def test_removal_names_only_what_is_there() -> None:
+def test_plan_removal_names_only_installed_parts() -> None:
     goal = wanted(
         {"name": "stable"}, {"name": "beta"}, tools=[{"name": "cargo-audit"}, {"name": "cargo-deny"}]
     )
     assert [step.removes for step in plan.plan_removal(goal, state())] == ["cargo-audit", STABLE]
 
 
-def test_described_changes_lead_to_the_planned_state() -> None:
+def test_predicted_equals_the_state_after_the_steps() -> None:
     goal = wanted({"name": "stable", "components": ["rustfmt"]}, {"name": "beta", "default": True})
     lines = plan.describe(state())
     for step in plan.plan(goal, state()):
@@ -153,10 +153,10 @@ def test_described_changes_lead_to_the_planned_state() -> None:
     ("name", "moving"),
     [("stable", True), (f"beta-{HOST}", True), ("nightly-2024-02-10", False), ("1.75.0", False)],
 )
-def test_only_channels_move(name: str, moving: bool) -> None:
+def test_moves_only_for_channels(name: str, moving: bool) -> None:
     assert plan.moves(name) is moving
 
 
-def test_host_triples() -> None:
+def test_host_triple_of_machines() -> None:
     assert host_triple("x86_64") == HOST
     assert host_triple("armv7l") == "armv7-unknown-linux-gnueabihf"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.support import FaultServer, fault_server
+from tests._support.fault_server import FaultServer, fault_server
 
 
 @pytest.fixture(autouse=True)

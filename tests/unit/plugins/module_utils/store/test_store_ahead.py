@@ -19,7 +19,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Li
 from ansible_collections.coldvox.ci.plugins.module_utils.store.receipt import Seen, scan
 from ansible_collections.coldvox.ci.plugins.module_utils.store.staging import Staging
 
-from tests.faults.support import LIMITS, FaultServer, install, noise, wanted, zip_of
+from tests._support.fault_server import LIMITS, FaultServer, install, noise, wanted, zip_of
 
 FILES = {"big": noise(600_000), "text": b"hello\n" * 50_000, "dir/small": b"x", "dir/empty": b""}
 

@@ -18,9 +18,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import Co
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.store.trees import Disk
 
-from tests.faults.support import FaultServer, install, model_zip, noise, tar_of, tar_special, wanted
-from tests.unit.plugins.module_utils.store.some_models import models, moment, present, used
-from tests.unit.plugins.module_utils.store.test_store_engine import consistent, snapshot
+from tests._support.fault_server import FaultServer, install, model_zip, noise, tar_of, tar_special, wanted
+from tests._support.store_models import consistent, models, moment, present, snapshot, used
 
 
 def names(items: Any) -> list[str]:

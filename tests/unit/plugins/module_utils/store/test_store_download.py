@@ -13,7 +13,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.host.durable import Sto
 from ansible_collections.coldvox.ci.plugins.module_utils.store.download import Download, Downloaded, Partial
 from ansible_collections.coldvox.ci.plugins.module_utils.store.transport import FetchError, Floor
 
-from tests.faults.support import DRIPS, FaultServer, noise, sha256
+from tests._support.fault_server import DRIPS, FaultServer, noise, sha256
 
 BODY = noise(300_000)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import stat
 import subprocess
@@ -18,35 +17,21 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import F
 from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Report, Store
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 
-from tests.faults.support import FaultServer, install, model_zip, noise, settings, sha256, tar_of, wanted
-from tests.unit.plugins.module_utils.store.one_model import DIGEST, MODEL, model
+from tests._support.fault_server import (
+    FaultServer,
+    install,
+    model_zip,
+    noise,
+    settings,
+    sha256,
+    tar_of,
+    wanted,
+)
+from tests._support.store_models import DIGEST, MODEL, consistent, flip, model, snapshot
 
 
 def outcomes(report: Report) -> list[str]:
     return [result.outcome for result in report.results]
-
-
-def snapshot(root: Path) -> dict[str, Any]:
-    """Return everything about a store that a reader could see."""
-    return {
-        str(path.relative_to(root)): (os.lstat(path).st_mode, path.is_file() and path.read_bytes())
-        for path in sorted(root.rglob("*"))
-        if "locks" not in path.parts and "last_used" not in path.parts
-    }
-
-
-def consistent(root: Path) -> bool:
-    """Tell whether the generated files agree with refs and trees, as ``sha256sum`` sees it."""
-    refs = {p.stem: json.loads(p.read_text()) for p in (root / "refs").glob("*.json")}
-    listed = json.loads((root / "version-manifest.json").read_text())["artifacts"]
-    assert {name: ref["sha256"] for name, ref in refs.items()} == {k: v["sha256"] for k, v in listed.items()}
-    lines = (root / "checksums.txt").read_text().splitlines()
-    files = [p for p in (root / "trees").rglob("*") if p.is_file() and p.parts[-2] != "trees"]
-    used = {ref["sha256"] for ref in refs.values()}
-    assert len(lines) == sum(1 for f in files if f.relative_to(root).parts[1] in used)
-    if lines:
-        subprocess.run(["sha256sum", "--quiet", "--strict", "-c", "checksums.txt"], cwd=root, check=True)
-    return not os.listdir(root / "staging") and not os.listdir(root / "trash")
 
 
 def test_a_model_is_fetched_once_and_hit_ever_after(server: FaultServer, root: Path) -> None:
@@ -161,17 +146,6 @@ def test_a_damaged_tree_is_repaired_once(server: FaultServer, root: Path, damage
     assert server.count("/m.zip") == 2
     assert consistent(root)
     assert outcomes(install(root, artifact)) == ["hit"]
-
-
-def flip(path: Path) -> None:
-    """Change one byte and hide it from a quick look."""
-    status = path.stat()
-    with path.open("r+b") as stream:
-        stream.seek(100)
-        byte = stream.read(1)[0]
-        stream.seek(100)
-        stream.write(bytes([byte ^ 1]))
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def test_a_flipped_bit_is_found_by_the_full_look(server: FaultServer, root: Path) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 
-from tests.faults.support import FaultServer, install
-from tests.unit.plugins.module_utils.store.one_model import DIGEST, MODEL, model
+from tests._support.fault_server import FaultServer, install
+from tests._support.store_models import DIGEST, MODEL, model
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777])

@@ -18,9 +18,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import d
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.store.lease import Acquire, Instant, LeaseFile
 
-from tests.faults.support import FaultServer, install, model_zip, wanted
-from tests.unit.plugins.module_utils.store.some_models import models
-from tests.unit.plugins.module_utils.store.test_store_engine import snapshot
+from tests._support.fault_server import FaultServer, install, model_zip, wanted
+from tests._support.store_models import models, snapshot
 
 
 def test_looking_at_a_lock_leaves_no_trace(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Li
 from ansible_collections.coldvox.ci.plugins.module_utils.store.receipt import file_sha256, scan
 from ansible_collections.coldvox.ci.plugins.module_utils.store.staging import Staging
 
-from tests.faults.support import LIMITS, noise, sha256, tar_of, tar_special, zip_of
+from tests._support.fault_server import LIMITS, noise, sha256, tar_of, tar_special, zip_of
 
 FILES = {"top/a": b"hello\n", "top/sub/big": noise(3_000_000), "top/sub/empty": b""}
 

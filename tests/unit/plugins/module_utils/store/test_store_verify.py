@@ -17,9 +17,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.records import Re
 from ansible_collections.coldvox.ci.plugins.module_utils.store.trash import discard_tree
 from ansible_collections.coldvox.ci.plugins.module_utils.store.verify import Verified, verify
 
-from tests.faults.support import FaultServer, install, settings, wanted
-from tests.unit.plugins.module_utils.store.some_models import models, present
-from tests.unit.plugins.module_utils.store.test_store_engine import consistent, flip, snapshot
+from tests._support.fault_server import FaultServer, install, settings, wanted
+from tests._support.store_models import consistent, flip, models, present, snapshot
 
 
 def run(root: Path, **how: Any) -> Verified:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import NOBODY, Agent
+from tests._support.installed_agent import NOBODY, Agent
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Lay
 from ansible_collections.coldvox.ci.plugins.module_utils.store.locks import Locks
 from ansible_collections.coldvox.ci.plugins.module_utils.store.progress import Progress
 
-from tests.faults.support import install, model_zip, sha256, wanted
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent, first_line
+from tests._support.fault_server import install, model_zip, sha256, wanted
+from tests._support.installed_agent import Agent, first_line
 
 MODEL = model_zip()
 DIGEST = sha256(MODEL)
@@ -127,7 +127,7 @@ def test_a_process_can_be_named_to_hold_for(stocked: Agent, user: int | None) ->
         sleeper.kill()
         assert free_within(stocked, 10)
     gone = stocked.run("cache", "link", "m", "--hold-pid", str(sleeper.pid), user=user, status=3)
-    assert "cannot be held for (No such process)" in gone.stderr
+    assert "cannot be watched (No such process)" in gone.stderr
     assert free_within(stocked, 0)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent
+from tests._support.installed_agent import Agent
 
 FIT: dict[str, Any] = {
     "timestamp": "2026-03-01T09:30:00Z",

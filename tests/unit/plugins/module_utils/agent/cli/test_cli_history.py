@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.endings import Ending, leave
 
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import NOBODY, Agent
-from tests.unit.plugins.module_utils.agent.history.made import ended, hosted, put, record
+from tests._support.installed_agent import NOBODY, Agent
+from tests._support.job_records import ended, hosted, put, record
 
 HOUR = 3600.0
 CALM: dict[str, Any] = {

@@ -13,8 +13,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.cli.job import ad
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 from ansible_collections.coldvox.ci.plugins.module_utils.store.locks import Locks
 
-from tests.faults.support import install, model_zip, sha256, wanted
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import PYTHON, Agent, first_line
+from tests._support.fault_server import install, model_zip, sha256, wanted
+from tests._support.installed_agent import PYTHON, Agent, first_line
 
 MODEL = model_zip()
 

@@ -12,12 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import (
-    NOBODY,
-    Agent,
-    first_line,
-    heed_the_keyboard,
-)
+from tests._support.installed_agent import NOBODY, Agent, first_line, heed_the_keyboard
 
 
 def is_free(agent: Agent, name: str) -> bool:
@@ -142,7 +137,7 @@ def test_a_timeout_says_how_long_and_who(agent: Agent) -> None:
     with agent.start("lock", "run", "x", "--", "sh", "-c", "echo in; read end") as holder:
         assert first_line(holder) == "in"
         done = agent.run("lock", "run", "x", "--timeout", "0.2", "--", "echo", "never", status=3)
-        assert "the lock x was not free within 0.2 s, because process" in done.stderr
+        assert "The lock x was not free within 0.2 s, because process" in done.stderr
         assert done.stdout == ""
         as_json = agent.run("lock", "run", "x", "--timeout", "0", "--json", "--", "true", status=3)
         assert "was not free within 0 s" in json.loads(as_json.stdout)["error"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent, first_line
+from tests._support.installed_agent import Agent, first_line
 
 
 @pytest.fixture
@@ -44,3 +44,38 @@ def test_the_exit_code_is_that_of_the_command(
     stdout, stderr = (unread if stream == name else subprocess.DEVNULL for name in ("stdout", "stderr"))
     done = subprocess.run([agent.command, *words], stdout=stdout, stderr=stderr, check=False, timeout=60)
     assert done.returncode == heard.returncode
+
+
+def test_debug_shows_the_traceback_and_what_is_read(agent: Agent) -> None:
+    plain = agent.run("history", "--import", "/nonexistent", status=3)
+    shown = agent.run("--debug", "history", "--import", "/nonexistent", status=3)
+    assert (shown.stdout, "Traceback" in plain.stderr) == (plain.stdout, False)
+    assert plain.stderr in shown.stderr, "the sentence stays"
+    assert "Traceback" in shown.stderr
+    assert "runnerctl: debug: reads /nonexistent\n" in shown.stderr
+    assert ".pyc" not in shown.stderr, "imports say nothing of the command"
+
+
+def test_debug_shows_what_is_run_and_written(agent: Agent) -> None:
+    (agent.root / "run").mkdir(exist_ok=True)
+    shown = agent.run("status", "--debug", "--json")
+    assert "runnerctl: debug: runs systemctl " in shown.stderr
+    shown = agent.run("report", "--debug", "--output", str(agent.root / "page"))
+    assert f"runnerctl: debug: writes {agent.root}/" in shown.stderr
+
+
+def test_debug_shows_no_word_of_a_command_of_a_job(agent: Agent) -> None:
+    words = ["lock", "run", "b", "--debug", "--", "sh", "-c", "true $1 --debug", "sh", "user-secret"]
+    shown = agent.run(*words)
+    assert "runnerctl: debug: runs /" in shown.stderr
+    assert "user-secret" not in shown.stderr, "the words of a job's command are the job's"
+
+
+def test_debug_behind_the_dashes_belongs_to_the_command(agent: Agent) -> None:
+    done = agent.run("lock", "run", "b", "--", "echo", "--debug")
+    assert (done.stdout, "debug:" in done.stderr) == ("--debug\n", False)
+
+
+def test_debug_that_nobody_reads_changes_nothing(agent: Agent, unread: int) -> None:
+    words = [str(agent.command), "--debug", "lock", "run", "b", "--", "true"]
+    assert subprocess.run(words, stderr=unread, check=False, timeout=60).returncode == 0

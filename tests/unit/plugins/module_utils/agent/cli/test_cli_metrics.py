@@ -15,8 +15,8 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.endings import Ending, leave
 
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent
-from tests.unit.plugins.module_utils.agent.history.made import started
+from tests._support.installed_agent import Agent
+from tests._support.job_records import started
 
 
 @pytest.fixture

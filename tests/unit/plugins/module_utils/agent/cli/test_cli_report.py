@@ -11,9 +11,9 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.csv_log import COLUMNS
 
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent
-from tests.unit.plugins.module_utils.agent.history.made import completed, started
-from tests.unit.plugins.module_utils.agent.report.some_jobs import rows
+from tests._support.installed_agent import Agent
+from tests._support.job_records import completed, started
+from tests._support.report_jobs import rows
 
 
 @pytest.fixture

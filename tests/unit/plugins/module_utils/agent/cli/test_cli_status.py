@@ -21,8 +21,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.host.clock import times
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result
 from ansible_collections.coldvox.ci.plugins.module_utils.store.progress import Progress
 
-from tests.unit.plugins.module_utils.agent.cli.installed_agent import Agent
-from tests.unit.plugins.module_utils.agent.history.made import completed, started
+from tests._support.installed_agent import Agent
+from tests._support.job_records import completed, started
 
 #: As systemd 257 answers, with TZ=UTC, for a timer that counts, one by the calendar, and two runners.
 SYSTEMD = """Id=coldvox-runner@heavy-1.service

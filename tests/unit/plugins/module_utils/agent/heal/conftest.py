@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.plugins.module_utils.agent.heal.an_instance import Instance
+from tests._support.heal_instance import Instance
 
 
 @pytest.fixture

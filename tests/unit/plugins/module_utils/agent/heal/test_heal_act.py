@@ -25,7 +25,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Host
 
-from tests.unit.plugins.module_utils.agent.heal.an_instance import Instance
+from tests._support.heal_instance import Instance
 
 UNIT = "coldvox-runner@one.service"
 
@@ -83,7 +83,7 @@ def test_a_frozen_listener_runs_on(instance: Instance) -> None:
 
 def test_a_refusal_of_systemd_is_the_outcome(instance: Instance) -> None:
     instance.refusal = "no bus"
-    assert act(instance, START).startswith("failed: systemctl cannot say how the units are (no bus)")
+    assert act(instance, START).startswith("failed: systemctl cannot show the units (no bus)")
 
 
 def history() -> History:

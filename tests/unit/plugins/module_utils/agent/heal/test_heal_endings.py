@@ -21,7 +21,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import H
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.plugins.module_utils.agent.heal.an_instance import Instance
+from tests._support.heal_instance import Instance
 
 UNIT = "coldvox-runner@one.service"
 LISTENER = 70

@@ -20,7 +20,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.look import 
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import HEALTHY, Evidence, Known
 
-from tests.unit.plugins.module_utils.agent.heal.an_instance import Instance
+from tests._support.heal_instance import Instance
 
 UNIT = "coldvox-runner@one.service"
 CONNECTED = """

@@ -24,7 +24,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.hooks import spoo
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account, Host
 
-from tests.unit.plugins.module_utils.agent.heal.an_instance import Instance
+from tests._support.heal_instance import Instance
 
 UNIT = "coldvox-runner@one.service"
 OTHER = 65534

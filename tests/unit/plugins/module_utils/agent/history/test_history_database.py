@@ -15,7 +15,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs impo
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.statistics import summary
 from ansible_collections.coldvox.ci.plugins.module_utils.health.dispatch import JobSums
 
-from tests.unit.plugins.module_utils.agent.history.made import NOON, completed, ended, hosted, record, started
+from tests._support.job_records import NOON, completed, ended, hosted, record, started
 
 HOUR = 3600.0
 

@@ -15,7 +15,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs impo
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.spool import ingest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 
-from tests.unit.plugins.module_utils.agent.history.made import (
+from tests._support.job_records import (
     NOON,
     completed,
     ended,

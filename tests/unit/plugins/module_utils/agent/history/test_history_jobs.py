@@ -19,7 +19,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.health.dispatch import 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.plugins.module_utils.agent.history.made import NOON, ended, hosted, record
+from tests._support.job_records import NOON, ended, hosted, record
 
 HOSTILE = [
     "two\nlines",

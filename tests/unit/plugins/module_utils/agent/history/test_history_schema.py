@@ -20,7 +20,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.schema im
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.health.dispatch import JobSums
 
-from tests.unit.plugins.module_utils.agent.history.made import NOON, record, started
+from tests._support.job_records import NOON, record, started
 
 NOBODY = 65534
 HOUR = 3600.0

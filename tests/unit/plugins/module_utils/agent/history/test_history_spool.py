@@ -20,7 +20,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.schema im
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.spool import MOST_BYTES, ingest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 
-from tests.unit.plugins.module_utils.agent.history.made import NOON, ended, put, record
+from tests._support.job_records import NOON, ended, put, record
 
 NOBODY = 65534
 

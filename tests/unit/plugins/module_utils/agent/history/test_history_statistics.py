@@ -16,7 +16,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.statistic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.plugins.module_utils.agent.history.made import NOON, job
+from tests._support.job_records import NOON, job
 
 HOUR, DAY = 3600.0, 86400.0
 durations = st.lists(st.floats(0, 1e6), min_size=1, max_size=40)

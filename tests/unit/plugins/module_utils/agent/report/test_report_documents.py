@@ -9,7 +9,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report import gat
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.facts import Reason, Sample
 from ansible_collections.coldvox.ci.plugins.module_utils.health.score import health_score
 
-from tests.unit.plugins.module_utils.agent.report.some_jobs import NOW
+from tests._support.report_jobs import NOW
 
 
 @pytest.mark.parametrize(

@@ -17,15 +17,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.goals impo
     rounded,
 )
 
-from tests.unit.plugins.module_utils.agent.report.some_jobs import (
-    A_JOB,
-    DAY,
-    NOW,
-    a_month,
-    jobs,
-    nothing,
-    rows,
-)
+from tests._support.report_jobs import A_JOB, DAY, NOW, a_month, jobs, nothing, rows
 
 HOSTED = A_JOB._replace(kind="cloud", instance="GitHub Actions 3")
 GOOD = Totals(

@@ -22,7 +22,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.page impor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.plugins.module_utils.agent.report.some_jobs import a_month, hostile, nothing
+from tests._support.report_jobs import a_month, hostile, nothing
 
 _VOID = {"meta"}
 _PAGE = {"html", "head", "meta", "title", "style", "body", "main", "header", "section", "footer"}

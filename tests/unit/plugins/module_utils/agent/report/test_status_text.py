@@ -19,7 +19,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.words impo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.plugins.module_utils.agent.report.some_jobs import A_JOB, HOSTILE, NOW
+from tests._support.report_jobs import A_JOB, HOSTILE, NOW
 from tests.unit.plugins.module_utils.agent.report.test_status_view import (
     DISK,
     FIT,

@@ -22,7 +22,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.facts impo
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.status_view import View, view
 from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import Flight
 
-from tests.unit.plugins.module_utils.agent.report.some_jobs import A_JOB, NOW
+from tests._support.report_jobs import A_JOB, NOW
 
 MIDNIGHT = NOW - 11 * 3600
 HEAVY = Instance("heavy-1", "coldvox-runner@heavy-1.service", "active", listening=True, busy=False)

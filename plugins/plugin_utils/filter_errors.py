@@ -1,4 +1,4 @@
-"""What filters that judge dictionaries have in common: their complaints are errors of the template."""
+"""Checks and error handling shared by the filters that judge dictionaries."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 
 
 def require_mappings(filter_name: str, **values: Any) -> None:
-    """Raise AnsibleFilterError unless all ``values``, named as the filter's options, are dictionaries."""
+    """Raise AnsibleFilterError unless all ``values`` are dictionaries.
+
+    The keyword names are the names of the filter's options.
+    """
     for name, value in values.items():
         if not isinstance(value, Mapping):
             raise AnsibleFilterError(
-                f"coldvox.ci.{filter_name} takes {name} as a dictionary, not as {type(value).__name__}."
+                f"The filter coldvox.ci.{filter_name} takes {name} as a dictionary, not as "
+                f"{type(value).__name__}; pass a dictionary."
             )
 
 
 @contextmanager
 def template_errors() -> Iterator[None]:
-    """Turn the sentence of a CiError into an error of the template."""
+    """Raise AnsibleFilterError with the text of a CiError from the body."""
     try:
         yield
     except CiError as error:

@@ -1,4 +1,4 @@
-"""One process that installs artifacts, for tests that start many and kill some.
+"""A process that installs artifacts, for tests that start many and kill some.
 
 Reads a JSON object from its argument: ``paths`` for sys.path, ``root``, ``artifacts``, ``settings``,
 ``umask``, and ``sabotage``: ``flock:grants-all``, ``flock:ERRNO-NAME``, ``wall-clock:SECONDS`` (jumps by so
@@ -28,7 +28,7 @@ def say(line: str) -> None:
 
 
 def sabotage(how: str) -> None:
-    """Let happen to this process what ``how`` says."""
+    """Break this process in the way that ``how`` names."""
     kind, _colon, rest = how.partition(":")
     if kind == "flock":
 
@@ -36,7 +36,7 @@ def sabotage(how: str) -> None:
             if rest != "grants-all":
                 raise OSError(getattr(errno, rest), os.strerror(getattr(errno, rest)))
 
-        setattr(fcntl, "flock", flock)  # noqa: B010  # mypy knows what it was
+        setattr(fcntl, "flock", flock)  # noqa: B010  # mypy refuses a plain assignment
     elif kind == "wall-clock":
         true_time, jumps = time.time, [0]
 
@@ -65,21 +65,21 @@ def kill_around(when: str, module: str, name: str) -> None:
 
 
 def main() -> int:
-    told = json.loads(sys.argv[1])
-    sys.path[:0] = told["paths"]
+    request = json.loads(sys.argv[1])
+    sys.path[:0] = request["paths"]
     from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
     from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse_all
     from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Settings, Store
     from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
 
-    os.umask(told.get("umask", 0o077))
-    if "sabotage" in told:
-        sabotage(told["sabotage"])
-    settings = Settings(Limits(2**33, 250, 200_000), pause_seconds=0.01, **told["settings"])
-    artifacts = parse_all(told["artifacts"])
+    os.umask(request.get("umask", 0o077))
+    if "sabotage" in request:
+        sabotage(request["sabotage"])
+    settings = Settings(Limits(2**33, 250, 200_000), pause_seconds=0.01, **request["settings"])
+    artifacts = parse_all(request["artifacts"])
     say("ready")
     try:
-        report = Store(told["root"], settings).install(artifacts)
+        report = Store(request["root"], settings).install(artifacts)
     except CiError as error:
         say(json.dumps({"error": str(error)}))
         return 1

@@ -1,4 +1,4 @@
-"""Ansible on a controller, with a host that nobody could reach."""
+"""Ansible on a controller, with a host that cannot be reached."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.server import Running
 
 COLLECTIONS = Path(next(iter(collection_plugins.__path__))).parents[3]
-# RFC 5737: an address for documentation. A module that would contact its host could only fail.
+# RFC 5737: an address for documentation. A module that contacts its host fails.
 NOWHERE = "192.0.2.1"
 
 
 class Controller:
-    """Runs a module by ``ansible`` as a person would; ``page`` is put behind GitHub's address."""
+    """Function that runs a module by ``ansible``; ``page`` follows GitHub's address."""
 
     def __init__(self, github: Running, home: Path) -> None:
         self.github = github
@@ -38,7 +38,7 @@ class Controller:
     def __call__(
         self, module: str, *, page: str = "Coldaine/ColdVox", check: bool = False, **options: Any
     ) -> dict[str, Any]:
-        """Return the module's result, with ``failed`` in any case and all that was printed as ``_output``."""
+        """Return the module's result, always with ``failed``, and its ``_output``."""
         arguments = {"url": f"{self.github.url}/{page}", "token": ADMIN_TOKEN, **options}
         command = [str(Path(sys.executable).parent / "ansible"), NOWHERE, "-i", f"{NOWHERE},", "-vvv"]
         flags = ["--diff", *(["--check"] if check else [])]
@@ -56,7 +56,10 @@ class Controller:
         return {**result, "failed": done.returncode != 0, "_output": done.stdout + done.stderr}
 
     def requests(self) -> list[str]:
-        """Return method and last part of the path of what was asked of GitHub since the last time."""
-        asked = [f"{one['method']} {one['path'].rpartition('/')[2]}" for one in self.github.admin.audit()]
+        """Return method and last path part of the requests since the last call."""
+        asked = [
+            f"{request['method']} {request['path'].rpartition('/')[2]}"
+            for request in self.github.admin.audit()
+        ]
         self.github.emulator.audit.clear()
         return asked

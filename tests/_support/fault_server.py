@@ -1,4 +1,4 @@
-"""A web server that misbehaves on request, and archives, good and evil, to serve from it."""
+"""A web server that misbehaves on request, and good and evil archives to serve."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DRIPS = {
 
 @dataclass
 class Page:
-    """What the server says for one path, and how it misbehaves while doing so.
+    """The answer of the server for a path, and its faults.
 
     ``faults`` are used up one per request: a status to answer with, or ``break:N`` (close after N body
     bytes), ``stall:N`` (say nothing more after N bytes), ``reset:N`` (TCP reset after N bytes), ``drip-head``
@@ -58,7 +58,7 @@ class Page:
 
 
 class FaultServer:
-    """Serves ``pages`` on loopback and remembers every request in ``requests``: (path, headers)."""
+    """Server of ``pages`` on loopback; ``requests`` keeps their paths and headers."""
 
     def __init__(self) -> None:
         self.pages: dict[str, Page] = {}
@@ -186,7 +186,7 @@ def fault_server() -> Iterator[FaultServer]:
 
 
 def zip_of(files: Mapping[str, bytes], modes: Optional[Mapping[str, int]] = None) -> bytes:
-    """Return a zip of ``files``; ``modes`` are full ``st_mode`` values for those that need one."""
+    """Return a zip of ``files``; ``modes`` are full ``st_mode`` values by name."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
@@ -199,7 +199,10 @@ def zip_of(files: Mapping[str, bytes], modes: Optional[Mapping[str, int]] = None
 
 
 def tar_of(members: Mapping[str, Any], compression: str = "gz") -> bytes:
-    """Return a tar of ``members``: bytes are a file, a TarInfo is taken as it is, with no content."""
+    """Return a tar of ``members``.
+
+    Bytes are the content of a file; a TarInfo is added as it is, without content.
+    """
     buffer = io.BytesIO()
     mode: Any = f"w:{compression}"
     with tarfile.open(fileobj=buffer, mode=mode) as archive:

@@ -1,4 +1,4 @@
-"""One process that collects or verifies, for tests that start many and kill some.
+"""A process that collects or verifies, for tests that start many and kill some.
 
 Reads a JSON object from its argument: ``paths`` for sys.path, ``root``, and either ``policy`` (three
 numbers) or ``repair``. Prints ``ready`` when it begins and then one JSON object.
@@ -12,8 +12,8 @@ import sys
 
 
 def main() -> int:
-    told = json.loads(sys.argv[1])
-    sys.path[:0] = told["paths"]
+    request = json.loads(sys.argv[1])
+    sys.path[:0] = request["paths"]
     from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
     from ansible_collections.coldvox.ci.plugins.module_utils.store.collect import Policy, collect
     from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Settings
@@ -24,12 +24,12 @@ def main() -> int:
     sys.stdout.flush()
     answer: dict[str, object]
     try:
-        if "policy" in told:
-            done = collect(told["root"], Policy(*told["policy"]))
+        if "policy" in request:
+            done = collect(request["root"], Policy(*request["policy"]))
             answer = {"removed": [name for item in done.removed for name in item.names or (item.sha256,)]}
         else:
             settings = Settings(DEFAULT_LIMITS, timeout_seconds=5, pause_seconds=0.01)
-            seen = verify(told["root"], full=True, repair=told["repair"], settings=settings)
+            seen = verify(request["root"], full=True, repair=request["repair"], settings=settings)
             answer = {"corrupt": [[item.outcome, *item.names] for item in seen.corrupt]}
     except CiError as error:
         answer = {"error": str(error)}

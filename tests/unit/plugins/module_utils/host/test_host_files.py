@@ -38,7 +38,7 @@ def converge(wanted: files.FileSet, recorder: Any = None) -> list[str]:
     return [change.path for change in changes]
 
 
-def test_second_converge_changes_nothing(tmp_path: Path) -> None:
+def test_files_second_converge_changes_nothing(tmp_path: Path) -> None:
     wanted = file_set(
         tmp_path,
         {"path": f"{tmp_path}/etc/a.conf", "content": "a\n", "mode": "0600"},
@@ -56,7 +56,7 @@ def test_second_converge_changes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "gone").exists()
 
 
-def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
+def test_files_mode_ignores_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         converge(file_set(tmp_path, {"path": f"{tmp_path}/new/a", "content": "", "mode": "0644"}))
@@ -66,7 +66,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "new/a").stat().st_mode) == 0o644
 
 
-def test_a_link_at_the_path_is_replaced_and_not_followed(tmp_path: Path) -> None:
+def test_files_link_at_the_path_is_replaced_and_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (tmp_path / "a").symlink_to(victim)
@@ -76,7 +76,7 @@ def test_a_link_at_the_path_is_replaced_and_not_followed(tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's link")
-def test_a_foreign_link_on_the_way_is_refused(tmp_path: Path) -> None:
+def test_files_refuse_another_users_link_in_the_path(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "way").symlink_to("real")
     os.lchown(tmp_path / "way", 12345, 12345)
@@ -85,7 +85,7 @@ def test_a_foreign_link_on_the_way_is_refused(tmp_path: Path) -> None:
     assert list((tmp_path / "real").iterdir()) == []
 
 
-def test_an_own_link_on_the_way_is_followed(tmp_path: Path) -> None:
+def test_files_follow_an_own_link_in_the_path(tmp_path: Path) -> None:
     (tmp_path / "real" / "deep").mkdir(parents=True)
     (tmp_path / "relative").symlink_to("real/../real/deep")
     (tmp_path / "absolute").symlink_to(tmp_path / "relative")
@@ -93,7 +93,7 @@ def test_an_own_link_on_the_way_is_followed(tmp_path: Path) -> None:
     assert (tmp_path / "real/deep/a").read_text() == "x"
 
 
-def test_a_circle_of_links_ends(tmp_path: Path) -> None:
+def test_files_refuse_a_loop_of_links(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(PathError, match="circle of links"):
@@ -101,18 +101,18 @@ def test_a_circle_of_links_ends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["relative/a", "/tmp/../etc/a"])
-def test_only_plain_absolute_paths(tmp_path: Path, path: str) -> None:
+def test_files_refuse_paths_that_are_not_absolute(tmp_path: Path, path: str) -> None:
     with pytest.raises(PathError, match="not absolute and plain"):
         files.plan(file_set(tmp_path, {"path": path, "content": "x"}))
 
 
-def test_a_directory_is_never_lost_for_a_file(tmp_path: Path) -> None:
+def test_files_refuse_to_replace_a_directory_by_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
-    with pytest.raises(PathError, match="is to become a file, but a directory is there"):
+    with pytest.raises(PathError, match="must become a file, but a directory is there"):
         files.plan(file_set(tmp_path, {"path": f"{tmp_path}/a", "content": "x"}))
 
 
-def test_a_directory_behind_a_link_counts(tmp_path: Path) -> None:
+def test_files_directory_behind_a_link_counts(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir(mode=0o755)
     (tmp_path / "store").symlink_to("disk")
     wanted = file_set(tmp_path, {"path": f"{tmp_path}/store", "directory": True})
@@ -122,7 +122,7 @@ def test_a_directory_behind_a_link_counts(tmp_path: Path) -> None:
     assert (tmp_path / "store").is_symlink()
 
 
-def test_commands_run_only_after_a_change(tmp_path: Path) -> None:
+def test_files_commands_run_only_after_a_change(tmp_path: Path) -> None:
     wanted = file_set(tmp_path, {"path": f"{tmp_path}/a", "content": "x"}, commands=[["one"], ["two", "2"]])
     first, second = Recorder(), Recorder()
     converge(wanted, first)
@@ -132,7 +132,7 @@ def test_commands_run_only_after_a_change(tmp_path: Path) -> None:
     assert list((tmp_path / "state/pending").iterdir()) == []
 
 
-def test_a_failed_command_is_not_forgotten(tmp_path: Path) -> None:
+def test_files_failed_command_runs_again_with_the_next_call(tmp_path: Path) -> None:
     wanted = file_set(tmp_path, {"path": f"{tmp_path}/a", "content": "x"}, commands=[["reload"]])
     with pytest.raises(files.FileSetError, match=r"'reload' failed with status 1 \(no bus\)"):
         converge(wanted, Recorder(1, "trying\nno bus\n"))
@@ -144,7 +144,7 @@ def test_a_failed_command_is_not_forgotten(tmp_path: Path) -> None:
     assert not files.commands_due(wanted, [])
 
 
-def test_an_interrupted_write_leaves_the_marker(tmp_path: Path) -> None:
+def test_files_interrupted_write_leaves_the_marker(tmp_path: Path) -> None:
     wanted = file_set(
         tmp_path,
         {"path": f"{tmp_path}/a", "content": "x"},
@@ -158,7 +158,7 @@ def test_an_interrupted_write_leaves_the_marker(tmp_path: Path) -> None:
     assert (tmp_path / "state/pending/test").exists()
 
 
-def test_nothing_is_written_when_a_checker_refuses(tmp_path: Path) -> None:
+def test_files_write_nothing_if_a_checker_refuses(tmp_path: Path) -> None:
     wanted = file_set(
         tmp_path,
         {"path": f"{tmp_path}/good", "content": "fine"},
@@ -169,7 +169,7 @@ def test_nothing_is_written_when_a_checker_refuses(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == []
 
 
-def test_a_checker_sees_the_content_under_its_own_name(tmp_path: Path) -> None:
+def test_files_checker_gets_a_copy_with_the_same_name(tmp_path: Path) -> None:
     recorder = Recorder()
     wanted = file_set(
         tmp_path, {"path": f"{tmp_path}/x.service", "content": "x", "validate": "verify --strict %s"}
@@ -187,18 +187,18 @@ def test_a_checker_sees_the_content_under_its_own_name(tmp_path: Path) -> None:
         ([{"path": "/srv/x/a"}], ["/srv/x"], "removes '/srv/x' but keeps '/srv/x/a'"),
     ],
 )
-def test_contradictions_are_refused(tmp_path: Path, raw: Any, absent: Any, said: str) -> None:
+def test_files_refuse_contradictions(tmp_path: Path, raw: Any, absent: Any, said: str) -> None:
     with pytest.raises(files.FileSetError, match=said):
         files.check_set(file_set(tmp_path, *raw, absent=absent))
 
 
 @pytest.mark.parametrize("mode", ["644", "420", "u=rw", "0999"])
-def test_modes_must_be_four_octal_digits(mode: str) -> None:
+def test_files_mode_must_be_four_octal_digits(mode: str) -> None:
     with pytest.raises(PathError, match="four octal digits"):
         entry_from({"path": "/x/a", "content": "", "mode": mode})
 
 
-def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+def test_files_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     """The old file stays whole under an open descriptor: it is replaced, not rewritten."""
     path = tmp_path / "a"
     path.write_text("old")
@@ -210,7 +210,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["a"]
 
 
-def test_diffs_show_content_or_attributes(tmp_path: Path) -> None:
+def test_files_diff_shows_content_or_attributes(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("same\n")
     path.chmod(0o600)

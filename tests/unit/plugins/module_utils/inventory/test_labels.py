@@ -32,7 +32,7 @@ BOTH = [LAPTOP, ARM]
         ({"group": "other"}, []),
     ],
 )
-def test_a_runner_matches_when_it_has_all_labels_in_any_case(runs_on: Any, names: list[str]) -> None:
+def test_matching_runners_need_all_labels_in_any_case(runs_on: Any, names: list[str]) -> None:
     assert [runner["name"] for runner in matching_runners(runs_on, BOTH)] == names
 
 
@@ -40,7 +40,7 @@ labels = st.lists(st.sampled_from(["a", "A", "b", "B", "c", "ä"]), min_size=1)
 
 
 @given(labels, st.lists(st.fixed_dictionaries({"labels": labels})))
-def test_matching_is_the_subset_without_case_and_keeps_order(asked: Any, runners: Any) -> None:
+def test_matching_runners_is_the_subset_in_order(asked: Any, runners: Any) -> None:
     expected = [
         runner for runner in runners if {x.upper() for x in asked} <= {x.upper() for x in runner["labels"]}
     ]
@@ -48,7 +48,7 @@ def test_matching_is_the_subset_without_case_and_keeps_order(asked: Any, runners
 
 
 @given(labels, labels, st.lists(st.fixed_dictionaries({"labels": labels})))
-def test_asking_for_more_never_finds_more(asked: Any, more: Any, runners: Any) -> None:
+def test_matching_runners_with_more_labels_are_not_more(asked: Any, more: Any, runners: Any) -> None:
     found = matching_runners(asked, runners)
     assert all(runner in found for runner in matching_runners([*asked, *more], runners))
 
@@ -66,18 +66,18 @@ def test_asking_for_more_never_finds_more(asked: Any, more: Any, runners: Any) -
         ({"group": 3}, "give a label"),
     ],
 )
-def test_what_cannot_be_matched_is_refused(runs_on: Any, message: str) -> None:
+def test_matching_runners_refuses_a_bad_runs_on(runs_on: Any, message: str) -> None:
     with pytest.raises(CiError, match=message):
         matching_runners(runs_on, BOTH)
 
 
 @pytest.mark.parametrize("runner", [None, {}, {"labels": "self-hosted"}, {"labels": [3]}, {"labels": [{}]}])
-def test_what_is_no_runner_is_refused(runner: Any) -> None:
+def test_matching_runners_refuses_a_bad_runner(runner: Any) -> None:
     with pytest.raises(CiError, match="A runner "):
         matching_runners("x", [runner])
 
 
-def test_every_job_is_listed_with_what_is_known_of_it() -> None:
+def test_job_labels_lists_every_job() -> None:
     workflow = {
         "jobs": {
             "lint": {"runs-on": "ubuntu-latest"},
@@ -110,6 +110,6 @@ def test_every_job_is_listed_with_what_is_known_of_it() -> None:
         ({"jobs": {"a": {"runs-on": 3}}}, "In the job 'a': 'runs-on' is 3"),
     ],
 )
-def test_what_is_no_workflow_is_refused(workflow: Any, message: str) -> None:
+def test_job_labels_refuses_a_text_without_jobs(workflow: Any, message: str) -> None:
     with pytest.raises(CiError, match=message):
         job_labels(workflow)

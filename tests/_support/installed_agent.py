@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,13 @@ from ansible_collections.coldvox.ci.plugins.lookup.agent_files import LIBRARY, r
 from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths, paths_of
 
 NOBODY = 65534
-#: As the role's template has it: the system's, which every user can run.
-PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
+SYSTEM_PYTHON = "/usr/bin/python3"
+#: As the role's template has it: the system's, which every user can run. Only ours can measure the coverage.
+PYTHON = (
+    SYSTEM_PYTHON
+    if os.access(SYSTEM_PYTHON, os.X_OK) and "COVERAGE_RUN" not in os.environ
+    else sys.executable
+)
 COMMAND = """#!{python} -I
 import os, sys
 sys.path.insert(0, os.path.realpath("{directory}/current"))
@@ -39,8 +45,8 @@ class Agent:
         for entry in release_files(LIBRARY, str(self.root)):
             path = Path(entry["path"])
             path.parent.mkdir(parents=True, exist_ok=True)
-            if "content" in entry:
-                path.write_text(entry["content"], encoding="utf-8")
+            if "source" in entry:
+                shutil.copyfile(entry["source"], path)
             else:
                 path.symlink_to(entry["link_to"])
         self.command.write_text(COMMAND.format(python=PYTHON, directory=self.root))

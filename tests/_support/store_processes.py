@@ -1,4 +1,4 @@
-"""Processes that install artifacts (worker.py), started, sabotaged and judged."""
+"""Processes that install artifacts (store_worker.py), started, sabotaged and judged."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.faults.support import FaultServer, noise, sha256, zip_of
+from tests._support.fault_server import FaultServer, noise, sha256, zip_of
 
-WORKER = Path(__file__).with_name("worker.py")
+WORKER = Path(__file__).with_name("store_worker.py")
+COLLECTOR = Path(__file__).with_name("store_collector.py")
 FILES = {f"top/d{number % 5}/f{number}": noise(20_000, str(number)) for number in range(30)}
 FILES["top/big"] = noise(1_500_000, "big")
 MODEL = zip_of(FILES)
@@ -31,19 +32,19 @@ def item(server: FaultServer, **more: Any) -> dict[str, Any]:
 
 
 def start(root: Path, *artifacts: dict[str, Any], **how: Any) -> subprocess.Popen[str]:
-    """Start a process that installs ``artifacts``; ``how`` is for its settings, but for these.
+    """Start a process that installs ``artifacts``; ``how`` holds its settings.
 
-    ``sabotage`` and ``umask`` are described in worker.py, ``python`` is another interpreter.
+    ``sabotage`` and ``umask`` are described in store_worker.py, ``python`` is another interpreter.
     """
     prepare = how.pop("preexec_fn", None)
     python = how.pop("python", sys.executable)
-    # Another interpreter gets the collection alone, not the packages of this one.
+    # Another interpreter gets the collection alone, not the packages of this environment.
     paths = sys.path if python == sys.executable else [p for p in sys.path if "coldvox-collections-" in p]
-    told: dict[str, Any] = {"paths": paths, "root": str(root), "artifacts": artifacts}
-    told.update({key: how.pop(key) for key in ("sabotage", "umask") if key in how})
-    told["settings"] = {"timeout_seconds": 5, **how}
+    request: dict[str, Any] = {"paths": paths, "root": str(root), "artifacts": artifacts}
+    request.update({key: how.pop(key) for key in ("sabotage", "umask") if key in how})
+    request["settings"] = {"timeout_seconds": 5, **how}
     return subprocess.Popen(
-        [str(python), str(WORKER), json.dumps(told)],
+        [str(python), str(WORKER), json.dumps(request)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -60,17 +61,17 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def whole(tree: Path) -> bool:
-    """Tell whether ``tree`` is exactly what the archive holds, by reading it."""
-    found = {str(p.relative_to(tree)): p.read_bytes() for p in tree.rglob("*") if p.is_file()}
-    return found == {name.removeprefix("top/"): data for name, data in FILES.items()}
+    """Return whether the files of ``tree`` are exactly those of the archive."""
+    contents = {str(p.relative_to(tree)): p.read_bytes() for p in tree.rglob("*") if p.is_file()}
+    return contents == {name.removeprefix("top/"): data for name, data in FILES.items()}
 
 
 def nothing_half(root: Path) -> bool:
-    """Tell whether all that a reader can see in the store at ``root`` is whole."""
+    """Return whether every published tree of the store at ``root`` is whole."""
     trees = list((root / "trees").glob("*")) if root.exists() else []
     return all(whole(tree) for tree in trees)
 
 
 def leftovers(root: Path) -> list[str]:
-    """Return what lies in the store's places for things in flight."""
+    """Return the names in the store's directories for unfinished work."""
     return [name for area in ("staging", "trash", "partial", "progress") for name in os.listdir(root / area)]

@@ -16,25 +16,25 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "parent_of", lambda pid: TREE.get(pid, ("", 0)))
 
 
-def test_the_worker_above_a_step_is_the_job() -> None:
+def test_job_process_is_the_worker_above_a_step() -> None:
     assert process.job_process(10) == (9, "Runner.Worker")
 
 
-def test_outside_of_jobs_it_is_the_caller() -> None:
+def test_job_process_outside_of_a_job_is_the_caller() -> None:
     assert process.job_process(20) == (20, "zsh")
 
 
-def test_an_orphan_has_nobody_to_hold_for() -> None:
-    with pytest.raises(CiError, match="there is no job to hold for"):
+def test_job_process_refuses_an_orphan() -> None:
+    with pytest.raises(CiError, match="There is no job to hold for"):
         process.job_process(1)
 
 
-def test_a_circle_of_processes_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_process_ends_on_a_loop_of_parents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "parent_of", lambda pid: ("sh", 5 if pid == 6 else 6))
     assert process.job_process(5) == (5, "sh")
 
 
-def test_a_name_with_brackets_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_process_reads_a_name_with_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     with open("/proc/self/comm", "w", encoding="utf-8") as stream:
         stream.write("a) b (c")

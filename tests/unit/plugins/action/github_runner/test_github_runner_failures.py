@@ -1,4 +1,4 @@
-"""What a pool does when something goes wrong in the middle, or somebody else works on it."""
+"""A pool with a failing instance, or with another run at the same time."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 
-from tests.unit.plugins.action.github_runner.runner_host import RunnerHost
+from tests._support.runner_host import RunnerHost
 
 ONE: dict[str, Any] = {"name": "one", "labels": ["fast"]}
 TWO: dict[str, Any] = {"name": "two", "labels": ["slow"]}
 
 
 def outcomes(result: dict[str, Any]) -> dict[str, str]:
-    return {one["name"]: one["outcome"] for one in result["runners"]}
+    return {runner["name"]: runner["outcome"] for runner in result["runners"]}
 
 
-def test_one_that_fails_leaves_the_others_complete(host: RunnerHost) -> None:
+def test_runner_pool_completes_the_others_when_an_instance_fails(host: RunnerHost) -> None:
     host.converge(ONE, TWO, {"name": "three"})
     failed = host.converge(
         {**ONE, "group": "no such group"}, {**TWO, "state": "absent"}, {"name": "three", "labels": ["new"]}
     )
     assert failed["failed"]
     assert failed["failed_instances"] == ["one"]
-    found = {one["name"]: one for one in failed["runners"]}
-    assert found["two"]["id"] is None, "a registration without a host would stay for ever"
-    assert "new" in found["three"]["labels"]
+    runners = {runner["name"]: runner for runner in failed["runners"]}
+    assert runners["two"]["id"] is None, "a registration without a host must not stay"
+    assert "new" in runners["three"]["labels"]
     again = host.converge(ONE, {**TWO, "state": "absent"}, {"name": "three", "labels": ["new"]})
     assert (outcomes(again)["two"], outcomes(again)["three"]) == ("unchanged", "unchanged")
 
 
-def test_two_runs_do_not_work_on_one_instance(host: RunnerHost) -> None:
+def test_runner_pool_runs_do_not_work_on_the_same_instance(host: RunnerHost) -> None:
     host.converge(ONE, TWO)
-    changed = [{**one, "environment": {"A": "2"}} for one in (ONE, TWO)]
+    changed = [{**instance, "environment": {"A": "2"}} for instance in (ONE, TWO)]
     with Flock(str(host.file("one", ".coldvox/lock")), mode=0o600, purpose="converging the runner one"):
         refused = host.converge(*changed)
         assert refused["failed_instances"] == ["one"]
@@ -43,20 +43,20 @@ def test_two_runs_do_not_work_on_one_instance(host: RunnerHost) -> None:
         assert host.file("one", ".env").read_text() == ""
         assert host.file("two", ".env").read_text() == "A=2\n"
         assert not host.converge(ONE, {**TWO, "environment": {"A": "2"}})["changed"], (
-            "nothing to quarrel about"
+            "a run without a change needs no lock"
         )
     assert outcomes(host.converge(*changed)) == {"one": "updated", "two": "unchanged"}
 
 
-def test_a_unit_that_ends_and_restarts_by_itself_meanwhile_is_no_quarrel(host: RunnerHost) -> None:
+def test_runner_unit_that_restarts_by_itself_is_no_conflict(host: RunnerHost) -> None:
     host.converge(ONE)
     (host.systemctl / "states").write_text("active deactivating")
     changed = host.converge({**ONE, "environment": {"A": "2"}})
-    assert (host.systemctl / "states").read_text() == "", "both were asked for"
+    assert (host.systemctl / "states").read_text() == "", "both states were read"
     assert outcomes(changed) == {"one": "updated"}, changed["_output"]
 
 
-def test_a_job_that_began_since_the_look_is_waited_for(host: RunnerHost, job: Any) -> None:
+def test_runner_pool_waits_for_a_job_that_began_meanwhile(host: RunnerHost, job: Any) -> None:
     host.converge(ONE)
     running = job("one")
     (host.systemctl / "states").write_text("inactive")
@@ -66,7 +66,7 @@ def test_a_job_that_began_since_the_look_is_waited_for(host: RunnerHost, job: An
     assert host.file("one", ".env").read_text() == ""
 
 
-def test_one_that_was_drained_after_all_runs_again_when_the_rest_fails(host: RunnerHost) -> None:
+def test_runner_that_was_drained_is_started_again_after_a_failure(host: RunnerHost) -> None:
     host.converge(ONE)
     host.file("one", ".env").unlink()
     (host.file("one", ".env") / "in the way").mkdir(parents=True)
@@ -77,7 +77,7 @@ def test_one_that_was_drained_after_all_runs_again_when_the_rest_fails(host: Run
 
 
 @pytest.mark.parametrize("name", [".runner_migrated", ".credentials_migrated"])
-def test_a_directory_that_a_job_planted_does_not_last(host: RunnerHost, name: str) -> None:
+def test_runner_directory_planted_by_a_job_is_removed(host: RunnerHost, name: str) -> None:
     host.converge(ONE)
     host.file("one", name).mkdir()
     (host.file("one", name) / "file").touch()
@@ -88,7 +88,7 @@ def test_a_directory_that_a_job_planted_does_not_last(host: RunnerHost, name: st
     assert outcomes(host.converge({**ONE, "work_dir": "_elsewhere"})) == {"one": "unchanged"}
 
 
-def test_a_deleted_account_is_told_and_not_taken_for_health(host: RunnerHost) -> None:
+def test_runner_with_a_deleted_account_is_reported(host: RunnerHost) -> None:
     host.converge(ONE)
     refused = host.converge({**ONE, "user": "ci-was-deleted"})
     assert refused["failed"]

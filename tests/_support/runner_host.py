@@ -1,4 +1,7 @@
-"""A host for runner tests without systemd as PID 1: a ``systemctl`` of our own, everything else is real."""
+"""A host for runner tests without systemd as PID 1.
+
+``systemctl`` is a stand-in; everything else is real.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from typing import Any, Optional
 
 import ansible_collections.coldvox.ci.plugins as collection_plugins
 
-CHECKOUT = Path(__file__).resolve().parents[5]
+CHECKOUT = Path(__file__).resolve().parents[2]
 COLLECTIONS = Path(next(iter(collection_plugins.__path__))).parents[3]
 TREE = CHECKOUT / "testbed" / "runner" / "tree"
 TOKEN = "sandbox-admin-token"
-# Runs each unit's run.sh as a process group, as the account of its drop-in, and keeps what it did in a log.
+# Runs each unit's run.sh as a process group, as the account of its drop-in, and logs its actions.
 SYSTEMCTL = """#!{python}
 import os, pathlib, signal, subprocess, sys, time
 home = pathlib.Path({home!r})
@@ -85,10 +88,10 @@ for unit in units:
 
 
 class RunnerHost:
-    """Directories, a stand-in systemctl and a store tree; ``converge`` runs the module as a user does."""
+    """Directories, a stand-in systemctl and a store tree of a host."""
 
     def __init__(self, url: str) -> None:
-        # Not pytest's directory: the account of the runners has to reach it.
+        # Pytest's own directory is closed to the account of the runners.
         self.root = Path(tempfile.mkdtemp(prefix="coldvox-runner-"))
         self.root.chmod(0o755)
         self.url = url
@@ -114,7 +117,7 @@ class RunnerHost:
         (self.units / "coldvox-runner@.service").write_text("[Service]\n")
 
     def publish(self, digest: str, version: Optional[str] = None) -> Path:
-        """Put the stand-in runner into the store, as the version asked for."""
+        """Put the stand-in runner into the store with the given version."""
         target = self.root / "trees" / digest
         shutil.copytree(TREE, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         if version:
@@ -130,7 +133,10 @@ class RunnerHost:
         shutil.rmtree(self.root)
 
     def converge(self, *instances: dict[str, Any], verbose: bool = False, **options: Any) -> dict[str, Any]:
-        """Run the action plugin by ansible on this machine; return its result, all output as ``_output``."""
+        """Run the action plugin by ansible on this machine.
+
+        Return its result, with all output as ``_output``.
+        """
         check = bool(options.pop("check", False))
         arguments = {
             "url": self.url,
@@ -146,7 +152,7 @@ class RunnerHost:
         return self.call("coldvox.ci.github_runner", arguments, *flags)
 
     def call(self, module: str, arguments: dict[str, Any], *flags: str) -> dict[str, Any]:
-        """Run any module by ansible on this machine; return as ``converge`` does."""
+        """Run any module by ansible on this machine; return its result like ``converge``."""
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE", "COLDVOX"))},
             "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
@@ -200,14 +206,14 @@ class RunnerHost:
             time.sleep(0.1)
 
     def wait_for_registration(self, instance: str) -> None:
-        """Wait until the runner of ``instance`` has written down who it is."""
+        """Wait until the runner of ``instance`` has written its registration."""
         deadline = time.monotonic() + 60
         while not self.file(instance, ".runner").exists():
             assert time.monotonic() < deadline, "the runner does not start"
             time.sleep(0.1)
 
     def log(self) -> list[str]:
-        """Return what systemctl was asked to change since the last time."""
+        """Return the changes that systemctl was asked for since the last call."""
         path = self.systemctl / "log"
         lines = path.read_text().splitlines() if path.exists() else []
         path.write_text("")

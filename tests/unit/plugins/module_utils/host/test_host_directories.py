@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.host.directories import load_json, read_json
 
 
-def test_an_object_is_read(tmp_path: Path) -> None:
+def test_read_json_returns_an_object(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text('{"a": 1}')
     assert load_json(str(path)) == read_json(str(path)) == {"a": 1}
@@ -31,7 +31,7 @@ def test_an_object_is_read(tmp_path: Path) -> None:
     ],
     ids=["nothing", "pipe", "directory", "link", "half", "list", "bytes", "nested", "rubbish"],
 )
-def test_anything_else_is_refused_at_once(
+def test_read_json_refuses_links_pipes_and_other_content_at_once(
     tmp_path: Path, plant: Callable[[Path], object], error: type[Exception]
 ) -> None:
     (tmp_path / "whole").write_text("{}")
@@ -42,7 +42,7 @@ def test_anything_else_is_refused_at_once(
         load_json(str(path))
 
 
-def test_no_more_is_read_than_is_asked_for(tmp_path: Path) -> None:
+def test_read_json_reads_no_more_than_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text('{"a": 1}')
     assert read_json(str(path), most_bytes=4) is None

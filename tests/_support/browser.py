@@ -1,4 +1,7 @@
-"""A headless Chromium that tests drive by its DevTools protocol, over a pipe: no port, no further package."""
+"""A headless Chromium that tests drive by its DevTools protocol over a pipe.
+
+It needs no port and no further package.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from typing import Any
 #: Names of the program in distributions; Debian's headless shell is the smallest.
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "headless_shell")
 PACKAGE = "chromium-headless-shell"
-#: No sandbox, because root has none; the pages are our own. A container's /dev/shm may be too small.
+#: No sandbox, because Chromium has none for root; the pages are ours. /dev/shm may be small in a container.
 OPTIONS = (
     "--headless",
     "--no-sandbox",
@@ -36,7 +39,7 @@ def find_browser() -> str | None:
 
 
 class Browser:
-    """One browser with one page. What the page logs, and what it asks of the network, is kept."""
+    """A browser with a page; it keeps the page's log and its network requests."""
 
     def __init__(self, program: str) -> None:
         self._profile = tempfile.mkdtemp(prefix="coldvox-browser-")
@@ -44,7 +47,10 @@ class Browser:
         theirs_in, ours_out = os.pipe()
 
         def take_pipes() -> None:
-            """The protocol's pipes are descriptors 3 and 4 of the browser, which may be ours of now."""
+            """Move the pipes to descriptors 3 and 4, where the browser expects them.
+
+            Other files of this process may be open there.
+            """
             kept = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (theirs_in, theirs_out)]
             for wanted, end in zip((3, 4), kept):
                 os.dup2(end, wanted)
@@ -81,19 +87,22 @@ class Browser:
         shutil.rmtree(self._profile, ignore_errors=True)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Call a method of the protocol and return its result; events that come before it are kept."""
+        """Call a method of the protocol and return its result.
+
+        Events that come before the result are kept.
+        """
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
         while True:
-            found = self._receive()
-            if found.get("id") == self._number:
-                assert "error" not in found, f"{method}: {found['error']}"
-                result: dict[str, Any] = found["result"]
+            received = self._receive()
+            if received.get("id") == self._number:
+                assert "error" not in received, f"{method}: {received['error']}"
+                result: dict[str, Any] = received["result"]
                 return result
-            self.events.append(found)
+            self.events.append(received)
 
     def _receive(self) -> dict[str, Any]:
         deadline = time.monotonic() + ANSWER_SECONDS
@@ -108,7 +117,10 @@ class Browser:
         return decoded
 
     def open(self, path: Path, *, width: int, dark: bool) -> None:
-        """Show the file ``path`` in a window of ``width`` CSS pixels, as a reader with that taste sees it."""
+        """Show the file ``path`` in a window of ``width`` CSS pixels.
+
+        ``dark`` chooses the colour scheme that the reader prefers.
+        """
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.call("Emulation.setScrollbarsHidden", hidden=True)
@@ -124,23 +136,26 @@ class Browser:
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression, as plain data."""
-        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
 
     def screenshot(self, path: Path) -> None:
         """Write a picture of the whole page."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         whole = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=whole)
-        path.write_bytes(base64.b64decode(found["data"]))
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=whole)
+        path.write_bytes(base64.b64decode(answer["data"]))
 
     def requested(self) -> list[str]:
         """Return the addresses that the page asked for."""
         wanted = "Network.requestWillBeSent"
-        return [one["params"]["request"]["url"] for one in self.events if one.get("method") == wanted]
+        return [event["params"]["request"]["url"] for event in self.events if event.get("method") == wanted]
 
     def complaints(self) -> list[str]:
-        """Return what the page wrote to the console, refusals of its own policy among them."""
-        told = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
-        return [json.dumps(one["params"]) for one in self.events if one.get("method") in told]
+        """Return the lines that the page wrote to the console.
+
+        Refusals of its own policy are among them.
+        """
+        methods = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+        return [json.dumps(event["params"]) for event in self.events if event.get("method") in methods]

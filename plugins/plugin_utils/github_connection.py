@@ -1,4 +1,4 @@
-"""The controller's door to GitHub: HTTP by Ansible's own opener, signatures by cryptography, credentials."""
+"""The controller's connection to GitHub: HTTP, signatures and credentials."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CREDENTIAL_OPTIONS = frozenset(CONNECTION_SPEC.keys() - {"url"})
 
 
 def ansible_transport(ca_path: Optional[str], timeout_seconds: float) -> Transport:
-    """Return a transport that follows the controller's proxy variables and checks certificates."""
+    """Return a transport that uses the controller's proxies and checks certificates."""
 
     def send(method: str, url: str, headers: Mapping[str, str], body: Optional[bytes]) -> Answer:
         try:
@@ -62,8 +62,9 @@ def _lowered(headers: Any) -> dict[str, str]:
 
 
 def rs256_signer(pem: str) -> Sign:
-    """Return a function that signs by RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 section 3.3) and the key
-    ``pem``.
+    """Return a function that signs with the private key ``pem``.
+
+    The algorithm is RS256: RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 section 3.3).
     """
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -72,27 +73,32 @@ def rs256_signer(pem: str) -> Sign:
         key = serialization.load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError) as error:
         raise CiError(
-            "app_key is not an unencrypted PEM private key; give the text of the .pem file that GitHub made "
-            "for the App."
+            "The option app_key is not an unencrypted PEM private key; give the text of the .pem file that "
+            "GitHub made for the App."
         ) from error
     if not isinstance(key, rsa.RSAPrivateKey):
         raise CiError(
-            "app_key is not an RSA key; give the text of the .pem file that GitHub made for the App."
+            "The option app_key is not an RSA key; give the text of the .pem file that GitHub made for "
+            "the App."
         )
     return lambda message: key.sign(message, padding.PKCS1v15(), hashes.SHA256())
 
 
 def connect(options: Mapping[str, Any]) -> Client:
-    """Return a client for the scope and credential in ``options`` (the ``github`` doc fragment)."""
+    """Return a client for the scope and credential in ``options``.
+
+    The options are those of the ``github`` doc fragment. Raises CiError.
+    """
     if not options.get("url"):
         raise CiError(
-            "url is missing; give the page of the repository, organization or enterprise at GitHub."
+            "The option url is missing; give the page of the repository, organization or enterprise "
+            "at GitHub."
         )
     scope = scope_of(str(options["url"]), str(options.get("api_url") or ""))
     ca_path = options.get("ca_path")
     if ca_path and not os.path.isfile(ca_path):
         raise CiError(
-            f"ca_path '{ca_path}' is not a file on the controller; give a file of PEM certificates there."
+            f"The ca_path '{ca_path}' is not a file on the controller; give a file of PEM certificates there."
         )
     transport = ansible_transport(ca_path, float(options.get("request_timeout_seconds") or 20))
     patience = Patience(sleep=time.sleep, now=time.time)
@@ -104,7 +110,7 @@ def _authorization(
 ) -> Callable[[], str]:
     app_id, app_key = options.get("app_id"), options.get("app_key")
     if bool(app_id) != bool(app_key):
-        raise CiError("app_id and app_key belong together; give both, or a token.")
+        raise CiError("The options app_id and app_key belong together; give both, or a token.")
     if app_id and app_key:
         return AppCredential(
             transport,
