@@ -34,7 +34,7 @@ def completed(history: History, fields: dict[str, Any]) -> bool:
 
 
 def put(spool: Path, fields: dict[str, Any], number: int = 1) -> Path:
-    """Write ``fields`` as a record file into the spool of its instance, as a hook does."""
+    """Write ``fields`` as a file into the spool of its instance, as a hook does."""
     directory = spool / str(fields["instance"])
     directory.mkdir(parents=True, exist_ok=True)
     path: Path = directory / f"{fields['run_id']}-1-x-{number}.{fields['event']}.json"

@@ -1,4 +1,4 @@
-"""Jobs and samples as the history and the sampler have them, made up by a rule and no chance."""
+"""Jobs and samples for the tests of the report, made by a fixed rule."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ A_JOB = Job(
 
 
 def jobs(count: int, days: int = 30, now: float = NOW) -> list[Job]:
-    """Return ``count`` jobs spread over ``days``: one in twelve ran hosted, one in thirty failed."""
+    """Return ``count`` jobs spread over ``days``.
+
+    One in twelve ran hosted, one in thirty failed.
+    """
     return [_job(number, now - days * DAY * (number + 0.5) / count) for number in range(count)]
 
 

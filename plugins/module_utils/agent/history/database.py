@@ -157,10 +157,7 @@ class History:
             raise self._failed(error) from error
 
     def _failed(self, error: sqlite3.Error) -> schema.HistoryError:
-        """Return the HistoryError for ``error``.
-
-        A writer sets a damaged database aside at once.
-        """
+        """Return the HistoryError for ``error``; a writer sets damage aside at once."""
         failure = schema.history_error(self.path, error)
         if isinstance(failure, schema.DamagedError) and self._connection is not None and not self._read_only:
             self._connection.close()
@@ -227,10 +224,7 @@ def _job(record: Record) -> Job:
 
 
 def _begin(connection: sqlite3.Connection, record: Record) -> int:
-    """Add a running job; return 1 if it is new.
-
-    A runner runs one job at a time, so earlier jobs of it that never ended are lost.
-    """
+    """Add a running job; the runner's earlier jobs that never ended are lost."""
     added = _insert(connection, _job(record)._replace(started_at=record.at))
     if added:
         connection.execute(

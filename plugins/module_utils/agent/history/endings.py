@@ -1,7 +1,7 @@
 """Results of jobs as root reads them from the listener's output.
 
-Root writes them to ``<run>/results``, where no job can write, and the agent adds them to the history. A result
-imported from GitHub replaces them.
+Root writes them to ``<run>/results``, where no job can write, and the agent adds them to the history. A
+result imported from GitHub replaces them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from ...errors import CiError
 from ...health.dispatch import SELF_HOSTED
@@ -55,10 +55,7 @@ def leave(run_dir: str, ending: Ending) -> None:
 
 
 def _make_room(directory: str) -> None:
-    """Remove the oldest files above the limit.
-
-    The agent's user may have made directories there; these stay.
-    """
+    """Remove the oldest files above the limit; directories stay."""
     with os.scandir(directory) as entries:
         names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
     for name in sorted(filter(_is_whole, names))[: 1 - _MOST_FILES]:
@@ -70,10 +67,7 @@ def _is_whole(name: str) -> bool:
 
 
 class PendingEndings:
-    """Endings that wait below ``run_dir``.
-
-    ``reasons`` says which files are no ending, and why.
-    """
+    """Endings that wait below ``run_dir``; ``reasons`` says what is no ending."""
 
     def __init__(self, run_dir: str) -> None:
         self._directory = Paths(run=run_dir).results
@@ -100,19 +94,24 @@ class PendingEndings:
     def remove(self) -> None:
         """Remove the files that were read."""
         for name in self._names:
-            problem = _remove(os.path.join(self._directory, name))
+            problem = remove(os.path.join(self._directory, name))
             if problem:
                 self.reasons.append(f"results/{name}: it cannot be removed ({problem}).")
 
 
-def _remove(path: str) -> str:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return ""  # another process has added and removed it
-    except OSError as error:
-        return str(error.strerror)
-    return ""
+def remove(path: str, directory: Optional[int] = None) -> str:
+    """Remove a file or an empty directory; return why it stays, empty if it went."""
+    for function in (os.unlink, os.rmdir):
+        try:
+            function(path, dir_fd=directory)
+        except FileNotFoundError:
+            return ""  # another process has removed it
+        except IsADirectoryError:
+            continue
+        except OSError as error:
+            return str(error.strerror)
+        return ""
+    return "it is a directory"
 
 
 def _ending(path: str) -> Ending:

@@ -37,10 +37,7 @@ def _sums(job: str, kind: str, sums: Any) -> JobSums:
 
 
 def _updated(value: Any) -> Optional[float]:
-    """Return when the sums last changed.
-
-    The scripts wrote Unix seconds or a time stamp of ``date``.
-    """
+    """Return when the sums changed, from Unix seconds or the output of ``date``."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return number({"last_updated": value}, "last_updated")
     text = str(value or "")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from ...errors import CiError
 from ...runner.layout import check_name, instance_user
 from .database import History
-from .endings import PendingEndings
+from .endings import PendingEndings, remove
 from .jobs import COMPLETED, STARTED, Record, RecordError, checked, clean, decode
 from .schema import DamagedError
 
@@ -55,10 +55,7 @@ class _Pass:
         self.owners = _owners(directory, instance)
 
     def read(self) -> None:
-        """Read the files.
-
-        The start of each job comes before its end, also if the clock went back.
-        """
+        """Read the files, each job's start before its end, also if the clock went back."""
         by_job: dict[str, list[tuple[int, Record]]] = {}
         for name in self._names():
             try:
@@ -119,27 +116,11 @@ class _Pass:
         return record
 
     def remove_taken(self) -> None:
-        """Remove the files that were added or refused.
-
-        A file that cannot be removed is a reason.
-        """
+        """Remove what was added or refused; an entry that stays is a reason."""
         for name in self.taken:
-            problem = self._remove(name)
+            problem = remove(name, self.directory)
             if problem:
                 self.reasons.append(f"{self.instance}/{clean(name)}: it cannot be removed ({problem}).")
-
-    def _remove(self, name: str) -> str:
-        for remove in (os.unlink, os.rmdir):
-            try:
-                remove(name, dir_fd=self.directory)
-            except FileNotFoundError:
-                return ""  # another process was faster
-            except IsADirectoryError:
-                continue
-            except OSError as error:
-                return str(error.strerror)
-            return ""
-        return "it is a directory"
 
 
 def ingest(history: History, spool_dir: str) -> Ingested:

@@ -156,10 +156,7 @@ def _slow(name: str, jobs: Sequence[Job]) -> Optional[Regression]:
 
 
 def _failing(jobs: Iterable[Job], now: float) -> Optional[Regression]:
-    """Judge the jobs of the last day.
-
-    An end in the future, from a clock that was set back, counts too.
-    """
+    """Judge the jobs that ended in the last day or, by a wrong clock, later."""
     recent = [job for job in jobs if job.result in JUDGED and job.ended > now - DAY_SECONDS]
     rate = share(sum(job.result == SUCCESS for job in recent), len(recent))
     if rate is None or rate >= LEAST_SUCCESS_PERCENT:

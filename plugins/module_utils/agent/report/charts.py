@@ -22,10 +22,7 @@ _ROUND_STEPS = (1, 2, 2.5, 5, 10)
 
 
 class Series(NamedTuple):
-    """Values of a line or of bars, None where unknown.
-
-    ``style`` is a class of the page's style sheet.
-    """
+    """Values of a line or of bars, None where unknown; ``style`` is a CSS class."""
 
     name: str
     style: str
@@ -121,10 +118,7 @@ def _axis(values: Sequence[Optional[float]], marks: Sequence[float]) -> Axis:
 
 
 def ceiling(value: float) -> float:
-    """Return the first round number that is not below ``value``.
-
-    Round are 1, 2, 2.5, 5 and 10 times a power of ten.
-    """
+    """Return the next 1, 2, 2.5, 5 or 10 times a power of ten from ``value`` on."""
     power = 1.0
     while power * 10 < value:
         power *= 10
@@ -228,10 +222,7 @@ def _values(days: Sequence[Day], of: Callable[[Day], Optional[float]]) -> list[O
 
 
 def _percents(series: Sequence[Series], target: float) -> Axis:
-    """Return an axis up to 100 that begins just below the values and ``target``.
-
-    So small differences are visible.
-    """
+    """Return an axis up to 100 that begins just below the values and ``target``."""
     lowest = min(value for line in series for value in (*line.values, target) if value is not None)
     return Axis(next(edge for edge in (80, 50, 0) if edge < lowest or edge == 0), 100)
 

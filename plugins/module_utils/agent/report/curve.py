@@ -130,10 +130,7 @@ class Curve:
 
 
 def _step(seconds: float) -> int:
-    """Return the length of a stretch in a time of ``seconds``.
-
-    It is half an hour, two hours or a day.
-    """
+    """Return the seconds of a stretch: half an hour, two hours or a day."""
     if seconds <= 2 * _DAY_SECONDS:
         return 1800
     return 7200 if seconds <= 10 * _DAY_SECONDS else _DAY_SECONDS

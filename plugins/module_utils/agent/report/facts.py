@@ -80,10 +80,7 @@ class Health(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """The last sample, as far as no other fact holds it.
-
-    ``at`` is in seconds since the epoch.
-    """
+    """The last sample of the machine; ``at`` is in seconds since the epoch."""
 
     at: float
     load: Optional[float] = None

@@ -131,10 +131,7 @@ def _number(value: Any) -> Optional[float]:
 
 
 def schedules(crontab: str) -> Iterator[str]:
-    """Yield the schedules (``15 3 * * *``) of this collection in a ``crontab``.
-
-    Source of the format: crontab(5), a system's crontab.
-    """
+    """Yield the schedules of this collection in a system's ``crontab`` (crontab(5))."""
     for line in crontab.splitlines():
         fields = line.split(None, 5)
         if len(fields) == 6 and _CRON_FIELD.fullmatch(fields[0]) and _OURS.search(fields[5]):
@@ -209,10 +206,7 @@ def _units(run: Run, base_dir: str) -> dict[str, systemd.Unit]:
 
 
 def _instance_names(base_dir: str) -> list[str]:
-    """Return the names of the instances' directories.
-
-    A directory counts if it has a ``bin``, or if this user may not read it.
-    """
+    """Return the instances: directories with a ``bin``, or closed to this user."""
     try:
         names = sorted(os.listdir(base_dir))
     except FileNotFoundError:
@@ -276,16 +270,13 @@ def _started(pid: Optional[int], now: float) -> Optional[float]:
 
 def _caches(layout: Layout) -> list[Cache]:
     if not layout.exists():
-        raise CiError(f"there is no store at {layout.root}; converge the host")
+        raise CiError(f"There is no store at {layout.root}; converge the host.")
     refs = Records(layout, boot_id()).refs().values()
     return [Cache(ref.name, ref.kind, ref.bytes) for ref in refs]
 
 
 def _disks(*paths: str) -> list[Disk]:
-    """Return the file systems of ``paths``, each once.
-
-    For a missing path the nearest existing directory above it counts.
-    """
+    """Return the file systems of ``paths``, each once, by an existing directory."""
     disks: dict[int, Disk] = {}
     for path in map(os.path.abspath, paths):
         there = path

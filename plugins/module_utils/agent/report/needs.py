@@ -11,6 +11,7 @@ from .facts import Facts, Instance
 from .words import count, duration
 
 ATTENTION, CRITICAL = "attention", "critical"
+_VERDICTS = {"degraded": ATTENTION, "unhealthy": CRITICAL}
 
 # Source: the health check and the alerts of ColdVox's own monitor.
 _DISK_CRITICAL_PERCENT, _DISK_ATTENTION_PERCENT = 90, 80
@@ -73,14 +74,9 @@ def _health(facts: Facts) -> Iterator[Need]:
             f"the health check gives no new result; its last one expired {duration(late)} ago",
             "see: systemctl status coldvox-ci-health.timer",
         )
-    elif health.verdict == "unhealthy":
-        yield Need(
-            CRITICAL, f"the health score is {health.score}: unhealthy", "see the reasons at HEALTH below"
-        )
-    elif health.verdict == "degraded":
-        yield Need(
-            ATTENTION, f"the health score is {health.score}: degraded", "see the reasons at HEALTH below"
-        )
+    elif health.verdict in _VERDICTS:
+        what = f"the health score is {health.score}: {health.verdict}"
+        yield Need(_VERDICTS[health.verdict], what, "see the reasons at HEALTH below")
 
 
 def _sampler(facts: Facts) -> Iterator[Need]:

@@ -42,10 +42,7 @@ def _reason(error: Exception) -> str:
 
 
 def read_text(path: str) -> str:
-    """Return the text of the file ``path``; raises OSError.
-
-    Bytes that are not UTF-8 are replaced.
-    """
+    """Return the text of the file ``path``, bad bytes replaced; raises OSError."""
     with open(path, encoding="utf-8", errors="replace") as stream:
         return stream.read()
 

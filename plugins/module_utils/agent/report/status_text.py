@@ -43,10 +43,7 @@ Line = list[Span]
 
 
 def render(view: View, colour: bool, width: int) -> str:
-    """Return the screen in lines of at most ``width`` columns, 40 at least.
-
-    No newline at its end.
-    """
+    """Return the screen in lines of at most ``width`` columns (at least 40)."""
     width = max(width, _NARROWEST)
     lines = [_head(view, width), [Span("")]]
     for need in view.needs[:_MOST_NEEDS]:

@@ -27,18 +27,12 @@ def count(number: int, singular: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Return ``text`` on a single line without control characters.
-
-    Strangers choose the names of jobs.
-    """
+    """Return a stranger's ``text`` on one line, without control characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()
 
 
 def columns(text: str) -> int:
-    """Return the columns of a terminal that ``text`` takes.
-
-    Source: Unicode's East Asian Width, UAX 11.
-    """
+    """Return the terminal columns of ``text`` (East Asian Width, UAX 11)."""
     if text.isascii():
         return len(text)
     return sum(_width(letter) for letter in text)
@@ -70,10 +64,7 @@ def pad(text: str, width: int) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Return ``text`` in lines of at most ``width`` columns, broken at spaces.
-
-    A longer word is cut.
-    """
+    """Return ``text`` in lines of at most ``width`` columns; longer words are cut."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".lstrip()

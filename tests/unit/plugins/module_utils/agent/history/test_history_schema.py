@@ -1,4 +1,4 @@
-"""Opening the history's database: old versions, damage, concurrent writers, full disks, other users."""
+"""The history's database: old versions, damage, many writers, full disks."""
 
 from __future__ import annotations
 

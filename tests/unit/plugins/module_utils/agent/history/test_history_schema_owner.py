@@ -1,4 +1,4 @@
-"""Root acts as the owner of the history's directory while the history is open, then as itself again."""
+"""Root acts as the owner of the history's directory while the history is open."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def plant(kind: str, path: Path, outside: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "device", "empty directory", "full directory"])
-def test_ingest_neither_follows_nor_waits_for_what_is_no_file(
+def test_ingest_neither_follows_nor_waits_for_a_link_or_pipe(
     history: History, spool: Path, tmp_path: Path, kind: str
 ) -> None:
     path = put(spool, record())

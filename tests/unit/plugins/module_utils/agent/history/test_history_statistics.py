@@ -23,7 +23,7 @@ durations = st.lists(st.floats(0, 1e6), min_size=1, max_size=40)
 
 
 def run_of(*seconds: float, **fields: Any) -> list[Any]:
-    """Return successes an hour apart that took ``seconds``, the earliest first, all of them long ago."""
+    """Return successes an hour apart that took ``seconds``, the earliest first."""
     return [job(NOON - 10 * DAY + index * HOUR, each, **fields) for index, each in enumerate(seconds)]
 
 
