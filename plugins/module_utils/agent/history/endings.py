@@ -67,7 +67,7 @@ def _is_whole(name: str) -> bool:
 
 
 class PendingEndings:
-    """Endings that wait below ``run_dir``; ``reasons`` says what is no ending."""
+    """Endings that wait below ``run_dir``; ``reasons`` lists the wrong files."""
 
     def __init__(self, run_dir: str) -> None:
         self._directory = Paths(run=run_dir).results

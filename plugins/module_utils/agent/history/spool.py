@@ -116,7 +116,7 @@ class _Pass:
         return record
 
     def remove_taken(self) -> None:
-        """Remove what was added or refused; an entry that stays is a reason."""
+        """Remove added and refused files; an entry that stays is a reason."""
         for name in self.taken:
             problem = remove(name, self.directory)
             if problem:

@@ -16,7 +16,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import History as Past
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import shown as shown_state
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.gather import gather
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.read_status import read_facts
 from ansible_collections.coldvox.ci.plugins.module_utils.host.clock import timestamp
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result
 from ansible_collections.coldvox.ci.plugins.module_utils.store.progress import Progress
@@ -259,7 +259,7 @@ def test_units_and_timers_are_told_as_systemd_has_them(host: Agent) -> None:
     places = {name: str(host.root / name) for name in ("run", "state", "runners", "config", "store")}
     (host.root / "cron.d").mkdir()
     (host.root / "cron.d" / "nightly").write_text(CRONTAB)
-    facts = gather(places, systemctl, str(host.root))
+    facts = read_facts(places, systemctl, str(host.root))
     ((argv, zone, bound),) = asked
     assert argv[-3:] == ["coldvox-ci-*", "coldvox-runner@heavy-1.service", "coldvox-runner@light-1.service"]
     assert (zone, bound > 0) == ("UTC", True)

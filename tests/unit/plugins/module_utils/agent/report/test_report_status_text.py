@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests._support.report_jobs import A_JOB, HOSTILE, NOW
-from tests.unit.plugins.module_utils.agent.report.test_status_view import (
+from tests.unit.plugins.module_utils.agent.report.test_report_status_view import (
     DISK,
     FIT,
     FLIGHT,

@@ -26,7 +26,7 @@ from .sources import Sources, read_jobs
 _LONGEST_JOB_SECONDS = 5 * DAY_SECONDS
 
 
-def collect(places: Mapping[str, str], days: int, policy: Policy) -> Figures:
+def read_figures(places: Mapping[str, str], days: int, policy: Policy) -> Figures:
     """Return this host's figures for the last ``days``; ``places`` are directories.
 
     A source that is missing, damaged or not readable for this user raises nothing; ``unknown`` names it.
@@ -63,7 +63,7 @@ def _curve(newest: str, period: Period, config: Config) -> Curve:
 
 
 def _samples(newest: str) -> Iterator[str]:
-    """Yield the paths of the sampler's files, with the rotated ones."""
+    """Yield the paths of the sampler's files, with those that were set aside."""
     directory, first = os.path.split(newest)
     names = sorted(name for name in os.listdir(directory) if name.startswith(first))
     if not names:

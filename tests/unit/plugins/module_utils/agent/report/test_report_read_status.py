@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.report import gather
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.report import read_status
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.facts import Reason, Sample
 from ansible_collections.coldvox.ci.plugins.module_utils.health.score import health_score
 
@@ -23,7 +23,7 @@ from tests._support.report_jobs import NOW
     ],
 )
 def test_seconds_reads_iso_times_and_numbers(moment: Any, seconds: float) -> None:
-    assert gather.seconds(moment) == seconds
+    assert read_status.seconds(moment) == seconds
 
 
 @pytest.mark.parametrize(
@@ -41,14 +41,14 @@ def test_seconds_reads_iso_times_and_numbers(moment: Any, seconds: float) -> Non
 def test_next_run_reads_both_times_of_systemctl(
     realtime: str, monotonic: str, expected: float | None
 ) -> None:
-    at = gather.next_run(realtime, monotonic, booted_at=1000.0)
+    at = read_status.next_run(realtime, monotonic, booted_at=1000.0)
     assert at == (None if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize("moment", [None, True, "", "yesterday", {}])
 def test_seconds_refuses_a_value_that_is_no_time(moment: Any) -> None:
     with pytest.raises(ValueError, match=r"time|isoformat"):
-        gather.seconds(moment)
+        read_status.seconds(moment)
 
 
 BATTERY = {"also": ["battery_percent"]}
@@ -69,19 +69,19 @@ def test_reason_has_a_text_for_every_kind_of_penalty(
     metrics: dict[str, Any], policy: dict[str, Any], reason: Reason
 ) -> None:
     (penalty,) = health_score(metrics, policy)["penalties"]
-    assert gather.reason(penalty) == reason
+    assert read_status.reason(penalty) == reason
 
 
 def test_reason_names_a_signal_of_a_later_version() -> None:
-    said = gather.reason({"signal": "moon_phase", "value": True, "threshold": True, "points": 3})
+    said = read_status.reason({"signal": "moon_phase", "value": True, "threshold": True, "points": 3})
     assert said == Reason(3, "moon phase: yes")
 
 
 def test_sample_document_accepts_missing_and_odd_values() -> None:
     document = {"timestamp": "2026-11-18T11:06:40Z", "load_1m": None, "model_cache_available": None}
-    assert gather.sample_document(document) == Sample(NOW)
+    assert read_status.sample_document(document) == Sample(NOW)
     odd = {"timestamp": "2026-11-18T11:06:40Z", "load_1m": True, "model_cache_available": "yes"}
-    assert gather.sample_document(odd) == Sample(NOW)
+    assert read_status.sample_document(odd) == Sample(NOW)
 
 
 @pytest.mark.parametrize(
@@ -96,4 +96,4 @@ def test_sample_document_accepts_missing_and_odd_values() -> None:
     ],
 )
 def test_schedules_of_a_crontab_are_those_of_this_collection(line: str, schedules: list[str]) -> None:
-    assert list(gather.schedules(line)) == schedules
+    assert list(read_status.schedules(line)) == schedules

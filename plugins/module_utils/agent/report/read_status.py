@@ -147,7 +147,7 @@ _SYSTEMD_SECONDS = 5.0
 _DONE = "done"  # heal.act.DONE; that import would take longer than the whole status
 
 
-def gather(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc") -> Facts:
+def read_facts(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc") -> Facts:
     """Return this host's facts; ``places`` are directories, ``etc`` has the crontabs.
 
     A source that is missing, damaged or not readable for this user raises nothing; ``unknown`` names it.
