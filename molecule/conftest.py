@@ -6,6 +6,7 @@ The tests run as the CI user unless they name another one.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -19,7 +20,8 @@ import pytest
 from testinfra.host import Host
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-INVENTORIES = ("inventories/production", "inventories/sandbox", "molecule/inventory")
+WORLD = os.environ.get("COLDVOX_WORLD") or "test"
+INVENTORIES = ("inventories/production", "inventories/sandbox", f"molecule/inventory/{WORLD}")
 #: The links that jobs use, as group_vars of inventories/production place them.
 MODELS = "/usr/local/share/vosk-models"
 

@@ -1,20 +1,28 @@
-"""Runs the stages of ``make test`` and ends with one plain line: ``N passed, N failed``.
+"""Run the stages of ``make test`` and end with one plain line: ``N passed, N failed``.
 
-A stage is a list of checks; a check is a command, and counts as one unless it writes a JUnit file, whose
-cases are then counted instead. What one check prints is shown as it comes, so that a person always sees that
-it goes on.
+A stage is a list of checks. A check is a command; it counts as one test, or as the cases of the JUnit file
+that it writes. The checks run in three lanes side by side: two mostly wait for SSH, systemd and jobs, each on
+hosts of its own, and one computes. A lane whose hosts are done helps to compute.
+
+With several lanes, each check's output goes to a log and is shown whole when the check ends. With one lane
+(for example ``make unit``) the output is shown as it comes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ET
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -22,12 +30,25 @@ BIN = Path(".venv/bin")
 OLDEST = Path(".venv-oldest/bin")
 REPORTS = Path(".testbed/reports")
 INTERRUPTED = 130
+#: A person, and a CI that ends silent jobs, must see that the run goes on.
+SIGN_OF_LIFE_SECONDS = 30.0
+#: What an interrupted check may take to clean up before SIGKILL.
+GRACE_SECONDS = 20.0
 #: A file's tests stay together: they share what is dear to make.
 BOTH_CORES = ("-n", "2", "--dist", "loadfile")
+#: Without bytecode, each of a thousand Python processes would compile the library and the tests again.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+#: On two busy cores, sudo on a host may need more than the 12 seconds that Ansible waits.
+ENVIRONMENT.setdefault("ANSIBLE_TIMEOUT", "60")
+#: The tests of the library, and those among them that also ask through Ansible's own HTTP client.
+LIBRARY = Path("tests/unit/plugins/module_utils")
+BY_ANSIBLE = ("github",)
+#: It needs no host of the inventory, so it may be in either world.
+MANY_HOSTS = Path("tests/world/test_many_hosts.py")
 #: Molecule's frames around what a command prints only break its lines.
 PLAIN = ("--no-command-borders",)
 #: Dependency order, so that each role is first checked on a host that has not seen it.
-SCENARIOS = (
+ROLES = (
     "hardening",
     "system_packages",
     "rust_toolchains",
@@ -36,7 +57,6 @@ SCENARIOS = (
     "agent",
     "maintenance",
     "github_runner",
-    "playbook_site",
 )
 
 
@@ -59,6 +79,12 @@ class Tally:
     skipped: int = 0
     notes: list[str] = dataclasses.field(default_factory=list)
 
+    @property
+    def counts(self) -> str:
+        """The last line of the run."""
+        skipped = f", {self.skipped} skipped" if self.skipped else ""
+        return f"{self.passed} passed, {self.failed} failed{skipped}"
+
     def add_check(self, name: str, *, ok: bool) -> None:
         """Count a command as one test."""
         self.passed += ok
@@ -71,7 +97,7 @@ class Tally:
         failed_before = self.failed
         try:
             cases = list(ET.parse(report).iter("testcase"))
-        except ET.ParseError:  # whoever wrote it was killed
+        except ET.ParseError:  # its writer was killed
             cases, ok = [], False
         for case in cases:
             title = f"{name}: {case.get('classname')}.{case.get('name')}"
@@ -88,11 +114,11 @@ class Tally:
             self.add_check(name, ok=False)
 
 
-def pytest(name: str, *arguments: str, python: Path = BIN) -> Check:
+def pytest(name: str, *arguments: str, python: Path = BIN, **environment: str) -> Check:
     """Return a check that runs pytest with ``arguments`` and is counted case by case."""
     report = REPORTS / f"{name.replace(' ', '-')}.xml"
     argv = [str(python / "python"), "-m", "pytest", "-q", f"--junitxml={report}", *arguments]
-    return Check(name, argv, junit=report)
+    return Check(name, argv, report, environment)
 
 
 def lint() -> list[Check]:
@@ -122,9 +148,17 @@ def sanity() -> list[Check]:
 
 
 def unit() -> list[Check]:
-    """Return the unit tests, on both supported ends of ansible-core, and those of the page in a browser."""
+    """Return the unit tests and those of the page in a browser.
+
+    What touches Ansible is tested on both supported ends of ansible-core. The library imports nothing of
+    Ansible (tests/quality holds that), so only the version of Python can matter to it. Its tests run once, on
+    the oldest core's Python: 3.11 is the nearest here to the 3.9 of old hosts, and what a new Python adds is
+    what breaks there. Sanity compiles and imports every file on each Python from 3.9 on, and the tests of
+    modules, actions and faults run the library on the newest.
+    """
+    library = [path for path in sorted(LIBRARY.iterdir()) if path.name not in BY_ANSIBLE]
     return [
-        pytest("unit", *BOTH_CORES, "tests/unit", "tests/quality"),
+        pytest("unit", *BOTH_CORES, "tests/unit", "tests/quality", *(f"--ignore={path}" for path in library)),
         pytest("browser", "tests/browser"),
         pytest("unit on the oldest core", *BOTH_CORES, "tests/unit/plugins", python=OLDEST),
     ]
@@ -135,22 +169,37 @@ def faults() -> list[Check]:
     return [pytest("faults", "tests/faults")]
 
 
-def molecule() -> list[Check]:
-    """Return one check per scenario, its testinfra cases, and the runs that need a converged world."""
-    checks = [Check("testbed", [f"{BIN}/python", "-m", "testbed", "up", "--world", "test", "--fresh"])]
-    for scenario in SCENARIOS:
-        report = REPORTS / f"molecule-{scenario}.xml"
-        checks.append(
-            Check(
-                f"molecule {scenario}",
-                [f"{BIN}/molecule", "test", "--scenario-name", scenario, "--destroy=never", *PLAIN],
-                junit=report,
-                environment={"PYTEST_ADDOPTS": f"--junitxml={(CHECKOUT / report)}"},
-            )
-        )
-    checks.append(pytest("converged world", "tests/world"))
-    checks.append(Check("testbed stops", [f"{BIN}/python", "-m", "testbed", "down", "--world", "test"]))
-    return checks
+def testbed(command: str, world: str, *options: str) -> Check:
+    """Return a check that starts or stops a world of the testbed."""
+    argv = [f"{BIN}/python", "-m", "testbed", command, "--world", world, *options]
+    return Check(f"testbed {command} {world}", argv)
+
+
+def scenario(name: str, world: str) -> Check:
+    """Return a check that runs a scenario of molecule in ``world``, counted by its testinfra cases."""
+    report = REPORTS / f"molecule-{name}.xml"
+    environment = {
+        "COLDVOX_WORLD": world,
+        # Two scenarios that run at once must not share molecule's state.
+        "MOLECULE_EPHEMERAL_DIRECTORY": str(CHECKOUT / ".testbed/molecule" / world),
+        "PYTEST_ADDOPTS": f"--junitxml={CHECKOUT / report}",
+    }
+    argv = [f"{BIN}/molecule", "test", "--scenario-name", name, "--destroy=never", *PLAIN]
+    return Check(f"molecule {name}", argv, junit=report, environment=environment)
+
+
+def roles() -> list[Check]:
+    """Return one scenario per role, in a world that begins bare, and the test with many hosts."""
+    scenarios = [scenario(name, "roles") for name in ROLES]
+    many = pytest("many hosts", str(MANY_HOSTS), COLDVOX_WORLD="roles")
+    return [testbed("up", "roles", "--fresh"), *scenarios, many, testbed("down", "roles")]
+
+
+def site() -> list[Check]:
+    """Return the scenario that walks the whole way from bare hosts, and the tests of what it converged."""
+    converged = pytest("converged world", "tests/world", f"--ignore={MANY_HOSTS}")
+    tests = [scenario("playbook_site", "test"), converged]
+    return [testbed("up", "test", "--fresh"), *tests, testbed("down", "test")]
 
 
 STAGES: dict[str, Callable[[], list[Check]]] = {
@@ -158,50 +207,174 @@ STAGES: dict[str, Callable[[], list[Check]]] = {
     "unit": unit,
     "faults": faults,
     "sanity": sanity,
-    "molecule": molecule,
+    "roles": roles,
+    "site": site,
 }
+#: The stages with hosts of their own; a lane whose hosts are done helps with the other stages.
+WAITING = ("roles", "site")
+Queue = deque[tuple[str, Check]]
 
 
-def perform(check: Check, tally: Tally) -> None:
-    """Run one check and count it."""
-    print(f"\n== {check.name}", flush=True)
-    if check.junit:
-        check.junit.unlink(missing_ok=True)
-    begun = time.monotonic()
-    done = subprocess.run(check.argv, env={**os.environ, **check.environment}, check=False)
-    ok = done.returncode == 0
-    if check.junit and check.junit.exists():
-        tally.add_junit(check.name, check.junit, ok=ok)
-    else:
-        tally.add_check(check.name, ok=ok)
-    print(f"== {check.name}: {'ok' if ok else 'FAILED'} in {time.monotonic() - begun:.0f} s", flush=True)
+@dataclasses.dataclass
+class Result:
+    """The time of one check; ``cpu_seconds`` are those of its own processes, not of hosts or services."""
+
+    name: str
+    stage: str
+    seconds: float
+    cpu_seconds: float
+
+
+class Run:
+    """The checks of one run: those that run now, and the results of those that ended."""
+
+    def __init__(self, *, live: bool) -> None:
+        self.live = live
+        self.tally = Tally()
+        self.results: list[Result] = []
+        self._begun = time.monotonic()
+        self._lock = threading.Lock()
+        self._running: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
+        self._stopped = False
+
+    def lane(self, *queues: Queue) -> None:
+        """Run the checks of each queue, one after the other; other lanes may take from the same queue."""
+        for queue in queues:
+            while queue:
+                try:
+                    stage, check = queue.popleft()
+                except IndexError:  # another lane took the last check
+                    break
+                self._perform(stage, check)
+
+    def wait(self, lanes: list[Future[None]]) -> bool:
+        """Return when all lanes have ended: True, or False after an interrupt, which ends the checks."""
+        try:
+            while wait(lanes, timeout=SIGN_OF_LIFE_SECONDS).not_done:
+                self._show_sign_of_life()
+        except KeyboardInterrupt:
+            self._end(lanes)
+            return False
+        return True
+
+    def summary(self) -> str:
+        """Return the table of seconds, the notes, and the counts."""
+        rows = [f"{'seconds':>8}{'of CPU':>8}"]
+        for stage in dict.fromkeys(result.stage for result in self.results):
+            checks = [result for result in self.results if result.stage == stage]
+            rows.append(row(stage, sum(c.seconds for c in checks), sum(c.cpu_seconds for c in checks)))
+            rows += [row(f"  {c.name}", c.seconds, c.cpu_seconds) for c in checks]
+        rows.append(row("together", time.monotonic() - self._begun, sum(c.cpu_seconds for c in self.results)))
+        return "\n".join(["", *rows, "", *self.tally.notes, self.tally.counts])
+
+    def _perform(self, stage: str, check: Check) -> None:
+        if check.junit:
+            check.junit.unlink(missing_ok=True)
+        log = log_of(check.name)
+        with log.open("wb") as output:
+            child = self._start(check, None if self.live else output.fileno())
+            if child is None:
+                return
+            # Not Popen.wait(): only wait4() gives the processor time of this check alone.
+            _pid, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        with self._lock:
+            _child, begun = self._running.pop(check.name)
+            result = Result(check.name, stage, time.monotonic() - begun, usage.ru_utime + usage.ru_stime)
+            self._report(check, result, log, ok=child.returncode == 0)
+
+    def _start(self, check: Check, output: int | None) -> subprocess.Popen[bytes] | None:
+        # Under the lock, so that no check starts after the interrupt.
+        with self._lock:
+            if self._stopped:
+                return None
+            print(f"== {check.name}", flush=True)
+            child = subprocess.Popen(
+                check.argv,
+                env={**ENVIRONMENT, **check.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output and subprocess.STDOUT,
+                # The terminal's Ctrl-C reaches this process alone, which passes it on.
+                start_new_session=True,
+            )
+            self._running[check.name] = (child, time.monotonic())
+            return child
+
+    def _report(self, check: Check, result: Result, log: Path, *, ok: bool) -> None:
+        if not self.live:
+            print(f"\n== output of {check.name}", flush=True)
+            with log.open("rb") as output:
+                shutil.copyfileobj(output, sys.stdout.buffer)
+        if check.junit and check.junit.exists():
+            self.tally.add_junit(check.name, check.junit, ok=ok)
+        else:
+            self.tally.add_check(check.name, ok=ok)
+        self.results.append(result)
+        print(f"== {check.name}: {'ok' if ok else 'FAILED'} in {result.seconds:.0f} s\n", flush=True)
+
+    def _show_sign_of_life(self) -> None:
+        if self.live:
+            return
+        with self._lock:
+            for name, (_child, begun) in self._running.items():
+                seconds = time.monotonic() - begun
+                print(f"   … {name}, {seconds:.0f} s: {last_line(log_of(name))}", flush=True)
+
+    def _end(self, lanes: list[Future[None]]) -> None:
+        for number in (signal.SIGINT, signal.SIGKILL):
+            with self._lock:
+                self._stopped = True
+                for child, _begun in self._running.values():
+                    os.killpg(child.pid, number)
+            # A second Ctrl-C does not wait for the clean-up.
+            with contextlib.suppress(KeyboardInterrupt):
+                wait(lanes, timeout=GRACE_SECONDS)
+
+
+def row(name: str, seconds: float, cpu_seconds: float) -> str:
+    """Return one line of the table."""
+    return f"{seconds:8.0f}{cpu_seconds:8.0f}  {name}"
+
+
+def log_of(name: str) -> Path:
+    """Return the file that keeps what a check printed."""
+    return REPORTS / f"{name.replace(' ', '-')}.log"
+
+
+def last_line(log: Path, width: int = 90) -> str:
+    """Return the last line of a log, cut to ``width`` characters; empty without one."""
+    with log.open("rb") as lines:
+        lines.seek(max(0, log.stat().st_size - 4096))
+        text = lines.read().decode(errors="replace")
+    return next((line.strip()[:width] for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def main(names: list[str]) -> int:
-    """Run the named stages, or all, and say what came out."""
+    """Run the named stages, or all, and print the summary."""
     # What a shell starts in the background ignores SIGINT, and so would everything that the tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(CHECKOUT)
     REPORTS.mkdir(parents=True, exist_ok=True)
-    tally = Tally()
-    interrupted = False
-    try:
-        for name in names or STAGES:
-            for check in STAGES[name]():
-                perform(check, tally)
-    except KeyboardInterrupt:
-        interrupted = True
-        tally.notes.append(
-            "INTERRUPTED; hosts may still run, '.venv/bin/python -m testbed down --world test' ends them"
+    chosen = [stage for stage in STAGES if stage in names or not names]
+    computing = deque((stage, check) for stage in chosen if stage not in WAITING for check in STAGES[stage]())
+    waiting = [deque((stage, check) for check in STAGES[stage]()) for stage in chosen if stage in WAITING]
+    lanes = [*((queue, computing) for queue in waiting), *([(computing,)] if computing else [])]
+    run = Run(live=len(lanes) == 1)
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        futures = [pool.submit(run.lane, *lane) for lane in lanes]
+        finished = run.wait(futures)
+        for future in futures:
+            future.result()
+    if not finished:
+        run.tally.notes.append(
+            "INTERRUPTED; hosts may still run, '.venv/bin/python -m testbed down --world test' and "
+            "'… --world roles' end them"
         )
-    print()
-    for note in tally.notes:
-        print(note)
-    print(
-        f"{tally.passed} passed, {tally.failed} failed"
-        + (f", {tally.skipped} skipped" if tally.skipped else "")
-    )
-    return INTERRUPTED if interrupted else int(tally.failed > 0)
+    print(run.summary())
+    if not finished:
+        return INTERRUPTED
+    return int(run.tally.failed > 0)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,11 @@ from pathlib import Path
 from testbed import lifecycle, process
 from testbed import status as world_status
 from testbed.caches import ensure_caches
-from testbed.docker_engine import check_machine, ensure_engine, stop_engine, this_machine
+from testbed.docker_engine import check_machine, stop_engine, this_machine
 from testbed.errors import TestbedError
 from testbed.job import JobRequest, run_job
 from testbed.paths import Paths, testbed_paths
 from testbed.prepare import DEFAULT_MODEL_MIB
-from testbed.programs import ensure_programs
 from testbed.progress import Progress
 from testbed.world import REPOSITORY, WORLDS, World
 
@@ -40,6 +39,12 @@ def parser() -> argparse.ArgumentParser:
     )
     up.add_argument(
         "--hosts", type=int, default=0, metavar="N", help="start N further Debian hosts, runner-01…"
+    )
+    up.add_argument(
+        "--like",
+        metavar="NAME",
+        default="",
+        help="make further hosts that are missing as copies of this host",
     )
     up.add_argument(
         "--fresh", action="store_true", help="remove the named hosts first; without --host, the whole world"
@@ -98,7 +103,9 @@ def chosen_world(arguments: argparse.Namespace) -> World:
 
 def up(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> int:
     """Start a world."""
-    wish = lifecycle.Wish(tuple(arguments.host), arguments.hosts, arguments.model_mib, arguments.fresh)
+    wish = lifecycle.Wish(
+        tuple(arguments.host), arguments.hosts, arguments.model_mib, arguments.fresh, arguments.like
+    )
     world = chosen_world(arguments)
     lifecycle.up(world, wish, this_machine(), paths, progress)
     config = world_status.short_path(paths.world(world.name) / "ssh_config")
@@ -127,8 +134,7 @@ def build(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> in
     """Build everything that the worlds share."""
     machine = this_machine()
     check_machine(machine)
-    ensure_programs(machine, paths, progress)
-    ensure_engine(machine, paths, progress)
+    lifecycle.ensure_machine(machine, paths, progress)
     ensure_caches(machine, paths, arguments.model_mib, progress)
     progress.line("caches", "complete")
     return 0

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from testbed import docker_cli, hosts, process, services
+from testbed import copies, docker_cli, hosts, process, services
 from testbed.caches import Images, ensure_caches
 from testbed.docker_engine import Machine, check_machine, engine_refusal, ensure_engine
 from testbed.errors import TestbedError
@@ -32,10 +32,18 @@ class Wish:
     extra_hosts: int = 0
     model_mib: int = 64
     fresh: bool = False
+    #: The further hosts are copies of this host.
+    like: str = ""
 
     def hosts(self, world: World) -> tuple[Host, ...]:
         """Return the hosts to start."""
         offered = {host.name: host for host in world.hosts(self.extra_hosts)}
+        if self.like:
+            offered |= {
+                name: dataclasses.replace(host, image=copies.IMAGE)
+                for name, host in offered.items()
+                if name not in (self.like, *(host.name for host in world.hosts()))
+            }
         unknown = sorted(set(self.host_names) - set(offered))
         if unknown:
             raise TestbedError(f"There is no host {', '.join(unknown)}; name one of {', '.join(offered)}.")
@@ -56,13 +64,14 @@ def up(world: World, wish: Wish, machine: Machine, paths: Paths, progress: Progr
     """Start the services and the wanted hosts that do not run yet."""
     wanted = wish.hosts(world)
     check_machine(machine)
-    ensure_programs(machine, paths, progress)
-    ensure_engine(machine, paths, progress)
+    ensure_machine(machine, paths, progress)
     with alone(world, paths, progress):
         refuse_other_checkout(world, paths)
         if wish.fresh:
             renew(world, wish, paths, progress)
         images = ensure_caches(machine, paths, wish.model_mib, progress)
+        if wish.like:
+            images.tags[copies.IMAGE] = copies.take(world, wish.like, paths, progress)
         access = ensure_access(
             paths.world(world.name), world, world.hosts(max(wish.extra_hosts, known_extra(world, paths)))
         )
@@ -78,6 +87,15 @@ def up(world: World, wish: Wish, machine: Machine, paths: Paths, progress: Progr
         await_services(world, state, paths, progress)
         hosts.await_all(world, wanted, access, progress)
         tell_outdated(wanted, state, images, progress)
+
+
+def ensure_machine(machine: Machine, paths: Paths, progress: Progress) -> None:
+    """Return once this machine has the programs and the engine; two worlds may start at once."""
+    with locked(
+        paths.lock("machine"), lambda pid: progress.line("machine", f"waiting for process {pid} to finish")
+    ):
+        ensure_programs(machine, paths, progress)
+        ensure_engine(machine, paths, progress)
 
 
 def renew(world: World, wish: Wish, paths: Paths, progress: Progress) -> None:

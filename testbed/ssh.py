@@ -29,6 +29,11 @@ class Access:
         return self.directory / "host_ed25519"
 
     @property
+    def machine_id(self) -> Path:
+        """The machine id of the host that is made now."""
+        return self.directory / "machine-id"
+
+    @property
     def known_hosts(self) -> Path:
         """The file with the public key of each host's address."""
         return self.directory / "known_hosts"

@@ -107,6 +107,7 @@ class World:
 WORLDS = {
     "demo": World("demo", third_octet=57, first_ssh_port=2281, first_extra_port=2400),
     "test": World("test", third_octet=58, first_ssh_port=2291, first_extra_port=2500),
+    "roles": World("roles", third_octet=59, first_ssh_port=2301, first_extra_port=2600),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterator
@@ -81,11 +82,18 @@ def rows(days: int, now: float = NOW, every_seconds: int = 60) -> Iterator[list[
         ]
 
 
-def a_month(count: int = 400, days: int = 30) -> Figures:
-    """Return the figures of a month with ``count`` jobs."""
+@functools.cache
+def month_curve(days: int) -> Curve:
+    """Return the samples of ``days`` as a curve; many tests draw the same one."""
     curve = Curve(NOW - days * DAY, NOW)
     curve.add(rows(days))
-    return figures("laptop-extra", Period(NOW - days * DAY, NOW), jobs(count, days), curve, Policy(), 0.02)
+    return curve
+
+
+def a_month(count: int = 400, days: int = 30) -> Figures:
+    """Return the figures of a month with ``count`` jobs."""
+    period = Period(NOW - days * DAY, NOW)
+    return figures("laptop-extra", period, jobs(count, days), month_curve(days), Policy(), 0.02)
 
 
 def nothing(days: int = 30) -> Figures:

@@ -28,7 +28,7 @@ def play(playbook: str, *arguments: str) -> tuple[float, int, int]:
 
     Executions of modules are counted in the output of ``-vvv``.
     """
-    inventories = ("inventories/production", "inventories/sandbox", "molecule/inventory")
+    inventories = ("inventories/production", "inventories/sandbox", "molecule/inventory/test")
     sources = [part for path in inventories for part in ("-i", path)]
     begun = time.monotonic()
     done = subprocess.run(

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -25,6 +26,11 @@ def _link_collection() -> Path:
 
 # In front, so that an installed copy of the collection never hides the code under test.
 sys.path[:0] = [str(_link_collection()), str(CHECKOUT)]
+
+
+# On busy cores, drawing an input may take a second, which says nothing about the strategy.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

@@ -1,1 +1,1 @@
-"""Tests of the converged world; ``make molecule`` runs them after the scenarios."""
+"""Tests of the converged test world; ``make site`` runs them after the scenario that makes it."""

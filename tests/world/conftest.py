@@ -1,4 +1,4 @@
-"""Playbook runs against the converged test world, as a user would type them."""
+"""Run playbooks against a converged world, as a user types them; COLDVOX_WORLD chooses the world."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from testbed.github.client import AdminClient
+from testbed.world import WORLDS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-INVENTORIES = ("inventories/production", "inventories/sandbox", "molecule/inventory")
+WORLD = WORLDS[os.environ.get("COLDVOX_WORLD") or "test"]
+INVENTORIES = ("inventories/production", "inventories/sandbox", f"molecule/inventory/{WORLD.name}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +85,8 @@ def play() -> Play:
 
 @pytest.fixture(scope="session")
 def github() -> AdminClient:
-    """Return the test world's GitHub with its admin interface."""
-    return AdminClient("http://10.213.58.1:8080")
+    """Return the world's GitHub with its admin interface."""
+    return AdminClient(WORLD.emulator_url)
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +97,7 @@ def shell() -> Callable[..., str]:
     """
 
     def run(script: str, stdin: str = "") -> str:
-        config = str(CHECKOUT / ".testbed/worlds/test/ssh_config")
+        config = str(CHECKOUT / ".testbed/worlds" / WORLD.name / "ssh_config")
         command = f"sudo sh -c {shlex.quote(script)}"
         argv = ["ssh", "-F", config, "laptop-extra", command]
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from .conftest import Play
+from .conftest import WORLD, Play
 
 MODEL = {
     "name": "vosk-model-mistake",
-    "url": "http://10.213.58.1:8081/vosk/models/vosk-model-small-en-us-0.15.zip",
+    "url": f"{WORLD.mirror_url}/vosk/models/vosk-model-small-en-us-0.15.zip",
 }
 #: A port of the testbed's address that is closed.
-NOBODY = "http://10.213.58.1:9"
+NOBODY = f"http://{WORLD.gateway}:9"
 SHA256 = "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
 
 MISTAKES: dict[str, tuple[str, dict[str, Any], list[str]]] = {

@@ -10,22 +10,32 @@ import pytest
 
 from testbed.github.client import AdminClient
 
-from .conftest import CHECKOUT, Play
+from .conftest import CHECKOUT, WORLD, Play
 
 HOSTS, RUNNERS_PER_HOST = 10, 4
+FIRST = "runner-01"
 INVENTORY = ("-i", str(CHECKOUT / "tests/world/many_hosts.yml"), "-l", "runner-*", "--forks", str(HOSTS))
 # The time depends on the machine that starts and converges ten hosts.
 pytestmark = pytest.mark.timeout(1200)
-ROLES = "hardening,system_packages,agent,github_runner"
+MACHINE = "hardening,system_packages,agent"
+ROLES = f"{MACHINE},github_runner"
+
+
+def up(*options: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "testbed", "up", "--world", WORLD.name, *options], cwd=CHECKOUT, check=True
+    )
 
 
 @pytest.fixture(autouse=True)
-def crowd() -> Iterator[None]:
-    """Start ten hosts in addition to the two of the inventory."""
-    up = [sys.executable, "-m", "testbed", "up", "--world", "test", "--hosts", str(HOSTS)]
-    subprocess.run(up, cwd=CHECKOUT, check=True)
+def crowd(play: Play) -> Iterator[None]:
+    """Start ten more hosts: one converges up to its pool, the others are copies of it."""
+    up("--host", FIRST, "--hosts", "1")
+    machine = play(*INVENTORY, "-l", FIRST, "--tags", MACHINE)
+    assert machine.status == 0, machine.output[-4000:]
+    up("--hosts", str(HOSTS), "--like", FIRST)
     yield
-    names = [f"coldvox-test-runner-{number:02d}" for number in range(1, HOSTS + 1)]
+    names = [WORLD.container(f"runner-{number:02d}") for number in range(1, HOSTS + 1)]
     subprocess.run(["docker", "rm", "--force", "--volumes", *names], check=True, capture_output=True)
 
 

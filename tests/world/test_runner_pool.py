@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from testbed.github.client import AdminClient
 
-from .conftest import Play
+from .conftest import WORLD, Play
 
 HOST, NAME = "laptop-extra", "laptop-extra-lint"
 UNIT = f"coldvox-runner@{NAME}.service"
@@ -97,7 +97,7 @@ def restored(play: Play) -> Iterator[None]:
 
 def power_cycle(shell: Shell) -> None:
     """Cut the laptop's power and start it again."""
-    container = f"coldvox-test-{HOST}"
+    container = WORLD.container(HOST)
     for command in ("kill", "start"):
         subprocess.run(["docker", command, container], check=True, capture_output=True)
     deadline = time.monotonic() + 90

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .conftest import CHECKOUT, Play
+from .conftest import CHECKOUT, WORLD, Play
 
 #: Remote module executions of a no-change site.yml on one host, gathering included. Each costs a quarter of a
 #: second or more, so this number is the cost of a nightly run; raise it only for a good reason.
@@ -40,7 +40,7 @@ def test_maintenance_repairs_a_flipped_bit(play: Play) -> None:
         [
             "ssh",
             "-F",
-            CHECKOUT / ".testbed/worlds/test/ssh_config",
+            CHECKOUT / ".testbed/worlds" / WORLD.name / "ssh_config",
             "laptop-extra",
             f"sudo sh -euc '{damage}'",
         ],
@@ -54,7 +54,7 @@ def test_maintenance_repairs_a_flipped_bit(play: Play) -> None:
 
 def test_site_converges_a_bare_host_with_the_oldest_core_after_an_interruption(play: Play) -> None:
     subprocess.run(
-        [sys.executable, "-m", "testbed", "up", "--world", "test", "--host", "debian-builder", "--fresh"],
+        [sys.executable, "-m", "testbed", "up", "--world", WORLD.name, "--host", "debian-builder", "--fresh"],
         cwd=CHECKOUT,
         check=True,
     )

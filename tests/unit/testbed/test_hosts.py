@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from testbed import lifecycle
+from testbed import copies, lifecycle
 from testbed.errors import TestbedError
 from testbed.hosts import create_arguments, key_digest, labels
 from testbed.lifecycle import Wish
 from testbed.paths import Paths
+from testbed.progress import Progress
 from testbed.ssh import ensure_access, login
 from testbed.world import WORLDS
 
@@ -86,6 +87,22 @@ def test_wish_without_names_means_the_hosts_of_the_inventory() -> None:
     assert [host.name for host in Wish(("runner-02",), extra_hosts=2).hosts(DEMO)] == ["runner-02"]
     with pytest.raises(TestbedError, match=r"no host laptop; name one of laptop-extra"):
         Wish(("laptop",)).hosts(DEMO)
+
+
+def test_wish_like_copies_further_hosts_only() -> None:
+    images = {host.name: host.image for host in Wish(extra_hosts=3, like="runner-02").hosts(DEMO)}
+    assert images == {
+        "laptop-extra": "nobara-host",
+        "debian-builder": "debian-host",
+        "runner-01": copies.IMAGE,
+        "runner-02": "debian-host",
+        "runner-03": copies.IMAGE,
+    }
+
+
+def test_copies_take_refuses_a_host_that_does_not_run(tmp_path: Path) -> None:
+    with pytest.raises(TestbedError, match="--like runner-01: this host does not run"):
+        copies.take(DEMO, "runner-01", Paths(tmp_path), Progress())
 
 
 def test_refuse_other_checkout_ignores_a_world_that_does_not_run(

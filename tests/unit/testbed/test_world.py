@@ -25,6 +25,8 @@ def test_world_addresses_are_those_of_the_inventories() -> None:
         ("debian-builder", 2282),
     ]
     assert [host.ssh_port for host in test.hosts()] == [2291, 2292]
+    assert WORLDS["roles"].gateway == "10.213.59.1"
+    assert [host.ssh_port for host in WORLDS["roles"].hosts()] == [2301, 2302]
 
 
 def test_world_hosts_share_no_port_and_no_address() -> None:

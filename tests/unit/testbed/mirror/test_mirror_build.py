@@ -40,9 +40,10 @@ def test_manifest_files_have_no_placeholder(www: Path) -> None:
 def test_build_again_is_quick_and_changes_nothing(www: Path, cache: Path) -> None:
     before = {path: path.stat().st_ino for path in www.rglob("*")}
     messages: list[str] = []
-    begin = time.monotonic()
+    # Of this process, so that a busy machine does not count.
+    begin = time.process_time()
     build.build(www, cache, MODEL_MIB, messages.append)
-    assert time.monotonic() - begin < 2
+    assert time.process_time() - begin < 2
     assert {path: path.stat().st_ino for path in www.rglob("*")} == before
     assert not [line for line in messages if line.startswith("buil")]
 
