@@ -106,15 +106,6 @@ locks:
     mode:
       description: V(exclusive) or V(shared).
       type: str
-    purpose:
-      description: The purpose that an exclusive holder recorded; null if it recorded none.
-      type: str
-    since:
-      description: When it was acquired, by the wall clock; null when unknown.
-      type: str
-    age_seconds:
-      description: How long an exclusive lock has been held; null when unknown.
-      type: float
     holders:
       description: The processes that hold it.
       type: list

@@ -36,8 +36,8 @@ def models(server: FaultServer, root: Path, count: int, **more: Any) -> list[Art
         url = server.serve(f"/m{number}.zip", data)
         made.append(wanted(f"m{number}", url, data, **{"strip_components": 1, "kind": "model", **more}))
     install(root, *made)
-    for number, one in enumerate(made):
-        used(root, one, days_ago=(count - number) * 0.1)
+    for number, artifact in enumerate(made):
+        used(root, artifact, days_ago=(count - number) * 0.1)
     return made
 
 

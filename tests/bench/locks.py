@@ -26,7 +26,7 @@ sys.path.insert(0, sys.argv[1])
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 print("ready", flush=True)
 sys.stdin.readline()
-with Flock(sys.argv[2], purpose="bench"):
+with Flock(sys.argv[2]):
     begun = time.monotonic()
     time.sleep(float(sys.argv[3]))
     ended = time.monotonic()
@@ -73,18 +73,16 @@ def measure(options: Options) -> None:
         flock = importlib.import_module(
             "ansible_collections.coldvox.ci.plugins.module_utils.host.flock"
         ).Flock
-        ours, noted = flock(str(place / "a")), flock(str(place / "b"), purpose="bench")
+        ours = flock(str(place / "a"))
         theirs = FileLock(place / "c")
         medians = alternating(
             {
                 "ours": lambda: microseconds(ours),
-                "noted": lambda: microseconds(noted),
                 "theirs": lambda: microseconds(theirs),
             },
             options.repetitions,
         )
         say("acquire and release, uncontended: Flock", medians["ours"], "us")
-        say("the same, with a note of who holds it", medians["noted"], "us")
         say("the same: filelock from PyPI", medians["theirs"], "us")
         say("times faster than filelock", medians["theirs"] / medians["ours"], "x", "at least 5")
         print_hand_over(place, collections, options.repetitions)

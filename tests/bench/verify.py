@@ -26,15 +26,13 @@ def measure(options: Options) -> None:
         library = "ansible_collections.coldvox.ci.plugins.module_utils"
         module = {
             name: importlib.import_module(f"{library}.store.{name}")
-            for name in ("artifact", "install", "layout", "members", "records")
+            for name in ("artifact", "install", "layout", "members", "index")
         }
         wanted = {"name": "m", "url": archive.path.as_uri(), "sha256": archive.sha256, "strip_components": 1}
         settings = module["install"].Settings(module["members"].Limits(2**40, 250, 10_000))
         store = str(place / "store")
         module["install"].Store(store, settings).install(module["artifact"].parse_all([wanted]))
-        records = module["records"].Records(
-            module["layout"].Layout(store), importlib.import_module(f"{library}.host.clock").boot_id()
-        )
+        records = module["index"].Index(module["layout"].Layout(store))
 
         def quick() -> float:
             begun = time.perf_counter()

@@ -250,5 +250,5 @@ def test_store_checks_free_space_before_it_unpacks(
         data = zip_of({"zeros": bytes(len(MODEL) * 2)})
         with pytest.raises(CiError) as caught:
             install(root, wanted("x", server.serve("/x.zip", data), data))
-    assert "no space to unpack x" in str(caught.value)
+    assert "No space to unpack x" in str(caught.value)
     assert sha256(data) not in os.listdir(root / "trees")

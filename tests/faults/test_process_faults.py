@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests._support.fault_server import FaultServer, sha256
+from tests._support.store_models import snapshot
 from tests._support.store_processes import (
     DIGEST,
     FILES,
@@ -34,11 +35,11 @@ STEPS = (
     "fetch:unpack",
     "staging:Staging.file",
     "staging:Staging.sync",
-    "records:Records.write_receipt",
+    "index:Index.write_receipt",
     "fetch:Fetcher._publish",
-    "records:Records.write_ref",
+    "index:Index.write_ref",
     "links:swap",
-    "records:Records.regenerate",
+    "index:Index.regenerate",
 )
 
 
@@ -59,10 +60,10 @@ def test_store_install_survives_sigkill_around_a_step(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_store_unpacking_ahead_survives_sigkill(server: FaultServer, root: Path, when: str) -> None:
+def test_store_stream_unzip_survives_sigkill(server: FaultServer, root: Path, when: str) -> None:
     """Unpack before verification: no reader sees the files, the next run removes them."""
     server.pages["/m.zip"].rate = 500_000
-    killed = start(root, item(server), sabotage=f"{when}:ahead:Ahead._unpacked")
+    killed = start(root, item(server), sabotage=f"{when}:stream_unzip:StreamUnzip._unpacked")
     killed.communicate(timeout=60)
     assert killed.returncode == -signal.SIGKILL
     server.pages["/m.zip"].rate = None
@@ -111,13 +112,15 @@ def test_store_ignores_a_stale_lock_file(server: FaultServer, root: Path, note: 
 
 
 @pytest.mark.parametrize("how", ["flock:grants-all", "flock:ENOLCK", "flock:ENOSYS", "flock:EOPNOTSUPP"])
-def test_store_installs_without_working_locks(server: FaultServer, root: Path, how: str) -> None:
-    """Install correctly, although each process may download for itself."""
-    server.pages["/m.zip"].rate = 6_000_000
-    processes = [start(root, item(server), sabotage=how) for _number in range(6)]
-    assert {finish(process)["outcomes"][0] for process in processes} <= {"fetched", "linked", "hit"}
-    assert whole(root / "models" / "m")
-    assert nothing_half(root)
+def test_store_refuses_a_file_system_without_working_locks(server: FaultServer, root: Path, how: str) -> None:
+    """The store refuses such a file system with one sentence, and leaves what is there as it was."""
+    assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
+    before = snapshot(root)
+    answer = finish(start(root, {**item(server), "name": "other"}, sabotage=how))
+    assert answer["error"].startswith(f"The file system of {root / 'locks'}")
+    assert "has no working flock (" in answer["error"]
+    assert answer["error"].endswith("use a local file system there, such as ext4, XFS or Btrfs.")
+    assert snapshot(root) == before
     assert finish(start(root, item(server)))["outcomes"] == ["hit"]
 
 
@@ -161,7 +164,7 @@ def test_store_lock_of_a_stopped_process_is_kept(root: Path, server: FaultServer
 import sys
 sys.path[:0] = {sys.path!r}
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
-with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == "mutate"}, purpose="a job"):
+with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == "mutate"}):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -177,7 +180,7 @@ with Flock({str(root / "locks" / f"{DIGEST}.{where}.lock")!r}, shared={where == 
         (root / "trees" / DIGEST / "big").write_bytes(b"damaged")
         answer = finish(start(root, item(server), timeout_seconds=0.1))
         if where == "download":
-            assert f"process {holder.pid} on" in answer["error"]
+            assert f"process {holder.pid} (" in answer["error"]
             assert (root / "trees" / DIGEST / "big").read_bytes() == b"damaged"
         else:
             assert answer["outcomes"] == ["repaired"]
@@ -222,7 +225,7 @@ import os, sys
 sys.path[:0] = {sys.path!r}
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 fd = os.open({str(counter)!r}, os.O_RDWR)
-lock = Flock({str(tmp_path / "lock")!r}, purpose="counting")
+lock = Flock({str(tmp_path / "lock")!r})
 for _number in range({each}):
     with lock:
         os.pwrite(fd, (int.from_bytes(os.pread(fd, 8, 0), "little") + 1).to_bytes(8, "little"), 0)
@@ -240,7 +243,7 @@ def test_flock_is_free_after_its_holder_is_killed(tmp_path: Path, runs: int, sur
 import sys, time
 sys.path[:0] = {sys.path!r}
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
-Flock({str(tmp_path / "lock")!r}, purpose="dying").acquire(30)
+Flock({str(tmp_path / "lock")!r}).acquire(30)
 print("held", flush=True)
 time.sleep(60)
 """

@@ -25,8 +25,9 @@ class PathError(CiError):
 def open_directory(path: str, *, create: bool = False) -> Optional[int]:
     """Open the directory at absolute ``path`` and return its descriptor; None when it does not exist.
 
-    A symbolic link on the way is followed only when it belongs to root or to the running user. Missing
-    directories are made, mode 0755, when ``create`` is set. Raises PathError for anything else in the way.
+    A symbolic link on the way is followed only when root or the running user owns it, and no other user can
+    put names into its directory. Missing directories are made, mode 0755, when ``create`` is set. Raises
+    PathError for anything else in the way.
     """
     parts = deque(_components(path))
     here = os.open("/", _OPEN_DIRECTORY)
@@ -82,16 +83,18 @@ def _make_directory(name: str, parent: int) -> int:
 
 def _trusted_link(name: str, parent: int, shown: str, links: int) -> str:
     """Return where the link ``name`` points to, or say why it is not followed."""
-    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    if not stat.S_ISLNK(found.st_mode):
+    link, directory = os.stat(name, dir_fd=parent, follow_symlinks=False), os.fstat(parent)
+    if not stat.S_ISLNK(link.st_mode):
         raise PathError(f"'{shown}' is not a directory, but a path below it is wanted; move it away.")
-    if found.st_uid not in (0, os.geteuid()):
+    trusted = (0, os.geteuid())
+    if link.st_uid not in trusted or directory.st_uid not in trusted or directory.st_mode & 0o022:
         raise PathError(
-            f"'{shown}' is a link that belongs to user id {found.st_uid}, so it is not followed; "
-            "replace it by a directory or by a link that root owns."
+            f"'{shown}' is a link that others could have planted: it belongs to user id {link.st_uid}, its "
+            f"directory to user id {directory.st_uid} with mode {directory.st_mode & 0o7777:04o}; replace it "
+            "by a directory, or choose a path that only root can write to."
         )
     if links > _MAX_LINKS:
-        raise PathError(f"'{shown}' is part of a circle of links; mend the links.")
+        raise PathError(f"'{shown}' is part of a circle of links; correct the links.")
     return os.readlink(name, dir_fd=parent)
 
 

@@ -1,4 +1,4 @@
-"""Write files so that a power cut leaves the old or the new content; explain why a write failed."""
+"""Writes that survive a power cut: the old file or the new one, never half of one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REMEDIES = {
     errno.EMFILE: "raise the limit of open files or lower the concurrency",
     errno.EFBIG: "raise the file-size limit of the process",
 }
-# The answers of a file system without fsync.
+# The answers of a file system without the operation.
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 
 
@@ -29,14 +29,20 @@ class StorageError(CiError):
 
 
 def storage_error(doing: str, error: OSError) -> StorageError:
-    """Return the error for ``error`` while ``doing`` ("unpacking model-x")."""
+    """Return the sentence for ``error`` that came while ``doing`` something.
+
+    ``doing`` is a phrase ("unpacking model-x").
+    """
     where = f" at {error.filename}" if error.filename else ""
-    remedy = _REMEDIES.get(error.errno or 0, "fix that and run again")
-    return StorageError(f"{doing} failed{where}: {error.strerror or error}; {remedy}.")
+    remedy = _REMEDIES.get(error.errno or 0, "correct that and run again")
+    return StorageError(f"{doing[:1].upper()}{doing[1:]} failed{where}: {error.strerror or error}; {remedy}.")
 
 
 def make_directory(path: str, mode: int = 0o755) -> None:
-    """Create ``path`` with exactly ``mode``, without the umask; leave an existing directory as it is."""
+    """Create ``path`` with exactly ``mode``; leave an existing one.
+
+    The umask does not matter.
+    """
     try:
         os.mkdir(path, mode)
     except FileExistsError:
@@ -47,66 +53,79 @@ def make_directory(path: str, mode: int = 0o755) -> None:
     os.chmod(path, mode)
 
 
-def sync_descriptor(fd: int) -> bool:
-    """Force ``fd`` to the disk; return whether the file system can. Raises OSError (EIO and others)."""
+def sync_descriptor(fd: int) -> None:
+    """Force ``fd`` to the disk.
+
+    Raises StorageError for a file system without fsync, OSError for another error.
+    """
     try:
         os.fsync(fd)
     except OSError as error:
-        if error.errno in _CANNOT_SYNC:
-            return False
-        raise
-    return True
+        raise _sync_error(error, os.readlink(f"/proc/self/fd/{fd}")) from error
 
 
-def sync_path(path: str) -> bool:
-    """Force the directory (or file) ``path`` to the disk, as ``sync_descriptor`` does."""
+def _sync_error(error: OSError, path: str) -> Exception:
+    if error.errno not in _CANNOT_SYNC:
+        return error
+    return StorageError(
+        f"The file system of {path} has no fsync ({error.strerror}), so a power cut could damage what is "
+        "written there; use a local file system, such as ext4, XFS or Btrfs."
+    )
+
+
+def sync_path(path: str) -> None:
+    """Force the directory (or file) ``path`` to the disk.
+
+    Raises as ``sync_descriptor`` does.
+    """
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return sync_descriptor(fd)
+        sync_descriptor(fd)
     finally:
         os.close(fd)
 
 
 def start_writing_back(fd: int, offset: int, count: int) -> None:
-    """Let the disk begin to write the new part of ``fd``, without waiting for it.
+    """Let the disk begin with what was just written to ``fd``.
 
-    Linux starts to write dirty pages when it is advised that they are not needed. It drops only clean pages
-    (posix_fadvise(2), POSIX_FADV_DONTNEED), so the new file stays in memory for its first reader.
+    It does not wait and promises nothing. Linux starts writing dirty pages out when it is advised that they
+    are not needed, and drops only clean ones (posix_fadvise(2), POSIX_FADV_DONTNEED), so the new file stays
+    in memory for its first reader.
     """
     with contextlib.suppress(OSError):
         os.posix_fadvise(fd, offset, count, os.POSIX_FADV_DONTNEED)
 
 
-def sync_file_system(path: str) -> bool:
-    """Force the whole file system of ``path`` to the disk: cheaper than thousands of fsync calls."""
-    import ctypes  # here, because the import takes milliseconds
+def sync_file_system(path: str) -> None:
+    """Force the whole file system of ``path`` to the disk.
+
+    This is cheaper than thousands of fsyncs. Raises as ``sync_descriptor`` does.
+    """
+    import ctypes  # rarely needed, and a few milliseconds to import
 
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if syncfs is None:
             os.sync()
-            return True
-        if syncfs(fd) == 0:
-            return True
-        number = ctypes.get_errno()
-        if number in _CANNOT_SYNC:
-            return False
-        raise OSError(number, os.strerror(number), path)
+        elif syncfs(fd) != 0:
+            number = ctypes.get_errno()
+            raise _sync_error(OSError(number, os.strerror(number), path), path)
     finally:
         os.close(fd)
 
 
 def write_all(fd: int, data: memoryview) -> None:
-    """Write all of ``data``: a single write(2) may take only a part."""
+    """Write all of ``data``: one write(2) may take less than it is given."""
     while data:
         data = data[os.write(fd, data) :]
 
 
-def replace_file(path: str, text: str, mode: int = 0o644, durable: bool = True) -> bool:
-    """Put ``text`` at ``path`` by rename; return whether it is safe against a power cut.
+def replace_file(path: str, text: str, mode: int = 0o644, durable: bool = True) -> None:
+    """Put ``text`` at ``path`` by rename: a reader sees the old file or the new one.
 
-    A reader sees the old or the new file. Surrogate escapes in ``text`` become their bytes.
+    Surrogate escapes in ``text`` become the bytes they stand for. With ``durable`` the file is on the disk
+    when this returns; raises as ``sync_descriptor`` does.
     """
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name[:100]}.{os.urandom(6).hex()}")
@@ -116,18 +135,20 @@ def replace_file(path: str, text: str, mode: int = 0o644, durable: bool = True) 
         try:
             write_all(fd, memoryview(text.encode("utf-8", "surrogateescape")))
             os.fchmod(fd, mode)
-            safe = durable and sync_descriptor(fd)
+            if durable:
+                sync_descriptor(fd)
         finally:
             os.close(fd)
         os.rename(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
-    return safe and sync_path(directory)
+    if durable:
+        sync_path(directory)
 
 
 def read_text(path: str) -> Optional[str]:
-    """Return the text of ``path``, or None if it does not exist.
+    """Return the text of ``path``, None when it does not exist.
 
     Bytes that are not UTF-8 become surrogate escapes.
     """

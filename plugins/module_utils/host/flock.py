@@ -1,93 +1,48 @@
-"""Kernel locks on files (flock): exclusive or shared, with a patient wait, gone with the process that holds
-them.
+"""Kernel locks on files (flock), exclusive or shared.
 
-Two rules keep them sound: a lock file is never unlinked by its users, only by root while it holds the lock
-itself, and what is written in it only tells people who holds it; nothing is ever decided by it.
+A wait for one has a limit. The kernel releases a lock when the process that holds it ends. A lock file is
+empty: /proc/locks names the holder (kernel_locks.py). A user of a lock file never unlinks it; only root does
+so, while it holds the lock itself.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import functools
-import json
 import os
 import time
 from types import TracebackType
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 from ..errors import CiError
+from .kernel_locks import describe_holders
 
 _UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _PULSE_SECONDS = 0.5
-_NOTE_BYTES = 255
-# Where others may write to lock files, what is longer than this is no note.
-_MAX_NOTE_BYTES = 4096
 
 
 class LockTimeoutError(CiError):
-    """The lock was not free in time; the message names the holder as far as it is known."""
+    """The lock was not free in time.
+
+    The message names the holder as far as it is known.
+    """
 
 
 class LockUnsupportedError(CiError):
-    """The file system has no flock."""
-
-
-def process_start(pid: int) -> int:
-    """Return when process ``pid`` started, in clock ticks since boot, or 0 when there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stream:
-            # The name in parentheses may hold anything; the 20th field after it is the start time, proc(5).
-            return int(stream.read().rpartition(b")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
-        return 0
-
-
-def read_note(path: str) -> dict[str, Any]:
-    """Return what the last exclusive holder of the lock file ``path`` wrote about itself.
-
-    Raises OSError or ValueError where there is nothing of that kind.
-    """
-    with open(path, "rb") as stream:
-        text = stream.read(_MAX_NOTE_BYTES)
-    try:
-        note = json.loads(text)
-    except RecursionError as error:  # a job may write there; Python before 3.12 counts brackets as calls
-        raise ValueError("a note is not that deep") from error
-    if not isinstance(note, dict):
-        raise ValueError("a note is an object")
-    return note
-
-
-def _host() -> str:
-    return os.uname().nodename
-
-
-def describe_holder(path: str) -> str:
-    """Return who says to hold the lock file ``path``, for a message; never raises."""
-    try:
-        holder = read_note(path)
-        pid, purpose = int(holder["pid"]), str(holder["purpose"])
-        here = holder["host"] == _host()
-        alive = here and process_start(pid) == int(holder["start"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "an unknown process"
-    state = "" if alive or not here else ", which has ended (its child may hold the lock)"
-    return f"process {pid} on {holder['host']} ({purpose}) since {holder['since']}{state}"
+    """The file system has no flock, or one that grants every lock."""
 
 
 class Flock:
-    """One lock on one file. Use it as a context manager, or call ``acquire`` and ``release``.
+    """One lock on one file, for ``with`` or for ``acquire`` and ``release``.
 
-    ``mode`` are the permission bits of a new lock file. A reader without write permission can take a shared
-    lock, because flock asks for no particular kind of open.
+    ``mode`` are the permission bits of a new lock file. A user without write permission can take the lock
+    too, because flock does not ask how the file was opened.
     """
 
-    def __init__(self, path: str, *, shared: bool = False, mode: int = 0o644, purpose: str = "") -> None:
+    def __init__(self, path: str, *, shared: bool = False, mode: int = 0o644) -> None:
         self.path = path
         self._operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         self._mode = mode
-        self._purpose = purpose
         self._fd = -1
 
     @property
@@ -103,7 +58,7 @@ class Flock:
         fd = self._open()
         while self._lock(fd, self._operation | fcntl.LOCK_NB):
             if self._is_current(fd):
-                self._take(fd)
+                self._fd = fd
                 return True
             os.close(fd)
             fd = self._open()
@@ -115,30 +70,30 @@ class Flock:
         timeout_seconds: Optional[float] = None,
         pulse: Optional[Callable[[], object]] = None,
     ) -> float:
-        """Take the lock, waiting for it, and return the seconds waited.
+        """Wait for the lock, take it, and return the seconds waited.
 
-        ``timeout_seconds`` None waits for ever. With ``pulse`` the time counts anew whenever its value
-        changes: so one waits for a holder that makes progress, however long, and not for one that is stuck.
+        ``timeout_seconds`` None waits without a limit. With ``pulse`` the time starts again each time its
+        value changes: a caller waits for a holder that makes progress, and gives up on one that is stuck.
         Raises LockTimeoutError.
         """
         began = time.monotonic()
         while not self.try_acquire():
             fd = self._open()
             if not _wait(fd, self._operation, timeout_seconds, pulse):
+                holders = describe_holders(self.path)
                 raise LockTimeoutError(
-                    f"no lock on {self.path} after {time.monotonic() - began:.0f} s, because "
-                    f"{describe_holder(self.path)} holds it; wait for that process or end it, then run "
-                    "again.",
-                    holder=describe_holder(self.path),
+                    f"No lock on {self.path} after {time.monotonic() - began:.0f} s, because {holders} holds "
+                    "it; wait for that process or end it, then run again.",
+                    holder=holders,
                 )
             if self._is_current(fd):
-                self._take(fd)
+                self._fd = fd
                 break
             os.close(fd)
         return time.monotonic() - began
 
     def release(self) -> None:
-        """Give the lock back; without effect when it is not held."""
+        """Release the lock; does nothing when it is not held."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -172,17 +127,12 @@ class Flock:
         return fd
 
     def _open_existing(self, flags: int, refusal: OSError) -> int:
-        """Open a lock file that cannot be opened with O_CREAT: of another user, or on a read-only mount.
+        """Open a lock file of another user or on a read-only mount.
 
-        Writing is tried first, for the note; fs.protected_regular refuses only O_CREAT (proc_sys_fs(5)).
+        O_CREAT cannot open it. fs.protected_regular refuses O_CREAT in a sticky directory (proc_sys_fs(5)).
         """
         try:
-            try:
-                return os.open(self.path, os.O_RDWR | flags)
-            except FileNotFoundError:
-                raise
-            except OSError:
-                return os.open(self.path, os.O_RDONLY | flags)
+            return os.open(self.path, os.O_RDONLY | flags)
         except FileNotFoundError:
             raise _explained(self.path, refusal) from refusal
         except OSError as again:
@@ -199,8 +149,9 @@ class Flock:
         return True
 
     def _is_current(self, fd: int) -> bool:
-        """Tell whether the path still names the file that is locked; someone may have replaced it
-        meanwhile.
+        """Tell whether the path still names the locked file.
+
+        Another process may have replaced it.
         """
         try:
             now = os.stat(self.path, follow_symlinks=False)
@@ -208,52 +159,30 @@ class Flock:
             return False
         return os.path.samestat(now, os.fstat(fd))
 
-    def _take(self, fd: int) -> None:
-        self._fd = fd
-        if self._operation == fcntl.LOCK_EX and self._purpose:
-            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            boottime = time.clock_gettime(time.CLOCK_BOOTTIME)
-            note = {
-                **_myself(os.getpid()),
-                "purpose": self._purpose,
-                "since": since,
-                "boottime": boottime,
-            }
-            text = json.dumps(note).encode().ljust(_NOTE_BYTES) + b"\n"
-            try:
-                # Always as long, so that the file keeps its one block: to truncate it first costs ten times
-                # more.
-                os.pwrite(fd, text, 0)
-                if os.fstat(fd).st_size > len(text):
-                    os.ftruncate(fd, len(text))
-            except OSError:
-                return  # a full disk or a read-only descriptor: the lock holds all the same
-
-
-@functools.lru_cache(maxsize=1)
-def _myself(pid: int) -> dict[str, Any]:
-    """Return what a note says of process ``pid``, which is this one; it is asked anew after a fork."""
-    return {"pid": pid, "start": process_start(pid), "host": _host()}
-
 
 def _explained(path: str, error: OSError) -> CiError:
     if error.errno in _UNSUPPORTED:
-        return LockUnsupportedError(
-            f"the file system of {path} has no flock ({error.strerror}); use a local one."
-        )
+        return _unsupported(path, error.strerror or str(error))
     return CiError(
-        f"the lock file {path} cannot be opened ({error.strerror}); check its directory and permissions."
+        f"The lock file {path} cannot be opened ({error.strerror}); check its directory and permissions."
+    )
+
+
+def _unsupported(path: str, reason: str) -> LockUnsupportedError:
+    return LockUnsupportedError(
+        f"The file system of {path} has no working flock ({reason}), so processes cannot be kept apart; "
+        "use a local file system there, such as ext4, XFS or Btrfs."
     )
 
 
 def _wait(
     fd: int, operation: int, timeout_seconds: Optional[float], pulse: Optional[Callable[[], object]]
 ) -> bool:
-    """Block until the lock on ``fd`` is granted and return True, or close ``fd`` and return False in time.
+    """Wait for the lock on ``fd`` and return whether it was granted.
 
-    flock has no time limit of its own, so a thread waits in the kernel, woken at once, and we wait for the
-    thread. When time is up the thread is left behind: it closes the descriptor as soon as the kernel lets
-    it.
+    When time is up it closes ``fd`` and returns False. flock has no time limit, so a thread waits in the
+    kernel, which wakes it at once, and we wait for the thread. When time is up the thread stays behind and
+    closes the descriptor as soon as the kernel returns.
     """
     if timeout_seconds is None:
         fcntl.flock(fd, operation)
@@ -293,14 +222,13 @@ def _wait(
 
 
 def occupied(path: str) -> str:
-    """Return how the lock file ``path`` is held at this moment: "exclusive", "shared", or empty for not at
-    all.
+    """Return how the lock file ``path`` is held now.
 
-    Takes the lock for an instant and writes nothing, so that looking leaves no trace. "unknown" is for a
-    file that we may not open.
+    The answer is "exclusive", "shared", or empty for free. Takes the lock for an instant and writes nothing.
+    "unknown" is for a file that we may not open.
     """
     try:
-        # Non-blocking, because in a directory for all somebody may have put a pipe there.
+        # Non-blocking, because another user may have put a pipe into a shared directory.
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return ""
@@ -325,12 +253,13 @@ def _granted(fd: int, operation: int) -> bool:
 
 
 def remove_free(name: str, directory: int, owner: int) -> bool:
-    """Remove the lock file ``name`` of the user id ``owner`` from the open ``directory`` unless it is held;
-    return whether it went.
+    """Remove the free lock file ``name``; return whether it went.
 
-    Whoever waits for it meanwhile takes a new one, see ``Flock``. Raises OSError when it cannot be looked at.
+    It is in the open ``directory``, and stays when it is held. Only a file of the user id ``owner`` goes. A
+    process that waits for it takes a new file, see ``Flock``. Raises OSError when the file cannot be
+    examined.
     """
-    # Others may write to the directory: neither a link nor a pipe is to be opened.
+    # Others may write to the directory: open neither a link nor a pipe.
     fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
     try:
         if os.fstat(fd).st_uid != owner or not _granted(fd, fcntl.LOCK_EX):
@@ -343,19 +272,18 @@ def remove_free(name: str, directory: int, owner: int) -> bool:
         os.close(fd)
 
 
-def excludes(directory: str) -> bool:
-    """Test whether flock in ``directory`` really excludes: some network file systems grant every lock.
+def require_flock(directory: str) -> None:
+    """Raise LockUnsupportedError unless flock works in ``directory``.
 
-    Two opens of one file are two holders for the kernel, so the second must be refused. When another
-    process is just testing, our first try is refused, which proves the same.
+    Some network file systems grant every lock. Two opens of one file are two holders for the kernel, so the
+    second must be refused. When another process runs the same test at this moment, our first try is refused,
+    which proves the same.
     """
     path = os.path.join(directory, "self-test.lock")
     first, second = Flock(path, mode=0o600), Flock(path, mode=0o600)
     try:
-        with_first = first.try_acquire()
-        return not (with_first and second.try_acquire())
-    except LockUnsupportedError:
-        return False
+        if first.try_acquire() and second.try_acquire():
+            raise _unsupported(directory, "it grants every lock")
     finally:
         second.release()
         first.release()

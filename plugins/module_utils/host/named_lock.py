@@ -1,8 +1,8 @@
-"""Locks by name for jobs: files in one directory that CI users share, held by flock.
+"""Locks by name for jobs, held by flock.
 
-The directory belongs to root and is sticky. Only the user who first used a name can remove its lock file, and
-root removes it after that user's job if no process holds it. The text in a lock file is information for
-people.
+They are files in one directory that CI users share. The directory belongs to root and is sticky. Only the
+user who used a name first can remove its lock file, and root after that user's job when no process holds it;
+a file that root made beforehand stays.
 """
 
 from __future__ import annotations
@@ -14,27 +14,24 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
-from .flock import Flock, LockTimeoutError, describe_holder, process_start, read_note
-from .kernel_locks import KernelLock, on_file, process_name, snapshot
+from .flock import Flock, LockTimeoutError
+from .kernel_locks import KernelLock, describe_holders, on_file, process_name, snapshot
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _SUFFIX = ".lock"
-_MOST_LETTERS = 120
-# Every user of the directory may write the note of a file that another user made.
-_MODE = 0o666
 
 
 class Holder(NamedTuple):
-    """A process that holds or waits for a lock; ``what`` and ``since`` are empty if unknown."""
+    """One process at a lock. ``what`` is the name of its program, empty if unknown."""
 
     pid: int
     exclusive: bool
     what: str
-    since: str
 
     def __str__(self) -> str:
-        who = f"process {self.pid}" if self.pid else "a process that is not visible here"
-        return who + (f" ({self.what})" if self.what else "") + (f" since {self.since}" if self.since else "")
+        if not self.pid:
+            return "a process out of sight"
+        return f"process {self.pid}" + (f" ({self.what})" if self.what else "")
 
 
 class LockState(NamedTuple):
@@ -47,11 +44,14 @@ class LockState(NamedTuple):
 
 
 def lock_path(directory: str, name: str) -> str:
-    """Return the lock file of ``name``; raises CiError for a bad name or an unsafe directory."""
+    """Return the lock file of ``name``.
+
+    Raises CiError for a bad name or an unsafe directory.
+    """
     if not _NAME.fullmatch(name):
         raise CiError(
-            f"The lock name '{name}' is refused; use at most 128 letters, digits and '._+-', a letter or a "
-            "digit first."
+            f"The lock name '{name}' is refused: use letters, digits and '._+-', beginning with a letter or "
+            "digit, at most 128."
         )
     try:
         status = os.stat(directory)
@@ -63,8 +63,8 @@ def lock_path(directory: str, name: str) -> str:
     shared = status.st_mode & 0o022
     if status.st_uid not in (0, os.geteuid()) or (shared and not status.st_mode & stat.S_ISVTX):
         raise CiError(
-            f"The directory for locks {directory} is not safe, because other users could replace its files; "
-            "make root or yourself its owner, and make it sticky (chmod +t) if others may write to it."
+            f"The directory for locks {directory} is not safe: others could replace lock files in it; it "
+            "must belong to root or to you, and be sticky (chmod +t) if others may write to it."
         )
     return os.path.join(directory, name + _SUFFIX)
 
@@ -74,82 +74,58 @@ def acquire(
     *,
     shared: bool = False,
     timeout_seconds: Optional[float] = None,
-    purpose: str = "",
     waiting: Optional[Callable[[float], None]] = None,
 ) -> Flock:
-    """Take the lock file ``path`` and return the held lock; the kernel wakes the waiter at once.
+    """Take the lock file ``path`` and return the held lock.
 
-    ``timeout_seconds`` None waits for ever. ``waiting`` is called every half second with the seconds so
-    far. Raises LockTimeoutError with the holder's name.
+    The kernel wakes a waiting caller at once. ``timeout_seconds`` None waits without a limit. ``waiting`` is
+    called every half second of the wait with the seconds waited. Raises LockTimeoutError that names the
+    holder.
     """
     import time
 
-    lock = Flock(path, shared=shared, mode=_MODE, purpose=purpose)
+    lock = Flock(path, shared=shared)
     if lock.try_acquire():
         return lock
     began = time.monotonic()
 
-    def report_wait() -> None:
+    def tell() -> None:
         if waiting:
             waiting(time.monotonic() - began)
 
     try:
-        lock.acquire(float("inf") if timeout_seconds is None else timeout_seconds, report_wait)
+        lock.acquire(float("inf") if timeout_seconds is None else timeout_seconds, tell)
     except LockTimeoutError as error:
         name = os.path.basename(path)[: -len(_SUFFIX)]
         raise LockTimeoutError(
-            f"The lock {name} was not free within {timeout_seconds:g} s, because {held_by(path)} holds it; "
-            "wait for that process or end it, or allow more time with --timeout.",
+            f"The lock {name} was not free within {timeout_seconds:g} s, because {describe_holders(path)} "
+            "holds it; wait for that process or end it, or allow more time with --timeout.",
             **error.details,
         ) from error
     return lock
 
 
-def held_by(path: str) -> str:
-    """Return the holder of the lock file ``path`` for a message; never raises."""
-    locks = snapshot()
-    if not locks:  # ProcSubset=pid hides /proc/locks; then only the note is left
-        return _plain(describe_holder(path))
-    try:
-        holders = lock_state(path, locks).holders
-    except OSError:
-        holders = ()
-    return " and ".join(map(str, holders)) or "an unknown process"
+def _state(path: str, locks: list[KernelLock]) -> LockState:
+    """Return the state of the file ``path`` among ``locks``.
 
-
-def lock_state(path: str, locks: list[KernelLock]) -> LockState:
-    """Return holders and waiters of the file ``path``; raises OSError if the file is gone."""
+    Raises OSError when it is gone.
+    """
     here = on_file(locks, os.stat(path, follow_symlinks=False))
-    try:
-        note = read_note(path)
-        speaker = int(note["pid"])
-        fresh = int(note["start"]) in (process_start(speaker), 0)
-    except (OSError, ValueError, KeyError, TypeError):
-        note, speaker, fresh = {}, -1, False
 
-    def described(lock: KernelLock) -> Holder:
-        if not lock.waiting and lock.exclusive and lock.pid == speaker and fresh:
-            return Holder(lock.pid, True, _plain(note.get("purpose")), _plain(note.get("since")))
-        return Holder(lock.pid, lock.exclusive, process_name(lock.pid), "")
+    def some(waiting: bool) -> tuple[Holder, ...]:
+        return tuple(
+            Holder(lock.pid, lock.exclusive, process_name(lock.pid))
+            for lock in here
+            if lock.waiting == waiting
+        )
 
-    name = os.path.basename(path)
-    return LockState(
-        name[: -len(_SUFFIX)] if name.endswith(_SUFFIX) else name,
-        path,
-        tuple(described(lock) for lock in here if not lock.waiting),
-        tuple(described(lock) for lock in here if lock.waiting),
-    )
-
-
-def _plain(value: object) -> str:
-    """Return another user's text, short and without control characters for the terminal."""
-    return "".join(char for char in str(value or "") if char.isprintable())[:_MOST_LETTERS]
+    return LockState(os.path.basename(path)[: -len(_SUFFIX)], path, some(waiting=False), some(waiting=True))
 
 
 def listed(directory: str) -> Iterator[LockState]:
-    """Yield the state of every held lock in ``directory``; nothing if it does not exist.
+    """Yield the state of every lock in ``directory`` that is held.
 
-    Raises CiError if the directory cannot be read.
+    Yields none when the directory does not exist. Raises CiError when the directory cannot be read.
     """
     try:
         names = sorted(name for name in os.listdir(directory) if name.endswith(_SUFFIX))
@@ -163,7 +139,7 @@ def listed(directory: str) -> Iterator[LockState]:
     locks = snapshot()
     for name in names:
         try:
-            state = lock_state(os.path.join(directory, name), locks)
+            state = _state(os.path.join(directory, name), locks)
         except OSError:
             continue  # removed since it was listed
         if state.holders or state.waiters:

@@ -148,10 +148,10 @@ def _cache_damaged(here: Surroundings, _memory: Any) -> int:
 
 
 def _runner_age_days(here: Surroundings, _memory: Any) -> float:
+    from ..store.index import Index
     from ..store.layout import Layout
-    from ..store.records import Records
 
-    refs = Records(Layout(here.store_dir), "").refs().values()
+    refs = Index(Layout(here.store_dir)).refs().values()
     installed = max(ref.installed_at for ref in refs if ref.kind == "runner")
     since = datetime.fromisoformat(installed.replace("Z", "+00:00")).timestamp()
     return round(max(0.0, here.now - since) / _DAY_SECONDS, 1)

@@ -49,15 +49,15 @@ def _moved_at(directory: str) -> Optional[int]:
 def _added_up(store: str) -> StoreSizes:
     # Late, because a program that only reads what a sampler wrote needs none of it.
     from ..store import trees
+    from ..store.index import Index
     from ..store.layout import Layout
-    from ..store.records import Records
 
     layout = Layout(store)
-    records = Records(layout, "")
-    refs = records.refs()
+    index = Index(layout)
+    refs = index.refs()
     by_digest = {ref.sha256: ref.bytes for ref in refs.values()}
     sizes = {
-        sha256: by_digest[sha256] if sha256 in by_digest else trees.tree_bytes(layout, records, sha256)
+        sha256: by_digest[sha256] if sha256 in by_digest else trees.tree_bytes(layout, index, sha256)
         for sha256 in trees.digests(layout)
     }
     linked = {refs[name].sha256 for name in trees.names_in(os.path.join(store, "models")) if name in refs}

@@ -13,7 +13,8 @@ from typing import Callable, NamedTuple, Optional
 
 from ..errors import CiError
 from ..host import systemd
-from ..host.flock import Flock, describe_holder
+from ..host.flock import Flock
+from ..host.kernel_locks import describe_holders
 from .account import Host
 from .layout import Layout
 from .worker import has_worker, listeners
@@ -105,22 +106,20 @@ _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
 
 
-def claim_lock(layout: Layout, name: str, doing: str) -> Flock:
-    """Return the lock of the instance ``name``, not taken yet; ``doing`` tells others what for
-    (``draining``).
-    """
-    return Flock(layout.record("lock"), mode=0o600, purpose=f"{doing} the runner {name}")
+def claim_lock(layout: Layout) -> Flock:
+    """Return the lock of the instance at ``layout``, not taken yet."""
+    return Flock(layout.record("lock"), mode=0o600)
 
 
-def claim(layout: Layout, name: str, doing: str) -> Flock:
+def claim(layout: Layout, name: str) -> Flock:
     """Take the lock of the instance ``name``; raises CiError when somebody else has it."""
-    lock = claim_lock(layout, name, doing)
+    lock = claim_lock(layout)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     # Not Flock.acquire, whose thread would be left behind: what freezes a listener must have none.
     while not lock.try_acquire():
         if time.monotonic() >= deadline:
             raise CiError(
-                f"Runner '{name}' was left as it is, because {describe_holder(lock.path)} works on it; run "
+                f"Runner '{name}' was left as it is, because {describe_holders(lock.path)} works on it; run "
                 "again when that is done."
             )
         time.sleep(_PAUSE_SECONDS)

@@ -89,7 +89,7 @@ def enrol(host: Host, runners: Runners, settings: Mapping[str, Any]) -> Enrolmen
     _wait_until_settled(host, instance_unit(name))
     _keep_pace(host, layout)
     # Held while GitHub is asked: who drains or converges it meanwhile has the last word.
-    lock = claim(layout, name, "registering")
+    lock = claim(layout, name)
     try:
         unit = systemd.show(host.run, [instance_unit(name)])[instance_unit(name)]
         if not unit.enabled:

@@ -146,7 +146,7 @@ class Instance:
         if not os.path.isdir(self._layout.records):
             yield  # nothing is here that two could quarrel about
             return
-        lock = held or claim(self._layout, name, "converging")
+        lock = held or claim(self._layout, name)
         try:
             # A unit ends and restarts by itself, as one does whose registration was deleted.
             if replaced(self.read(self._unit_state()), exists=seen.exists, active=seen.active) != seen:

@@ -67,7 +67,7 @@ class RustHost:
         Waits as long as a program may take. Raises LockTimeoutError.
         """
         os.makedirs(self.rustup_home, exist_ok=True)
-        lock = Flock(os.path.join(self.rustup_home, "coldvox.lock"), mode=0o600, purpose="installing Rust")
+        lock = Flock(os.path.join(self.rustup_home, "coldvox.lock"), mode=0o600)
         lock.acquire(self.timeout_seconds)
         with lock:
             yield

@@ -1,5 +1,5 @@
-"""The artifact store: what is downloaded once, verified, and shared read-only by every job of a host.
+"""The artifact store: trees that are downloaded once and shared by all jobs.
 
-``artifact`` and ``paths`` and ``receipt`` are pure; ``engine`` puts them together with the doors to disk and
-network. Nothing is imported here, so that a caller that only looks pays for nothing it does not use.
+A published tree is verified and read-only. ``artifact``, ``members`` and ``receipt`` are pure; ``install``
+puts them together with disk and network. Nothing is imported here, so a caller loads only what it uses.
 """

@@ -1,6 +1,7 @@
-"""Unpacking archives that nobody should have to trust: every entry is judged before it is written.
+"""Unpacks untrusted zip and tar archives.
 
-Opening tar files in any compression that this host can read: Python's own, or zstd by its program.
+Every entry is checked before it is written. Tar files may have any compression that this Python reads, or
+zstd, which the program ``zstd`` decompresses.
 """
 
 from __future__ import annotations
@@ -19,23 +20,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Optional, cast
 
-from ..errors import CiError
 from .inflate import check_header, member_pieces
-from .members import DIRECTORY, FILE, HARDLINK, SYMLINK, Limits, Outline, member_path
+from .members import DIRECTORY, FILE, HARDLINK, SYMLINK, ArchiveError, Limits, Outline, member_path
 from .receipt import CHUNK_BYTES
 from .staging import Staging, plain_mtime
 
 if TYPE_CHECKING:
-    from .ahead import Unpacked
+    from .stream_unzip import Unpacked
 
 _COMPRESSIONS = ((b"\x1f\x8b", "gz"), (b"\xfd7zXZ\x00", "xz"), (b"BZh", "bz2"), (b"\x28\xb5\x2f\xfd", "zst"))
-# tarfile keeps what stands in headers in memory, however much that unpacks to. Names, attributes and a map of
-# holes take a few KiB.
+# tarfile keeps all headers of a member in memory, and a header may unpack to any size. Names, attributes and
+# a map of holes take a few KiB.
 _MAX_HEADER_BYTES = 256 * 1024
 
 
 class _Reader:
-    """Reads the headers of one member from ``stream``, and no more than the limit."""
+    """The headers of one member in ``stream``, up to the limit."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
@@ -43,7 +43,7 @@ class _Reader:
 
     def read(self, size: int) -> bytes:
         self._left -= size
-        if size < 0:  # a length that is nonsense, which would mean all that is left
+        if size < 0:  # a wrong length, which would mean all that is left
             raise ValueError("a negative length")
         _require(self._left >= 0)
         return self._stream.read(size)
@@ -57,11 +57,14 @@ class _Reader:
 
 def _require(is_short: bool) -> None:
     if not is_short:
-        raise CiError(f"it has headers of more than {_MAX_HEADER_BYTES} bytes")
+        raise ArchiveError(f"it has headers of more than {_MAX_HEADER_BYTES} bytes")
 
 
 class _TarMember(tarfile.TarInfo):
-    """A member whose headers are short and sound; tarfile takes a broken one for the end of the archive."""
+    """A member whose headers are short and valid.
+
+    tarfile alone takes a broken header for the end of the archive.
+    """
 
     @classmethod
     def frombuf(cls, buf: Any, encoding: Any, errors: str) -> _TarMember:
@@ -74,7 +77,7 @@ class _TarMember(tarfile.TarInfo):
 
     @classmethod
     def fromtarfile(cls, tarfile: Any) -> _TarMember:
-        """Read one member. It comes back here for every header that belongs to it."""
+        """Read one member. tarfile calls this again for every header that belongs to it."""
         stream = tarfile.fileobj
         tarfile.fileobj = cast("Any", _Reader(cast("IO[bytes]", stream)))
         try:
@@ -94,8 +97,9 @@ def _broken(error: Exception) -> tarfile.ReadError:
 
 @contextlib.contextmanager
 def open_tar(archive: str) -> Iterator[tarfile.TarFile]:
-    """Open the tar ``archive`` for reading its members in order. Raises CiError in a few words when the host
-    cannot read it, and tarfile's own errors.
+    """Open the tar ``archive`` to read its members in order.
+
+    Raises ArchiveError when the host cannot read it, and tarfile's own errors.
     """
     with open(archive, "rb") as stream:
         head = stream.read(8)
@@ -108,14 +112,17 @@ def open_tar(archive: str) -> Iterator[tarfile.TarFile]:
     program = shutil.which("zstd") if compression == "zst" else None
     if program is None:
         hint = "; install zstd on the host" if compression == "zst" else ""
-        raise CiError(f"it is compressed with {compression}, which this host's Python cannot read{hint}")
+        raise ArchiveError(f"it is compressed with {compression}, which this host's Python cannot read{hint}")
     command = [program, "-dcq", "--", archive]
     with _output(command) as plain, tarfile.open(fileobj=plain, mode="r|", tarinfo=_TarMember) as opened:
         yield opened
 
 
 def members_of(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """Give the members in order. tarfile would keep all of them, with all that their headers brought."""
+    """Yield the members in order, and drop each.
+
+    tarfile would keep all of them, with all their headers.
+    """
     while (info := archive.next()) is not None:
         cast("Any", archive).members.clear()
         yield info
@@ -123,7 +130,10 @@ def members_of(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 @contextlib.contextmanager
 def _output(command: list[str]) -> Iterator[IO[bytes]]:
-    """Give what ``command`` writes; it may be left unread. Raises CiError when the command fails."""
+    """Yield the output of ``command``, which need not be read to its end.
+
+    Raises ArchiveError when the command fails.
+    """
     with subprocess.Popen(  # pylint: disable=ansible-bad-function
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -132,18 +142,19 @@ def _output(command: list[str]) -> Iterator[IO[bytes]]:
         try:
             yield process.stdout
             process.stdout.close()
-            told = process.stderr.read(500).decode(errors="replace").split("\n")[0].strip()
+            said = process.stderr.read(500).decode(errors="replace").split("\n")[0].strip()
             process.wait()
         finally:
-            process.kill()  # which does nothing to one that has ended
-        # Padding may follow that nobody reads; then the signal of a closed pipe has ended the program.
+            process.kill()  # does nothing to a process that has ended
+        # Padding may be left unread; then the signal of a closed pipe has ended the program.
         if process.returncode > 0:
-            raise CiError(f"it is corrupt or truncated ({told or 'zstd gives no reason'})")
+            raise ArchiveError(f"it is corrupt or truncated ({said or 'zstd gives no reason'})")
 
 
-# Gives what was unpacked of a zip's member while it arrived, if anything was.
+# Returns the content of a zip's member that was unpacked while it arrived, None for no such content.
 Take = Callable[[zipfile.ZipInfo], "Optional[Unpacked]"]
-# Told the bytes unpacked so far and, where the archive says it, all there will be; may raise to refuse them.
+# Called with the bytes unpacked so far and, where the archive states it, their total; may raise to refuse
+# them.
 Report = Callable[[int, Optional[int]], None]
 
 _MAX_LINK_BYTES = 4096
@@ -178,25 +189,30 @@ def unpack(
     report: Report,
     take: Take = lambda _info: None,
 ) -> Staging:
-    """Unpack the ``form`` (zip or tar) file ``archive`` and return the tree, complete but not yet durable.
+    """Unpack the ``form`` (zip or tar) file ``archive`` and return the tree.
 
-    ``staging`` makes the tree to fill and is told how many files to expect (0: not known).
-    Raises CiError that says in a few words what is wrong with the archive; OSError is the disk's.
+    The tree is complete but not synced. ``staging`` makes the tree to fill, from the expected number of files
+    (0: not known). Raises ArchiveError for a fault of the archive; OSError is of the disk.
     """
     try:
         if form == "zip":
             return _unpack_zip(archive, staging, strip, limits, workers, report, take)
         return _unpack_tar(archive, staging, strip, limits, report)
     except _BROKEN as error:
-        told = str(error) or type(error).__name__
-        raise CiError(f"it is corrupt, truncated or of a kind this Python cannot read ({told})") from error
+        reason = str(error) or type(error).__name__
+        raise ArchiveError(
+            f"it is corrupt, truncated or of a kind this Python cannot read ({reason})"
+        ) from error
 
 
 def _placed(name: str, strip: int, is_directory: bool) -> Optional[str]:
-    """Return where the member ``name`` goes, None for a directory that disappears with the stripped parts."""
+    """Return the path of the member ``name`` in the tree.
+
+    None is for a directory of stripped parts only.
+    """
     path = member_path(name, strip)
     if path is None and not is_directory:
-        raise CiError(f"'{name}' does not lie below {strip} directories, as strip_components says")
+        raise ArchiveError(f"'{name}' is not below {strip} directories, as strip_components says")
     return path
 
 
@@ -253,32 +269,36 @@ def _zip_members(source: zipfile.ZipFile, strip: int, outline: Outline) -> list[
 
 
 def _refuse_overlap(infos: Sequence[zipfile.ZipInfo]) -> None:
-    """Refuse entries that share compressed bytes: the trick of the small zip bombs (D. Fifield, 2019)."""
+    """Refuse entries that share compressed bytes.
+
+    Small zip bombs are made of them (D. Fifield, 2019).
+    """
     end = 0
     for info in sorted(infos, key=lambda item: item.header_offset):
         if info.header_offset < end:
-            raise CiError(f"'{info.filename}' overlaps the entry before it")
+            raise ArchiveError(f"'{info.filename}' overlaps the entry before it")
         end = info.header_offset + 30 + info.compress_size
 
 
 def _zip_kind(source: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[str, str]:
     if info.flag_bits & 1:
-        raise CiError(f"'{info.filename}' is encrypted")
+        raise ArchiveError(f"'{info.filename}' is encrypted")
     mode = info.external_attr >> 16
     if stat.S_ISLNK(mode):
         if info.file_size > _MAX_LINK_BYTES:
-            raise CiError(f"the link '{info.filename}' has a target of {info.file_size} bytes")
+            raise ArchiveError(f"the link '{info.filename}' has a target of {info.file_size} bytes")
         return SYMLINK, os.fsdecode(source.read(info))
     if info.is_dir():
         return DIRECTORY, ""
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-        raise CiError(f"'{info.filename}' is neither a file, a directory nor a link")
+        raise ArchiveError(f"'{info.filename}' is neither a file, a directory nor a link")
     return FILE, ""
 
 
 def _zip_mtime(info: zipfile.ZipInfo) -> int:
-    """Return the entry's time; the format has no time zone, so UTC everywhere gives the same tree
-    everywhere.
+    """Return the entry's time, read as UTC.
+
+    The format has no time zone, and every host must get the same tree.
     """
     try:
         return plain_mtime(timegm((*info.date_time, 0, 0, 0)))
@@ -287,7 +307,10 @@ def _zip_mtime(info: zipfile.ZipInfo) -> int:
 
 
 class _Counter:
-    """Adds up what several threads unpack; a lost update only makes the displayed progress a little stale."""
+    """The count of bytes that several threads unpacked.
+
+    A lost update only makes the shown progress a little old.
+    """
 
     def __init__(self, report: Report, total: Optional[int]) -> None:
         self._report, self._total, self._done = report, total, 0
@@ -317,12 +340,11 @@ def _write_zip_files(
             pieces = _counted(member_pieces(source, fd, member.info), count)
             written = tree.file(member.path, pieces, executable=executable, mtime=mtime)
         if written.size != member.info.file_size:
-            raise CiError(
+            raise ArchiveError(
                 f"'{member.path}' has {written.size} bytes where {member.info.file_size} are declared"
             )
 
-    # Biggest first: a big file begun last would keep one thread busy while the others have nothing left to
-    # do.
+    # Biggest first: a big file begun last would keep one thread busy while the others are idle.
     ordered = sorted(files, key=lambda member: -member.info.file_size)
     with ThreadPoolExecutor(workers) as pool:
         pending = [pool.submit(write, member) for member in ordered]
@@ -339,7 +361,7 @@ def _unpack_tar(
     archive: str, staging: Callable[[int], Staging], strip: int, limits: Limits, report: Report
 ) -> Staging:
     outline = Outline(limits, os.path.getsize(archive))
-    # How many files will come is not known before the end, so the one sync at the end is the safe choice.
+    # The number of files is not known before the end, so one sync at the end is the safe choice.
     tree = staging(limits.max_entries)
     count = _Counter(report, None)
     with open_tar(archive) as source:
@@ -367,7 +389,7 @@ def _add_tar_member(
         outline.add(path, DIRECTORY)
         tree.directory(path)
     elif info.issym():
-        # Made at the very end: while files are written, no link exists that a path could run through.
+        # Made at the very end: while files are written, no path can lead through a link.
         outline.add(path, SYMLINK, target=info.linkname)
     elif info.islnk():
         target = _placed(info.linkname, strip, False) or ""
@@ -377,7 +399,7 @@ def _add_tar_member(
         outline.add(path, FILE, info.size)
         stream = source.extractfile(info)
         if stream is None:
-            raise CiError(f"'{path}' has no content")
+            raise ArchiveError(f"'{path}' has no content")
         written = tree.file(
             path,
             _counted(_chunks(stream), count),
@@ -385,6 +407,6 @@ def _add_tar_member(
             mtime=plain_mtime(info.mtime),
         )
         if written.size != info.size:
-            raise CiError(f"'{path}' ends after {written.size} of {info.size} bytes")
+            raise ArchiveError(f"'{path}' ends after {written.size} of {info.size} bytes")
     else:
-        raise CiError(f"'{path}' is neither a file, a directory nor a link")
+        raise ArchiveError(f"'{path}' is neither a file, a directory nor a link")

@@ -1,4 +1,4 @@
-"""What an artifact is, and the checks that need neither disk nor network."""
+"""A wanted artifact, and the checks of its options. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
 from ..errors import CiError
-from .members import member_path
+from .members import ArchiveError, member_path
 from .receipt import Shape
 
 FORMATS = ("auto", "zip", "tar", "file")
@@ -31,7 +31,10 @@ _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85
 
 
 class Artifact(NamedTuple):
-    """One wanted artifact, validated. ``urls`` are tried in order; ``link`` is absolute or empty."""
+    """One wanted artifact, validated.
+
+    ``urls`` are tried in order; ``link`` is absolute or empty.
+    """
 
     name: str
     urls: tuple[str, ...]
@@ -44,16 +47,19 @@ class Artifact(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """The name of the single file of ``format: file``: as in the first url, else the artifact's name."""
+        """The name of the single file of ``format: file``.
+
+        It is as in the first url, else the artifact's name.
+        """
         last = unquote(urlsplit(self.urls[0]).path).rpartition("/")[2]
         return last if NAME.fullmatch(last) else self.name
 
 
 def checksum_problem(sha256: str) -> str:
-    """Return why ``sha256`` cannot be the digest of something real, or an empty string.
+    """Return why ``sha256`` cannot be a true digest, or an empty string.
 
-    A true digest looks random, so what a person or a text generator invents gives itself away: the chance
-    that one of these rules meets a true digest is below one in a hundred million.
+    A true digest looks random, and one that a person or a text generator invents does not. The chance that
+    these rules refuse a true digest is below one in a hundred million.
     """
     if not _SHA256.fullmatch(sha256):
         return f"it must be 64 hexadecimal digits and has {len(sha256)} characters"
@@ -87,22 +93,23 @@ def url_problem(url: str) -> str:
     if not parts.hostname or not port_is_valid:
         return "it has no valid host or port"
     if "@" in parts.netloc:
-        return "it carries a user or password, which would end up in world-readable records"
+        return "it carries a user or password, which would end up in world-readable files"
     if any(character <= " " or character == "\x7f" for character in url):
         return "it contains spaces or control characters; percent-encode them"
     return ""
 
 
 def public_url(url: str) -> str:
-    """Return ``url`` fit for messages and records: without user, password and query, which may be secret."""
+    """Return ``url`` for messages and refs, without its secret parts.
+
+    User, password and query may be secret.
+    """
     bare, mark, _query = url.partition("?")
     return _USER.sub("://…@", bare, count=1) + ("?…" if mark else "")
 
 
 def format_of(url: str) -> str:
-    """Return what ``format: auto`` means for ``url``: decided by the end of its path, so known before any
-    byte.
-    """
+    """Return the format that ``format: auto`` means: by the end of the url's path."""
     path = urlsplit(url).path.lower()
     if path.endswith(".zip"):
         return "zip"
@@ -110,11 +117,11 @@ def format_of(url: str) -> str:
 
 
 def _fail(name: str, what: str) -> CiError:
-    return CiError(f"artifact {name or '(without a name)'}: {what}", artifact=name)
+    return CiError(f"Artifact {name or '(without a name)'}: {what}", artifact=name)
 
 
 def checked_name(name: Any) -> str:
-    """Return ``name`` as a safe file name, or raise."""
+    """Return ``name`` if it is a safe file name; raises CiError otherwise."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise _fail(
             str(name),
@@ -136,21 +143,22 @@ def _checked_urls(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _checked_paths(name: str, option: str, values: Optional[Sequence[str]]) -> tuple[str, ...]:
-    found = []
+    paths = []
     for value in values or ():
         try:
             path = member_path(value)
-        except CiError as error:
+        except ArchiveError as error:
             raise _fail(name, f"{option} '{value}' must be a path inside the artifact: {error}.") from error
         if not path:
             raise _fail(name, f"{option} has an empty path; name a file or directory inside the artifact.")
-        found.append(path)
-    return tuple(sorted(set(found)))
+        paths.append(path)
+    return tuple(sorted(set(paths)))
 
 
 def parse(item: Mapping[str, Any]) -> Artifact:
-    """Return the wanted artifact that ``item`` (one element of the module's ``artifacts``) describes, or
-    raise.
+    """Return the artifact of ``item``, one element of the module's ``artifacts``.
+
+    Raises CiError for an option that is not allowed.
     """
     name = checked_name(item.get("name"))
     urls = _checked_urls(name, item.get("url"))
@@ -189,8 +197,9 @@ def parse(item: Mapping[str, Any]) -> Artifact:
 
 
 def parse_all(items: Iterable[Mapping[str, Any]]) -> list[Artifact]:
-    """Return all wanted artifacts in order; names and links are unique and one digest has one shape, or
-    raise.
+    """Return all wanted artifacts in order.
+
+    Raises CiError when a name or link appears twice, or one digest has two shapes.
     """
     artifacts = [parse(item) for item in items]
     shapes: dict[str, Artifact] = {}

@@ -1,8 +1,6 @@
-"""A store told to people and programs: what is in it, what was used when, and what is under way.
+"""Reports about a store: contents, running downloads, leases and locks.
 
-What is on its way into a store, for people and programs that only look; any user may.
-
-All leases and all kernel locks of a store, with who holds them, for how long, and who waits.
+They change nothing.
 """
 
 from __future__ import annotations
@@ -15,23 +13,23 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import CiError
 from ..host import kernel_locks
-from ..host.clock import boot_id, boottime, timestamp
+from ..host.clock import boottime, timestamp
 from ..host.durable import read_text, storage_error
-from ..host.flock import occupied, process_start, read_note
+from ..host.flock import occupied
 from ..host.kernel_locks import KernelLock
-from . import lease as pure
+from . import lease as leasing
+from .index import Index
 from .layout import Layout
 from .lease import Instant
 from .lease import now as clocks
-from .records import Records
-from .trees import Disk, Tree, Uses, measure_disk, names_in, read_trees
+from .trees import Tree, Uses, measure_disk, names_in, read_trees
 
 
 class Description(NamedTuple):
-    """What a store holds, fit for JSON.
+    """The contents of a store, fit for JSON.
 
-    ``artifacts`` are the refs with path, last use and protection; ``unreferenced`` the trees that no name
-    refers to; ``downloads`` what is being fetched, as far as it tells of itself.
+    ``artifacts`` are the refs with path, last use and protection; ``unreferenced`` the trees without a name;
+    ``downloads`` what is being fetched, as its progress file states it.
     """
 
     store: str
@@ -45,17 +43,20 @@ class Description(NamedTuple):
 
 
 def describe(store: str) -> Description:
-    """Return what is in the store at the path ``store``; writes nothing. Raises CiError in one sentence."""
+    """Return the contents of the store at the path ``store``.
+
+    Writes nothing. Raises CiError.
+    """
     layout = Layout(store)
     if not layout.exists():
         return Description(layout.root, False, (), (), (), 0, 0, 0)
     try:
-        records = Records(layout, boot_id())
-        trees = {tree.sha256: tree for tree in read_trees(layout, records)}
+        index = Index(layout)
+        trees = {tree.sha256: tree for tree in read_trees(layout, index)}
         uses = Uses(layout)
-        disk: Disk = measure_disk(layout)
+        disk = measure_disk(layout)
         artifacts = []
-        for ref in records.refs().values():
+        for ref in index.refs().values():
             tree = trees.get(ref.sha256)
             artifacts.append(
                 {
@@ -71,7 +72,7 @@ def describe(store: str) -> Description:
             exists=True,
             artifacts=tuple(artifacts),
             unreferenced=tuple(_shown(layout, tree) for tree in trees.values() if not tree.names),
-            downloads=tuple(downloads(layout)),
+            downloads=tuple(_downloads(layout, uses)),
             total_bytes=sum(tree.bytes for tree in trees.values()),
             disk_total_bytes=disk.total_bytes,
             disk_free_bytes=disk.free_bytes,
@@ -80,21 +81,24 @@ def describe(store: str) -> Description:
         raise storage_error(f"looking at the store {layout.root}", error) from error
 
 
-def downloads(layout: Layout) -> list[dict[str, Any]]:
-    """Return what is being fetched now: what its progress file says, for digests that a process has."""
-    uses = Uses(layout)
-    found = []
+def _downloads(layout: Layout, uses: Uses) -> list[dict[str, Any]]:
+    """Return the progress of every digest that a process is fetching now."""
+    progress = _progress_files(layout)
+    return [{"sha256": sha256, **item} for sha256, item in progress if uses.of(sha256).fetching]
+
+
+def _progress_files(layout: Layout) -> list[tuple[str, dict[str, Any]]]:
+    """Return digest and content of every progress file; skips what cannot be read."""
+    progress = []
     for name in names_in(layout.area("progress")):
-        sha256, _dot, ending = name.partition(".")
-        if ending != "json" or not uses.of(sha256).fetching:
-            continue
-        try:
-            progress = json.loads(read_text(layout.progress(sha256)) or "null")
-        except ValueError:
-            continue
-        if isinstance(progress, dict):
-            found.append({"sha256": sha256, **progress})
-    return found
+        if name.endswith(".json") and not name.startswith("."):
+            try:
+                content = json.loads(read_text(layout.area("progress", name)) or "null")
+            except (OSError, ValueError):
+                continue
+            if isinstance(content, dict):
+                progress.append((name[: -len(".json")], content))
+    return progress
 
 
 def _shown(layout: Layout, tree: Tree) -> dict[str, Any]:
@@ -107,11 +111,11 @@ def _shown(layout: Layout, tree: Tree) -> dict[str, Any]:
     }
 
 
-class Flight(NamedTuple):
-    """A download or unpacking. ``alive`` is false when its process has ended without a word.
+class ActiveDownload(NamedTuple):
+    """A download or unpacking. ``alive`` is false when its process was killed.
 
     ``bytes_total`` and ``bytes_per_second`` are None while unknown, and so is ``remaining_seconds``. ``next``
-    are the first names of the ``next_count`` that the same call will fetch afterwards.
+    are the first names of the ``next_count`` that the same call fetches afterwards.
     """
 
     name: str
@@ -126,47 +130,42 @@ class Flight(NamedTuple):
     next_count: int = 0
 
 
-def in_flight(layout: Layout) -> list[Flight]:
-    """Return what is being downloaded or unpacked at this moment."""
-    directory = layout.area("progress")
+def active_downloads(layout: Layout) -> list[ActiveDownload]:
+    """Return all downloads and unpackings of this moment; every user may call this."""
     try:
-        names = sorted(name for name in os.listdir(directory) if name.endswith(".json") and name[0] != ".")
+        progress = _progress_files(layout)
     except OSError:
         return []
-    found = (_read(os.path.join(directory, name)) for name in names)
-    return [one for one in found if one]
+    downloads = (_active_download(content) for _sha256, content in progress)
+    return [download for download in downloads if download]
 
 
-def _read(path: str) -> Optional[Flight]:
-    """Return the state in the file ``path``, None when it was over since it was listed."""
+def _active_download(noted: dict[str, Any]) -> Optional[ActiveDownload]:
+    """Return the state in a progress file, None for another content."""
     try:
-        with open(path, encoding="utf-8") as stream:
-            return flight(json.load(stream))
-    except (OSError, ValueError, KeyError, TypeError):
+        done, total, speed = int(noted["bytes_done"]), noted["bytes_total"], noted["bytes_per_second"]
+        pid = int(noted["pid"])
+        return ActiveDownload(
+            name=str(noted["name"]),
+            phase=str(noted["phase"]),
+            bytes_done=done,
+            bytes_total=total,
+            bytes_per_second=speed,
+            remaining_seconds=(total - done) / speed if total is not None and speed else None,
+            pid=pid,
+            alive=_is_alive(pid),
+            next=tuple(str(name) for name in noted["next"]),
+            next_count=int(noted["next_count"]),
+        )
+    except (ValueError, KeyError, TypeError):
         return None
 
 
-def flight(noted: dict[str, Any]) -> Flight:
-    """Return the state in a progress file. Raises KeyError, TypeError or ValueError for another content."""
-    done, total, speed = int(noted["bytes_done"]), noted["bytes_total"], noted["bytes_per_second"]
-    remaining = (total - done) / speed if total is not None and speed else None
-    pid = int(noted["pid"])
-    return Flight(
-        name=str(noted["name"]),
-        phase=str(noted["phase"]),
-        bytes_done=done,
-        bytes_total=total,
-        bytes_per_second=speed,
-        remaining_seconds=remaining,
-        pid=pid,
-        alive=_is_alive(pid),
-        next=tuple(str(name) for name in noted["next"]),
-        next_count=int(noted["next_count"]),
-    )
-
-
 def _is_alive(pid: int) -> bool:
-    """Tell whether process ``pid`` exists; this also answers where /proc hides other users' processes."""
+    """Tell whether process ``pid`` exists.
+
+    This also answers where /proc hides the processes of other users.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -176,23 +175,21 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-_MOST_TEXT = 200
-
-
 def leases(store: str, *, clock: Callable[[], Instant] = clocks) -> list[dict[str, Any]]:
-    """Return every lease in the store at the path ``store``, by name, also those that have run out.
+    """Return every lease in the store at the path ``store``, by name.
 
-    A lease file that cannot be understood is listed with its ``problem``. ``age_seconds`` counts from the
-    last renewal and is None for a lease of an earlier boot. Raises CiError in one sentence.
+    Leases that have run out are among them. A lease file that cannot be understood is listed with its
+    ``problem``. ``age_seconds`` counts from the last renewal and is None for a lease of an earlier boot.
+    Raises CiError.
     """
     layout, now = Layout(store), clock()
-    found = []
+    listed = []
     for name in _names(layout.area("leases")):
         if name.endswith(".json") and not name.startswith("."):
             item = _lease(layout.lease(name[: -len(".json")]), name[: -len(".json")], now)
             if item:
-                found.append(item)
-    return found
+                listed.append(item)
+    return listed
 
 
 def _lease(path: str, name: str, now: Instant) -> Optional[dict[str, Any]]:
@@ -201,12 +198,12 @@ def _lease(path: str, name: str, now: Instant) -> Optional[dict[str, Any]]:
         if text is None:
             return None
         data = json.loads(text)
-        lease = pure.decode(data if isinstance(data, dict) else {}, path)
+        lease = leasing.decode(data if isinstance(data, dict) else {}, path)
     except OSError as error:
         return _damaged_lease(name, str(storage_error(f"reading the lease {name}", error)))
     except (ValueError, CiError):
         return _damaged_lease(name, f"the lease file {path} cannot be understood")
-    left = pure.remaining_seconds(lease, now)
+    left = leasing.remaining_seconds(lease, now)
     same_boot = lease.boot_id == now.boot_id
     return {
         "name": name,
@@ -227,36 +224,31 @@ def _damaged_lease(name: str, problem: str) -> dict[str, Any]:
 
 
 def locks(directories: Iterable[str]) -> list[dict[str, Any]]:
-    """Return every lock file in ``directories`` that is held or waited for, by path.
+    """Return every lock file in ``directories`` that is held or awaited, by path.
 
-    What is held is asked of the kernel by trying the lock for an instant; who holds it and who waits comes
-    from /proc/locks, and since when and what for from the note that an exclusive holder leaves in the file.
-    Raises CiError in one sentence.
+    Whether it is held is tried on the lock itself; /proc/locks names holders and waiters. Raises CiError.
     """
     everything = kernel_locks.snapshot()
-    found = []
+    listed = []
     for directory in directories:
         for name in _names(directory):
             path = os.path.join(directory, name)
             try:
                 status = os.lstat(path)
             except OSError:
-                continue  # gone since we listed it
-            item = (
-                _lock(path, kernel_locks.on_file(everything, status))
-                if stat.S_ISREG(status.st_mode)
-                else None
-            )
+                continue  # removed since we listed it
+            on_it = kernel_locks.on_file(everything, status)
+            item = _lock(path, on_it) if stat.S_ISREG(status.st_mode) else None
             if item:
-                found.append(item)
-    return found
+                listed.append(item)
+    return listed
 
 
 def _names(directory: str) -> list[str]:
     try:
         return names_in(directory)
     except OSError as error:
-        raise storage_error(f"looking into {directory}", error) from error
+        raise storage_error(f"listing {directory}", error) from error
 
 
 def _lock(path: str, on_it: list[KernelLock]) -> Optional[dict[str, Any]]:
@@ -266,25 +258,22 @@ def _lock(path: str, on_it: list[KernelLock]) -> Optional[dict[str, Any]]:
         mode = "" if not holders else "exclusive" if holders[0].exclusive else "shared"
     if not mode:
         return None
-    note = _note(path) if mode == "exclusive" else {}
-    pids = [lock.pid for lock in holders]
-    # A note outlives its holder in the file, so it speaks only for a process that does hold the lock.
-    current = not pids or note.get("pid") in pids
+    name = os.path.basename(path)
     return {
         "path": path,
-        "name": os.path.basename(path)[: -len(".lock")] if path.endswith(".lock") else os.path.basename(path),
+        "name": name[: -len(".lock")] if name.endswith(".lock") else name,
         "mode": mode,
-        "purpose": _text(note, "purpose") if current else None,
-        "since": _text(note, "since") if current else None,
-        "age_seconds": _age_seconds(note) if current else None,
         "holders": [_process(lock) for lock in holders],
         "waiters": [_process(lock) for lock in on_it if lock.waiting],
     }
 
 
 def _process(lock: KernelLock) -> dict[str, Any]:
-    """Return one holder or waiter; ``running_seconds`` bounds how long it can have held or waited."""
-    started = process_start(lock.pid)
+    """Return one holder or waiter.
+
+    It has held or waited for at most ``running_seconds``.
+    """
+    started = kernel_locks.process_start(lock.pid)
     running = boottime() - started / os.sysconf("SC_CLK_TCK") if started else None
     return {
         "pid": lock.pid,
@@ -292,22 +281,3 @@ def _process(lock: KernelLock) -> dict[str, Any]:
         "shared": not lock.exclusive,
         "running_seconds": None if running is None else round(max(0.0, running), 2),
     }
-
-
-def _text(note: dict[str, Any], key: str) -> Optional[str]:
-    """Return what a note says under ``key``; in a directory for all, anybody may have written it."""
-    return str(note[key])[:_MOST_TEXT] if key in note else None
-
-
-def _note(path: str) -> dict[str, Any]:
-    try:
-        return read_note(path)
-    except (OSError, ValueError):
-        return {}
-
-
-def _age_seconds(note: dict[str, Any]) -> Optional[float]:
-    try:
-        return round(max(0.0, boottime() - float(note["boottime"])), 3)
-    except (KeyError, TypeError, ValueError):
-        return None

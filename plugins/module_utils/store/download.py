@@ -1,6 +1,6 @@
-"""Getting the bytes of one digest: resume, retries, next url; hashed on the way and compared at the end.
+"""The download of one digest: resume, retries, next url.
 
-A download in flight: its bytes, their running digest, and what the server said they belong to.
+The bytes are hashed while they arrive, and the digest is compared at the end.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from .artifact import public_url
 from .receipt import CHUNK_BYTES
 from .transport import FetchError, Floor, Opened, Origin, network_error, open_url
 
-# How many received pieces may wait for their turn to be hashed; more would only take memory.
+# How many received pieces may wait to be hashed; more would only take memory.
 _PIECES_AHEAD = 16
 
 
 class Partial:
-    """The file ``path`` (and its note ``path`` + ".json"), opened for going on where an earlier process
-    stopped.
+    """The bytes of a download in the file ``path``.
 
-    Whoever uses it holds the artifact's download lock, or has a path of their own.
+    It continues where an earlier process stopped. Its note ``path`` + ".json" names their source. The user of
+    this class holds the digest's download lock.
     """
 
     def __init__(self, path: str) -> None:
@@ -39,11 +39,11 @@ class Partial:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(path, flags, 0o600)
         self._hasher = hashlib.sha256()
-        # Hashing goes on beside receiving and writing, on another core: hashlib lets other threads run.
+        # A second thread hashes on another core while this one receives and writes: hashlib lets it run.
         self._hashing = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
         self.size = 0
-        # How often all bytes were forgotten: those below ``size`` are never altered otherwise.
+        # How often all bytes were dropped: nothing else alters those below ``size``.
         self.restarts = 0
         self.origin = self._read_origin()
         if self.origin.url:
@@ -75,14 +75,14 @@ class Partial:
         return self._hasher.hexdigest()
 
     def describe(self, origin: Origin) -> None:
-        """Note where the bytes that follow come from; written only when it changed."""
+        """Record the source of the bytes that follow; writes only when it changed."""
         if origin != self.origin:
             # Not synced: after a power cut the digest decides, and bytes without a note are fetched again.
             replace_file(self._note_path, json.dumps(origin._asdict()), mode=0o600, durable=False)
             self.origin = origin
 
     def restart(self) -> None:
-        """Forget all bytes."""
+        """Drop all bytes."""
         self._hash_down_to(0)
         self.restarts += 1
         os.ftruncate(self._fd, 0)
@@ -102,7 +102,7 @@ class Partial:
             self._pending.popleft().result()
 
     def close(self) -> None:
-        """Leave the bytes for a later process."""
+        """Close the file and leave the bytes for a later process."""
         self._hash_down_to(0)
         self._hashing.shutdown()
         if self._fd >= 0:
@@ -117,17 +117,20 @@ class Partial:
 
 
 _READ_BYTES = 256 * 1024
-# Tries without a new byte, or with mere drops, before the next url gets its turn.
+# Tries without a new byte, or with too few, before the next url.
 _FRUITLESS_TRIES = 3
-# However much each try brings, a server that breaks this often is not worth waiting for.
+# The limit for a server that breaks the connection again and again, independent of how much each try brings.
 _TRIES_PER_URL = 40
 _LONGEST_WAIT_SECONDS = 30.0
-# Left free on the file system beside what is downloaded, so that logs and databases live on.
+# Left free on the file system, so that logs and databases can still be written.
 _SPARE_BYTES = 64 * 1024 * 1024
 
 
 class Downloaded(NamedTuple):
-    """The verified bytes: they are at ``Partial.path``; ``received`` counts what this call transferred."""
+    """The verified bytes at ``Partial.path``.
+
+    ``received`` counts what this call transferred.
+    """
 
     url: str
     size: int
@@ -135,10 +138,9 @@ class Downloaded(NamedTuple):
 
 
 class Download:
-    """Downloads into ``partial`` until its digest is ``sha256``.
+    """The download into ``partial`` until its digest is ``sha256``.
 
-    ``report(done, total)`` is called for every piece. ``max_bytes`` bounds what a server without a length
-    can send.
+    Calls ``report(done, total)`` for every piece. ``max_bytes`` limits a server that states no length.
     """
 
     def __init__(
@@ -161,8 +163,9 @@ class Download:
         self._content_type = ""
 
     def fetch(self, urls: Sequence[str]) -> Downloaded:
-        """Try ``urls`` in order. Raises CiError with each url and its reason; StorageError when the disk
-        refuses.
+        """Try ``urls`` in order.
+
+        Raises CiError with each url and its reason, as a phrase; StorageError when the disk refuses.
         """
         if self._partial.size and self._partial.sha256 == self._sha256:
             # An earlier process was stopped between the last byte and the rename.
@@ -173,10 +176,10 @@ class Download:
             if reason is None:
                 return Downloaded(url, self._partial.size, self._received)
             reasons.append(f"{public_url(url)}: {reason}")
-        raise CiError("; ".join(reasons), urls=[public_url(url) for url in urls])
+        raise CiError("; ".join(reasons))
 
     def _reason_against(self, url: str) -> Optional[str]:
-        """Fetch from ``url`` and return why that failed, None when all is here and right."""
+        """Fetch from ``url``; return why that failed, None when it did not."""
         try:
             self._fetch_from(url)
         except FetchError as error:
@@ -184,7 +187,10 @@ class Download:
         return None
 
     def _fetch_from(self, url: str) -> None:
-        """Get all bytes from ``url``; a mismatch after a resume is tried once more from the first byte."""
+        """Get all bytes from ``url``.
+
+        After a mismatch of a resumed download it starts once more at byte 0.
+        """
         resumed = self._transfer(url)
         if self._partial.sha256 != self._sha256 and resumed:
             self._partial.restart()
@@ -199,8 +205,9 @@ class Download:
             )
 
     def _transfer(self, url: str) -> bool:
-        """Read ``url`` to its end over as many tries as make sense; return whether bytes of another try
-        were kept.
+        """Read ``url`` to its end in several tries.
+
+        Returns whether bytes of an earlier try were kept.
         """
         resumed = self._partial.size > 0
         fruitless = 0
@@ -225,7 +232,10 @@ class Download:
         time.sleep(min(_LONGEST_WAIT_SECONDS, max(asked_seconds, own)))
 
     def _try(self, url: str) -> bool:
-        """Ask once and read to the end; return whether the bytes that were here before were of use."""
+        """Send one request and read to the end.
+
+        Returns whether the bytes already here were kept.
+        """
         partial = self._partial
         try:
             opened = open_url(url, partial.size, partial.origin, self._timeout_seconds)
@@ -252,10 +262,10 @@ class Download:
             raise FetchError(f"it has {total} bytes, more than the allowed {self._max_bytes}", retry=False)
         self._note(opened.origin)
         missing = (total or 0) - self._partial.size
-        free = room(self._partial.path)
+        free = free_space(self._partial.path)
         if missing > free and missing > 0:
             raise StorageError(
-                f"no space for the download: {missing} bytes are needed and {max(0, free)} are free at "
+                f"No space for the download: {missing} bytes are needed and {max(0, free)} are free at "
                 f"{os.path.dirname(self._partial.path)}; free space there, or put the store elsewhere."
             )
 
@@ -286,11 +296,10 @@ class Download:
             floor.count(len(chunk), time.monotonic())
 
 
-def room(path: str) -> int:
-    """Return how many bytes may still be written beside ``path``; below 0 when others need what is left."""
-    return _free_bytes(path) - _SPARE_BYTES
+def free_space(path: str) -> int:
+    """Return how many bytes may still be written next to ``path``.
 
-
-def _free_bytes(path: str) -> int:
+    Below 0 means that the rest is reserved for other programs.
+    """
     status = os.statvfs(os.path.dirname(path))
-    return status.f_bavail * status.f_frsize
+    return status.f_bavail * status.f_frsize - _SPARE_BYTES

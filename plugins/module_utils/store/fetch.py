@@ -1,8 +1,10 @@
-"""Fetching one digest and publishing its tree: the order of steps that no crash can turn into half a tree."""
+"""The fetch of one digest.
+
+No crash in this order of steps can publish half a tree.
+"""
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -10,24 +12,27 @@ from typing import NamedTuple, Optional
 
 from ..errors import CiError
 from ..host.durable import StorageError, storage_error, sync_path
-from .ahead import Ahead
 from .archive import unpack
 from .artifact import Artifact
 from .download import Download, Downloaded, Partial
+from .index import Index, check_expected
 from .layout import Layout
-from .members import Limits
+from .members import ArchiveError, Limits
 from .progress import Progress
 from .receipt import Receipt
-from .records import Records, check_expected
 from .staging import Staging
+from .stream_unzip import StreamUnzip
 from .trash import discard_tree
 
-# Beside the unpacked bytes, for directories, block ends and the file system's own books.
+# In addition to the unpacked bytes: directories, block ends and the metadata of the file system.
 _UNPACK_MARGIN = 1.1
 
 
 class Fetched(NamedTuple):
-    """A published tree: its receipt, the url that served it, and the bytes that were transferred for it."""
+    """A published tree.
+
+    It has its receipt, the url that served it, and the bytes that were transferred for it.
+    """
 
     receipt: Receipt
     url: str
@@ -35,75 +40,68 @@ class Fetched(NamedTuple):
 
 
 class Fetcher:
-    """Fetches artifacts into the store ``layout``; the caller holds the digest's download lock.
+    """Fetches artifacts into the store ``layout``.
 
-    ``waiting`` names what the caller will fetch afterwards, for the progress file.
-    ``shared_partials`` is false where locks do not exclude: then every process downloads for itself.
+    The caller holds the digest's download lock. ``waiting`` names what the caller fetches next, for the
+    progress file.
     """
 
     def __init__(
         self,
         layout: Layout,
-        records: Records,
+        index: Index,
         *,
-        boot_id: str,
         limits: Limits,
         timeout_seconds: float,
         workers: int,
-        shared_partials: bool,
         pause_seconds: float = 0.5,
         waiting: Callable[[], Sequence[str]],
     ) -> None:
         self._layout = layout
-        self._records = records
-        self._boot_id = boot_id
+        self._index = index
         self._limits = limits
         self._timeout_seconds = timeout_seconds
         self._workers = workers
-        self._shared_partials = shared_partials
         self._pause_seconds = pause_seconds
         self._waiting = waiting
 
     def fetch(self, artifact: Artifact) -> Fetched:
-        """Download, verify, unpack and publish ``artifact``. Raises CiError with one sentence, nothing
-        published.
+        """Download, verify, unpack and publish ``artifact``.
+
+        Raises CiError with nothing published.
         """
         sha256 = artifact.sha256
         progress = Progress(self._layout.progress(sha256), artifact.name, artifact.urls[0], self._waiting)
-        path = (
-            self._layout.partial(sha256) if self._shared_partials else self._layout.fresh("partial", sha256)
-        )
         try:
-            partial = Partial(path)
+            partial = Partial(self._layout.partial(sha256))
         except OSError as error:
-            raise self._failed(artifact, storage_error("opening the download", error)) from error
-        ahead = Ahead(partial, self._layout.fresh("staging", sha256), self._limits)
+            raise _failed(artifact, storage_error("opening the download", error)) from error
+        early = StreamUnzip(partial, self._layout.fresh("staging", sha256), self._limits)
         keep_partial = False
         try:
-            downloaded = self._download(artifact, partial, progress, ahead)
-            ahead.end()
-            receipt = self._unpack_and_publish(artifact, partial, downloaded, progress, ahead)
+            downloaded = self._download(artifact, partial, progress, early)
+            early.end()
+            receipt = self._unpack_and_publish(artifact, partial, downloaded, progress, early)
             return Fetched(receipt, downloaded.url, downloaded.received)
         except StorageError as error:
-            raise self._failed(artifact, error) from error
+            raise _failed(artifact, error) from error
         except OSError as error:
-            raise self._failed(artifact, storage_error("unpacking", error)) from error
+            raise _failed(artifact, storage_error("unpacking", error)) from error
         except CiError:
-            # What a broken connection left is worth keeping for the next run; an empty rest is not.
-            keep_partial = self._shared_partials and partial.size > 0 and partial.sha256 != sha256
+            # The next run continues a broken download; an empty one has no use.
+            keep_partial = partial.size > 0 and partial.sha256 != sha256
             raise
         finally:
-            ahead.close()
+            early.close()
             partial.close() if keep_partial else partial.discard()
             progress.close()
 
-    def _failed(self, artifact: Artifact, error: CiError) -> CiError:
-        return CiError(f"artifact {artifact.name}: {error}", artifact=artifact.name)
-
-    def _download(self, artifact: Artifact, partial: Partial, progress: Progress, ahead: Ahead) -> Downloaded:
+    def _download(
+        self, artifact: Artifact, partial: Partial, progress: Progress, early: StreamUnzip
+    ) -> Downloaded:
         def report(done: int, total: Optional[int]) -> None:
             if artifact.shape.format == "zip":
-                ahead.arrived(total)
+                early.arrived(total)
             progress.report("download", done, total)
 
         download = Download(
@@ -120,37 +118,39 @@ class Fetcher:
             raise
         except CiError as error:
             raise CiError(
-                f"artifact {artifact.name} cannot be fetched, {error}; correct the url or the sha256, or "
+                f"Artifact {artifact.name} cannot be fetched, {error}; correct the url or the sha256, or "
                 "make the server reachable, and run again.",
                 artifact=artifact.name,
             ) from error
 
     def _unpack_and_publish(
-        self, artifact: Artifact, partial: Partial, downloaded: Downloaded, progress: Progress, ahead: Ahead
+        self,
+        artifact: Artifact,
+        partial: Partial,
+        downloaded: Downloaded,
+        progress: Progress,
+        early: StreamUnzip,
     ) -> Receipt:
         staged = self._layout.fresh("staging", artifact.sha256)
         try:
-            tree = self._stage(artifact, partial, staged, progress, ahead)
+            tree = self._stage(artifact, partial, staged, progress, early)
             missing = tree.make_executable(artifact.shape.executable)
             if missing:
                 raise CiError(
-                    f"artifact {artifact.name}: executable names {', '.join(missing)}, which is no file in "
+                    f"Artifact {artifact.name}: executable names {', '.join(missing)}, which is no file in "
                     "what was unpacked; correct it or strip_components.",
                     artifact=artifact.name,
                 )
-            receipt = Receipt(
-                artifact.sha256, downloaded.size, artifact.shape, tree.entries(), self._boot_id, durable=False
-            )
+            receipt = Receipt(artifact.sha256, downloaded.size, artifact.shape, tree.entries())
             check_expected(artifact, receipt)
             progress.report("sync", receipt.unpacked_bytes, receipt.unpacked_bytes)
-            receipt = receipt._replace(durable=tree.sync())
-            self._records.write_receipt(receipt)
+            tree.sync()
             return self._publish(staged, receipt)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
 
     def _stage(
-        self, artifact: Artifact, partial: Partial, staged: str, progress: Progress, ahead: Ahead
+        self, artifact: Artifact, partial: Partial, staged: str, progress: Progress, early: StreamUnzip
     ) -> Staging:
         shape = artifact.shape
         if shape.format == "file":
@@ -162,7 +162,7 @@ class Fetcher:
 
         def report(done: int, total: Optional[int]) -> None:
             if done == 0 and total is not None:
-                self._require_space(artifact, int(total * _UNPACK_MARGIN), ahead)
+                self._require_space(artifact, int(total * _UNPACK_MARGIN), early)
             progress.report("unpack", done, total)
 
         try:
@@ -174,25 +174,23 @@ class Fetcher:
                 self._limits,
                 self._workers,
                 report,
-                ahead.take,
+                early.take,
             )
-        except StorageError:
-            raise
-        except CiError as error:
+        except ArchiveError as error:
             raise CiError(
-                f"artifact {artifact.name}: the {shape.format} archive is refused: {error}; take a sound "
+                f"Artifact {artifact.name}: the {shape.format} archive is refused: {error}; take a sound "
                 "archive, or correct format and strip_components.",
                 artifact=artifact.name,
             ) from error
 
-    def _require_space(self, artifact: Artifact, needed: int, ahead: Ahead) -> None:
+    def _require_space(self, artifact: Artifact, needed: int, early: StreamUnzip) -> None:
         free = self._free_bytes()
         if needed > free:
-            ahead.close()  # what it has unpacked already is part of what is needed
+            early.close()  # its files are part of what is needed
             free = self._free_bytes()
         if needed > free:
             raise StorageError(
-                f"no space to unpack {artifact.name}: {needed} bytes are needed and {free} are free at "
+                f"No space to unpack {artifact.name}: {needed} bytes are needed and {free} are free at "
                 f"{self._layout.root}; free space there, or put the store elsewhere."
             )
 
@@ -201,18 +199,15 @@ class Fetcher:
         return status.f_bavail * status.f_frsize
 
     def _publish(self, staged: str, receipt: Receipt) -> Receipt:
-        """Move the finished tree to its place; of several publishers without locks the first one wins."""
+        """Write the receipt and move the finished tree to its place."""
         tree = self._layout.tree(receipt.sha256)
-        existing = self._records.condition(receipt.sha256, full=False)
-        if existing.damage or (existing.receipt and existing.receipt.shape != receipt.shape):
-            discard_tree(self._layout, self._records, receipt.sha256)
-            self._records.write_receipt(receipt)
-        try:
-            os.rename(staged, tree)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            if self._records.condition(receipt.sha256, full=False).receipt is None:
-                raise
+        if os.path.lexists(tree):  # of another shape
+            discard_tree(self._layout, self._index, receipt.sha256)
+        self._index.write_receipt(receipt)
+        os.rename(staged, tree)
         sync_path(self._layout.trees)
         return receipt
+
+
+def _failed(artifact: Artifact, error: CiError) -> CiError:
+    return CiError(f"Artifact {artifact.name}: {error}", artifact=artifact.name)

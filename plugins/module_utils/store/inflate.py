@@ -1,7 +1,7 @@
-"""Reading the members of a zip from several threads at once, with the fastest inflate this Python has.
+"""Reads the members of a zip from several threads at once.
 
-zipfile shares one file position between all readers, under a lock, and copies what it reads several times;
-here every reader has its own position. zipfile still finds and judges the members.
+zipfile shares one file position between all readers, under a lock, and copies the bytes several times; here
+every reader has its own position. zipfile still lists and checks the members.
 """
 
 from __future__ import annotations
@@ -15,35 +15,31 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, Callable
 
+INFLATE: Any = zlib
+with contextlib.suppress(ImportError):
+    # The package python3-isal takes less than half the time of zlib.
+    INFLATE = importlib.import_module("isal.isal_zlib")
 # Small enough to stay in the processor's cache between inflating, hashing and writing.
 PIECE_BYTES = 128 * 1024
 LOCAL_HEADER_BYTES = 30
-
-
-def _fastest_inflate() -> Any:
-    """Return the module that inflates fastest here: the other two take less than half the time of zlib."""
-    for module, name in (("isal", "isal_zlib"), ("zlib_ng", "zlib_ng")):
-        with contextlib.suppress(ImportError):
-            return importlib.import_module(f"{module}.{name}")
-    return zlib
-
-
-INFLATE = _fastest_inflate()
 # ZipFile.open skips a member's extra field relative to the one position that all threads share, and takes the
 # member for one that overlaps the next when another thread has moved it (CPython from 3.11.8, 3.12.2, 3.13).
 _one_opens = threading.Lock()
 
 
 def check_header(source: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-    """Compare the member's own header with the directory's; raises zipfile.BadZipFile when they differ."""
+    """Compare the member's own header with the directory's.
+
+    Raises zipfile.BadZipFile when they differ.
+    """
     with _one_opens, source.open(info):
         pass
 
 
 def member_pieces(source: zipfile.ZipFile, fd: int, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Yield the bytes of the member ``info`` of ``source``, whose file is also open as ``fd``.
+    """Yield the bytes of the member ``info`` of ``source``.
 
-    Raises zipfile.BadZipFile, zlib.error or EOFError for what is not as the archive says.
+    Its file is also open as ``fd``. Raises zipfile.BadZipFile, zlib.error or EOFError for a damaged archive.
     """
     # Opening compares the member's own header with the directory's.
     with _one_opens, source.open(info) as stream:
@@ -55,9 +51,10 @@ def member_pieces(source: zipfile.ZipFile, fd: int, info: zipfile.ZipInfo) -> It
 
 
 def checked_pieces(packed: Iterator[bytes], method: int, crc: int, expected_bytes: int) -> Iterator[bytes]:
-    """Yield what the stored or deflated ``packed`` holds.
+    """Yield the content of the stored or deflated ``packed``.
 
-    Raises zipfile.BadZipFile when it is not as declared, and as soon as it is more.
+    Raises zipfile.BadZipFile when it differs from ``crc`` and ``expected_bytes``, and as soon as it is
+    longer.
     """
     checksum, size = 0, 0
     for piece in packed if method == zipfile.ZIP_STORED else _inflated(packed):
@@ -71,7 +68,7 @@ def checked_pieces(packed: Iterator[bytes], method: int, crc: int, expected_byte
 
 
 def _packed(fd: int, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Yield the bytes of the member as they lie in the archive."""
+    """Yield the bytes of the member as they are in the archive."""
     header = os.pread(fd, LOCAL_HEADER_BYTES, info.header_offset)
     name_and_extra = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     offset = info.header_offset + LOCAL_HEADER_BYTES + name_and_extra
@@ -97,7 +94,7 @@ def _inflated(packed: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _translated(call: Callable[..., bytes], *arguments: Any) -> bytes:
-    """Return what ``call`` does; the errors of other modules than zlib are no zlib.error of their own."""
+    """Call ``call`` and turn isal's own error into zlib.error."""
     try:
         return call(*arguments)
     except INFLATE.error as error:

@@ -1,14 +1,15 @@
-"""Leases: locks that outlive the process that took them, with an end and a number that only grows. Pure.
+"""Leases: locks that outlive the process that took them.
 
-A lease is for work that spans tasks. Its fencing token lets whatever it protects refuse a holder whose time
-is over (M. Kleppmann, "How to do distributed locking", 2016): every new holder's token is greater than all
-before.
+A lease has an end, and a number that only grows. A lease is for work that spans tasks. Its fencing token lets
+the protected resource refuse a holder whose time is over (M. Kleppmann, "How to do distributed locking",
+2016): every new holder's token is greater than all before.
 
 Time is the boot-time clock, so that setting the wall clock neither ends a lease nor prolongs it. After a
-reboot that clock starts anew, and a lease of an earlier boot ends once the machine is up for longer than
-its term: then its term is over for certain, however long the machine was down.
+reboot that clock starts at 0, and a lease of an earlier boot ends once the machine has been up for longer
+than its term: then its term is over, independent of how long the machine was down.
 
-Leases on disk: one file per lease, one counter per name that outlives it, changed under a kernel lock.
+On disk there is one file per lease and one counter per name that outlives it, both changed under a kernel
+lock.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ ACQUIRED, RENEWED, BUSY, RELEASED, FREE, REFUSED = (
 
 
 class Instant(NamedTuple):
-    """A moment: which boot, the seconds since that boot, and the seconds since the epoch for people to
-    read.
+    """A moment on all clocks.
+
+    It is the boot, the seconds since that boot, and the seconds since the epoch, for people.
     """
 
     boot_id: str
@@ -50,7 +52,7 @@ class Instant(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """Who holds it and until when, in seconds of the boot-time clock of ``boot_id``."""
+    """The holder and the end, in seconds of the boot-time clock of ``boot_id``."""
 
     owner: str
     token: int
@@ -60,15 +62,16 @@ class Lease(NamedTuple):
 
 
 class State(NamedTuple):
-    """A lease, if there is one, and the greatest token ever given out for its name."""
+    """A lease, if there is one, and the greatest token ever issued for its name."""
 
     counter: int = 0
     lease: Optional[Lease] = None
 
 
 class Acquire(NamedTuple):
-    """The wish to hold the lease for ``ttl_seconds``; with ``token``, to hold on to the one that carries
-    it.
+    """A request to hold the lease for ``ttl_seconds``.
+
+    With ``token`` it renews the lease of that token.
     """
 
     owner: str
@@ -77,17 +80,17 @@ class Acquire(NamedTuple):
 
 
 class Release(NamedTuple):
-    """The wish to give the lease back, as its owner or by its token."""
+    """A request to release the lease, as its owner or by its token."""
 
     owner: str
     token: Optional[int] = None
 
 
 class Answer(NamedTuple):
-    """What came of a wish. ``holder`` is who holds (or held) the lease, where that is not the one who asked.
+    """The answer to a request.
 
-    ``remaining_seconds`` is how long the lease goes on; ``stolen`` that it was taken over from an owner
-    whose time had run out.
+    ``holder`` holds (or held) the lease, where that is not the caller. ``remaining_seconds`` is the time
+    until the lease ends; ``stolen``: it was taken over from an owner whose time had run out.
     """
 
     outcome: str
@@ -100,15 +103,16 @@ class Answer(NamedTuple):
 
 
 def remaining_seconds(lease: Lease, now: Instant) -> float:
-    """Return how many seconds ``lease`` goes on, 0 when it is over."""
+    """Return the seconds until ``lease`` ends, 0 when it is over."""
     if lease.boot_id == now.boot_id:
         return max(0.0, min(lease.expires - now.boottime, lease.ttl_seconds))
     return max(0.0, lease.ttl_seconds - now.boottime)
 
 
 def acquire(state: State, wish: Acquire, now: Instant) -> tuple[State, Answer]:
-    """Return the state after ``wish`` and the answer: acquired, renewed, busy, or refused (its token is no
-    longer good).
+    """Return the state after ``wish``, and the answer.
+
+    The answer is acquired, renewed, busy, or refused (its token is no longer valid).
     """
     lease = state.lease
     left = remaining_seconds(lease, now) if lease else 0.0
@@ -125,8 +129,9 @@ def acquire(state: State, wish: Acquire, now: Instant) -> tuple[State, Answer]:
 
 
 def release(state: State, wish: Release, now: Instant) -> tuple[State, Answer]:
-    """Return the state after ``wish`` and the answer: released, free (nobody held it), or refused (somebody
-    else's).
+    """Return the state after ``wish``, and the answer.
+
+    The answer is released, free (there was no lease), or refused (another owner holds it).
     """
     lease = state.lease
     if lease is None:
@@ -138,7 +143,10 @@ def release(state: State, wish: Release, now: Instant) -> tuple[State, Answer]:
 
 
 def _greatest(state: State) -> int:
-    """Return the greatest token known, also when the counter was lost and only the lease is left."""
+    """Return the greatest token known.
+
+    The counter may be lost, and only the lease be left.
+    """
     return max(state.counter, state.lease.token if state.lease else 0)
 
 
@@ -162,8 +170,9 @@ def encode(lease: Lease) -> dict[str, Any]:
 
 
 def decode(data: Mapping[str, Any], where: str) -> Lease:
-    """Return the lease in ``data``; a damaged one is an error, because nobody can tell whether it is still
-    held.
+    """Return the lease in ``data``.
+
+    Raises CiError for a damaged one, which may still be held.
     """
     try:
         if data["schema"] != SCHEMA:
@@ -177,12 +186,12 @@ def decode(data: Mapping[str, Any], where: str) -> Lease:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise CiError(
-            f"the lease file {where} cannot be understood; when nobody works under this lease, remove the "
-            "file (its numbers go on growing all the same) and run again."
+            f"The lease file {where} cannot be understood; when no work is done under this lease, remove the "
+            "file (its token still grows) and run again."
         ) from error
 
 
-# A change takes milliseconds, so whoever waits longer for the file waits for a stuck process.
+# A change takes milliseconds, so a longer wait is for a stuck process.
 _CHANGE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 
@@ -193,7 +202,7 @@ def now() -> Instant:
 
 
 class Waited(NamedTuple):
-    """The answer to a wish, the seconds it took to get it, and the state before it."""
+    """The answer to a request, the seconds waited for it, and the lease before it."""
 
     answer: Answer
     seconds: float
@@ -201,7 +210,10 @@ class Waited(NamedTuple):
 
 
 class LeaseFile:
-    """The lease ``name`` in the store ``layout``. ``predict`` tells what would happen and changes nothing."""
+    """The lease ``name`` in the store ``layout``.
+
+    ``predict`` returns the answer and changes nothing.
+    """
 
     def __init__(
         self,
@@ -213,7 +225,7 @@ class LeaseFile:
     ) -> None:
         if not NAME.fullmatch(name):
             raise CiError(
-                f"the lease name '{name}' is refused: use letters, digits and '._+-', beginning with a "
+                f"The lease name '{name}' is refused: use letters, digits and '._+-', beginning with a "
                 "letter or digit, at most 128."
             )
         self._layout = layout
@@ -222,8 +234,9 @@ class LeaseFile:
         self._clock = clock
 
     def acquire(self, wish: Acquire, timeout_seconds: float) -> Waited:
-        """Get the lease, waiting up to ``timeout_seconds`` for its holder. Raises CiError that names the
-        holder.
+        """Get the lease; wait up to ``timeout_seconds`` for its holder.
+
+        Raises CiError that names the holder.
         """
         began = time.monotonic()
         while True:
@@ -235,7 +248,7 @@ class LeaseFile:
                 return Waited(answer, waited, before.lease)
             if waited >= timeout_seconds:
                 raise CiError(
-                    f"the lease {self._name} was not free within {timeout_seconds:g} s: {answer.holder} "
+                    f"The lease {self._name} was not free within {timeout_seconds:g} s: {answer.holder} "
                     f"holds it with token {answer.holder_token} for another {answer.remaining_seconds:.0f} "
                     "s unless it renews; wait for that or release it there.",
                     owner=answer.holder,
@@ -244,11 +257,11 @@ class LeaseFile:
             time.sleep(max(0.01, min(_POLL_SECONDS, answer.remaining_seconds, timeout_seconds - waited)))
 
     def release(self, wish: Release) -> Waited:
-        """Give the lease back. Raises CiError that names the owner when it is somebody else's."""
+        """Release the lease; raises CiError that names another owner."""
         before, answer = self._change(lambda state: release(state, wish, self._clock()))
         if answer.outcome == REFUSED:
             raise CiError(
-                f"the lease {self._name} is not yours to release: {answer.holder} holds it with token "
+                f"The lease {self._name} is not yours to release: {answer.holder} holds it with token "
                 f"{answer.holder_token}; release it there, or let it run out in "
                 f"{answer.remaining_seconds:.0f} s.",
                 owner=answer.holder,
@@ -260,11 +273,11 @@ class LeaseFile:
         who = (
             f"{answer.holder} holds it now with token {answer.holder_token}"
             if answer.holder
-            else "nobody holds it"
+            else "it is free"
         )
         return CiError(
-            f"the lease {self._name} can no longer be renewed with token {token}: {who}; stop the work it "
-            "protected and acquire it anew without a token.",
+            f"The lease {self._name} can no longer be renewed with token {token}: {who}; stop the work it "
+            "protected and acquire it again without a token.",
             owner=answer.holder,
             token=answer.holder_token,
         )
@@ -274,9 +287,7 @@ class LeaseFile:
             if self._predict:
                 state = self._read()
                 return state, transition(state)[1]
-            lock = Flock(
-                self._layout.lease_lock(self._name), mode=0o600, purpose=f"changing lease {self._name}"
-            )
+            lock = Flock(self._layout.lease_lock(self._name), mode=0o600)
             lock.acquire(_CHANGE_SECONDS)
             try:
                 state = self._read()
@@ -295,8 +306,8 @@ class LeaseFile:
             counter = int(counter_text) if counter_text is not None else 0
         except ValueError as error:
             raise CiError(
-                f"the counter {counter_path} is no number; write one there that is greater than every "
-                "token given out for this lease, and run again."
+                f"The counter {counter_path} is no number; write a number there that is greater than every "
+                "token issued for this lease, and run again."
             ) from error
         if lease_text is None:
             return State(counter)
@@ -307,9 +318,7 @@ class LeaseFile:
         return State(counter, decode(data if isinstance(data, dict) else {}, lease_path))
 
     def _write(self, old: State, new: State) -> None:
-        """Write what changed; the counter first, so that no crash can bring back a token that was given
-        out.
-        """
+        """Write what changed; the counter first, so that no crash can issue a token twice."""
         if new.counter != old.counter:
             replace_file(self._layout.counter(self._name), f"{new.counter}\n")
         if new.lease == old.lease:

@@ -1,4 +1,4 @@
-"""Which paths an archive may bring: pure decisions, no file is touched here."""
+"""The rules for the paths of an archive. Pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,22 @@ _MAX_NAME_BYTES = 255
 _MAX_PATH_BYTES = 3072
 # The kernel gives up after 40 links as well (path_resolution(7)).
 _MAX_LINKS_FOLLOWED = 40
-# Small archives may compress very well without harm; a bomb shows itself only by size.
+# A small archive may compress very well without harm; only its size tells a bomb.
 _RATIO_FREE_BYTES = 64 * 1024 * 1024
 
 
+class ArchiveError(CiError):
+    """The reason why an archive is refused.
+
+    It is a phrase, of which the caller makes a sentence.
+    """
+
+
 class Limits(NamedTuple):
-    """The most that an archive may unpack to; ``max_ratio`` is unpacked bytes per archive byte."""
+    """The most that an archive may unpack to.
+
+    ``max_ratio`` is unpacked bytes per archive byte.
+    """
 
     max_unpacked_bytes: int
     max_ratio: int
@@ -29,25 +39,24 @@ class Limits(NamedTuple):
 
 
 def member_path(name: str, strip_components: int = 0) -> Optional[str]:
-    """Return ``name`` as a normal relative path without its first ``strip_components`` parts, None when
-    none is left.
+    """Return ``name`` as a normal relative path.
 
-    Raises CiError for whatever could leave the tree or confuse a reader of it. ``.`` and empty parts do not
-    count.
+    Drops its first ``strip_components`` parts. Returns None when no part is left. ``.`` and empty parts do
+    not count. Raises ArchiveError for a name that could leave the tree or confuse a reader.
     """
     shown = name[:200].encode("unicode_escape").decode()
     if _CONTROL.search(name):
-        raise CiError(f"'{shown}' contains a control character")
+        raise ArchiveError(f"'{shown}' contains a control character")
     if name.startswith("/") or _DRIVE.match(name):
-        raise CiError(f"'{shown}' is an absolute path")
+        raise ArchiveError(f"'{shown}' is an absolute path")
     if "\\" in name:
-        raise CiError(f"'{shown}' contains a backslash")
+        raise ArchiveError(f"'{shown}' contains a backslash")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise CiError(f"'{shown}' contains '..'")
+        raise ArchiveError(f"'{shown}' contains '..'")
     encoded = [len(part.encode(errors="surrogateescape")) for part in parts]
     if any(size > _MAX_NAME_BYTES for size in encoded) or sum(encoded) + len(encoded) > _MAX_PATH_BYTES:
-        raise CiError(f"'{shown}…' is too long a name")
+        raise ArchiveError(f"'{shown}…' is too long a name")
     return "/".join(parts[strip_components:]) or None
 
 
@@ -57,23 +66,24 @@ def parent_of(path: str) -> str:
 
 
 def resolve(path: str, target: str, links: Mapping[str, str]) -> str:
-    """Return where the symlink ``path`` -> ``target`` leads inside a tree with the symlinks ``links``.
+    """Return the end of the symlink ``path`` -> ``target`` in a tree.
 
-    Follows the kernel's rules name by name, so that ``..`` after a link to a directory counts from where that
-    link leads. Raises CiError when the way leaves the tree, is absolute or does not end.
+    ``links`` are all symlinks of the tree. Follows the kernel's rules name by name: ``..`` after a link to a
+    directory counts from the end of that link. Raises ArchiveError when the way leaves the tree, is absolute
+    or does not end.
     """
     place = [part for part in parent_of(path).split("/") if part]
     pending = target.split("/")[::-1]
     followed = 0
     if target.startswith("/"):
-        raise CiError(f"the link '{path}' points to the absolute path '{target}'")
+        raise ArchiveError(f"the link '{path}' points to the absolute path '{target}'")
     while pending:
         part = pending.pop()
         if part in ("", "."):
             continue
         if part == "..":
             if not place:
-                raise CiError(f"the link '{path}' -> '{target}' leads out of the archive")
+                raise ArchiveError(f"the link '{path}' -> '{target}' leads out of the archive")
             place.pop()
             continue
         place.append(part)
@@ -81,15 +91,16 @@ def resolve(path: str, target: str, links: Mapping[str, str]) -> str:
         if onward is not None:
             followed += 1
             if onward.startswith("/") or followed > _MAX_LINKS_FOLLOWED:
-                raise CiError(f"the link '{path}' -> '{target}' leads out of the archive or never ends")
+                raise ArchiveError(f"the link '{path}' -> '{target}' leads out of the archive or never ends")
             place.pop()
             pending.extend(onward.split("/")[::-1])
     return "/".join(place)
 
 
 class Outline:
-    """Collects what an archive brings, entry by entry, and raises CiError at the first entry that must not
-    be.
+    """The entries of an archive so far.
+
+    Raises ArchiveError at the first that is not allowed.
     """
 
     def __init__(self, limits: Limits, archive_bytes: int) -> None:
@@ -101,28 +112,31 @@ class Outline:
         self.unpacked_bytes = 0
 
     def add(self, path: str, kind: str, size: int = 0, target: str = "") -> None:
-        """Take one entry (``path`` from ``member_path``); ``target`` is a link's."""
+        """Add one entry (``path`` from ``member_path``); ``target`` is a link's."""
         self._add_parents(path)
         known = self._kinds.get(path)
         if known is not None and not known == kind == DIRECTORY:
-            raise CiError(f"'{path}' appears twice")
+            raise ArchiveError(f"'{path}' appears twice")
         self._kinds[path] = kind
         self._require_few(len(self._kinds))
         if kind == SYMLINK:
             self.links[path] = target
         elif kind == HARDLINK and self._kinds.get(target) not in (FILE, HARDLINK):
-            raise CiError(
+            raise ArchiveError(
                 f"the hard link '{path}' points to '{target}', which is no file before it in the archive"
             )
         self._add_bytes(size)
 
     def count(self) -> None:
-        """Count a member, also one that brings nothing: a directory without a path, or one that is there."""
+        """Count a member.
+
+        It may bring no entry: a directory without a path, or one known already.
+        """
         self._members += 1
         self._require_few(self._members)
 
     def finish(self) -> None:
-        """Check what only the whole can show: where symlinks lead."""
+        """Check the symlinks, which only the whole archive can show."""
         for path, target in self.links.items():
             resolve(path, target, self.links)
 
@@ -133,18 +147,20 @@ class Outline:
             if known == DIRECTORY:
                 return
             if known is not None:
-                raise CiError(f"'{path}' lies below '{parent}', which is a {known}")
+                raise ArchiveError(f"'{path}' is below '{parent}', which is a {known}")
             self._kinds[parent] = DIRECTORY
             parent = parent_of(parent)
 
     def _require_few(self, entries: int) -> None:
         if entries > self._limits.max_entries:
-            raise CiError(f"it has more than max_entries={self._limits.max_entries} entries")
+            raise ArchiveError(f"it has more than max_entries={self._limits.max_entries} entries")
 
     def _add_bytes(self, size: int) -> None:
         self.unpacked_bytes += size
         limits = self._limits
         if self.unpacked_bytes > limits.max_unpacked_bytes:
-            raise CiError(f"it unpacks to more than max_unpacked_bytes={limits.max_unpacked_bytes} bytes")
+            raise ArchiveError(
+                f"it unpacks to more than max_unpacked_bytes={limits.max_unpacked_bytes} bytes"
+            )
         if self.unpacked_bytes > max(_RATIO_FREE_BYTES, limits.max_ratio * self._archive_bytes):
-            raise CiError(f"it unpacks to more than max_ratio={limits.max_ratio} times its own size")
+            raise ArchiveError(f"it unpacks to more than max_ratio={limits.max_ratio} times its own size")

@@ -1,4 +1,4 @@
-"""How far a download or an unpacking is, in a file that a person or a program can read while it runs."""
+"""The progress of a download or an unpacking, in a file for other programs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ _NEXT_SHOWN = 5
 
 
 class Progress:
-    """Keeps the file ``path`` up to date; safe to call from several threads, and cheap between two writings.
+    """Keeps the file ``path`` up to date.
 
-    ``waiting`` names what the same call will fetch when this is done; the file has the first ones and how
-    many there are. A disk without room for this file is no reason to stop, so its errors are ignored.
+    Several threads may call it, and most calls write nothing. ``waiting`` names what the same call fetches
+    next; the file has the first names and their count. A disk without room for this file is no reason to
+    stop, so its errors are ignored.
     """
 
     def __init__(self, path: str, name: str, url: str, waiting: Callable[[], Sequence[str]] = tuple) -> None:
@@ -41,7 +42,10 @@ class Progress:
         self._first = 0
 
     def report(self, phase: str, done: int, total: Optional[int]) -> None:
-        """Note that ``done`` of ``total`` bytes (None: not known) are through ``phase``."""
+        """Record that ``phase`` has processed ``done`` of ``total`` bytes.
+
+        ``total`` is None while it is not known.
+        """
         now = time.monotonic()
         if phase == self._phase and now < self._next_write:
             return
@@ -71,7 +75,7 @@ class Progress:
             return
 
     def close(self) -> None:
-        """Remove the file: nothing is in flight any more."""
+        """Remove the file."""
         try:
             os.unlink(self._path)
         except OSError:
@@ -79,7 +83,10 @@ class Progress:
 
 
 def pulse(path: str) -> object:
-    """Return a value that changes as long as the process behind the progress file ``path`` makes progress."""
+    """Return a value that changes while the process behind ``path`` makes progress.
+
+    ``path`` is a progress file.
+    """
     try:
         with open(path, "rb") as stream:
             return stream.read()

@@ -1,6 +1,6 @@
-"""The receipt of a published tree, and the comparison of a tree with it. Pure.
+"""The receipt of a published tree, and the comparison of the tree on disk with it.
 
-Looking at trees on disk: one pass of lstat for the quick check, every byte for the full one.
+The quick comparison is one pass of lstat; the full one reads every byte.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
-
-if TYPE_CHECKING:
-    pass
+from typing import Any, NamedTuple, Optional
 
 SCHEMA = 1
+CHUNK_BYTES = 256 * 1024
 
 
 class Shape(NamedTuple):
-    """How the bytes become a tree; two names of one digest must agree on it, because they share the tree."""
+    """How the bytes become a tree.
+
+    Two names of one digest must agree on it, because they share the tree.
+    """
 
     format: str
     strip_components: int = 0
@@ -45,7 +46,7 @@ class Entry(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What ``lstat`` (and ``readlink``) say of one entry on disk."""
+    """The result of ``lstat`` (and ``readlink``) for one entry on disk."""
 
     mode: int
     size: int
@@ -55,18 +56,16 @@ class Seen(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """What was published: written after every byte of the tree is on disk, so its presence vouches for it.
+    """What was published.
 
-    ``durable`` is false where the file system could not promise that; then ``boot_id`` tells whether the
-    machine went down since the tree was last known good. ``bytes`` is the size of the download.
+    It is written after every byte of the tree is on disk, so its presence vouches for the tree. ``bytes`` is
+    the size of the download.
     """
 
     sha256: str
     bytes: int
     shape: Shape
     entries: tuple[Entry, ...]
-    boot_id: str
-    durable: bool
 
     @property
     def unpacked_bytes(self) -> int:
@@ -75,6 +74,16 @@ class Receipt(NamedTuple):
     @property
     def file_count(self) -> int:
         return sum(1 for entry in self.entries if not stat.S_ISDIR(entry.mode))
+
+
+class Condition(NamedTuple):
+    """The state of one digest's tree.
+
+    ``receipt`` is set when the tree can be used, ``damage`` when it must go.
+    """
+
+    receipt: Optional[Receipt] = None
+    damage: str = ""
 
 
 def encode(receipt: Receipt) -> str:
@@ -92,8 +101,6 @@ def encode(receipt: Receipt) -> str:
         "sha256": receipt.sha256,
         "bytes": receipt.bytes,
         "shape": receipt.shape._asdict(),
-        "boot_id": receipt.boot_id,
-        "durable": receipt.durable,
         "entries": entries,
     }
     return json.dumps(whole, separators=(",", ":")) + "\n"
@@ -111,14 +118,15 @@ def _entry(item: Mapping[str, Any]) -> Entry:
 
 
 def decode(text: str) -> Optional[Receipt]:
-    """Return the receipt in ``text``, or None for one that is damaged or of a schema this version does not
-    know.
+    """Return the receipt in ``text``.
 
-    Such a receipt is not trusted; whoever reads it treats the tree as unverified.
+    None is for a damaged receipt, and for a schema that this version does not know. The reader then treats
+    the tree as unverified. So it treats the tree of a receipt with ``durable: false``, which an earlier
+    version wrote where the file system has no fsync.
     """
     try:
         whole = json.loads(text)
-        if whole["schema"] != SCHEMA:
+        if whole["schema"] != SCHEMA or not whole.get("durable", True):
             return None
         shape = whole["shape"]
         return Receipt(
@@ -126,15 +134,16 @@ def decode(text: str) -> Optional[Receipt]:
             bytes=int(whole["bytes"]),
             shape=Shape(str(shape["format"]), int(shape["strip_components"]), tuple(shape["executable"])),
             entries=tuple(_entry(item) for item in whole["entries"]),
-            boot_id=str(whole["boot_id"]),
-            durable=bool(whole["durable"]),
         )
     except (ValueError, KeyError, TypeError):
         return None
 
 
 def is_newer(text: Optional[str]) -> bool:
-    """Tell whether ``text`` is a receipt of a later schema: not ours to judge, so not ours to throw away."""
+    """Tell whether ``text`` is a receipt of a later schema.
+
+    This version must not remove it.
+    """
     try:
         return int(json.loads(text or "null")["schema"]) > SCHEMA
     except (ValueError, KeyError, TypeError):
@@ -142,22 +151,20 @@ def is_newer(text: Optional[str]) -> bool:
 
 
 def difference(receipt: Receipt, seen: Mapping[str, Seen], owner_uid: int) -> str:
-    """Return the first difference between the tree on disk and its receipt, in a few words, or an empty
-    string.
-    """
+    """Return the first difference between tree and receipt, empty for none."""
     for entry in receipt.entries:
-        found = seen.get(entry.path)
-        if found is None:
+        actual = seen.get(entry.path)
+        if actual is None:
             return f"{entry.path} is missing"
-        if found.mode != entry.mode:
-            return f"{entry.path} has mode {found.mode:06o} instead of {entry.mode:06o}"
-        if found.uid != owner_uid:
-            return f"{entry.path} belongs to user id {found.uid} instead of {owner_uid}"
-        if found.target != entry.target:
-            return f"{entry.path} points to {found.target} instead of {entry.target}"
-        if entry.is_file and found.size != entry.size:
-            return f"{entry.path} has {found.size} bytes instead of {entry.size}"
-        if entry.is_file and found.mtime_ns != entry.mtime * 1_000_000_000:
+        if actual.mode != entry.mode:
+            return f"{entry.path} has mode {actual.mode:06o} instead of {entry.mode:06o}"
+        if actual.uid != owner_uid:
+            return f"{entry.path} belongs to user id {actual.uid} instead of {owner_uid}"
+        if actual.target != entry.target:
+            return f"{entry.path} points to {actual.target} instead of {entry.target}"
+        if entry.is_file and actual.size != entry.size:
+            return f"{entry.path} has {actual.size} bytes instead of {entry.size}"
+        if entry.is_file and actual.mtime_ns != entry.mtime * 1_000_000_000:
             return f"{entry.path} was modified after it was published"
     if len(seen) > len(receipt.entries):
         extra = min(set(seen) - {entry.path for entry in receipt.entries})
@@ -172,25 +179,26 @@ def missing_paths(receipt: Receipt, wanted: Iterable[str]) -> list[str]:
 
 
 def single_file(receipt: Receipt) -> str:
-    """Return the name of the one file of a ``format: file`` tree, empty for an archive's tree."""
+    """Return the name of the one file of a ``format: file`` tree.
+
+    It is empty for the tree of an archive.
+    """
     if receipt.shape.format != "file":
         return ""
     return next((entry.path for entry in receipt.entries if entry.is_file), "")
 
 
 def checksum_lines(receipt: Receipt) -> list[str]:
-    """Return the lines for ``sha256sum -c`` run in the store. Paths never need its escapes: see
-    ``member_path``.
+    """Return the lines for ``sha256sum -c`` run in the store.
+
+    Paths never need its escapes: see ``member_path``.
     """
     prefix = f"trees/{receipt.sha256}/"
     return [f"{entry.sha256}  {prefix}{entry.path}" for entry in sorted(receipt.entries) if entry.is_file]
 
 
-CHUNK_BYTES = 256 * 1024
-
-
 def scan(root: str) -> dict[str, Seen]:
-    """Return everything below ``root`` by relative path; symlinks are not followed.
+    """Return everything below ``root`` by relative path; does not follow symlinks.
 
     Raises OSError when ``root`` or something below it cannot be read.
     """
@@ -224,7 +232,10 @@ def file_sha256(path: str) -> str:
 
 
 def quick_difference(root: str, receipt: Receipt, owner_uid: int) -> str:
-    """Return how ``root`` differs from ``receipt`` by lstat alone, empty when it does not."""
+    """Return the first difference that lstat shows, empty for none.
+
+    It compares ``root`` with ``receipt``.
+    """
     try:
         return difference(receipt, scan(root), owner_uid)
     except OSError as error:
@@ -232,9 +243,10 @@ def quick_difference(root: str, receipt: Receipt, owner_uid: int) -> str:
 
 
 def content_difference(root: str, receipt: Receipt, workers: Optional[int] = None) -> str:
-    """Return the first file below ``root`` whose bytes differ from ``receipt``, empty when none does.
+    """Return the first file whose bytes differ from ``receipt``, empty for none.
 
-    hashlib lets other threads run, so ``workers`` (default: the processors) hash side by side, biggest first.
+    hashlib lets other threads run, so ``workers`` (default: the processors) hash in parallel, biggest file
+    first.
     """
     from concurrent.futures import ThreadPoolExecutor  # takes longer to import than a quick check of 20 trees
 
@@ -249,10 +261,3 @@ def content_difference(root: str, receipt: Receipt, workers: Optional[int] = Non
 
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         return next((problem for problem in pool.map(check, files) if problem), "")
-
-
-class Condition(NamedTuple):
-    """The state of one digest's tree: ``receipt`` is set when it can be used, ``damage`` when it must go."""
-
-    receipt: Optional[Receipt] = None
-    damage: str = ""

@@ -1,4 +1,7 @@
-"""Building a tree where no reader looks, with fixed modes, and making it durable before it is published."""
+"""A tree that is built where no reader looks.
+
+It has fixed modes, and is synced before it is published.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +29,23 @@ DEFAULT_MTIME = 315532800
 _LATEST_MTIME = 2**33
 # Up to here each file is synced as it is written, in parallel; beyond, one syncfs at the end is much cheaper.
 _SYNC_EACH_BELOW_FILES = 256
-# So often the disk is told to begin, while we go on inflating; then little is left to wait for at the end.
+# The disk begins after so many bytes, while we go on inflating; then little is left to sync at the end.
 _WRITE_BACK_BYTES = 8 * 1024 * 1024
 
 
 def plain_mtime(seconds: float) -> int:
-    """Return an archive's time stamp as whole seconds that every file system can hold."""
+    """Return the time stamp of an archive as whole seconds.
+
+    Every file system can hold the result.
+    """
     whole = int(seconds)
     return whole if 0 < whole < _LATEST_MTIME else DEFAULT_MTIME
 
 
 class Staging:
-    """A tree being built at ``root``. ``file`` may be called from several threads; paths are checked
-    already.
+    """A tree being built at ``root``.
+
+    Several threads may call ``file`` and ``adopt``. The caller has checked the paths.
     """
 
     def __init__(self, root: str, expected_files: int = 0) -> None:
@@ -46,7 +53,6 @@ class Staging:
         self._entries: dict[str, Entry] = {}
         self._guard = threading.Lock()
         self._sync_each = expected_files < _SYNC_EACH_BELOW_FILES
-        self._synced = True
         # Path of a hard link -> the file it is another name of: they share one mode.
         self._same_file: dict[str, str] = {}
         make_directory(root, 0o755)
@@ -80,8 +86,8 @@ class Staging:
                     begun = size
             os.fchmod(fd, mode)
             os.utime(fd, (mtime, mtime))
-            if self._sync_each and not sync_descriptor(fd):
-                self._synced = False
+            if self._sync_each:
+                sync_descriptor(fd)
         finally:
             os.close(fd)
         return self._note(Entry(path, stat.S_IFREG | mode, size, mtime, digest.hexdigest()))
@@ -89,7 +95,7 @@ class Staging:
     def adopt(
         self, path: str, source: str, sha256: str, *, executable: bool, mtime: int = DEFAULT_MTIME
     ) -> Entry:
-        """Take the finished file ``source`` as the file ``path``: by rename, so without copying."""
+        """Move the finished file ``source`` to the file ``path`` by rename."""
         self.directory(parent_of(path))
         target = os.path.join(self.root, path)
         os.rename(source, target)
@@ -98,8 +104,8 @@ class Staging:
         try:
             os.fchmod(fd, mode)
             os.utime(fd, (mtime, mtime))
-            if self._sync_each and not sync_descriptor(fd):
-                self._synced = False
+            if self._sync_each:
+                sync_descriptor(fd)
             size = os.fstat(fd).st_size
         finally:
             os.close(fd)
@@ -134,15 +140,14 @@ class Staging:
     def entries(self) -> tuple[Entry, ...]:
         return tuple(self._entries.values())
 
-    def sync(self) -> bool:
-        """Force the whole tree to the disk; return whether the file system could promise it."""
+    def sync(self) -> None:
+        """Force the whole tree to the disk."""
         if not self._sync_each:
-            return sync_file_system(self.root)
+            sync_file_system(self.root)
+            return
         directories = [path for path, entry in self._entries.items() if stat.S_ISDIR(entry.mode)]
-        promised = [
-            sync_path(os.path.join(self.root, path)) for path in [*sorted(directories, reverse=True), ""]
-        ]
-        return self._synced and all(promised)
+        for path in [*sorted(directories, reverse=True), ""]:
+            sync_path(os.path.join(self.root, path))
 
     def _note(self, entry: Entry) -> Entry:
         with self._guard:

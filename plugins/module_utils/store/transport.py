@@ -1,4 +1,7 @@
-"""Opening a url for reading from an offset: http and https by urllib, file by open. No retries here."""
+"""One request for a url from an offset; no retries.
+
+urllib serves http and https, and open serves file.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,10 @@ from .artifact import public_url
 
 
 class Origin(NamedTuple):
-    """Where partial bytes came from, so that a later request can ask for the rest of exactly the same.
+    """The source of partial bytes.
 
-    ``validator`` is a strong ETag or a Last-Modified date, fit for If-Range (RFC 9110, 13.1.5).
+    With it a later request can ask for the rest of the same file. ``validator`` is a strong ETag or a
+    Last-Modified date, fit for If-Range (RFC 9110, 13.1.5).
     """
 
     url: str = ""
@@ -33,16 +37,16 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _UNSATISFIED = re.compile(r"bytes \*/(\d+)")
 _RETRIED_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 _USER_AGENT = "coldvox.ci artifact store"
-# A server slower than this drips: no download of use ends at that speed.
+# No useful download ends at a lower speed.
 _FLOOR_BYTES_PER_SECOND = 1024
 
 
 class FetchError(Exception):
-    """One try failed, for the reason in its text.
+    """One request failed, for the reason in its text, which is a phrase.
 
-    ``retry`` tells whether the same url may work in a moment, ``wait_seconds`` how long the server wants to
-    be left alone, ``changed`` that the bytes already here belong to something else, ``slow`` that what came
-    is too little to count as progress.
+    ``retry``: the same url may work in a moment. ``wait_seconds``: how long the server asks to wait.
+    ``changed``: the bytes already here belong to another file. ``slow``: too few bytes came to count as
+    progress.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class FetchError(Exception):
 
 
 class Floor:
-    """Notices a server that sends a byte now and then and never ends: each window of ``window_seconds`` must
-    bring 1 KiB per second on average. Times are those of one steady clock.
+    """A limit for a server that sends a few bytes now and then and never ends.
+
+    Each window of ``window_seconds`` must bring 1 KiB per second on average. Times are of one monotonic
+    clock.
     """
 
     def __init__(self, window_seconds: float, now: float) -> None:
@@ -72,12 +78,15 @@ class Floor:
         self._bytes = 0
 
     def count(self, size: int, now: float) -> None:
-        """Take note of ``size`` bytes that came by ``now``. Raises FetchError after a window of drops."""
+        """Count ``size`` bytes that came by ``now``.
+
+        Raises FetchError after a window with too few.
+        """
         self._bytes += size
         elapsed = now - self._began
         if elapsed < self._window_seconds:
             return
-        # Against the window and not the time that passed: whoever was stopped meanwhile got fewer bytes.
+        # Compare with the window, not with elapsed time: a suspended process receives fewer bytes.
         if self._bytes < _FLOOR_BYTES_PER_SECOND * self._window_seconds:
             raise FetchError(
                 f"only {self._bytes} bytes came in {elapsed:.3g} s, and less than 1 KiB/s is given up",
@@ -88,7 +97,10 @@ class Floor:
 
 
 class _Counted(io.RawIOBase):
-    """All that ``raw`` receives: a header or the length of a chunk must not drip for ever either."""
+    """The bytes that ``raw`` receives, counted.
+
+    Headers and chunk lengths must not come too slowly either.
+    """
 
     def __init__(self, raw: io.RawIOBase, floor: Floor) -> None:
         self._raw = raw
@@ -112,13 +124,16 @@ class _Counted(io.RawIOBase):
 
 
 class _Answer(http.client.HTTPResponse):
-    """An answer that is given up when all of it, and not only its body, comes too slowly."""
+    """An answer that fails when any part of it comes too slowly.
+
+    This includes headers and chunk lengths.
+    """
 
     def __init__(self, sock: socket.socket, *more: Any, **options: Any) -> None:
         super().__init__(sock, *more, **options)
         seconds = sock.gettimeout()
         if seconds:
-            # As long again as a server may think before its first byte.
+            # Twice the time that a server may take before its first byte.
             floor = Floor(2 * seconds, time.monotonic())
             self.fp = io.BufferedReader(_Counted(self.fp.detach(), floor))
 
@@ -134,7 +149,7 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 def _answering(kind: type[http.client.HTTPConnection]) -> Any:
-    """Return what makes a connection of ``kind`` whose answers are counted."""
+    """Return a function that makes a connection of ``kind`` whose answers are counted."""
 
     def made(*details: Any, **options: Any) -> http.client.HTTPConnection:
         connection = kind(*details, **options)
@@ -150,8 +165,10 @@ class _Readable(Protocol):
 
 
 class Opened(NamedTuple):
-    """An answer ready to be read. ``offset`` is where its first byte belongs; ``total`` the whole length if
-    told.
+    """An answer ready to be read.
+
+    ``offset`` is the place of its first byte; ``total`` the whole length, None if the server does not state
+    it.
     """
 
     stream: _Readable
@@ -165,8 +182,9 @@ class Opened(NamedTuple):
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects (urllib stops at ten), but never from https to something that can be read or
-    altered.
+    """Follows redirects, but never from https to an unencrypted url.
+
+    urllib stops at ten.
     """
 
     def redirect_request(
@@ -199,11 +217,11 @@ def _retry_after(headers: Optional[Message]) -> float:
 
 
 def open_url(url: str, offset: int, origin: Origin, timeout_seconds: float) -> Opened:
-    """Open ``url``, asking for the bytes from ``offset`` on; the answer may still begin at 0. Raises
-    FetchError.
+    """Open ``url`` and ask for the bytes from ``offset`` on.
 
-    ``origin`` is what the bytes already here came from: with its validator the server itself makes sure
-    that the rest belongs to them. For another url there is none, and length and digest have to prove it.
+    The answer may still begin at 0. ``origin`` is the source of the bytes already here: with its validator
+    the server itself makes sure that the rest belongs to them. Another url has no validator, so length and
+    digest have to prove it. Raises FetchError.
     """
     if urlsplit(url).scheme == "file":
         return _open_file(url)
@@ -227,7 +245,7 @@ def open_url(url: str, offset: int, origin: Origin, timeout_seconds: float) -> O
 
 
 def _status_error(error: urllib.error.HTTPError) -> FetchError:
-    # The server's own text, or for a loop urllib's of several lines: one printable line of it will do.
+    # The server's own text, or for a loop urllib's of several lines: keep one printable line.
     reason = " ".join(str(error.reason).split())[:120].encode("ascii", "replace").decode()
     return FetchError(
         f"the server answered {error.code} {reason}",
@@ -237,8 +255,9 @@ def _status_error(error: urllib.error.HTTPError) -> FetchError:
 
 
 def _complete_or_changed(headers: Message, offset: int, origin: Origin) -> Opened:
-    """Judge a 416: nothing is left after ``offset`` when that is the whole length, otherwise the file
-    changed.
+    """Return the answer to a 416.
+
+    It is the end of the file if ``offset`` is its length; otherwise this raises FetchError.
     """
     match = _UNSATISFIED.fullmatch(headers.get("Content-Range", ""))
     if match and int(match.group(1)) == offset:
@@ -290,7 +309,7 @@ def _open_file(url: str) -> Opened:
 
 
 def network_error(error: Exception, timeout_seconds: float) -> FetchError:
-    """Return what went wrong on the way, in a few words."""
+    """Return the FetchError for a network ``error``."""
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return FetchError(f"its certificate is not accepted ({cause.verify_message})", retry=False)

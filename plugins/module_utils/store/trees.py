@@ -1,4 +1,7 @@
-"""What lies in a store: its trees with names, size, last use, and who keeps them. Changes nothing."""
+"""The trees of a store with names, size, last use, and what keeps them.
+
+Nothing here changes the store.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +12,18 @@ import stat
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Optional
 
-from ..host import kernel_locks
 from ..host.flock import occupied
-from . import links
+from ..host.kernel_locks import describe_holders, snapshot
+from .index import Index, Ref
 from .layout import Layout
-from .records import Records, Ref
 
 
 class Tree(NamedTuple):
-    """One published tree, as far as collecting is concerned.
+    """One published tree, as the collection sees it.
 
-    ``last_used`` is in seconds since the epoch. ``held`` says why the tree must stay whatever is asked for
-    (pinned, being read, a program's fixed path), ``linked`` what keeps it against a want of room alone; both
-    are empty for nothing.
+    ``last_used`` is in seconds since the epoch. ``held`` is why the tree must stay in any case (pinned, being
+    read, a program's fixed path), ``linked`` why it must stay when only space is missing; both are empty for
+    no reason.
     """
 
     sha256: str
@@ -33,7 +35,7 @@ class Tree(NamedTuple):
 
 
 class Disk(NamedTuple):
-    """The file system of the store: its size, and what is free to its users."""
+    """The file system of the store: its size, and what is free for its users."""
 
     total_bytes: int
     free_bytes: int
@@ -41,11 +43,10 @@ class Disk(NamedTuple):
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 HELD = ("shared", "exclusive")
-NO_LOCKS = "locks do not exclude on this file system, so nobody can tell who uses it"
 
 
-class Use(NamedTuple):
-    """Who has a digest at this moment, in a few words; both empty for nobody."""
+class Users(NamedTuple):
+    """The processes that read and fetch a digest now, as phrases; empty for none."""
 
     reading: str = ""
     fetching: str = ""
@@ -56,37 +57,29 @@ class Use(NamedTuple):
 
 
 class Uses:
-    """Asks the kernel who has which digest."""
+    """The uses of all digests, by their kernel locks."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._locks = kernel_locks.snapshot()
+        self._locks = snapshot()
 
-    def of(self, sha256: str) -> Use:
-        """Return who reads and who fetches ``sha256``."""
+    def of(self, sha256: str) -> Users:
+        """Return the processes that read and fetch ``sha256``."""
         mutate, download = self._layout.mutate_lock(sha256), self._layout.download_lock(sha256)
-        return Use(
-            f"in use by {self._who(mutate)}" if occupied(mutate) in HELD else "",
-            f"being fetched by {self._who(download)}" if occupied(download) in HELD else "",
+        return Users(
+            f"in use by {describe_holders(mutate, self._locks)}" if occupied(mutate) in HELD else "",
+            f"being fetched by {describe_holders(download, self._locks)}"
+            if occupied(download) in HELD
+            else "",
         )
-
-    def _who(self, path: str) -> str:
-        """Return the processes that hold the lock file ``path``, for a sentence."""
-        try:
-            found = kernel_locks.on_file(self._locks, os.stat(path))
-        except OSError:
-            found = []
-        pids = sorted({lock.pid for lock in found if lock.pid and not lock.waiting})
-        named = [f"{pid} ({kernel_locks.process_name(pid) or 'ended'})" for pid in pids]
-        return f"process {', '.join(named)}" if named else "an unknown process"
 
 
 def names_by_digest(refs: Mapping[str, Ref]) -> dict[str, list[Ref]]:
     """Return the refs of every digest that has one."""
-    found: dict[str, list[Ref]] = {}
+    by_digest: dict[str, list[Ref]] = {}
     for name in sorted(refs):
-        found.setdefault(refs[name].sha256, []).append(refs[name])
-    return found
+        by_digest.setdefault(refs[name].sha256, []).append(refs[name])
+    return by_digest
 
 
 def digests(layout: Layout) -> list[str]:
@@ -94,35 +87,35 @@ def digests(layout: Layout) -> list[str]:
     return [name for name in names_in(layout.trees) if _DIGEST.fullmatch(name)]
 
 
-def read_trees(layout: Layout, records: Records, *, locking: bool = True) -> list[Tree]:
-    """Return all published trees with what protects them. ``locking`` false: nobody's use can be seen."""
-    by_digest = names_by_digest(records.refs())
+def read_trees(layout: Layout, index: Index) -> list[Tree]:
+    """Return all published trees with what protects them."""
+    by_digest = names_by_digest(index.refs())
     uses = Uses(layout)
-    found = []
+    trees = []
     for sha256 in digests(layout):
         refs = by_digest.get(sha256, [])
-        use = uses.of(sha256).text if locking else NO_LOCKS
         held, linked = protection(layout, refs)
         if not held and has_names_elsewhere(layout.tree(sha256)):
             held = "its files are in use elsewhere as hard links, so removing it would free nothing"
-        found.append(
+        trees.append(
             Tree(
                 sha256=sha256,
-                bytes=tree_bytes(layout, records, sha256),
+                bytes=tree_bytes(layout, index, sha256),
                 last_used=last_used_at(layout, sha256),
                 names=tuple(ref.name for ref in refs),
-                held=held or use,
+                held=held or uses.of(sha256).text,
                 linked=linked,
             )
         )
-    return found
+    return trees
 
 
 def protection(layout: Layout, refs: Iterable[Ref]) -> tuple[str, str]:
-    """Return why the tree of ``refs`` must stay, and what keeps it against a want of room alone.
+    """Return why the tree of ``refs`` must stay: in any case, and as to space.
 
-    A link to a library, runner or toolchain is a path that programs use without asking, so it holds the
-    tree. Jobs mark the models that they use, so a model's link holds it only as long as it is not too old.
+    The second reason holds it when only space is missing. Programs use a link to a library, runner or
+    toolchain without a lock, so the link holds the tree. Jobs record their uses of models, so a model's link
+    holds the tree only until it is too old.
     """
     held = linked = ""
     for ref in refs:
@@ -137,7 +130,10 @@ def protection(layout: Layout, refs: Iterable[Ref]) -> tuple[str, str]:
 
 
 def has_names_elsewhere(tree: str) -> bool:
-    """Tell whether a file of ``tree`` has hard links outside of it, as the runner instances make them."""
+    """Tell whether a file of ``tree`` has hard links outside.
+
+    The runner instances make such links.
+    """
     missing: dict[int, int] = {}
     for directory, _directories, files in os.walk(tree):
         for name in files:
@@ -157,19 +153,17 @@ def leads_into(link: str, tree: str) -> bool:
     return (target + "/").startswith(tree + "/")
 
 
-def models_link_leads(layout: Layout, ref: Ref) -> bool:
-    """Tell whether the store's own model link of ``ref`` points to its tree."""
-    return links.read(layout.model(ref.name)) == f"../trees/{ref.sha256}"
-
-
-def tree_bytes(layout: Layout, records: Records, sha256: str) -> int:
-    """Return the size of a tree: as its receipt says, else as the disk does."""
-    receipt = records.receipt(sha256)
+def tree_bytes(layout: Layout, index: Index, sha256: str) -> int:
+    """Return the size of a tree: from its receipt, else from the disk."""
+    receipt = index.receipt(sha256)
     return receipt.unpacked_bytes if receipt else bytes_below(layout.tree(sha256))
 
 
 def bytes_below(path: str) -> int:
-    """Return the size of the files at and below ``path``; what vanishes meanwhile counts nothing."""
+    """Return the size of the files at and below ``path``.
+
+    A file that vanishes meanwhile counts 0.
+    """
     try:
         status = os.lstat(path)
         if not stat.S_ISDIR(status.st_mode):
@@ -180,7 +174,10 @@ def bytes_below(path: str) -> int:
 
 
 def last_used_at(layout: Layout, sha256: str) -> float:
-    """Return when ``sha256`` was last used, in seconds since the epoch; its publication counts as a use."""
+    """Return the last use of ``sha256`` in seconds since the epoch.
+
+    Its publication counts as a use.
+    """
     for path in (layout.last_used(sha256), layout.receipt(sha256), layout.tree(sha256)):
         moment = _mtime(path)
         if moment is not None:
@@ -189,7 +186,10 @@ def last_used_at(layout: Layout, sha256: str) -> float:
 
 
 def newest_write(layout: Layout) -> float:
-    """Return when anything was last written to the store's books, in seconds since the epoch, 0 for never."""
+    """Return the last write to the store's index, 0 for never.
+
+    The unit is seconds since the epoch.
+    """
     areas = [layout.area(name) for name in ("refs", "receipts", "last_used", "trees", "models")]
     uses = [os.path.join(layout.area("last_used"), name) for name in names_in(layout.area("last_used"))]
     return max((moment for moment in map(_mtime, [*areas, *uses, layout.manifest]) if moment), default=0.0)

@@ -1,4 +1,7 @@
-"""Reading the whole store again, and mending what is damaged: by fetching it anew, else by taking it away."""
+"""Verification of a whole store, and repair of damaged trees.
+
+A repair fetches the tree again, or else removes it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from ..errors import CiError
-from ..host.clock import boot_id
 from ..host.durable import read_text, storage_error
 from . import trees
 from .artifact import NAME, Artifact, url_problem
+from .index import Index, Ref
 from .layout import Layout
 from .locks import Locks
 from .members import Limits
 from .receipt import Receipt, is_newer, single_file
-from .records import Records, Ref
 from .trash import discard_tree, forget_names
 
 if TYPE_CHECKING:
@@ -23,14 +25,15 @@ if TYPE_CHECKING:
 
 FOUND, REPAIRED, REMOVED, KEPT = "found", "repaired", "removed", "kept"
 DEFAULT_LIMITS = Limits(max_unpacked_bytes=34359738368, max_ratio=250, max_entries=500000)
-Tell = Callable[[str, int, int], None]
+# Called before each tree with its digest, its number and how many there are.
+Report = Callable[[str, int, int], None]
 
 
 class Corrupt(NamedTuple):
-    """One damaged tree: what is wrong with it, and what became of it.
+    """One damaged tree, its problem and its outcome.
 
-    ``outcome`` is found (nothing was done), repaired, removed, or kept (it could not be taken away);
-    ``bytes`` is its size when it was found; ``detail`` says why it was not repaired, or is empty.
+    ``outcome`` is found (nothing was done), repaired, removed, or kept (it could not be removed); ``bytes``
+    is its size before that; ``detail`` says why it was not repaired, or is empty.
     """
 
     sha256: str
@@ -43,7 +46,7 @@ class Corrupt(NamedTuple):
 
 
 class Sound(NamedTuple):
-    """One tree that is as it was published."""
+    """One tree that equals its receipt."""
 
     sha256: str
     names: tuple[str, ...]
@@ -51,7 +54,10 @@ class Sound(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """What a verification found and did. ``total_bytes`` are the trees that are there at the end."""
+    """The result of a verification.
+
+    ``total_bytes`` are the trees that are there at the end.
+    """
 
     changed: bool
     sound: tuple[Sound, ...]
@@ -68,25 +74,24 @@ def verify(
     repair: bool = False,
     predict: bool = False,
     settings: Optional[Settings] = None,
-    tell: Optional[Tell] = None,
+    report: Optional[Report] = None,
 ) -> Verified:
-    """Compare every tree of the store at the path ``store`` with its receipt; ``full`` reads every byte.
+    """Compare every tree of the store at the path ``store`` with its receipt.
 
-    With ``repair`` a damaged tree goes to trash and is fetched again from where it came from; where that is
-    not possible its names and links go too, so that no job finds half of it. With ``predict`` nothing is
-    written. ``tell`` is called before each tree with its digest, its number and how many there are. Raises
-    CiError in one sentence.
+    ``full`` reads every byte. With ``repair`` a damaged tree is removed and fetched again from its source;
+    where that is not possible its names and links go too, so that no job gets half of it. With ``predict``
+    writes nothing. Raises CiError.
     """
     layout = Layout(store)
     layout.check()
     if not layout.exists():
         return Verified(False, (), (), 0, 0, ())
     try:
-        # Anybody may look; only who may write to the store can hold a tree while looking.
+        # Every user may look; only one who may write to the store can hold a tree meanwhile.
         if predict or not (repair or os.access(layout.locks, os.W_OK)):
-            return _Verification(layout, None, full, settings).run(repair, tell)
+            return _Verification(layout, None, full, settings).run(repair, report)
         layout.prepare()
-        return _Verification(layout, Locks(layout), full, settings).run(repair, tell)
+        return _Verification(layout, Locks(layout), full, settings).run(repair, report)
     except OSError as error:
         raise storage_error(f"verifying the store {layout.root}", error) from error
 
@@ -101,28 +106,28 @@ class _Verification:
         self._locks = locks
         self._full = full
         self._settings = settings
-        self._records = Records(layout, boot_id())
+        self._index = Index(layout)
         self._freed = 0
 
-    def run(self, repair: bool, tell: Optional[Tell]) -> Verified:
-        by_digest = trees.names_by_digest(self._records.refs())
+    def run(self, repair: bool, report: Optional[Report]) -> Verified:
+        by_digest = trees.names_by_digest(self._index.refs())
         everything = sorted({*trees.digests(self._layout), *by_digest})
         sound, corrupt = [], []
         for number, sha256 in enumerate(everything, start=1):
-            if tell:
-                tell(sha256, number, len(everything))
+            if report:
+                report(sha256, number, len(everything))
             refs = by_digest.get(sha256, [])
             names = tuple(ref.name for ref in refs)
             problem = self._problem(sha256, refs)
             if problem:
                 size = trees.bytes_below(self._layout.tree(sha256))
-                corrupt.append(self._mend(Corrupt(sha256, names, problem, FOUND, size), refs, repair))
+                corrupt.append(self._repair(Corrupt(sha256, names, problem, FOUND, size), refs, repair))
             elif os.path.lexists(self._layout.tree(sha256)):
-                size = trees.tree_bytes(self._layout, self._records, sha256)
+                size = trees.tree_bytes(self._layout, self._index, sha256)
                 sound.append(Sound(sha256, names, size))
         changed = any(item.outcome in (REPAIRED, REMOVED) for item in corrupt)
         left = sum(
-            trees.tree_bytes(self._layout, self._records, sha256) for sha256 in trees.digests(self._layout)
+            trees.tree_bytes(self._layout, self._index, sha256) for sha256 in trees.digests(self._layout)
         )
         return Verified(changed, tuple(sound), tuple(corrupt), self._freed, left, tuple(_warnings(corrupt)))
 
@@ -134,22 +139,22 @@ class _Verification:
             return self._look(sha256, refs)
 
     def _look(self, sha256: str, refs: Sequence[Ref]) -> str:
-        condition = self._records.condition(sha256, self._full)
+        condition = self._index.condition(sha256, self._full)
         if condition.damage or condition.receipt:
             return condition.damage
-        # Taken away since we listed it is as good as never seen; a name that is left is not.
-        still = [ref for ref in refs if self._records.ref(ref.name) == ref]
+        # A tree that was removed since we listed it is no damage, unless a name is left.
+        still = [ref for ref in refs if self._index.ref(ref.name) == ref]
         return "its directory is missing" if still else ""
 
-    def _mend(self, item: Corrupt, refs: Sequence[Ref], repair: bool) -> Corrupt:
-        """Do what can be done about ``item``, and return it with what became of it."""
+    def _repair(self, item: Corrupt, refs: Sequence[Ref], repair: bool) -> Corrupt:
+        """Fetch or remove ``item`` if asked to ``repair``; return its outcome."""
         if not repair:
             return item
         sha256 = item.sha256
         if is_newer(read_text(self._layout.receipt(sha256))):
             detail = "it was published by a newer version of this collection; verify it with that one"
             return item._replace(outcome=KEPT, detail=detail)
-        artifacts, why_not = _requests(sha256, refs, self._records.receipt(sha256))
+        artifacts, why_not = _requests(sha256, refs, self._index.receipt(sha256))
         if self._locks is None:
             return item._replace(outcome=REMOVED if why_not else REPAIRED, detail=why_not)
         if not why_not:
@@ -157,28 +162,26 @@ class _Verification:
                 return item._replace(outcome=REPAIRED, bytes_downloaded=self._fetch(artifacts))
             except CiError as error:
                 why_not = str(error).rstrip(".")
-        return self._take(item, refs, why_not)
+        return self._remove(item, refs, why_not, self._locks)
 
     def _fetch(self, artifacts: Sequence[Artifact]) -> int:
-        """Have the artifacts present again; return the bytes downloaded. Raises CiError."""
-        from .install import Settings, Store  # with urllib and ssl: only when there is something to mend
+        """Install the artifacts again; return the bytes downloaded. Raises CiError."""
+        from .install import Settings, Store  # with urllib and ssl: only for a repair
 
         settings = (self._settings or Settings(DEFAULT_LIMITS))._replace(full=self._full, predict=False)
-        report = Store(self._layout.root, settings).install(artifacts)
-        return sum(result.bytes_downloaded for result in report.results)
+        done = Store(self._layout.root, settings).install(artifacts)
+        return sum(result.bytes_downloaded for result in done.results)
 
-    def _take(self, item: Corrupt, refs: Sequence[Ref], why: str) -> Corrupt:
+    def _remove(self, item: Corrupt, refs: Sequence[Ref], why: str, locks: Locks) -> Corrupt:
         """Remove names, links and tree; a tree that a job is reading loses only its names."""
-        if self._locks is None:
-            raise AssertionError("taking away needs the locks that the caller opens")
-        with self._locks.changing_refs():
-            current = [ref for ref in map(self._records.ref, [ref.name for ref in refs]) if ref]
-            forget_names(self._layout, self._records, [r for r in current if r.sha256 == item.sha256])
-        with self._locks.taking_away(item.sha256) as free:
+        with locks.changing_refs():
+            current = [ref for ref in map(self._index.ref, [ref.name for ref in refs]) if ref]
+            forget_names(self._layout, self._index, [r for r in current if r.sha256 == item.sha256])
+        with locks.removing(item.sha256) as free:
             if not free:
                 detail = f"{why}; a job is reading it, so only its names were removed"
                 return item._replace(outcome=KEPT, detail=detail)
-            discard_tree(self._layout, self._records, item.sha256)
+            discard_tree(self._layout, self._index, item.sha256)
         self._freed += item.bytes
         return item._replace(outcome=REMOVED, detail=why)
 
@@ -186,17 +189,17 @@ class _Verification:
 def _requests(
     sha256: str, refs: Sequence[Ref], receipt: Optional[Receipt]
 ) -> tuple[tuple[Artifact, ...], str]:
-    """Return the artifacts to ask for so that ``refs`` have their tree again, or why that is not possible.
+    """Return the artifacts that give ``refs`` their tree again, or why not.
 
     The receipt of the damaged tree says how the download was unpacked; refs do not.
     """
     if not refs:
         return (), "no name refers to it"
     if receipt is None:
-        return (), "its receipt is unreadable, so nobody knows how it was unpacked"
+        return (), "its receipt is unreadable, so it is not known how it was unpacked"
     urls = tuple(dict.fromkeys(ref.source_url for ref in refs if _is_usable(ref.source_url)))
     if not urls:
-        return (), "where it came from is not known exactly (what may be secret in an address is not kept)"
+        return (), "its source is not known exactly (the part of a url that may be secret is not kept)"
     artifacts = tuple(
         Artifact(ref.name, urls, sha256, receipt.shape, (), ref.link, ref.pinned, ref.kind)
         for ref in refs
@@ -204,29 +207,32 @@ def _requests(
     )
     file_name = single_file(receipt)
     if file_name and artifacts[0].file_name != file_name:
-        return (), "its address does not give the name of its file"
+        return (), "its url does not give the name of its file"
     return artifacts, ""
 
 
 def _is_usable(url: str) -> bool:
-    """Tell whether ``url`` is a whole address: records leave out query and password, see ``public_url``."""
+    """Tell whether ``url`` is complete.
+
+    Refs leave out query and password, see ``public_url``.
+    """
     return bool(url) and not url.endswith("?…") and "…@" not in url and not url_problem(url)
 
 
 def _warnings(corrupt: Sequence[Corrupt]) -> list[str]:
-    told = []
+    sentences = []
     for item in corrupt:
         if item.outcome == REPAIRED:
             continue
-        who = ", ".join(item.names) or "a tree without a name"
-        done = {FOUND: "", REMOVED: " and was removed", KEPT: " and could not be mended"}[item.outcome]
+        who = ", ".join(item.names) or "A tree without a name"
+        done = {FOUND: "", REMOVED: " and was removed", KEPT: " and could not be repaired"}[item.outcome]
         detail = f": {item.detail}" if item.detail else ""
-        told.append(f"{who} ({item.sha256[:12]}) is damaged, {item.problem}{done}{detail}.")
-    return told
+        sentences.append(f"{who} ({item.sha256[:12]}) is damaged, {item.problem}{done}{detail}.")
+    return sentences
 
 
 def outline(corrupt: Sequence[Corrupt]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what a diff shows before and after: every damaged name, and what became of it."""
+    """Return the diff before and after: every damaged name, and its outcome."""
     before = {name: item.problem for item in corrupt for name in item.names or (item.sha256,)}
     after = {
         name: {REPAIRED: "sound", REMOVED: None}.get(item.outcome, item.problem)

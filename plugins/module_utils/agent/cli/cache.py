@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from ...errors import CiError
 from ...host.flock import Flock
@@ -15,7 +15,7 @@ from ...store.layout import DEFAULT_STORE, Layout
 from .output import ATTENTION, CRITICAL, OK, plain, put, put_json, say, table
 
 if TYPE_CHECKING:
-    from ...store.describe import Flight
+    from ...store.describe import ActiveDownload
 
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
@@ -58,14 +58,14 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
 
 def show(options: argparse.Namespace) -> int:
     """List the store; attention when something on its way has lost its process."""
-    from ...store.describe import describe, in_flight
+    from ...store.describe import active_downloads, describe
 
     layout = _existing(options)
     whole = describe(layout.root)
-    flights = in_flight(layout)
-    code = OK if all(one.alive for one in flights) else ATTENTION
+    downloads = active_downloads(layout)
+    code = OK if all(one.alive for one in downloads) else ATTENTION
     if options.json:
-        put_json({**whole._asdict(), "downloads": [one._asdict() for one in flights]})
+        put_json({**whole._asdict(), "downloads": [one._asdict() for one in downloads]})
         return code
     rows = [
         (
@@ -80,8 +80,8 @@ def show(options: argparse.Namespace) -> int:
     ]
     put(table(("NAME", "KIND", "SIZE", "LAST USED", "SHA256", ""), rows))
     put(f"{size(whole.total_bytes)} in {layout.root}, {size(whole.disk_free_bytes)} free")
-    for one in flights:
-        put(_told(one))
+    for one in downloads:
+        put(_progress(one))
     return code
 
 
@@ -89,7 +89,7 @@ def _existing(options: argparse.Namespace) -> Layout:
     layout = Layout(options.store)
     if not layout.exists():
         raise CiError(
-            f"there is no store at {layout.root}; converge the host, or name another one with --store."
+            f"There is no store at {layout.root}; converge the host, or name another one with --store."
         )
     return layout
 
@@ -98,11 +98,11 @@ def verify(options: argparse.Namespace) -> int:
     """Compare the trees with their receipts; critical while one stays damaged, attention after a repair."""
     from ...store import verify as store
 
-    def tell(_sha256: str, number: int, count: int) -> None:
+    def report(_sha256: str, number: int, count: int) -> None:
         if options.full:
             say(f"reading tree {number} of {count}")
 
-    done = store.verify(_existing(options).root, full=options.full, repair=options.repair, tell=tell)
+    done = store.verify(_existing(options).root, full=options.full, repair=options.repair, report=report)
     if options.json:
         put_json(plain(done))
     else:
@@ -137,7 +137,7 @@ def collect(options: argparse.Namespace) -> int:
     return ATTENTION if done.warnings else OK
 
 
-def _told(one: Flight) -> str:
+def _progress(one: ActiveDownload) -> str:
     """Return how far a download is, for a person."""
     if not one.alive:
         return f"{one.name}: {one.phase} was interrupted at {size(one.bytes_done)}; converge again"
@@ -169,11 +169,9 @@ def link(options: argparse.Namespace) -> int:
     place = os.path.join(os.path.abspath(options.into), options.name) if options.into is not None else ""
     if place:
         links.swap(place, taken.path, durable=False)
-    if taken.lock is None:
-        say(f"the file system of {options.store} has no locks, so nothing keeps {options.name} but its use.")
     if target is None:
         return _run(command, taken.lock)
-    holder = hold_until(target.pid, [taken.lock.fileno()]) if taken.lock else None
+    holder = hold_until(target.pid, [taken.lock.fileno()])
     if options.json:
         put_json(
             {
@@ -188,15 +186,14 @@ def link(options: argparse.Namespace) -> int:
         )
     else:
         put(place or taken.path)
-    return OK if taken.lock else ATTENTION
+    return OK
 
 
-def _run(command: list[str], lock: Optional[Flock]) -> int:
+def _run(command: list[str], lock: Flock) -> int:
     """Become the command; it inherits the lock, so the kernel frees it when the last that has it ends."""
     from ...host.process import become
 
-    if lock:
-        os.set_inheritable(lock.fileno(), True)
+    os.set_inheritable(lock.fileno(), True)
     become(command)
 
 

@@ -106,7 +106,7 @@ def drain(options: argparse.Namespace) -> int:
     from ...runner.drain import drain as perform
 
     one = subject(options)
-    lock = claim(one.layout, one.name, "draining")
+    lock = claim(one.layout, one.name)
     next_word = _FIRST_WORD_SECONDS
 
     def waiting(seconds: float) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping
 
 from ...host import named_lock
+from ...host.kernel_locks import describe_holders
 from ...host.paths import paths_of
 from .main import UsageError, require_command
 from .output import OK, put, put_json, say, table
@@ -67,14 +67,12 @@ def run(options: argparse.Namespace) -> int:
         nonlocal next_word
         if seconds >= next_word:
             next_word = seconds + _NEXT_WORD_SECONDS
-            say(f"waiting {seconds:.0f} s for the lock {options.name}: {named_lock.held_by(path)} holds it.")
+            say(f"waiting {seconds:.0f} s for the lock {options.name}: {describe_holders(path)} holds it.")
 
     lock = named_lock.acquire(
         path,
         shared=options.shared,
         timeout_seconds=options.timeout,
-        # The arguments may hold a secret, the program's name does not.
-        purpose=os.path.basename(command[0]),
         waiting=waiting,
     )
     try:

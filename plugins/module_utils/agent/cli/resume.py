@@ -32,7 +32,7 @@ def resume(options: argparse.Namespace) -> int:
     from ..heal.rules import SAID_LISTENING
 
     one = subject(options)
-    lock = claim(one.layout, one.name, "resuming")
+    lock = claim(one.layout, one.name)
     try:
         before = one.state()
         if before.running and before.enabled:

@@ -7,7 +7,7 @@ import signal
 
 from ...errors import CiError
 from ...host import systemd
-from ...host.flock import describe_holder
+from ...host.kernel_locks import describe_holders
 from ...host.process import Run
 from ...runner.account import Host
 from ...runner.drain import claim_lock, drain
@@ -22,10 +22,10 @@ DONE = "done"
 def perform(host: Host, base_dir: str, action: Action) -> str:
     """Do ``action`` and return its outcome: DONE, why it was left, or why it failed."""
     layout, unit = instance_layout(base_dir, action.instance), instance_unit(action.instance)
-    lock = claim_lock(layout, action.instance, "healing")
+    lock = claim_lock(layout)
     try:
         if not lock.try_acquire():
-            return f"left alone, because {describe_holder(lock.path)} works on it"
+            return f"left alone, because {describe_holders(lock.path)} works on it"
         try:
             return _perform(host, layout, unit, action.action)
         finally:

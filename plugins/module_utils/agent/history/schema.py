@@ -101,7 +101,7 @@ def set_aside(path: str) -> tuple[sqlite3.Connection, str]:
 
     If another process did so before, open that new one. Returns and raises the same as ``open_writable``.
     """
-    lock = Flock(f"{path}.lock", purpose="history")
+    lock = Flock(f"{path}.lock")
     try:
         lock.acquire(_MOST_LOCKED_SECONDS)
     except CiError as error:

@@ -64,15 +64,14 @@ def link_models(job: Job, store: str, names: Optional[tuple[str, ...]]) -> tuple
     The links are in ``models`` below RUNNER_TEMP, because actions/checkout empties the workspace. Returns
     what was linked, and a sentence for each that was not.
     """
-    from ...host.clock import boot_id
     from ...host.process import hold_until, job_process
     from ...store import links, use
+    from ...store.index import Index
     from ...store.layout import Layout
-    from ...store.records import Records
 
     layout = Layout(store)
     if names is None:
-        refs = Records(layout, boot_id()).refs() if layout.exists() else {}
+        refs = Index(layout).refs() if layout.exists() else {}
         names = tuple(name for name, ref in refs.items() if ref.kind == "model")
     linked, problems, locks = [], [], []
     for name in names:
@@ -83,7 +82,7 @@ def link_models(job: Job, store: str, names: Optional[tuple[str, ...]]) -> tuple
             problems.append(str(error))
             continue
         linked.append(name)
-        locks += [taken.lock.fileno()] if taken.lock else []
+        locks.append(taken.lock.fileno())
     if locks:
         hold_until(job_process(os.getppid()).pid, locks)
     return linked, problems

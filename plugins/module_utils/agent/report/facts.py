@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional
 
-from ...store.describe import Flight
+from ...store.describe import ActiveDownload
 from ..history.jobs import Job
 
 
@@ -105,7 +105,7 @@ class Facts(NamedTuple):
     health: Optional[Health] = None
     sample: Optional[Sample] = None
     caches: Optional[Sequence[Cache]] = None
-    downloads: Sequence[Flight] = ()
+    downloads: Sequence[ActiveDownload] = ()
     disks: Sequence[Disk] = ()
     timers: Optional[Sequence[Timer]] = None
     failed_units: Sequence[str] = ()

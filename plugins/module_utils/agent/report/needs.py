@@ -130,10 +130,10 @@ def _disks(facts: Facts) -> Iterator[Need]:
 
 
 def _downloads(facts: Facts) -> Iterator[Need]:
-    for flight in facts.downloads:
-        if not flight.alive:
+    for download in facts.downloads:
+        if not download.alive:
             yield Need(
-                ATTENTION, f"{flight.name}: its {flight.phase} was interrupted", "converge the host again"
+                ATTENTION, f"{download.name}: its {download.phase} was interrupted", "converge the host again"
             )
 
 

@@ -8,12 +8,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Optional
 
-from ...host.clock import boot_id
 from ...host.config import Config, read_config
 from ...host.directories import open_regular
 from ...host.paths import paths_of
+from ...store.index import Index
 from ...store.layout import Layout
-from ...store.records import Records
 from ..history.database import MOST_JOBS
 from ..history.statistics import DAY_SECONDS
 from .curve import Curve
@@ -76,7 +75,7 @@ def _model_seconds(layout: Layout) -> Optional[float]:
 
     Measured here by running the check, which is the same for every job and changes nothing.
     """
-    records = Records(layout, boot_id())
+    records = Index(layout)
     slowest = None
     for ref in records.refs().values():
         if ref.kind == "model":

@@ -20,7 +20,7 @@ from typing import Any, Optional
 from ...errors import CiError
 from ...health.policy import SIGNALS
 from ...host import systemd
-from ...host.clock import boot_id, boottime
+from ...host.clock import boottime
 from ...host.config import Config, read_config
 from ...host.directories import load_json
 from ...host.paths import paths_of
@@ -30,9 +30,9 @@ from ...metrics.instances import describe
 from ...metrics.system import percent
 from ...runner.layout import UNIT_TEMPLATE, instance_unit
 from ...runner.worker import processes
-from ...store.describe import in_flight
+from ...store.describe import active_downloads
+from ...store.index import Index
 from ...store.layout import Layout
-from ...store.records import Records
 from ..heal.rules import Done, state_path
 from ..heal.rules import read as read_state
 from ..history.statistics import DAY_SECONDS, regressions
@@ -175,7 +175,7 @@ def read_facts(places: Mapping[str, str], run: Run = run_process, etc: str = "/e
         health=sources.read("health", partial(_health, paths.health, sample, config.policy)),
         sample=None if sample is None else sources.read("sample", partial(sample_document, sample)),
         caches=sources.read("caches", partial(_caches, store)),
-        downloads=in_flight(store),
+        downloads=active_downloads(store),
         disks=disks or (),
         timers=None if units is None else sources.read("timers", partial(_timers, units, etc)),
         failed_units=[name for name, unit in (units or {}).items() if _has_failed(unit)],
@@ -271,7 +271,7 @@ def _started(pid: Optional[int], now: float) -> Optional[float]:
 def _caches(layout: Layout) -> list[Cache]:
     if not layout.exists():
         raise CiError(f"There is no store at {layout.root}; converge the host.")
-    refs = Records(layout, boot_id()).refs().values()
+    refs = Index(layout).refs().values()
     return [Cache(ref.name, ref.kind, ref.bytes) for ref in refs]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ...host.sizes import size
-from ...store.describe import Flight
+from ...store.describe import ActiveDownload
 from . import status_view as states
 from .needs import ATTENTION, CRITICAL, Need
 from .status_view import View
@@ -93,7 +93,7 @@ def _parts(view: View, width: int) -> Iterator[tuple[str, list[Line]]]:
     yield "HEALTH", _health(view, width)
     yield "CACHES", _caches(view, width)
     if view.downloads:
-        lines = [line for flight in view.downloads for line in _download(flight)]
+        lines = [line for download in view.downloads for line in _download(download)]
         yield "DOWNLOADS", _several(lines, "line")
     yield "DISK", _disks(view, width)
     yield "NEXT", _coming(view, width)
@@ -198,23 +198,23 @@ def _caches(view: View, width: int) -> list[Line]:
     return [line, *_several(rows, "artifact")]
 
 
-def _download(flight: Flight) -> Iterator[Line]:
-    line = [Span(f"{clean(flight.name)}: {clean(flight.phase)} {size(flight.bytes_done)}")]
-    if flight.bytes_total:
+def _download(download: ActiveDownload) -> Iterator[Line]:
+    line = [Span(f"{clean(download.name)}: {clean(download.phase)} {size(download.bytes_done)}")]
+    if download.bytes_total:
         line.append(
-            Span(f" of {size(flight.bytes_total)} ({flight.bytes_done * 100 // flight.bytes_total} %)")
+            Span(f" of {size(download.bytes_total)} ({download.bytes_done * 100 // download.bytes_total} %)")
         )
-    if not flight.alive:
+    if not download.alive:
         yield [*line, Span(", interrupted", "warn")]
         return
-    if flight.bytes_per_second:
-        line.append(Span(f", {size(flight.bytes_per_second)}/s"))
-    if flight.remaining_seconds is not None:
-        line.append(Span(f", {duration(flight.remaining_seconds)} to go"))
+    if download.bytes_per_second:
+        line.append(Span(f", {size(download.bytes_per_second)}/s"))
+    if download.remaining_seconds is not None:
+        line.append(Span(f", {duration(download.remaining_seconds)} to go"))
     yield line
-    if flight.next:
-        rest = flight.next_count - len(flight.next)
-        names = ", ".join(clean(name) for name in flight.next)
+    if download.next:
+        rest = download.next_count - len(download.next)
+        names = ", ".join(clean(name) for name in download.next)
         yield [Span(f"next: {names}{f' and {rest} more' if rest > 0 else ''}", "dim")]
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional
 
 from ...health.dispatch import SELF_HOSTED
 from ...host.clock import timestamp
-from ...store.describe import Flight
+from ...store.describe import ActiveDownload
 from ..history import statistics
 from ..history.jobs import Job
 from .facts import Cache, Disk, Facts, Healing, Instance, Reason
@@ -89,7 +89,7 @@ class View(NamedTuple):
     caches: Optional[tuple[Cache, ...]]
     cache_bytes: Optional[int]
     cache_hit_percent: Optional[float]
-    downloads: tuple[Flight, ...]
+    downloads: tuple[ActiveDownload, ...]
     disks: tuple[Disk, ...]
     coming: Optional[tuple[Coming, ...]]
     healed: Optional[tuple[Healed, ...]]

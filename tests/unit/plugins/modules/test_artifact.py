@@ -72,10 +72,10 @@ def test_artifact_diff_shows_names_and_options_of_the_user(run_module: Any, opti
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sha256": "0" * 64}, "artifact m: the sha256 0000"),
+        ({"sha256": "0" * 64}, "Artifact m: the sha256 0000"),
         ({"sha256": sha256(b"other")}, f"expected sha256 {sha256(b'other')} and got {sha256(MODEL)}"),
-        ({"url": None}, "artifact m: it has no url"),
-        ({"sha256": None}, "artifact m: it has no sha256"),
+        ({"url": None}, "Artifact m: it has no url"),
+        ({"sha256": None}, "Artifact m: it has no sha256"),
         ({"url": "http://127.0.0.1:9/m.zip"}, "http://127.0.0.1:9/m.zip: Connection refused"),
     ],
 )

@@ -127,7 +127,7 @@ def test_info_modules_return_artifacts_leases_and_locks(
     (tmp_path / "more").mkdir()
     with (
         Flock(layout.mutate_lock(model.sha256), shared=True),
-        Flock(str(tmp_path / "more" / "x.lock"), purpose="a test"),
+        Flock(str(tmp_path / "more" / "x.lock")),
     ):
         answer = run_module(artifact_store_info.main, store=str(root))
         locks = run_module(cache_lock_info.main, store=str(root), lock_dirs=[str(tmp_path / "more")])

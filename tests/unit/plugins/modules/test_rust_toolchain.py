@@ -227,7 +227,7 @@ def test_rust_toolchain_reports_a_missing_installer(keep: RunModule, tmp_path: P
 
 
 def test_rust_toolchain_runs_do_not_install_at_the_same_time(keep: RunModule, tmp_path: Path) -> None:
-    lock = Flock(str(tmp_path / "shared/rustup/coldvox.lock"), mode=0o600, purpose="installing Rust")
+    lock = Flock(str(tmp_path / "shared/rustup/coldvox.lock"), mode=0o600)
     keep(toolchains=[{"name": "1.75.0"}])
     with lock:
         refused = keep(toolchains=[{"name": "stable"}], timeout_seconds=1)

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.host import named_lock
+from ansible_collections.coldvox.ci.plugins.module_utils.host import kernel_locks, named_lock
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import LockTimeoutError
 from ansible_collections.coldvox.ci.plugins.module_utils.host.kernel_locks import (
     KernelLock,
+    describe_holders,
     on_file,
     parse,
     process_name,
@@ -59,7 +60,7 @@ def test_many_processes_count_exactly(tmp_path: Path, mode: str) -> None:
     counter.write_text("0")
 
     def add() -> None:
-        lock = named_lock.acquire(path, timeout_seconds=120, purpose="counting")
+        lock = named_lock.acquire(path, timeout_seconds=120)
         value = int(counter.read_text())
         counter.write_text(str(value + 1))
         lock.release()
@@ -85,29 +86,27 @@ def test_many_processes_count_exactly(tmp_path: Path, mode: str) -> None:
     assert counter.read_text() == str(PROCESSES * ROUNDS)
 
 
-def test_a_forged_note_is_shown_only_as_harmless_text(tmp_path: Path) -> None:
+def test_named_lock_ignores_a_forged_text_in_its_file(tmp_path: Path) -> None:
     path = named_lock.lock_path(str(tmp_path), "x")
     with named_lock.acquire(path):
-        start = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
-        note = '{"pid": %d, "start": %s, "host": "h", "purpose": "\\u001b[2Jevil%s", "since": 7}'
-        Path(path).write_text(note % (os.getpid(), start, "x" * 500))
-        assert named_lock.held_by(path).startswith(f"process {os.getpid()} ([2Jevilxx")
-        assert len(named_lock.held_by(path)) < 200
-        Path(path).write_text("[" * 100_000)
-        assert named_lock.held_by(path).startswith(f"process {os.getpid()} (")
-        Path(path).write_text("7")
-        assert named_lock.held_by(path).startswith(f"process {os.getpid()} (")
-    assert named_lock.held_by(path) == "an unknown process"
-    assert named_lock.held_by(str(tmp_path / "nonesuch.lock")) == "an unknown process"
-    assert named_lock.held_by("/nonexistent/x.lock") == "an unknown process"
+        Path(path).write_text('{"pid": 1, "purpose": "\\u001b[2Jevil", "since": 7}')
+        assert describe_holders(path).startswith(f"process {os.getpid()} (")
+        (state,) = named_lock.listed(str(tmp_path))
+        assert [holder.pid for holder in state.holders] == [os.getpid()]
+        assert "evil" not in str(state)
+    for gone in (path, str(tmp_path / "nonesuch.lock"), "/nonexistent/x.lock"):
+        assert describe_holders(gone) == "an unknown process"
 
 
-def test_a_kernel_that_shows_no_locks_is_lived_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_named_lock_works_where_the_kernel_shows_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = named_lock.lock_path(str(tmp_path), "x")
-    monkeypatch.setattr(named_lock, "snapshot", list)
+    for module in (named_lock, kernel_locks):
+        monkeypatch.setattr(module, "snapshot", list)
     assert process_name(2**22 + 1) == ""
-    with named_lock.acquire(path, purpose="a test"):
-        assert f"process {os.getpid()} on " in named_lock.held_by(path)
+    with named_lock.acquire(path):
+        assert describe_holders(path) == "an unknown process"
         assert list(named_lock.listed(str(tmp_path))) == []
         with pytest.raises(LockTimeoutError, match="not free within 0 s"):
             named_lock.acquire(path, timeout_seconds=0)

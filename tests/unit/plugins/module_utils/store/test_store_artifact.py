@@ -20,7 +20,7 @@ ITEM = {"name": "m", "url": "https://example.org/m.zip", "sha256": GOOD}
 
 
 @given(st.binary())
-def test_a_true_digest_is_never_called_a_placeholder(data: bytes) -> None:
+def test_checksum_problem_accepts_true_digests(data: bytes) -> None:
     if data:
         assert checksum_problem(hashlib.sha256(data).hexdigest()) == ""
 
@@ -42,7 +42,7 @@ def test_a_true_digest_is_never_called_a_placeholder(data: bytes) -> None:
         (hashlib.sha256(b"").hexdigest(), "empty file"),
     ],
 )
-def test_an_invented_checksum_is_refused_with_its_reason(sha256: str, reason: str) -> None:
+def test_checksum_problem_refuses_an_invented_checksum_with_its_reason(sha256: str, reason: str) -> None:
     assert reason in checksum_problem(sha256)
 
 
@@ -60,16 +60,16 @@ def test_an_invented_checksum_is_refused_with_its_reason(sha256: str, reason: st
         ("file:x", "file:///absolute"),
     ],
 )
-def test_a_bad_url_is_refused_with_its_reason(url: str, reason: str) -> None:
+def test_url_problem_refuses_a_bad_url_with_its_reason(url: str, reason: str) -> None:
     assert reason in url_problem(url)
 
 
-def test_good_urls_pass() -> None:
+def test_url_problem_accepts_good_urls() -> None:
     for url in ("https://example.org/x?sig=1", "http://[::1]:8080/x", "file:///tmp/x"):
         assert url_problem(url) == ""
 
 
-def test_the_query_of_a_url_is_not_shown() -> None:
+def test_public_url_hides_the_query() -> None:
     assert public_url("https://example.org/x?token=hunter2") == "https://example.org/x?…"
 
 
@@ -83,7 +83,7 @@ def test_the_query_of_a_url_is_not_shown() -> None:
         ("https://e.org/notes.gz", "file"),
     ],
 )
-def test_the_format_follows_the_end_of_the_path(url: str, expected: str) -> None:
+def test_format_of_follows_the_end_of_the_path(url: str, expected: str) -> None:
     assert format_of(url) == expected
 
 
@@ -106,7 +106,7 @@ def test_the_format_follows_the_end_of_the_path(url: str, expected: str) -> None
         ({"strip_components": -1}, ["not allowed"]),
     ],
 )
-def test_a_bad_item_is_one_clear_sentence(change: dict[str, object], words: list[str]) -> None:
+def test_parse_refuses_a_bad_item_with_one_sentence(change: dict[str, object], words: list[str]) -> None:
     with pytest.raises(CiError) as caught:
         parse({**ITEM, **change})
     for word in words:
@@ -115,23 +115,23 @@ def test_a_bad_item_is_one_clear_sentence(change: dict[str, object], words: list
     assert "hunter2" not in str(caught.value)
 
 
-def test_an_upper_case_checksum_is_the_same_checksum() -> None:
+def test_parse_takes_an_upper_case_checksum() -> None:
     assert parse({**ITEM, "sha256": GOOD.upper()}).sha256 == GOOD
 
 
-def test_names_and_links_are_unique_in_a_call() -> None:
+def test_parse_all_refuses_a_name_or_link_given_twice() -> None:
     with pytest.raises(CiError, match="'m' is given twice"):
         parse_all([ITEM, ITEM])
     with pytest.raises(CiError, match="'/l' is given twice"):
         parse_all([{**ITEM, "link": "/l"}, {**ITEM, "name": "n", "link": "/l"}])
 
 
-def test_one_content_has_one_shape_in_a_call() -> None:
+def test_parse_all_refuses_two_shapes_of_one_content() -> None:
     with pytest.raises(CiError, match="n: it has the same sha256 as m"):
         parse_all([ITEM, {**ITEM, "name": "n", "strip_components": 1}])
 
 
-def test_a_single_file_is_named_as_in_the_url_or_as_the_artifact() -> None:
+def test_artifact_file_name_is_from_the_url_or_the_name() -> None:
     assert parse({**ITEM, "url": "https://e.org/x/rustup-init"}).file_name == "rustup-init"
     assert parse({**ITEM, "url": "https://e.org/x/"}).file_name == "m"
     assert parse({**ITEM, "url": "https://e.org/%2e%2e"}).file_name == "m"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tarfile
@@ -30,7 +31,9 @@ def run(root: Path, *limits: float, **how: Any) -> Collected:
     return collect(str(root), Policy(*limits), **how)  # type: ignore[arg-type]
 
 
-def test_a_budget_takes_the_least_recently_used_with_names_and_links(server: FaultServer, root: Path) -> None:
+def test_collect_for_a_budget_removes_the_least_recently_used_with_names_and_links(
+    server: FaultServer, root: Path
+) -> None:
     made = models(server, root, 3)
     size = trees.bytes_below(str(root / "trees" / made[0].sha256))
     before = snapshot(root)
@@ -41,28 +44,28 @@ def test_a_budget_takes_the_least_recently_used_with_names_and_links(server: Fau
     assert (done.changed, done.freed_bytes, done.total_bytes) == (True, size, 2 * size)
     assert predicted == done
     assert present(root) == set(os.listdir(root / "models")) == {"m1", "m2"}
-    assert set(os.listdir(root / "trees")) == {one.sha256 for one in made[1:]}
+    assert set(os.listdir(root / "trees")) == {artifact.sha256 for artifact in made[1:]}
     assert not (root / "receipts" / f"{made[0].sha256}.json").exists()
     assert consistent(root)
     again = run(root, 2 * size)
     assert (again.changed, again.removed, again.freed_bytes) == (False, (), 0)
 
 
-def test_what_was_collected_is_simply_fetched_again(server: FaultServer, root: Path) -> None:
+def test_collect_leaves_a_store_that_fetches_again(server: FaultServer, root: Path) -> None:
     made = models(server, root, 1)
     run(root, 1)
     assert [result.outcome for result in install(root, *made).results] == ["fetched"]
     assert consistent(root)
 
 
-def test_age_pins_readers_and_links(server: FaultServer, root: Path, tmp_path: Path) -> None:
+def test_collect_respects_age_pins_readers_and_links(server: FaultServer, root: Path, tmp_path: Path) -> None:
     pinned, read, free, lib, model = models(server, root, 5)
     pinned = pinned._replace(pinned=True)
     lib = lib._replace(kind="library", link=str(tmp_path / "lib"))
     model = model._replace(link=str(tmp_path / "model"))
     install(root, pinned, lib, model)
-    for one in (pinned, read, free, lib):
-        used(root, one, days_ago=31)
+    for artifact in (pinned, read, free, lib):
+        used(root, artifact, days_ago=31)
     with Flock(Layout(str(root)).mutate_lock(read.sha256), shared=True):
         done = run(root, 1, 30)
         assert names(done.removed) == ["m2"]
@@ -72,7 +75,7 @@ def test_age_pins_readers_and_links(server: FaultServer, root: Path, tmp_path: P
         assert why["m3"] == f"linked from {tmp_path / 'lib'}"
         assert why["m4"] == f"linked from {tmp_path / 'model'}"
     assert consistent(root)
-    # That a job held it was a use, so it is as fresh as the day; now nobody holds it.
+    # The job that held it counted as a use today; now no process holds it.
     assert names(run(root, 0, 30).removed) == []
     used(root, model, days_ago=31)
     assert names(run(root, 0, 30).removed) == ["m4"]
@@ -80,14 +83,14 @@ def test_age_pins_readers_and_links(server: FaultServer, root: Path, tmp_path: P
     assert os.path.lexists(tmp_path / "lib")
 
 
-def test_a_tree_whose_files_are_used_as_hard_links_stays(
+def test_collect_keeps_a_tree_with_hard_links_elsewhere(
     server: FaultServer, root: Path, tmp_path: Path
 ) -> None:
-    """As those of the runner in its instances: removing it frees nothing, and all would be linked anew."""
+    """The runner instances have such links: a removal frees nothing, and all would be linked again."""
     twice = tar_of({"a": noise(1000), "b": tar_special(tarfile.LNKTYPE, "a")})
-    one = wanted("runner", server.serve("/r.tar.gz", twice), twice, kind="runner")
-    install(root, one)
-    os.link(root / "trees" / one.sha256 / "a", tmp_path / "instance")
+    artifact = wanted("runner", server.serve("/r.tar.gz", twice), twice, kind="runner")
+    install(root, artifact)
+    os.link(root / "trees" / artifact.sha256 / "a", tmp_path / "instance")
     done = run(root, 1)
     assert done.removed == ()
     assert "as hard links" in done.kept[0].reason
@@ -95,9 +98,7 @@ def test_a_tree_whose_files_are_used_as_hard_links_stays(
     assert names(run(root, 1).removed) == ["runner"]
 
 
-def test_a_link_that_leads_elsewhere_by_now_is_left_alone(
-    server: FaultServer, root: Path, tmp_path: Path
-) -> None:
+def test_collect_leaves_a_link_that_leads_elsewhere(server: FaultServer, root: Path, tmp_path: Path) -> None:
     link = tmp_path / "l"
     first, second = models(server, root, 2)
     install(root, first._replace(link=str(link), kind="library"))
@@ -109,7 +110,7 @@ def test_a_link_that_leads_elsewhere_by_now_is_left_alone(
 
 
 @pytest.mark.parametrize("in_the_way", ["file", "directory"])
-def test_something_else_in_place_of_a_link_stops_nothing(
+def test_collect_goes_on_where_a_link_was_replaced(
     server: FaultServer, root: Path, tmp_path: Path, in_the_way: str
 ) -> None:
     link = tmp_path / "l"
@@ -121,17 +122,19 @@ def test_something_else_in_place_of_a_link_stops_nothing(
     assert link.exists()
 
 
-def test_the_free_space_floor(server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collect_frees_space_up_to_the_floor(
+    server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = models(server, root, 3)
     size = trees.bytes_below(str(root / "trees" / made[0].sha256))
-    monkeypatch.setattr(trees, "disk", lambda _layout: Disk(100 * size, 9 * size))
+    monkeypatch.setattr(collect_module, "measure_disk", lambda _layout: Disk(100 * size, 9 * size))
     assert names(run(root, 0, 0, 9, dry_run=True).removed) == []
     done = run(root, 0, 0, 10.5)
     assert names(done.removed) == ["m0", "m1"]
     assert {item.reason for item in done.removed} == {"less than 10.5 % of the disk is free"}
 
 
-def test_what_no_name_refers_to_goes_unless_it_is_read(server: FaultServer, root: Path) -> None:
+def test_collect_removes_trees_without_a_name_unless_they_are_read(server: FaultServer, root: Path) -> None:
     (old,) = models(server, root, 1)
     newer = model_zip("newer")
     with Flock(Layout(str(root)).mutate_lock(old.sha256), shared=True):
@@ -144,13 +147,13 @@ def test_what_no_name_refers_to_goes_unless_it_is_read(server: FaultServer, root
     assert consistent(root)
 
 
-def test_what_is_being_fetched_is_left_alone(server: FaultServer, root: Path) -> None:
-    (one,) = models(server, root, 1)
+def test_collect_leaves_what_is_being_fetched(server: FaultServer, root: Path) -> None:
+    (artifact,) = models(server, root, 1)
     layout = Layout(str(root))
-    for area, name in (("partial", f"{one.sha256}.part"), ("staging", f"{one.sha256}.0123")):
+    for area, name in (("partial", f"{artifact.sha256}.part"), ("staging", f"{artifact.sha256}.0123")):
         (root / area / name).write_text("half")
         os.utime(root / area / name, (1, 1))
-    with Flock(layout.download_lock(one.sha256), mode=0o600, purpose="fetching m0"):
+    with Flock(layout.download_lock(artifact.sha256), mode=0o600):
         done = run(root, 1)
         assert (done.changed, names(done.removed)) == (False, [])
         assert done.kept[0].reason.startswith("being fetched by process")
@@ -159,8 +162,8 @@ def test_what_is_being_fetched_is_left_alone(server: FaultServer, root: Path) ->
     assert os.listdir(root / "partial") == os.listdir(root / "staging") == []
 
 
-def test_leftovers_of_killed_processes_go(server: FaultServer, root: Path) -> None:
-    (one,) = models(server, root, 1)
+def test_collect_removes_leftovers_of_killed_processes(server: FaultServer, root: Path) -> None:
+    (artifact,) = models(server, root, 1)
     gone = "ab" * 32
     old = ["partial/cd.part", "partial/cd.part.json", "refs/.m0.json.0123456789ab", ".x.0123456789ab"]
     for path in (*old, f"receipts/{gone}.json", f"last_used/{gone}", f"progress/{gone}.json"):
@@ -177,25 +180,25 @@ def test_leftovers_of_killed_processes_go(server: FaultServer, root: Path) -> No
     assert snapshot(root) == before
     done = run(root)
     assert predicted == done
-    assert (done.changed, done.leftover_bytes) == (True, 9)
+    assert (done.changed, done.leftover_bytes) == (True, 2 + 2 + 2 + 5), "two downloads, progress and trash"
     assert all((root / path).exists() for path in young)
     assert not any((root / path).exists() for path in old)
-    assert os.listdir(root / "receipts") == [f"{one.sha256}.json"]
-    assert os.listdir(root / "last_used") == [one.sha256]
+    assert os.listdir(root / "receipts") == [f"{artifact.sha256}.json"]
+    assert os.listdir(root / "last_used") == [artifact.sha256]
     assert os.listdir(root / "progress") == os.listdir(root / "trash") == []
     assert run(root).changed is False
 
 
-def test_a_disk_short_of_space_gives_up_young_downloads(
+def test_collect_removes_young_downloads_when_space_is_short(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models(server, root, 1)
     (root / "partial" / "ef.part").write_text("young")
-    monkeypatch.setattr(trees, "disk", lambda _layout: Disk(1000, 1))
+    monkeypatch.setattr(collect_module, "measure_disk", lambda _layout: Disk(1000, 1))
     assert run(root, 0, 0, 1).leftover_bytes == 5
 
 
-def test_a_clock_a_year_ahead_deletes_nothing(server: FaultServer, root: Path) -> None:
+def test_collect_with_a_clock_a_year_ahead_deletes_nothing(server: FaultServer, root: Path) -> None:
     models(server, root, 3)
     (root / "partial" / "ef.part").write_text("young")
     run(root, 0, 30, clock=moment)
@@ -210,14 +213,16 @@ def test_a_clock_a_year_ahead_deletes_nothing(server: FaultServer, root: Path) -
     assert names(run(root, 1, 30, clock=lambda: moment(365)).removed) == ["m0", "m1", "m2"]
 
 
-def test_a_store_that_was_never_collected_is_its_own_witness(server: FaultServer, root: Path) -> None:
+def test_collect_in_a_new_store_compares_the_clock_with_its_writes(server: FaultServer, root: Path) -> None:
     models(server, root, 2)
     done = run(root, 0, 30, clock=lambda: moment(365))
     assert done.removed == ()
     assert "the clock may have jumped" in done.warnings[0]
 
 
-def test_a_clock_a_year_back_deletes_nothing_and_future_uses_are_now(server: FaultServer, root: Path) -> None:
+def test_collect_with_a_clock_a_year_back_deletes_nothing_and_future_uses_are_now(
+    server: FaultServer, root: Path
+) -> None:
     made = models(server, root, 2)
     run(root, 0, 30, clock=moment)
     assert run(root, 0, 30, clock=lambda: moment(-365)).removed == ()
@@ -228,7 +233,7 @@ def test_a_clock_a_year_back_deletes_nothing_and_future_uses_are_now(server: Fau
     assert names(run(root, size).removed) == ["m1"]
 
 
-def test_a_clock_file_that_cannot_be_read_is_no_obstacle(server: FaultServer, root: Path) -> None:
+def test_collect_ignores_a_clock_file_that_cannot_be_read(server: FaultServer, root: Path) -> None:
     made = models(server, root, 1)
     (root / "clock.json").write_text("{")
     used(root, made[0], days_ago=31)
@@ -236,7 +241,7 @@ def test_a_clock_file_that_cannot_be_read_is_no_obstacle(server: FaultServer, ro
     assert json.loads((root / "clock.json").read_text())["wall"] == pytest.approx(time.time(), abs=60)
 
 
-def test_whoever_comes_between_looking_and_taking_keeps_the_tree(
+def test_collect_keeps_a_tree_that_got_a_use_after_the_decision(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = models(server, root, 4)
@@ -264,18 +269,17 @@ def test_whoever_comes_between_looking_and_taking_keeps_the_tree(
     assert consistent(root)
 
 
-def test_where_locks_do_not_exclude_nothing_is_taken(
+def test_collect_refuses_a_file_system_without_flock(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models(server, root, 2)
-    monkeypatch.setattr(locks, "excludes", lambda _directory: False)
-    done = run(root, 1)
-    assert done.removed == ()
-    assert "nobody can tell who uses it" in done.warnings[0]
+    monkeypatch.setattr(fcntl, "flock", lambda _fd, _operation: None)
+    with pytest.raises(CiError, match=r"has no working flock \(it grants every lock\)"):
+        run(root, 1)
     assert present(root) == {"m0", "m1"}
 
 
-def test_books_are_brought_back_in_step(server: FaultServer, root: Path) -> None:
+def test_collect_regenerates_outdated_files(server: FaultServer, root: Path) -> None:
     models(server, root, 1)
     (root / "version-manifest.json").write_text("{}")
     assert run(root, dry_run=True).changed
@@ -284,26 +288,26 @@ def test_books_are_brought_back_in_step(server: FaultServer, root: Path) -> None
     assert not run(root).changed
 
 
-def test_a_missing_store_is_empty_and_stays_missing(root: Path) -> None:
+def test_collect_leaves_a_missing_store_missing(root: Path) -> None:
     assert run(root, 1).total_bytes == 0
     assert not root.exists()
 
 
-def test_a_store_that_others_can_write_to_is_refused(root: Path) -> None:
+def test_collect_refuses_a_store_that_others_can_write_to(root: Path) -> None:
     root.mkdir()
     root.chmod(0o777)
     with pytest.raises(CiError, match="can be written by others"):
         run(root, 1)
 
 
-def test_two_collections_do_not_meet(
+def test_collect_waits_for_another_collection(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models(server, root, 1)
     monkeypatch.setattr(locks, "_COLLECT_SECONDS", 0.1)
     with (
-        Flock(Layout(str(root)).collect_lock, mode=0o600, purpose="collecting"),
-        pytest.raises(CiError, match=r"process \d+ on .* \(collecting\)"),
+        Flock(Layout(str(root)).collect_lock, mode=0o600),
+        pytest.raises(CiError, match=r"because process \d+ \(.+\) holds it"),
     ):
         run(root, 1)
     assert present(root) == {"m0"}

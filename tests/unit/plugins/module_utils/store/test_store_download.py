@@ -50,20 +50,20 @@ def ranges(server: FaultServer) -> list[str]:
     return [headers.get("range", "") for _path, headers in server.requests]
 
 
-def test_a_download_arrives_and_is_reported(server: FaultServer, client: Client) -> None:
+def test_download_arrives_and_is_reported(server: FaultServer, client: Client) -> None:
     url = server.serve("/x", BODY)
     assert client.fetch(url) == Downloaded(url, len(BODY), len(BODY))
     assert client.bytes == BODY
     assert client.reports[-1] == (len(BODY), len(BODY))
 
 
-def test_without_a_length_it_arrives_as_well(server: FaultServer, client: Client) -> None:
+def test_download_arrives_without_a_length(server: FaultServer, client: Client) -> None:
     client.fetch(server.serve("/x", BODY, length=-1))
     assert client.bytes == BODY
 
 
 @pytest.mark.parametrize("fault", ["break:100000", "reset:100000", "stall:100000"])
-def test_a_broken_connection_is_continued(server: FaultServer, client: Client, fault: str) -> None:
+def test_download_continues_a_broken_connection(server: FaultServer, client: Client, fault: str) -> None:
     url = server.serve("/x", BODY, faults=[fault])
     done = client.fetch(url)
     assert client.bytes == BODY
@@ -75,7 +75,7 @@ def test_a_broken_connection_is_continued(server: FaultServer, client: Client, f
     assert done.received == len(BODY)
 
 
-def test_a_killed_process_is_continued_by_the_next(server: FaultServer, client: Client) -> None:
+def test_download_continues_after_a_killed_process(server: FaultServer, client: Client) -> None:
     url = server.serve("/x", BODY, faults=["break:100000", "500", "500", "500"])
     with pytest.raises(CiError, match="the server answered 500"):
         client.fetch(url)
@@ -83,7 +83,7 @@ def test_a_killed_process_is_continued_by_the_next(server: FaultServer, client: 
     assert ranges(server)[-1] == "bytes=100000-"
 
 
-def test_a_finished_download_asks_no_server(client: Client, server: FaultServer) -> None:
+def test_download_of_finished_bytes_asks_no_server(client: Client, server: FaultServer) -> None:
     url = server.serve("/x", BODY)
     client.fetch(url)
     server.requests.clear()
@@ -91,12 +91,12 @@ def test_a_finished_download_asks_no_server(client: Client, server: FaultServer)
     assert server.requests == []
 
 
-def test_a_server_without_ranges_starts_over(server: FaultServer, client: Client) -> None:
+def test_download_starts_over_without_ranges(server: FaultServer, client: Client) -> None:
     client.fetch(server.serve("/x", BODY, ranges=False, faults=["break:100000"]))
     assert client.bytes == BODY
 
 
-def test_a_file_that_changed_meanwhile_starts_over(server: FaultServer, client: Client) -> None:
+def test_download_starts_over_when_the_file_changed(server: FaultServer, client: Client) -> None:
     url = server.serve(
         "/x", noise(300_000, "old"), etag='"old"', faults=["break:100000", "500", "500", "500"]
     )
@@ -108,7 +108,7 @@ def test_a_file_that_changed_meanwhile_starts_over(server: FaultServer, client: 
 
 
 @pytest.mark.parametrize("etag", ['"new"', None, 'W/"weak"'])
-def test_a_server_that_forgets_to_say_so_is_found_out(
+def test_download_detects_a_change_that_the_server_does_not_state(
     server: FaultServer, client: Client, etag: str | None
 ) -> None:
     """It answers 206 with bytes of another file: by its ETag, its length or at last the digest that shows."""
@@ -122,7 +122,7 @@ def test_a_server_that_forgets_to_say_so_is_found_out(
     assert client.bytes == BODY
 
 
-def test_another_length_is_another_file(server: FaultServer, client: Client) -> None:
+def test_download_takes_another_length_for_another_file(server: FaultServer, client: Client) -> None:
     url = server.serve("/x", noise(200_000, "old"), etag=None, faults=["break:100000", "500", "500", "500"])
     with pytest.raises(CiError):
         client.fetch(url)
@@ -131,7 +131,7 @@ def test_another_length_is_another_file(server: FaultServer, client: Client) -> 
     assert client.bytes == BODY
 
 
-def test_the_rest_may_come_from_another_server(server: FaultServer, client: Client) -> None:
+def test_download_takes_the_rest_from_another_server(server: FaultServer, client: Client) -> None:
     first = server.serve("/first", BODY, faults=["break:100000", "500", "500", "500"])
     second = server.serve("/second", BODY, etag='"other"')
     done = client.fetch(first, second)
@@ -140,20 +140,22 @@ def test_the_rest_may_come_from_another_server(server: FaultServer, client: Clie
 
 
 @pytest.mark.parametrize("status", ["500", "502", "503", "429", "408"])
-def test_a_passing_trouble_is_tried_again(server: FaultServer, client: Client, status: str) -> None:
+def test_download_retries_a_passing_error(server: FaultServer, client: Client, status: str) -> None:
     client.fetch(server.serve("/x", BODY, faults=[status, status], headers={"Retry-After": "0"}))
     assert server.count("/x") == 3
 
 
 @pytest.mark.parametrize("status", ["401", "403", "404", "410"])
-def test_a_lasting_trouble_is_not_tried_again(server: FaultServer, client: Client, status: str) -> None:
+def test_download_does_not_retry_a_lasting_error(server: FaultServer, client: Client, status: str) -> None:
     url = server.serve("/x", BODY, faults=[status])
     with pytest.raises(CiError, match=f"/x: the server answered {status}"):
         client.fetch(url)
     assert server.count("/x") == 1
 
 
-def test_every_url_is_told_with_its_reason(server: FaultServer, client: Client, tmp_path: Path) -> None:
+def test_download_names_every_url_with_its_reason(
+    server: FaultServer, client: Client, tmp_path: Path
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{free.getsockname()[1]}/x"
@@ -161,7 +163,7 @@ def test_every_url_is_told_with_its_reason(server: FaultServer, client: Client, 
     page = server.serve("/page", b"<html>", headers={"Content-Type": "text/html"})
     with pytest.raises(CiError) as caught:
         client.fetch(closed, server.url + "/missing", wrong, page, f"file://{tmp_path}/none")
-    told = str(caught.value)
+    message = str(caught.value)
     for words in (
         f"{closed}: Connection refused",
         "/missing: the server answered 404",
@@ -169,35 +171,35 @@ def test_every_url_is_told_with_its_reason(server: FaultServer, client: Client, 
         "a web page instead of the file",
         f"{tmp_path}/none cannot be read (No such file or directory)",
     ):
-        assert words in told
-    assert "secret" not in told
+        assert words in message
+    assert "secret" not in message
     assert os.path.getsize(client.path) == 0
 
 
-def test_a_wrong_checksum_is_not_downloaded_twice(server: FaultServer, client: Client) -> None:
+def test_download_does_not_repeat_a_wrong_checksum(server: FaultServer, client: Client) -> None:
     url = server.serve("/x", noise(300_000, "wrong"))
     with pytest.raises(CiError, match="wrong checksum"):
         client.fetch(url)
     assert server.count("/x") == 1
 
 
-def test_a_length_that_is_too_short_shows(server: FaultServer, client: Client) -> None:
+def test_download_detects_a_length_that_is_too_short(server: FaultServer, client: Client) -> None:
     with pytest.raises(CiError, match=r"wrong checksum.*\(1000 bytes\)"):
         client.fetch(server.serve("/x", BODY, length=1000))
 
 
-def test_a_length_that_is_too_long_shows(server: FaultServer, client: Client) -> None:
+def test_download_detects_a_length_that_is_too_long(server: FaultServer, client: Client) -> None:
     url = server.serve("/x", BODY, length=len(BODY) + 7, ranges=False, faults=["break:400000"] * 40)
     with pytest.raises(CiError, match="connection"):
         client.fetch(url)
 
 
-def test_a_silent_server_is_left_for_the_next(server: FaultServer, client: Client) -> None:
+def test_download_leaves_a_silent_server(server: FaultServer, client: Client) -> None:
     silent = server.serve("/silent", BODY, faults=["stall:0"] * 3)
     assert client.fetch(silent, server.serve("/x", BODY), timeout_seconds=0.1).url.endswith("/x")
 
 
-def test_a_dripping_server_is_left_for_the_next(server: FaultServer, client: Client) -> None:
+def test_download_leaves_a_server_that_is_too_slow(server: FaultServer, client: Client) -> None:
     drip = server.serve("/drip", BODY, rate=200)
     done = client.fetch(drip, server.serve("/x", BODY), timeout_seconds=0.3)
     assert done.url.endswith("/x")
@@ -206,7 +208,7 @@ def test_a_dripping_server_is_left_for_the_next(server: FaultServer, client: Cli
 
 
 @pytest.mark.parametrize("fault", DRIPS)
-def test_a_drip_beside_the_body_is_given_up(server: FaultServer, client: Client, fault: str) -> None:
+def test_download_gives_up_on_slow_headers(server: FaultServer, client: Client, fault: str) -> None:
     url = server.serve("/x", BODY, faults=[fault])
     assert client.fetch(url, timeout_seconds=0.3).url == url
     assert client.bytes == BODY
@@ -224,23 +226,21 @@ def test_a_drip_beside_the_body_is_given_up(server: FaultServer, client: Client,
         ([(61_440, 86_400.0)], False),
     ],
 )
-def test_the_lowest_speed_is_an_average_over_each_window(
-    pieces: list[tuple[int, float]], given_up: bool
-) -> None:
+def test_floor_is_an_average_over_each_window(pieces: list[tuple[int, float]], given_up: bool) -> None:
     floor = Floor(60.0, 0.0)
     with pytest.raises(FetchError, match="less than 1 KiB/s") if given_up else nullcontext():
         for size, now in pieces:
             floor.count(size, now)
 
 
-def test_too_many_bytes_are_not_taken(server: FaultServer, client: Client) -> None:
+def test_download_refuses_too_many_bytes(server: FaultServer, client: Client) -> None:
     with pytest.raises(CiError, match="300000 bytes, more than the allowed 1000"):
         client.fetch(server.serve("/x", BODY), max_bytes=1000)
     with pytest.raises(CiError, match=r"more than the allowed 1000"):
         client.fetch(server.serve("/x", BODY, length=-1), max_bytes=1000)
 
 
-def test_redirects_are_followed_and_loops_are_not(server: FaultServer, client: Client) -> None:
+def test_download_follows_redirects_but_no_loop(server: FaultServer, client: Client) -> None:
     server.serve("/x", BODY)
     client.fetch(server.serve("/moved", b"", location="/x"))
     assert client.bytes == BODY
@@ -250,17 +250,19 @@ def test_redirects_are_followed_and_loops_are_not(server: FaultServer, client: C
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x"])
-def test_a_redirect_to_something_else_is_refused(server: FaultServer, client: Client, target: str) -> None:
+def test_download_refuses_a_redirect_to_another_scheme(
+    server: FaultServer, client: Client, target: str
+) -> None:
     with pytest.raises(CiError, match=r"not safe|not allowed"):
         client.fetch(server.serve("/x", b"", location=target))
 
 
-def test_altered_bytes_are_refused(server: FaultServer, client: Client) -> None:
+def test_download_refuses_altered_bytes(server: FaultServer, client: Client) -> None:
     with pytest.raises(CiError, match="Content-Encoding gzip"):
         client.fetch(server.serve("/x", BODY, headers={"Content-Encoding": "gzip"}))
 
 
-def test_a_proxy_of_the_environment_is_used(
+def test_download_uses_a_proxy_of_the_environment(
     server: FaultServer, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", server.url)
@@ -269,21 +271,21 @@ def test_a_proxy_of_the_environment_is_used(
     assert server.count("http://files.invalid/x") == 1
 
 
-def test_a_file_url_is_copied(client: Client, tmp_path: Path) -> None:
+def test_download_copies_a_file_url(client: Client, tmp_path: Path) -> None:
     source = tmp_path / "my file.zip"
     source.write_bytes(BODY)
     assert client.fetch(f"file://{tmp_path}/my%20file.zip").received == len(BODY)
     assert client.bytes == BODY
 
 
-def test_no_space_is_said_before_the_download(server: FaultServer, client: Client) -> None:
+def test_download_reports_missing_space_before_it_begins(server: FaultServer, client: Client) -> None:
     url = server.serve("/x", BODY, length=2**60)
     with pytest.raises(StorageError, match=f"{2**60} bytes are needed"):
         client.fetch(url, max_bytes=2**61)
     assert client.bytes == b""
 
 
-def test_an_untrusted_certificate_is_refused(client: Client, tmp_path: Path) -> None:
+def test_download_refuses_an_untrusted_certificate(client: Client, tmp_path: Path) -> None:
     """A downgrade from https to http needs a trusted https server, so both are tried in one: see below."""
     url, certificate, stop = https_server(tmp_path, "http://127.0.0.1:9/x")
     try:

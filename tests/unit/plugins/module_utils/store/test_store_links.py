@@ -16,7 +16,7 @@ def place(tmp_path: Path) -> Path:
     return directory
 
 
-def test_a_link_is_made_with_its_parents_and_swapped(place: Path) -> None:
+def test_links_swap_makes_parents_and_replaces(place: Path) -> None:
     link = str(place / "a/b/link")
     assert links.read(link) is None
     assert links.swap(link, "/one")
@@ -28,7 +28,7 @@ def test_a_link_is_made_with_its_parents_and_swapped(place: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
-def test_something_else_in_the_way_is_an_error(place: Path, kind: str) -> None:
+def test_links_refuse_something_else_in_the_way(place: Path, kind: str) -> None:
     path = place / "link"
     path.mkdir() if kind == "directory" else path.write_text("mine")
     for action in (lambda: links.swap(str(path), "/x"), lambda: links.read(str(path))):
@@ -38,7 +38,7 @@ def test_something_else_in_the_way_is_an_error(place: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775])
-def test_a_planted_link_in_the_path_is_not_followed(place: Path, mode: int) -> None:
+def test_links_do_not_follow_a_planted_link_in_the_path(place: Path, mode: int) -> None:
     victim = place / "victim"
     victim.mkdir()
     shared = place / "shared"
@@ -50,7 +50,7 @@ def test_a_planted_link_in_the_path_is_not_followed(place: Path, mode: int) -> N
     assert os.listdir(victim) == []
 
 
-def test_a_planted_link_at_the_end_is_replaced_and_not_followed(place: Path) -> None:
+def test_links_swap_replaces_a_planted_link_at_the_end(place: Path) -> None:
     victim = place / "victim"
     victim.mkdir()
     place.chmod(0o1777)
@@ -60,14 +60,14 @@ def test_a_planted_link_at_the_end_is_replaced_and_not_followed(place: Path) -> 
     assert os.listdir(victim) == []
 
 
-def test_a_link_of_the_administrator_is_followed(place: Path) -> None:
+def test_links_follow_a_link_of_the_administrator(place: Path) -> None:
     (place / "real").mkdir()
     (place / "alias").symlink_to("real")
     links.swap(str(place / "alias" / "link"), "/x")
     assert (place / "real" / "link").readlink() == Path("/x")
 
 
-def test_only_links_into_the_given_directory_are_removed(place: Path) -> None:
+def test_links_remove_only_those_into_the_given_directory(place: Path) -> None:
     link = str(place / "link")
     assert not links.remove(link, "/store/trees")
     links.swap(link, "/store/trees-of-others/1")

@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
 from ansible_collections.coldvox.ci.plugins.module_utils.store import trees
 from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import Artifact
+from ansible_collections.coldvox.ci.plugins.module_utils.store.index import Index
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
-from ansible_collections.coldvox.ci.plugins.module_utils.store.records import Records
 from ansible_collections.coldvox.ci.plugins.module_utils.store.trash import discard_tree
 from ansible_collections.coldvox.ci.plugins.module_utils.store.verify import Verified, verify
 
@@ -29,11 +29,11 @@ def outcomes(done: Verified) -> list[tuple[tuple[str, ...], str]]:
     return [(item.names, item.outcome) for item in done.corrupt]
 
 
-def tree(root: Path, one: Artifact) -> Path:
-    return root / "trees" / one.sha256
+def tree(root: Path, artifact: Artifact) -> Path:
+    return root / "trees" / artifact.sha256
 
 
-def test_a_sound_store_is_left_as_it_is(server: FaultServer, root: Path) -> None:
+def test_verify_leaves_a_sound_store_unchanged(server: FaultServer, root: Path) -> None:
     models(server, root, 2)
     before = snapshot(root)
     for how in ({}, {"full": True}, {"full": True, "repair": True}):
@@ -44,14 +44,14 @@ def test_a_sound_store_is_left_as_it_is(server: FaultServer, root: Path) -> None
     assert snapshot(root) == before
 
 
-def test_every_tree_is_told_of_before_it_is_read(server: FaultServer, root: Path) -> None:
+def test_verify_reports_every_tree_before_it_reads_it(server: FaultServer, root: Path) -> None:
     models(server, root, 2)
-    told: list[tuple[int, int]] = []
-    run(root, tell=lambda _sha256, number, count: told.append((number, count)))
-    assert told == [(1, 2), (2, 2)]
+    reported: list[tuple[int, int]] = []
+    run(root, report=lambda _sha256, number, count: reported.append((number, count)))
+    assert reported == [(1, 2), (2, 2)]
 
 
-def test_damage_is_named_and_without_repair_nothing_changes(server: FaultServer, root: Path) -> None:
+def test_verify_names_damage_and_changes_nothing_without_repair(server: FaultServer, root: Path) -> None:
     made = models(server, root, 2)
     flip(tree(root, made[0]) / "am" / "final.mdl")
     before = snapshot(root)
@@ -65,7 +65,7 @@ def test_damage_is_named_and_without_repair_nothing_changes(server: FaultServer,
 
 
 @pytest.mark.parametrize("full", [True, False])
-def test_repair_fetches_again_under_all_names(
+def test_verify_repair_fetches_again_under_all_names(
     server: FaultServer, root: Path, tmp_path: Path, full: bool
 ) -> None:
     made = models(server, root, 2)
@@ -87,15 +87,15 @@ def test_repair_fetches_again_under_all_names(
     assert consistent(root)
 
 
-def test_a_missing_directory_is_damage_as_well(server: FaultServer, root: Path) -> None:
-    (one,) = models(server, root, 1)
-    shutil.rmtree(tree(root, one))
+def test_verify_takes_a_missing_directory_for_damage(server: FaultServer, root: Path) -> None:
+    (artifact,) = models(server, root, 1)
+    shutil.rmtree(tree(root, artifact))
     assert run(root).corrupt[0].problem == "its directory is missing"
     assert outcomes(run(root, repair=True)) == [(("m0",), "repaired")]
     assert consistent(root)
 
 
-def make_unfetchable(root: Path, server: FaultServer, how: str, one: Artifact) -> None:
+def make_unfetchable(root: Path, server: FaultServer, how: str, artifact: Artifact) -> None:
     path = root / "refs" / "m0.json"
     ref = json.loads(path.read_text())
     if how == "server gone":
@@ -105,7 +105,7 @@ def make_unfetchable(root: Path, server: FaultServer, how: str, one: Artifact) -
     elif how == "secret address":
         path.write_text(json.dumps({**ref, "source_url": ref["source_url"] + "?…"}))
     elif how == "receipt unreadable":
-        (root / "receipts" / f"{one.sha256}.json").write_text("{")
+        (root / "receipts" / f"{artifact.sha256}.json").write_text("{")
 
 
 @pytest.mark.parametrize(
@@ -114,16 +114,16 @@ def make_unfetchable(root: Path, server: FaultServer, how: str, one: Artifact) -
         ("server gone", "the server answered 404"),
         ("other content", "expected sha256"),
         ("secret address", "is not known exactly"),
-        ("receipt unreadable", "nobody knows how it was unpacked"),
+        ("receipt unreadable", "it is not known how it was unpacked"),
     ],
 )
-def test_what_cannot_be_fetched_is_removed_and_told(
+def test_verify_removes_and_names_what_cannot_be_fetched(
     server: FaultServer, root: Path, tmp_path: Path, how: str, words: str
 ) -> None:
-    one, other = models(server, root, 2)
-    install(root, one._replace(link=str(tmp_path / "l")))
-    (tree(root, one) / "evil").write_text("x")
-    make_unfetchable(root, server, how, one)
+    artifact, other = models(server, root, 2)
+    install(root, artifact._replace(link=str(tmp_path / "l")))
+    (tree(root, artifact) / "evil").write_text("x")
+    make_unfetchable(root, server, how, artifact)
     done = run(root, repair=True)
     assert (done.changed, outcomes(done)) == (True, [(("m0",), "removed")])
     assert words in done.corrupt[0].detail
@@ -136,23 +136,25 @@ def test_what_cannot_be_fetched_is_removed_and_told(
     assert run(root, full=True).corrupt == ()
 
 
-def test_a_damaged_tree_that_is_read_loses_its_names_only(server: FaultServer, root: Path) -> None:
-    (one,) = models(server, root, 1)
-    (tree(root, one) / "evil").write_text("x")
-    make_unfetchable(root, server, "secret address", one)
-    with Flock(Layout(str(root)).mutate_lock(one.sha256), shared=True):
+def test_verify_removes_only_the_names_of_a_damaged_tree_that_is_read(
+    server: FaultServer, root: Path
+) -> None:
+    (artifact,) = models(server, root, 1)
+    (tree(root, artifact) / "evil").write_text("x")
+    make_unfetchable(root, server, "secret address", artifact)
+    with Flock(Layout(str(root)).mutate_lock(artifact.sha256), shared=True):
         done = run(root, repair=True)
         assert outcomes(done) == [(("m0",), "kept")]
         assert "a job is reading it" in done.warnings[0]
-        assert tree(root, one).exists()
+        assert tree(root, artifact).exists()
     assert present(root) == set()
     assert outcomes(run(root, repair=True)) == [((), "removed")]
     assert os.listdir(root / "trees") == []
 
 
-def test_a_receipt_of_a_newer_version_is_not_ours_to_judge(server: FaultServer, root: Path) -> None:
-    (one,) = models(server, root, 1)
-    path = root / "receipts" / f"{one.sha256}.json"
+def test_verify_keeps_a_tree_with_a_receipt_of_a_newer_version(server: FaultServer, root: Path) -> None:
+    (artifact,) = models(server, root, 1)
+    path = root / "receipts" / f"{artifact.sha256}.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 2}))
     before = snapshot(root)
     done = run(root, full=True, repair=True)
@@ -161,39 +163,39 @@ def test_a_receipt_of_a_newer_version_is_not_ours_to_judge(server: FaultServer, 
     assert snapshot(root) == before
 
 
-def test_a_single_file_keeps_its_name(server: FaultServer, root: Path) -> None:
+def test_verify_repair_keeps_the_name_of_a_single_file(server: FaultServer, root: Path) -> None:
     data = b"#!/bin/sh\n"
     url = server.serve("/get/tool", data)
-    one = wanted("thing", url, data, executable=["tool"])
-    install(root, one)
-    (tree(root, one) / "tool").chmod(0o666)
+    artifact = wanted("thing", url, data, executable=["tool"])
+    install(root, artifact)
+    (tree(root, artifact) / "tool").chmod(0o666)
     assert outcomes(run(root, repair=True)) == [(("thing",), "repaired")]
-    assert (tree(root, one) / "tool").stat().st_mode & 0o777 == 0o755
+    assert (tree(root, artifact) / "tool").stat().st_mode & 0o777 == 0o755
     ref = root / "refs" / "thing.json"
     server.serve("/get/other", data)
     ref.write_text(ref.read_text().replace("/get/tool", "/get/other"))
-    (tree(root, one) / "tool").chmod(0o666)
+    (tree(root, artifact) / "tool").chmod(0o666)
     done = run(root, repair=True)
-    assert done.corrupt[0].detail == "its address does not give the name of its file"
+    assert done.corrupt[0].detail == "its url does not give the name of its file"
 
 
-def test_a_missing_store_is_sound(root: Path) -> None:
+def test_verify_takes_a_missing_store_for_sound(root: Path) -> None:
     assert run(root, full=True, repair=True) == Verified(False, (), (), 0, 0, ())
     assert not root.exists()
 
 
-def test_what_was_taken_away_meanwhile_is_no_damage(
+def test_verify_takes_no_tree_that_was_removed_meanwhile_for_damage(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models(server, root, 1)
     list_digests = trees.digests
 
     def then_take(layout: Layout) -> list[str]:
-        found = list_digests(layout)
-        for sha256 in found:
-            discard_tree(layout, Records(layout, ""), sha256)
+        listed = list_digests(layout)
+        for sha256 in listed:
+            discard_tree(layout, Index(layout), sha256)
         (root / "refs" / "m0.json").unlink(missing_ok=True)
-        return found
+        return listed
 
     monkeypatch.setattr(trees, "digests", then_take)
     done = run(root)

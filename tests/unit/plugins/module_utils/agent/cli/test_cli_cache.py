@@ -46,7 +46,7 @@ def workspace(agent: Agent, user: int | None) -> Path:
 
 def in_use(agent: Agent) -> bool:
     """Tell whether removal of the model would be refused at this moment."""
-    with Locks(Layout(str(agent.store))).taking_away(DIGEST) as possible:
+    with Locks(Layout(str(agent.store))).removing(DIGEST) as possible:
         return not possible
 
 
@@ -228,8 +228,8 @@ def test_a_running_download_is_shown_and_a_dead_one_needs_attention(stocked: Age
 
 
 def test_a_missing_store_is_said_to_be_missing(agent: Agent) -> None:
-    assert "there is no store at" in agent.run("cache", "list", status=3).stderr
-    assert "there is no store at" in agent.run("cache", "link", "m", "--", "true", status=3).stderr
+    assert "There is no store at" in agent.run("cache", "list", status=3).stderr
+    assert "There is no store at" in agent.run("cache", "link", "m", "--", "true", status=3).stderr
 
 
 def test_verification_finds_and_repairs(stocked: Agent, user: int | None) -> None:

@@ -190,7 +190,7 @@ def test_models_are_held_as_long_as_the_worker_lives(stocked: Instance, agent: A
     layout = Layout(str(agent.store))
     with agent.spawn("env", *variables, str(worker), user=stocked.user) as process:
         assert first_line(process) == "ready"
-        with Locks(layout).taking_away(sha256(MODEL)) as possible:
+        with Locks(layout).removing(sha256(MODEL)) as possible:
             assert not possible
         process.communicate("\n", timeout=30)
 

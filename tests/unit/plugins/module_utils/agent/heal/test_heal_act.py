@@ -61,7 +61,7 @@ def test_nothing_is_done_while_a_worker_lives(instance: Instance, action: str) -
 
 @pytest.mark.parametrize("action", [START, RESTART])
 def test_what_somebody_works_on_is_left_to_him(instance: Instance, action: str) -> None:
-    with Flock(str(instance.root / ".coldvox" / "lock"), purpose="converging the runner one"):
+    with Flock(str(instance.root / ".coldvox" / "lock")):
         assert act(instance, action).startswith("left alone, because ")
     assert instance.calls == []
 

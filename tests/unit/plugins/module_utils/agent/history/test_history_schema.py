@@ -355,7 +355,7 @@ def test_set_aside_reports_a_directory_without_write_permission(reachable: Path)
     path.write_bytes(b"x" * 8192)
     path.chmod(0o666)
     said = spawn(REFUSED, str(path)).communicate(timeout=60)[0]
-    assert said.startswith(f"The job history {path} is damaged, and cannot be set aside: the lock file ")
+    assert said.startswith(f"The job history {path} is damaged, and cannot be set aside: The lock file ")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

@@ -20,7 +20,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.facts impo
     Timer,
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.status_view import View, view
-from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import Flight
+from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import ActiveDownload
 
 from tests._support.report_jobs import A_JOB, NOW
 
@@ -31,7 +31,7 @@ HEALTH = Health(
     90, "healthy", "use-self-hosted", NOW - 20, NOW + 280, (Reason(10, "running jobs: 2, above 1"),)
 )
 DISK = Disk("/var/lib/actions-runner", 200_000_000_000, 80_000_000_000, 60.0)
-FLIGHT = Flight("big", "download", 450, 1800, 50, 27.0, 1, True, ("small", "tiny"), 5)
+FLIGHT = ActiveDownload("big", "download", 450, 1800, 50, 27.0, 1, True, ("small", "tiny"), 5)
 FAILED = A_JOB._replace(result="failure")
 TIMERS = [
     Timer("nightly", None, "15 3 * * *"),

@@ -17,7 +17,7 @@ from tests._support.store_models import DIGEST, MODEL, model
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o1777])
-def test_a_store_that_others_can_write_to_is_refused(server: FaultServer, root: Path, mode: int) -> None:
+def test_layout_refuses_a_store_that_others_can_write_to(server: FaultServer, root: Path, mode: int) -> None:
     root.mkdir()
     root.chmod(mode)
     for predict in (True, False):
@@ -27,14 +27,14 @@ def test_a_store_that_others_can_write_to_is_refused(server: FaultServer, root: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
-def test_a_store_of_somebody_else_is_refused(server: FaultServer, root: Path) -> None:
+def test_layout_refuses_a_store_of_another_user(server: FaultServer, root: Path) -> None:
     root.mkdir(mode=0o755)
     os.chown(root, 1234, -1)
     with pytest.raises(CiError, match="belongs to user id 1234"):
         install(root, model(server))
 
 
-def test_a_file_is_no_store(server: FaultServer, root: Path) -> None:
+def test_layout_refuses_a_file(server: FaultServer, root: Path) -> None:
     root.write_text("mine")
     with pytest.raises(CiError, match="is not a directory"):
         install(root, model(server))
@@ -58,7 +58,7 @@ def test_progress_can_be_read_and_is_gone_at_the_end(server: FaultServer, root: 
     assert os.listdir(root / "progress") == []
 
 
-def test_last_use_is_noted_sparingly(server: FaultServer, root: Path) -> None:
+def test_touch_writes_at_most_every_five_minutes(server: FaultServer, root: Path) -> None:
     install(root, model(server))
     path = root / "last_used" / DIGEST
     os.utime(path, (1, 1))

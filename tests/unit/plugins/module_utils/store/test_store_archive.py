@@ -35,24 +35,24 @@ def outside_is_clean(tmp_path: Path) -> bool:
 
 
 @pytest.mark.parametrize("form", ["zip", "gz", "xz", "bz2", ""])
-def test_contents_modes_and_records_agree(tmp_path: Path, form: str) -> None:
+def test_unpack_gives_contents_modes_and_entries_that_agree(tmp_path: Path, form: str) -> None:
     data = zip_of(FILES) if form == "zip" else tar_of(FILES, form)
     tree = unpacked(tmp_path, data, "zip" if form == "zip" else "tar", strip=1)
-    found = {entry.path: entry for entry in tree.entries()}
-    assert sorted(found) == ["a", "sub", "sub/big", "sub/empty"]
+    entries = {entry.path: entry for entry in tree.entries()}
+    assert sorted(entries) == ["a", "sub", "sub/big", "sub/empty"]
     for name, content in FILES.items():
         path = name.removeprefix("top/")
         assert (tmp_path / "out" / path).read_bytes() == content
-        assert found[path].sha256 == sha256(content)
+        assert entries[path].sha256 == sha256(content)
     for path, seen in scan(tree.root).items():
-        assert seen.mode == found[path].mode
-        assert stat.S_ISDIR(seen.mode) or seen.mtime_ns == found[path].mtime * 10**9
-    assert found["a"].mode == stat.S_IFREG | 0o644
-    assert found["sub"].mode == stat.S_IFDIR | 0o755
-    assert tree.sync()
+        assert seen.mode == entries[path].mode
+        assert stat.S_ISDIR(seen.mode) or seen.mtime_ns == entries[path].mtime * 10**9
+    assert entries["a"].mode == stat.S_IFREG | 0o644
+    assert entries["sub"].mode == stat.S_IFDIR | 0o755
+    tree.sync()
 
 
-def test_the_same_archive_gives_the_same_records_every_time(tmp_path: Path) -> None:
+def test_unpack_gives_the_same_entries_every_time(tmp_path: Path) -> None:
     (tmp_path / "1").mkdir()
     (tmp_path / "2").mkdir()
     first = unpacked(tmp_path / "1", zip_of(FILES), "zip")
@@ -60,7 +60,7 @@ def test_the_same_archive_gives_the_same_records_every_time(tmp_path: Path) -> N
     assert sorted(first.entries()) == sorted(second.entries())
 
 
-def test_only_the_execute_bit_of_an_archive_is_kept(tmp_path: Path) -> None:
+def test_unpack_zip_keeps_only_the_execute_bit(tmp_path: Path) -> None:
     modes = {"run": 0o104755, "world": 0o100666, "exec": 0o100711}
     tree = unpacked(tmp_path, zip_of(dict.fromkeys(modes, b"x"), modes), "zip")
     assert {entry.path: entry.mode & 0o7777 for entry in tree.entries()} == {
@@ -70,7 +70,7 @@ def test_only_the_execute_bit_of_an_archive_is_kept(tmp_path: Path) -> None:
     }
 
 
-def test_tar_keeps_the_execute_bit_and_loses_the_rest(tmp_path: Path) -> None:
+def test_unpack_tar_keeps_only_the_execute_bit(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         info = tarfile.TarInfo("run")
@@ -81,7 +81,7 @@ def test_tar_keeps_the_execute_bit_and_loses_the_rest(tmp_path: Path) -> None:
     assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o755, os.geteuid())
 
 
-def test_links_inside_are_made_and_hard_links_share_their_file(tmp_path: Path) -> None:
+def test_unpack_makes_links_inside_and_hard_links_share_their_file(tmp_path: Path) -> None:
     data = tar_of(
         {
             "d/f": b"content",
@@ -98,7 +98,7 @@ def test_links_inside_are_made_and_hard_links_share_their_file(tmp_path: Path) -
     assert {e.path: e.mode & 0o777 for e in tree.entries() if e.is_file} == {"d/f": 0o755, "h": 0o755}
 
 
-def test_a_zip_symlink_inside_is_made(tmp_path: Path) -> None:
+def test_unpack_makes_a_zip_symlink_inside(tmp_path: Path) -> None:
     data = zip_of({"d/f": b"content", "l": b"d/f"}, {"l": stat.S_IFLNK | 0o777})
     unpacked(tmp_path, data, "zip")
     assert (tmp_path / "out" / "l").readlink() == Path("d/f")
@@ -126,7 +126,7 @@ def evil_tars() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("case", sorted(evil_tars()))
-def test_an_evil_tar_is_refused_and_reaches_nothing(tmp_path: Path, case: str) -> None:
+def test_unpack_refuses_an_evil_tar_which_reaches_nothing(tmp_path: Path, case: str) -> None:
     with pytest.raises(CiError):
         unpacked(tmp_path, evil_tars()[case], "tar")
     assert outside_is_clean(tmp_path)
@@ -158,22 +158,22 @@ def evil_zips() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("case", sorted(evil_zips()))
-def test_an_evil_zip_is_refused_and_reaches_nothing(tmp_path: Path, case: str) -> None:
+def test_unpack_refuses_an_evil_zip_which_reaches_nothing(tmp_path: Path, case: str) -> None:
     with pytest.raises(CiError) as caught:
         unpacked(tmp_path, evil_zips()[case], "zip")
     assert outside_is_clean(tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_bad_bytes_inside_a_zip_are_found(tmp_path: Path) -> None:
+def test_unpack_detects_bad_bytes_inside_a_zip(tmp_path: Path) -> None:
     data = bytearray(zip_of(FILES))
     data[1_500_000] ^= 0xFF
     with pytest.raises(CiError, match="corrupt"):
         unpacked(tmp_path, bytes(data), "zip")
 
 
-@pytest.mark.parametrize("module", ["zlib", "isal.isal_zlib", "zlib_ng.zlib_ng"])
-def test_whatever_inflates_the_result_and_the_refusal_are_the_same(
+@pytest.mark.parametrize("module", ["zlib", "isal.isal_zlib"])
+def test_inflate_gives_the_same_result_and_refusal_with_every_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
 ) -> None:
     monkeypatch.setattr(inflate, "INFLATE", pytest.importorskip(module))
@@ -188,7 +188,7 @@ def test_whatever_inflates_the_result_and_the_refusal_are_the_same(
         unpacked(tmp_path, bytes(data), "zip")
 
 
-def test_entries_that_share_bytes_are_refused(tmp_path: Path) -> None:
+def test_unpack_refuses_entries_that_share_bytes(tmp_path: Path) -> None:
     data = bytearray(zip_of({"a": noise(5000), "b": noise(5000, "b")}))
     # Let the second central entry point to the first one's data, as a bomb made of overlapping entries does.
     second = data.rindex(b"PK\x01\x02")
@@ -197,7 +197,7 @@ def test_entries_that_share_bytes_are_refused(tmp_path: Path) -> None:
         unpacked(tmp_path, bytes(data), "zip")
 
 
-def test_threads_do_not_take_sound_entries_for_overlapping_ones(tmp_path: Path) -> None:
+def test_inflate_threads_do_not_take_sound_entries_for_overlapping_ones(tmp_path: Path) -> None:
     """With an extra field in each entry, as Info-ZIP writes it; see the lock in inflate.py."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -207,7 +207,7 @@ def test_threads_do_not_take_sound_entries_for_overlapping_ones(tmp_path: Path) 
     assert len(unpacked(tmp_path, buffer.getvalue(), "zip").entries()) == 3000
 
 
-def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
+def test_unpack_refuses_an_encrypted_zip(tmp_path: Path) -> None:
     data = bytearray(zip_of({"a": b"x"}))
     data[data.index(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(CiError, match="'a' is encrypted"):
@@ -215,7 +215,7 @@ def test_an_encrypted_zip_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["zip", "tar"])
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, form: str) -> None:
+def test_unpack_refuses_a_bomb_before_it_writes(tmp_path: Path, form: str) -> None:
     zeros = {"zeros": bytes(100 * 2**20)}
     data = zip_of(zeros) if form == "zip" else tar_of(zeros)
     with pytest.raises(CiError, match="max_ratio=250"):
@@ -226,19 +226,19 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, form: str) -> N
 
 
 @pytest.mark.parametrize("form", ["zip", "tar"])
-def test_a_file_that_strip_components_would_lose_is_an_error(tmp_path: Path, form: str) -> None:
+def test_unpack_refuses_a_file_that_strip_components_would_lose(tmp_path: Path, form: str) -> None:
     files = {"top/a": b"x", "README": b"x"}
-    with pytest.raises(CiError, match="'README' does not lie below 1 directories"):
+    with pytest.raises(CiError, match="'README' is not below 1 directories"):
         unpacked(tmp_path, zip_of(files) if form == "zip" else tar_of(files), form, strip=1)
 
 
 @pytest.mark.parametrize("keep", [0, 10, 600, 40_000])
-def test_a_truncated_tar_is_refused(tmp_path: Path, keep: int) -> None:
+def test_unpack_refuses_a_truncated_tar(tmp_path: Path, keep: int) -> None:
     with pytest.raises(CiError):
         unpacked(tmp_path, tar_of({"a": noise(100_000)})[:keep], "tar")
 
 
-def test_a_name_in_an_odd_encoding_is_kept_byte_by_byte(tmp_path: Path) -> None:
+def test_unpack_keeps_a_name_in_an_odd_encoding_byte_by_byte(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
         info = tarfile.TarInfo("mod\u00e8le")
@@ -259,7 +259,7 @@ def compressed(data: bytes) -> bytes:
 MEMBERS = {"m/a": noise(300_000), "m/b": b"b\n" * 70_000, "m/hard": tar_special(tarfile.LNKTYPE, "m/b")}
 
 
-def test_a_tar_in_zstd_is_unpacked(tmp_path: Path) -> None:
+def test_open_tar_reads_zstd(tmp_path: Path) -> None:
     tree = unpacked(tmp_path, compressed(tar_of(MEMBERS, "")), "tar", strip=1)
     (tmp_path / "plain").mkdir()
     plain = unpacked(tmp_path / "plain", tar_of(MEMBERS), "tar", strip=1)
@@ -267,12 +267,12 @@ def test_a_tar_in_zstd_is_unpacked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [40, 10_000, -5])
-def test_a_truncated_tar_in_zstd_is_refused(tmp_path: Path, keep: int) -> None:
+def test_open_tar_refuses_truncated_zstd(tmp_path: Path, keep: int) -> None:
     with pytest.raises(CiError, match=r"corrupt|truncated"):
         unpacked(tmp_path, compressed(tar_of(MEMBERS, ""))[:keep], "tar")
 
 
-def test_a_bomb_in_zstd_is_refused(tmp_path: Path) -> None:
+def test_open_tar_refuses_a_bomb_in_zstd(tmp_path: Path) -> None:
     with pytest.raises(CiError, match="max_unpacked_bytes"):
         unpacked(
             tmp_path, compressed(tar_of(MEMBERS, "")), "tar", limits=LIMITS._replace(max_unpacked_bytes=1000)
@@ -280,16 +280,14 @@ def test_a_bomb_in_zstd_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif("zst" in tarfile.TarFile.OPEN_METH, reason="this Python reads zstd itself")
-def test_without_any_zstd_the_sentence_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_open_tar_without_zstd_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = compressed(tar_of(MEMBERS, ""))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CiError, match="install zstd on the host"):
         unpacked(tmp_path, data, "tar")
 
 
-def test_what_headers_bring_is_not_kept_in_memory(tmp_path: Path) -> None:
+def test_members_of_keeps_no_headers_in_memory(tmp_path: Path) -> None:
     """Each of 1000 members has 20 KB of attributes; tarfile alone would hold 20 MB in the end."""
     archive = tmp_path / "x.tar"
     with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as target:

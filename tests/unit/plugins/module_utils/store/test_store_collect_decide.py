@@ -33,7 +33,7 @@ def reasons(decision: Decision) -> dict[str, str]:
     return {verdict.tree.sha256: verdict.reason for verdict in (*decision.remove, *decision.keep)}
 
 
-def test_without_limits_only_what_has_no_name_goes() -> None:
+def test_decide_without_limits_removes_only_trees_without_a_name() -> None:
     trees = [tree("a", 500), tree("b", 0, names=()), tree("c", names=(), held="in use by process 7 (job)")]
     decision = decide(trees, Policy(), ROOMY, NOW)
     assert removed(decision) == ["b"]
@@ -61,12 +61,14 @@ def test_without_limits_only_what_has_no_name_goes() -> None:
         (Policy(keep_bytes=25, max_unused_days=9), ["old", "mid"]),
     ],
 )
-def test_least_recently_used_first_and_no_more_than_asked_for(policy: Policy, expected: list[str]) -> None:
+def test_decide_removes_least_recently_used_first_and_no_more_than_needed(
+    policy: Policy, expected: list[str]
+) -> None:
     trees = [tree("new", 1), tree("old", 40), tree("mid", 10)]
     assert removed(decide(trees, policy, ROOMY, NOW)) == expected
 
 
-def test_reasons_are_told() -> None:
+def test_decide_gives_reasons() -> None:
     trees = [
         tree("gone", 50),
         tree("pin", 60, held="pinned as pin"),
@@ -85,25 +87,25 @@ def test_reasons_are_told() -> None:
     assert reasons(few) == {"a": "less than 95 % of the disk is free"}
 
 
-def test_a_link_protects_from_want_of_room_and_not_from_age() -> None:
+def test_decide_lets_a_link_protect_from_missing_space_and_not_from_age() -> None:
     linked = [tree("a", 40, linked="linked from /l")]
     assert removed(decide(linked, Policy(keep_bytes=1), ROOMY, NOW)) == []
     assert removed(decide(linked, Policy(max_unused_days=30), ROOMY, NOW)) == ["a"]
 
 
-def test_a_use_in_the_future_is_now_and_a_wrong_clock_makes_nothing_old() -> None:
+def test_decide_counts_a_future_use_as_now_and_nothing_as_old_with_a_wrong_clock() -> None:
     trees = [tree("future", -4000), tree("now", 0), tree("old", 400)]
     decision = decide(trees, Policy(max_unused_days=30), ROOMY, NOW, "the clock went back")
     assert removed(decision) == []
     assert reasons(decision)["old"] == "unused for 400 days, but the clock went back"
     # Future and now are equally recent, so the digest decides, and neither is older than the other.
     assert removed(decide(trees, Policy(keep_bytes=10), ROOMY, NOW)) == ["old", "future"]
-    # Room can be made whatever the clock says.
+    # Missing space is freed independent of the clock.
     assert removed(decide(trees, Policy(keep_bytes=20), ROOMY, NOW, "the clock went back")) == ["old"]
 
 
 @pytest.mark.parametrize("policy", [Policy(-1), Policy(0, -1), Policy(0, 0, -1), Policy(0, 0, 101)])
-def test_limits_that_make_no_sense_are_refused(policy: Policy) -> None:
+def test_check_refuses_limits_out_of_range(policy: Policy) -> None:
     with pytest.raises(CiError, match="must not be below 0"):
         check(policy)
 
@@ -119,11 +121,11 @@ plain = st.builds(
     held=st.sampled_from(["", "", "pinned"]),
     linked=st.just(""),
 )
-linked = st.builds(lambda one, link: one._replace(linked=link), plain, st.sampled_from(["", "linked"]))
+linked = st.builds(lambda item, link: item._replace(linked=link), plain, st.sampled_from(["", "linked"]))
 
 
 def some(kind: st.SearchStrategy[Tree]) -> st.SearchStrategy[list[Tree]]:
-    return st.lists(kind, max_size=12, unique_by=lambda one: one.sha256)
+    return st.lists(kind, max_size=12, unique_by=lambda item: item.sha256)
 
 
 policies = st.builds(
@@ -133,7 +135,7 @@ disks = st.integers(1, 20_000).flatmap(lambda total: st.builds(Disk, st.just(tot
 
 
 @given(some(linked), policies, disks, st.sampled_from(["", "the clock jumped"]))
-def test_every_tree_is_judged_once_and_what_is_held_stays(
+def test_decide_judges_every_tree_once_and_keeps_held_ones(
     trees: list[Tree], policy: Policy, disk: Disk, problem: str
 ) -> None:
     decision = decide(trees, policy, disk, NOW, problem)
@@ -144,12 +146,12 @@ def test_every_tree_is_judged_once_and_what_is_held_stays(
     assert decide(reversed(trees), policy, disk, NOW, problem) == decision
 
 
-def rank(one: Tree) -> tuple[bool, float]:
-    return bool(one.names), min(one.last_used, NOW)
+def rank(item: Tree) -> tuple[bool, float]:
+    return bool(item.names), min(item.last_used, NOW)
 
 
 @given(some(plain), policies, disks)
-def test_least_recently_used_goes_before_more_recently_used(
+def test_decide_removes_less_recently_used_before_more_recently_used(
     trees: list[Tree], policy: Policy, disk: Disk
 ) -> None:
     decision = decide(trees, policy, disk, NOW)
@@ -160,28 +162,28 @@ def test_least_recently_used_goes_before_more_recently_used(
 
 
 @given(some(linked), policies, disks)
-def test_it_stops_as_soon_as_all_limits_are_met(trees: list[Tree], policy: Policy, disk: Disk) -> None:
+def test_decide_stops_as_soon_as_all_limits_are_met(trees: list[Tree], policy: Policy, disk: Disk) -> None:
     decision = decide(trees, policy, disk, NOW)
-    total, free = sum(one.bytes for one in trees), disk.free_bytes
+    total, free = sum(item.bytes for item in trees), disk.free_bytes
     for verdict in decision.remove:
-        one = verdict.tree
-        too_old = 0 < policy.max_unused_days < (NOW - one.last_used) / DAY_SECONDS
+        item = verdict.tree
+        too_old = 0 < policy.max_unused_days < (NOW - item.last_used) / DAY_SECONDS
         over = 0 < policy.keep_bytes < total
         short = free * 100 < policy.min_free_percent * disk.total_bytes
-        assert not one.names or too_old or over or short
-        total, free = total - one.bytes, free + one.bytes
-    # And it does not stop earlier: whatever could still go would bring no limit nearer.
+        assert not item.names or too_old or over or short
+        total, free = total - item.bytes, free + item.bytes
+    # And it does not stop earlier: what could still go would bring no limit nearer.
     for verdict in decision.keep:
-        one = verdict.tree
-        if not one.held and not one.linked:
-            assert one.names
-            assert not 0 < policy.max_unused_days < (NOW - one.last_used) / DAY_SECONDS
+        item = verdict.tree
+        if not item.held and not item.linked:
+            assert item.names
+            assert not 0 < policy.max_unused_days < (NOW - item.last_used) / DAY_SECONDS
             assert not 0 < policy.keep_bytes < total
             assert free * 100 >= policy.min_free_percent * disk.total_bytes
 
 
 @given(some(plain), policies, disks, st.integers(0, 3000), st.floats(0, 50), st.integers(0, 50))
-def test_a_stricter_policy_removes_at_least_as_much(
+def test_decide_removes_at_least_as_much_for_a_stricter_policy(
     trees: list[Tree], policy: Policy, disk: Disk, less: int, fewer: float, more: int
 ) -> None:
     strict = Policy(
@@ -194,7 +196,7 @@ def test_a_stricter_policy_removes_at_least_as_much(
 
 
 @given(some(linked), policies, disks)
-def test_a_second_collection_finds_nothing_more(trees: list[Tree], policy: Policy, disk: Disk) -> None:
+def test_decide_removes_nothing_more_the_second_time(trees: list[Tree], policy: Policy, disk: Disk) -> None:
     first = decide(trees, policy, disk, NOW)
     freed = sum(verdict.tree.bytes for verdict in first.remove)
     left = [verdict.tree for verdict in first.keep]

@@ -1,6 +1,6 @@
-"""The store's books on disk: receipts, refs, and the two files generated from them.
+"""The index of a store: receipts, refs, and the files generated from them.
 
-Refs: which name means which digest; and the two files generated from them. Pure.
+A ref is an installed name.
 """
 
 from __future__ import annotations
@@ -30,10 +30,14 @@ if TYPE_CHECKING:
     from .artifact import Artifact
 
 SCHEMA = 1
+_TOUCH_EVERY_SECONDS = 300
 
 
 class Ref(NamedTuple):
-    """One installed name. ``bytes`` and ``files`` are of the unpacked tree; ``link`` is empty for none."""
+    """One installed name.
+
+    ``bytes`` and ``files`` are of the unpacked tree; ``link`` is empty for none.
+    """
 
     name: str
     sha256: str
@@ -52,8 +56,9 @@ def encode_ref(ref: Ref) -> str:
 
 
 def decode_ref(text: Optional[str]) -> Optional[Ref]:
-    """Return the ref in ``text``; None when there is none or it is damaged, which then counts as not
-    installed.
+    """Return the ref in ``text``; None for no text or a damaged one.
+
+    A damaged ref counts as not installed.
     """
     try:
         whole = json.loads(text or "null")
@@ -75,8 +80,9 @@ def decode_ref(text: Optional[str]) -> Optional[Ref]:
 
 
 def wanted(artifact: Artifact, receipt: Receipt, current: Optional[Ref], source_url: str, now: str) -> Ref:
-    """Return the ref that ``artifact`` should have; where it came from and since when is kept while it
-    stays.
+    """Return the ref that ``artifact`` should have.
+
+    While the digest stays, its source and the time of its installation stay too.
     """
     same = current is not None and current.sha256 == artifact.sha256
     return Ref(
@@ -93,20 +99,26 @@ def wanted(artifact: Artifact, receipt: Receipt, current: Optional[Ref], source_
 
 
 def manifest(refs: Iterable[Ref]) -> str:
-    """Return the text of ``version-manifest.json``: every ref, by name. Equal refs give equal text."""
+    """Return the text of ``version-manifest.json``: every ref, by name.
+
+    Equal refs give equal text.
+    """
     listed = {ref.name: {k: v for k, v in ref._asdict().items() if k != "name"} for ref in refs}
     return json.dumps({"schema": SCHEMA, "artifacts": listed}, indent=2, sort_keys=True) + "\n"
 
 
 def checksums(refs: Iterable[Ref], receipts: Mapping[str, Receipt]) -> str:
-    """Return the text of ``checksums.txt``: every file of every tree that a ref names, once."""
+    """Return the text of ``checksums.txt``.
+
+    It has every file of every tree that a ref names, once.
+    """
     digests = sorted({ref.sha256 for ref in refs if ref.sha256 in receipts})
     lines = [line for digest in digests for line in checksum_lines(receipts[digest])]
     return "".join(f"{line}\n" for line in lines)
 
 
 def shown(ref: Optional[Ref]) -> Optional[dict[str, Any]]:
-    """Return what a diff shows of ``ref``: what the user decides, not when and where it was fetched."""
+    """Return the part of ``ref`` that a diff shows: what the user chose."""
     if ref is None:
         return None
     return {"sha256": ref.sha256, "kind": ref.kind, "pinned": ref.pinned, "link": ref.link or None}
@@ -127,42 +139,41 @@ def check_expected(artifact: Artifact, receipt: Receipt) -> None:
     missing = missing_paths(receipt, artifact.expect)
     if missing:
         raise CiError(
-            f"artifact {artifact.name}: {', '.join(missing)} is expected and not in what was unpacked; "
+            f"Artifact {artifact.name}: {', '.join(missing)} is expected and not in what was unpacked; "
             "correct expect or strip_components, or take the right archive.",
             artifact=artifact.name,
         )
 
 
-_TOUCH_EVERY_SECONDS = 300
+class Index:
+    """Reads and writes the index of the store ``layout``.
 
+    The caller holds the refs lock when it writes refs.
+    """
 
-class Records:
-    """Reads and writes the books of the store ``layout``. Whoever writes refs holds the refs lock."""
-
-    def __init__(self, layout: Layout, boot_id: str) -> None:
+    def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._boot_id = boot_id
 
     def receipt(self, sha256: str) -> Optional[Receipt]:
-        """Return the receipt of ``sha256``, None when it is missing, damaged or about something else."""
+        """Return the receipt of ``sha256``.
+
+        None is for a missing or damaged one, and for that of another digest.
+        """
         text = read_text(self._layout.receipt(sha256))
         receipt = decode(text) if text else None
         return receipt if receipt and receipt.sha256 == sha256 else None
 
-    def write_receipt(self, receipt: Receipt) -> bool:
-        """Write ``receipt``; return whether it is safe against a power cut."""
-        return replace_file(self._layout.receipt(receipt.sha256), encode(receipt))
+    def write_receipt(self, receipt: Receipt) -> None:
+        replace_file(self._layout.receipt(receipt.sha256), encode(receipt))
 
     def drop_receipt(self, sha256: str) -> None:
         remove_file(self._layout.receipt(sha256))
         remove_file(self._layout.last_used(sha256))
 
     def condition(self, sha256: str, full: bool) -> Condition:
-        """Look at the tree of ``sha256``: by lstat, and every byte when ``full`` or when a crash may have
-        eaten some.
+        """Compare the tree of ``sha256`` with its receipt.
 
-        A tree whose receipt is not durable and from another boot was being written out when the machine
-        went down.
+        It does so by lstat, and reads every byte when ``full``.
         """
         tree = self._layout.tree(sha256)
         if not os.path.lexists(tree):
@@ -171,17 +182,9 @@ class Records:
         if receipt is None:
             return Condition(damage="its receipt is missing or unreadable")
         damage = quick_difference(tree, receipt, os.stat(self._layout.root).st_uid)
-        suspect = not receipt.durable and receipt.boot_id != self._boot_id
-        if not damage and (full or suspect):
+        if not damage and full:
             damage = content_difference(tree, receipt)
         return Condition(damage=damage) if damage else Condition(receipt)
-
-    def renew_boot(self, receipt: Receipt) -> None:
-        """Note that a tree without a durable receipt was found good in this boot, so that it is not read
-        again.
-        """
-        if not receipt.durable and receipt.boot_id != self._boot_id:
-            self.write_receipt(receipt._replace(boot_id=self._boot_id))
 
     def ref(self, name: str) -> Optional[Ref]:
         return decode_ref(read_text(self._layout.ref(name)))
@@ -189,13 +192,13 @@ class Records:
     def refs(self) -> dict[str, Ref]:
         """Return all refs by name."""
         try:
-            names = sorted(os.listdir(self._layout.refs))
+            names = sorted(os.listdir(self._layout.area("refs")))
         except FileNotFoundError:
             return {}
-        found = (
+        listed = (
             self.ref(name[: -len(".json")]) for name in names if name.endswith(".json") and name[0] != "."
         )
-        return {ref.name: ref for ref in found if ref}
+        return {ref.name: ref for ref in listed if ref}
 
     def write_ref(self, ref: Ref) -> None:
         replace_file(self._layout.ref(ref.name), encode_ref(ref))
@@ -204,8 +207,9 @@ class Records:
         remove_file(self._layout.ref(name))
 
     def generated_current(self) -> bool:
-        """Tell whether the generated files are in step; the manifest is written last, so it speaks for
-        both.
+        """Tell whether the generated files match the refs.
+
+        The manifest is written last, so its text decides for both.
         """
         refs = self.refs()
         text = read_text(self._layout.manifest)
@@ -214,25 +218,25 @@ class Records:
         return text == manifest(refs.values()) and os.path.exists(self._layout.checksums)
 
     def regenerate(self) -> None:
-        """Write the generated files anew from the refs."""
+        """Write the generated files from the refs."""
         refs = self.refs()
-        found = {sha256: self.receipt(sha256) for sha256 in {ref.sha256 for ref in refs.values()}}
-        receipts = {sha256: receipt for sha256, receipt in found.items() if receipt}
-        replace_file(self._layout.checksums, checksums(refs.values(), receipts))
+        receipts = {sha256: self.receipt(sha256) for sha256 in {ref.sha256 for ref in refs.values()}}
+        known = {sha256: receipt for sha256, receipt in receipts.items() if receipt}
+        replace_file(self._layout.checksums, checksums(refs.values(), known))
         replace_file(self._layout.manifest, manifest(refs.values()))
 
     def touch(self, sha256: str) -> None:
-        """Note that ``sha256`` is in use; at most every five minutes, so that readers cost no disk writes.
+        """Record a use of ``sha256``, at most every five minutes.
 
-        The file can be written by all, so that jobs can note their use; nobody but its owner can set another
-        time than now (utime(2)), and what is written into it is never read.
+        So readers cost no disk writes. Every user can write the file, so that jobs can record their use. Only
+        its owner can set another time than now (utime(2)), and its content is never read.
         """
         path = self._layout.last_used(sha256)
         # A store that is read-only at the moment can be used all the same.
         with contextlib.suppress(OSError):
             if not os.path.exists(path):
                 fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
-                os.fchmod(fd, 0o666)  # whatever the umask is
+                os.fchmod(fd, 0o666)  # independent of the umask
                 os.close(fd)
             elif time.time() - os.stat(path).st_mtime >= _TOUCH_EVERY_SECONDS:
                 os.utime(path)

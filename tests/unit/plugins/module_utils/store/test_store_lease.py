@@ -39,7 +39,7 @@ def held() -> State:
     return state
 
 
-def test_somebody_else_has_to_wait() -> None:
+def test_lease_is_busy_for_another_owner() -> None:
     state, answer = acquire(held(), Acquire("bob", 60), later(20))
     assert state == held()
     assert (answer.outcome, answer.holder, answer.holder_token, answer.remaining_seconds) == (
@@ -50,29 +50,29 @@ def test_somebody_else_has_to_wait() -> None:
     )
 
 
-def test_the_owner_and_the_token_renew() -> None:
-    for wish in (Acquire("alice", 60), Acquire("whoever", 60, token=1)):
+def test_lease_is_renewed_by_owner_and_token() -> None:
+    for wish in (Acquire("alice", 60), Acquire("another", 60, token=1)):
         state, answer = acquire(held(), wish, later(20))
         assert (answer.outcome, answer.token, answer.owner) == (RENEWED, 1, "alice")
         assert state.lease is not None
         assert remaining_seconds(state.lease, later(20)) == 60
 
 
-def test_a_lease_that_ran_out_is_taken_over_and_that_is_told() -> None:
+def test_lease_that_ran_out_is_taken_over_and_marked_stolen() -> None:
     state, answer = acquire(held(), Acquire("bob", 60), later(60))
     assert (answer.outcome, answer.token, answer.stolen, answer.holder) == (ACQUIRED, 2, True, "alice")
     _state, lost = acquire(state, Acquire("alice", 60, token=1), later(61))
     assert (lost.outcome, lost.holder, lost.holder_token) == (REFUSED, "bob", 2)
 
 
-def test_a_lease_that_ran_out_but_was_not_taken_can_be_renewed_by_its_token() -> None:
+def test_lease_that_ran_out_can_be_renewed_by_its_token() -> None:
     assert acquire(held(), Acquire("alice", 60, token=1), later(500))[1].outcome == RENEWED
-    # Without the token nobody can tell that it is the same work: it counts as new.
+    # Without the token it cannot be the same work: it counts as new.
     answer = acquire(held(), Acquire("alice", 60), later(500))[1]
     assert (answer.outcome, answer.token, answer.stolen) == (ACQUIRED, 2, True)
 
 
-def test_release_is_for_the_owner_or_the_token_only() -> None:
+def test_lease_is_released_by_owner_or_token_only() -> None:
     for wish in (Release("bob"), Release("alice", token=7), Release("bob", token=7)):
         state, answer = release(held(), wish, later(1))
         assert state == held()
@@ -83,14 +83,14 @@ def test_release_is_for_the_owner_or_the_token_only() -> None:
     assert release(State(1), Release("alice"), later(1))[1].outcome == FREE
 
 
-def test_numbers_go_on_after_a_release_and_without_the_counter() -> None:
+def test_lease_tokens_grow_after_a_release_and_without_the_counter() -> None:
     state, _answer = release(held(), Release("alice"), later(1))
     assert acquire(state, Acquire("bob", 60), later(2))[1].token == 2
     lost_counter = held()._replace(counter=0)
     assert acquire(lost_counter, Acquire("bob", 60), later(60))[1].token == 2
 
 
-def test_a_reboot_neither_frees_early_nor_keeps_for_ever() -> None:
+def test_lease_after_a_reboot_ends_neither_early_nor_never() -> None:
     state = held()
     just_up = Instant("boot-2", 5.0, START.wall + 30)
     assert acquire(state, Acquire("bob", 60), just_up)[1].outcome == BUSY
@@ -99,12 +99,12 @@ def test_a_reboot_neither_frees_early_nor_keeps_for_ever() -> None:
 
 
 @given(st.floats(-1e9, 1e9), st.floats(0, 200))
-def test_the_wall_clock_decides_nothing(jump: float, seconds: float) -> None:
+def test_lease_ignores_the_wall_clock(jump: float, seconds: float) -> None:
     wish = Acquire("bob", 60)
     assert acquire(held(), wish, later(seconds, wall_jump=jump)) == acquire(held(), wish, later(seconds))
 
 
-def test_a_lease_survives_its_file() -> None:
+def test_lease_survives_its_file() -> None:
     state = held()
     assert state.lease is not None
     assert decode(encode(state.lease), "x") == state.lease
@@ -113,7 +113,7 @@ def test_a_lease_survives_its_file() -> None:
 @pytest.mark.parametrize(
     "data", [{}, {"schema": 2}, {"schema": 1, "owner": "x"}, {"schema": 1, "token": "x"}]
 )
-def test_a_damaged_lease_is_an_error_with_a_remedy(data: dict[str, Any]) -> None:
+def test_lease_that_is_damaged_is_an_error_with_a_remedy(data: dict[str, Any]) -> None:
     with pytest.raises(CiError, match=r"/x/y\.json cannot be understood; .* remove the file"):
         decode(data, "/x/y.json")
 
@@ -191,6 +191,6 @@ class LeaseMachine(RuleBasedStateMachine):
 TestLeaseHistories = LeaseMachine.TestCase
 
 
-def test_names_are_safe_as_file_names() -> None:
+def test_lease_names_are_safe_as_file_names() -> None:
     assert leases.NAME.fullmatch("toolchains-1.75")
     assert not leases.NAME.fullmatch("../x")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import fcntl
+import json
 import os
 import stat
 import subprocess
@@ -12,8 +15,11 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
-from ansible_collections.coldvox.ci.plugins.module_utils.store import locks, receipt
-from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import Flight, in_flight
+from ansible_collections.coldvox.ci.plugins.module_utils.store import locks
+from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import (
+    ActiveDownload,
+    active_downloads,
+)
 from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Report, Store
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
 
@@ -34,7 +40,7 @@ def outcomes(report: Report) -> list[str]:
     return [result.outcome for result in report.results]
 
 
-def test_a_model_is_fetched_once_and_hit_ever_after(server: FaultServer, root: Path) -> None:
+def test_install_fetches_a_model_once_and_hits_from_then_on(server: FaultServer, root: Path) -> None:
     artifact = model(server, expect=["am/final.mdl"])
     first = install(root, artifact)
     assert (first.changed, outcomes(first)) == (True, ["fetched"])
@@ -49,7 +55,7 @@ def test_a_model_is_fetched_once_and_hit_ever_after(server: FaultServer, root: P
     assert server.count("/m.zip") == 1
 
 
-def test_everything_published_has_fixed_owners_and_modes(server: FaultServer, root: Path) -> None:
+def test_install_publishes_with_fixed_owners_and_modes(server: FaultServer, root: Path) -> None:
     report = install(root, model(server))
     top = Path(report.results[0].path or "")
     for path in [top, *top.rglob("*")]:
@@ -68,7 +74,7 @@ def test_everything_published_has_fixed_owners_and_modes(server: FaultServer, ro
         assert stat.S_IMODE((root / name).stat().st_mode) == 0o644
 
 
-def test_check_mode_predicts_and_touches_nothing(server: FaultServer, root: Path) -> None:
+def test_install_predicts_in_check_mode_and_touches_nothing(server: FaultServer, root: Path) -> None:
     artifacts = [model(server), model(server)._replace(name="same", kind="other")]
     predicted = install(root, *artifacts, predict=True)
     assert (predicted.changed, outcomes(predicted)) == (True, ["fetched", "linked"])
@@ -85,7 +91,7 @@ def test_check_mode_predicts_and_touches_nothing(server: FaultServer, root: Path
     assert snapshot(root) == before
 
 
-def test_one_content_under_two_names_is_one_tree(server: FaultServer, root: Path) -> None:
+def test_install_makes_one_tree_for_two_names_of_one_content(server: FaultServer, root: Path) -> None:
     first = model(server)
     report = install(root, first, first._replace(name="other"))
     assert outcomes(report) == ["fetched", "linked"]
@@ -94,7 +100,7 @@ def test_one_content_under_two_names_is_one_tree(server: FaultServer, root: Path
     assert outcomes(install(root, first, first._replace(name="third"))) == ["hit", "linked"]
 
 
-def test_removal_keeps_the_tree_while_a_name_is_left(server: FaultServer, root: Path, tmp_path: Path) -> None:
+def test_remove_keeps_the_tree_while_a_name_is_left(server: FaultServer, root: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     first = model(server, link=str(link))
     install(root, first, first._replace(name="other", link=""))
@@ -114,7 +120,7 @@ def test_removal_keeps_the_tree_while_a_name_is_left(server: FaultServer, root: 
     assert (last.changed, outcomes(last)) == (False, ["absent"])
 
 
-def test_a_tree_that_a_job_reads_is_not_taken_away(server: FaultServer, root: Path) -> None:
+def test_remove_keeps_a_tree_that_a_job_reads(server: FaultServer, root: Path) -> None:
     install(root, model(server))
     with Flock(Layout(str(root)).mutate_lock(DIGEST), shared=True):
         Store(str(root), settings()).remove([("m", "")])
@@ -136,7 +142,7 @@ DAMAGES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("damage", sorted(DAMAGES))
-def test_a_damaged_tree_is_repaired_once(server: FaultServer, root: Path, damage: str) -> None:
+def test_install_repairs_a_damaged_tree_once(server: FaultServer, root: Path, damage: str) -> None:
     artifact = model(server)
     tree = Path(install(root, artifact).results[0].path or "")
     DAMAGES[damage](tree)
@@ -148,7 +154,7 @@ def test_a_damaged_tree_is_repaired_once(server: FaultServer, root: Path, damage
     assert outcomes(install(root, artifact)) == ["hit"]
 
 
-def test_a_flipped_bit_is_found_by_the_full_look(server: FaultServer, root: Path) -> None:
+def test_install_finds_a_flipped_bit_with_full(server: FaultServer, root: Path) -> None:
     artifact = model(server)
     flip(Path(install(root, artifact).results[0].path or "") / "am" / "final.mdl")
     assert outcomes(install(root, artifact)) == ["hit"]
@@ -156,26 +162,38 @@ def test_a_flipped_bit_is_found_by_the_full_look(server: FaultServer, root: Path
     assert outcomes(install(root, artifact, full=True)) == ["hit"]
 
 
-@pytest.mark.parametrize("damaged", [True, False])
-def test_after_a_power_cut_what_was_not_promised_is_read(
-    server: FaultServer, root: Path, damaged: bool
+@pytest.mark.parametrize("durable", [True, False])
+def test_install_trusts_a_receipt_of_an_earlier_version_only_if_it_is_durable(
+    server: FaultServer, root: Path, durable: bool
 ) -> None:
+    """Earlier versions wrote ``durable: false`` where the file system has no fsync."""
     artifact = model(server)
-    tree = Path(install(root, artifact).results[0].path or "")
+    install(root, artifact)
     path = root / "receipts" / f"{DIGEST}.json"
-    known = receipt.decode(path.read_text())
-    assert known is not None
-    assert known.durable
-    path.write_text(receipt.encode(known._replace(durable=False, boot_id="an earlier boot")))
-    if damaged:
-        flip(tree / "am" / "final.mdl")
-    assert outcomes(install(root, artifact)) == ["repaired" if damaged else "hit"]
-    after = receipt.decode(path.read_text())
-    assert after is not None
-    assert after.boot_id == known.boot_id
+    path.write_text(json.dumps({**json.loads(path.read_text()), "durable": durable, "boot_id": "earlier"}))
+    assert outcomes(install(root, artifact)) == ["hit" if durable else "repaired"]
+    assert consistent(root)
 
 
-def test_a_new_version_leaves_the_old_tree_to_its_readers(server: FaultServer, root: Path) -> None:
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_install_refuses_a_file_system_without_fsync(
+    server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(_fd: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    install(root, model(server))
+    before = snapshot(root)
+    newer = model_zip("newer")
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(
+        CiError, match=r"^Artifact m: The file system of .* has no fsync .*; use a local file"
+    ):
+        install(root, wanted("m", server.serve("/n.zip", newer), newer, strip_components=1))
+    assert snapshot(root) == before
+
+
+def test_install_of_a_new_version_leaves_the_old_tree_to_its_readers(server: FaultServer, root: Path) -> None:
     install(root, model(server))
     newer = model_zip("newer")
     report = install(
@@ -187,7 +205,7 @@ def test_a_new_version_leaves_the_old_tree_to_its_readers(server: FaultServer, r
     assert consistent(root)
 
 
-def test_another_shape_is_fetched_anew_unless_others_rely_on_it(server: FaultServer, root: Path) -> None:
+def test_install_fetches_another_shape_unless_others_rely_on_it(server: FaultServer, root: Path) -> None:
     install(root, model(server))
     flat = model(server, strip_components=0, expect=["model-1/README"])
     assert outcomes(install(root, flat)) == ["fetched"]
@@ -197,19 +215,21 @@ def test_another_shape_is_fetched_anew_unless_others_rely_on_it(server: FaultSer
     assert consistent(root)
 
 
-def test_links_follow_and_old_ones_go(server: FaultServer, root: Path, tmp_path: Path) -> None:
-    one, two = tmp_path / "l" / "one", tmp_path / "l" / "two"
-    install(root, model(server, link=str(one)))
-    assert (one / "README").exists()
+def test_install_moves_links_and_removes_old_ones(server: FaultServer, root: Path, tmp_path: Path) -> None:
+    first, two = tmp_path / "l" / "one", tmp_path / "l" / "two"
+    install(root, model(server, link=str(first)))
+    assert (first / "README").exists()
     assert outcomes(install(root, model(server, link=str(two)))) == ["linked"]
-    assert not os.path.lexists(one)
+    assert not os.path.lexists(first)
     two.unlink()
     assert outcomes(install(root, model(server, link=str(two)), predict=True)) == ["linked"]
     assert outcomes(install(root, model(server, link=str(two)))) == ["linked"]
     assert outcomes(install(root, model(server, link=str(two)))) == ["hit"]
 
 
-def test_a_link_that_is_blocked_costs_no_download(server: FaultServer, root: Path, tmp_path: Path) -> None:
+def test_install_with_a_blocked_link_downloads_nothing(
+    server: FaultServer, root: Path, tmp_path: Path
+) -> None:
     (tmp_path / "link").write_text("mine")
     with pytest.raises(CiError, match="in the way"):
         install(root, model(server, link=str(tmp_path / "link")))
@@ -217,7 +237,7 @@ def test_a_link_that_is_blocked_costs_no_download(server: FaultServer, root: Pat
     assert (tmp_path / "link").read_text() == "mine"
 
 
-def test_a_single_file_may_be_executable_and_is_linked_itself(
+def test_install_links_a_single_file_that_may_be_executable(
     server: FaultServer, root: Path, tmp_path: Path
 ) -> None:
     program = b"#!/bin/sh\necho works\n"
@@ -235,11 +255,11 @@ def test_a_single_file_may_be_executable_and_is_linked_itself(
     [
         ({"expect": ["am/final.mdl", "graph/HCLG.fst"]}, "m: graph/HCLG.fst is expected and not in"),
         ({"executable": ["run.sh"]}, "m: executable names run.sh, which is no file"),
-        ({"strip_components": 2}, "does not lie below 2 directories"),
+        ({"strip_components": 2}, "is not below 2 directories"),
         ({"format": "tar"}, "the tar archive is refused: it is corrupt"),
     ],
 )
-def test_what_does_not_fit_is_not_published(
+def test_install_publishes_nothing_that_does_not_fit(
     server: FaultServer, root: Path, more: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(CiError, match=words):
@@ -248,22 +268,22 @@ def test_what_does_not_fit_is_not_published(
     assert outcomes(install(root, model(server))) == ["fetched"]
 
 
-def test_a_failure_names_all_and_keeps_what_worked(server: FaultServer, root: Path) -> None:
+def test_install_names_all_failures_and_keeps_what_worked(server: FaultServer, root: Path) -> None:
     good = model(server)
     bad = wanted("bad", server.url + "/none", b"nothing")
     worse = wanted("worse", server.serve("/worse", b"other"), b"expected")
     with pytest.raises(CiError) as caught:
         install(root, good, bad, worse)
-    told = str(caught.value)
-    assert told.startswith("2 of 3 artifacts failed: artifact bad cannot be fetched, ")
-    assert f"expected sha256 {worse.sha256} and got {sha256(b'other')}" in told
+    message = str(caught.value)
+    assert message.startswith("2 of 3 artifacts failed: Artifact bad cannot be fetched, ")
+    assert f"expected sha256 {worse.sha256} and got {sha256(b'other')}" in message
     assert [item["outcome"] for item in caught.value.details["artifacts"]] == ["fetched"]
     assert caught.value.details["changed"] is True
     assert outcomes(install(root, good)) == ["hit"]
     assert consistent(root)
 
 
-def test_what_was_there_still_works_after_a_failed_update(server: FaultServer, root: Path) -> None:
+def test_install_keeps_the_old_tree_after_a_failed_update(server: FaultServer, root: Path) -> None:
     install(root, model(server))
     with pytest.raises(CiError):
         install(root, wanted("m", server.url + "/none", b"new", kind="model"))
@@ -271,7 +291,7 @@ def test_what_was_there_still_works_after_a_failed_update(server: FaultServer, r
     assert outcomes(install(root, model(server))) == ["hit"]
 
 
-def test_several_names_wait_for_one_download(server: FaultServer, root: Path) -> None:
+def test_install_waits_for_the_download_of_another_process(server: FaultServer, root: Path) -> None:
     server.serve("/m.zip", MODEL, rate=400_000)
     results: list[Report] = []
     threads = [
@@ -282,13 +302,13 @@ def test_several_names_wait_for_one_download(server: FaultServer, root: Path) ->
     for thread in threads:
         thread.join()
     assert server.count("/m.zip") == 1
-    found = sorted(outcome for report in results for outcome in outcomes(report))
-    assert found[0] == "fetched"
-    assert set(found[1:]) <= {"hit", "linked"}
+    ordered = sorted(outcome for report in results for outcome in outcomes(report))
+    assert ordered[0] == "fetched"
+    assert set(ordered[1:]) <= {"hit", "linked"}
     assert consistent(root)
 
 
-def test_different_artifacts_come_side_by_side(server: FaultServer, root: Path) -> None:
+def test_install_fetches_different_artifacts_in_parallel(server: FaultServer, root: Path) -> None:
     artifacts = []
     for number in range(4):
         data = tar_of({"f": noise(100_000, str(number))})
@@ -300,26 +320,29 @@ def test_different_artifacts_come_side_by_side(server: FaultServer, root: Path) 
     assert consistent(root)
 
 
-def test_without_locks_the_result_is_the_same(
+def test_install_refuses_a_file_system_without_flock(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "excludes", lambda _directory: False)
-    results: list[Report] = []
-    server.serve("/m.zip", MODEL, rate=2_000_000)
-    threads = [
-        threading.Thread(target=lambda: results.append(install(root, model(server)))) for _number in range(5)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(results) == 5
-    assert all("do not exclude" in report.warnings[0] for report in results)
-    assert outcomes(install(root, model(server), full=True)) == ["hit"]
-    assert os.listdir(root / "partial") == []
+    monkeypatch.setattr(fcntl, "flock", lambda _fd, _operation: None)
+    with pytest.raises(
+        CiError, match=r"^The file system of .* has no working flock .*; use a local file system"
+    ):
+        install(root, model(server))
+    assert server.requests == []
+    assert os.listdir(root / "trees") == os.listdir(root / "refs") == os.listdir(root / "partial") == []
 
 
-def test_leftovers_of_a_killed_process_are_cleared(server: FaultServer, root: Path) -> None:
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+def test_install_refuses_a_network_file_system(
+    server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(locks, "file_system_type", lambda _path: kind)
+    with pytest.raises(CiError, match=rf"is on {kind}, a network file system"):
+        install(root, model(server))
+    assert server.requests == []
+
+
+def test_install_clears_leftovers_of_a_killed_process(server: FaultServer, root: Path) -> None:
     install(root, model(server))
     for area in ("staging", "trash"):
         (root / area / f"{DIGEST}.0123").mkdir()
@@ -328,7 +351,7 @@ def test_leftovers_of_a_killed_process_are_cleared(server: FaultServer, root: Pa
     assert consistent(root)
 
 
-def test_staging_of_a_living_process_is_left_alone(server: FaultServer, root: Path) -> None:
+def test_install_leaves_the_staging_of_a_living_process(server: FaultServer, root: Path) -> None:
     install(root, model(server))
     (root / "staging" / f"{DIGEST}.0123").mkdir()
     with Flock(Layout(str(root)).download_lock(DIGEST), mode=0o600):
@@ -336,7 +359,7 @@ def test_staging_of_a_living_process_is_left_alone(server: FaultServer, root: Pa
         assert os.listdir(root / "staging") == [f"{DIGEST}.0123"]
 
 
-def test_generated_files_are_brought_back_in_step(server: FaultServer, root: Path) -> None:
+def test_install_regenerates_outdated_files(server: FaultServer, root: Path) -> None:
     install(root, model(server))
     (root / "checksums.txt").unlink()
     assert install(root, model(server), predict=True).changed
@@ -347,27 +370,29 @@ def test_generated_files_are_brought_back_in_step(server: FaultServer, root: Pat
     assert not install(root, model(server)).changed
 
 
-def test_the_progress_tells_what_is_next_and_is_gone_afterwards(server: FaultServer, root: Path) -> None:
+def test_active_downloads_shows_what_is_next_and_is_empty_afterwards(server: FaultServer, root: Path) -> None:
     bodies = {name: noise(300_000, name) for name in ("a", "b", "c")}
     files = [
         wanted(name, server.serve(f"/{name}", body, rate=400_000), body) for name, body in bodies.items()
     ]
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(install, root, *files, concurrency=1)
-        seen: dict[str, Flight] = {}
+        seen: dict[str, ActiveDownload] = {}
         while not running.done():
-            seen.update({flight.name: flight for flight in in_flight(Layout(str(root)))})
+            seen.update({active.name: active for active in active_downloads(Layout(str(root)))})
             time.sleep(0.02)
-    assert {name: flight.next for name, flight in seen.items()} == {"a": ("b", "c"), "b": ("c",), "c": ()}
+    assert {name: active.next for name, active in seen.items()} == {"a": ("b", "c"), "b": ("c",), "c": ()}
     assert seen["a"].next_count == 2
-    assert in_flight(Layout(str(root))) == []
+    assert active_downloads(Layout(str(root))) == []
 
 
 @pytest.mark.parametrize("area", ["partial", "progress"])
-def test_a_half_written_note_is_left_to_its_process(server: FaultServer, root: Path, area: str) -> None:
+def test_install_leaves_a_half_written_file_to_its_process(
+    server: FaultServer, root: Path, area: str
+) -> None:
     install(root, model(server))
     (note := root / area / f".{'0' * 64}.part.json.0123456789ab").write_text("half")
-    with Flock(Layout(str(root)).download_lock("0" * 64), mode=0o600, purpose="downloading"):
+    with Flock(Layout(str(root)).download_lock("0" * 64), mode=0o600):
         install(root, model(server))
         assert note.exists()
     install(root, model(server))

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store import download
-from ansible_collections.coldvox.ci.plugins.module_utils.store.ahead import Ahead
 from ansible_collections.coldvox.ci.plugins.module_utils.store.download import Partial
 from ansible_collections.coldvox.ci.plugins.module_utils.store.fetch import Fetcher
 from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
 from ansible_collections.coldvox.ci.plugins.module_utils.store.receipt import Seen, scan
 from ansible_collections.coldvox.ci.plugins.module_utils.store.staging import Staging
+from ansible_collections.coldvox.ci.plugins.module_utils.store.stream_unzip import StreamUnzip
 
 from tests._support.fault_server import LIMITS, FaultServer, install, noise, wanted, zip_of
 
@@ -54,12 +54,12 @@ def streamed(files: dict[str, bytes]) -> bytes:
 
 
 class Arrival:
-    """A download that brings what the test says, and the unpacking beside it."""
+    """A download that brings what the test says, and the unpacking next to it."""
 
     def __init__(self, directory: Path, limits: Limits = LIMITS) -> None:
         self.partial = Partial(str(directory / "x.part"))
         self.place = directory / "ahead"
-        self.ahead = Ahead(self.partial, str(self.place), limits)
+        self.ahead = StreamUnzip(self.partial, str(self.place), limits)
 
     def bring(self, data: bytes, total: int | None, piece: int = 100_000) -> None:
         for at in range(0, len(data), piece):
@@ -74,8 +74,8 @@ class Arrival:
     def taken(self, data: bytes) -> dict[str, bytes]:
         """Take every member of the archive ``data`` that is there."""
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            found = {info.filename: self.ahead.take(info) for info in archive.infolist()}
-        return {name: Path(done.path).read_bytes() for name, done in found.items() if done}
+            members = {info.filename: self.ahead.take(info) for info in archive.infolist()}
+        return {name: Path(done.path).read_bytes() for name, done in members.items() if done}
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def arrival(tmp_path: Path) -> Iterator[Arrival]:
 @pytest.mark.parametrize("piece", [29, 4096, 10**9])
 @pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_members_are_there_when_the_archive_is(
+def test_stream_unzip_has_the_members_when_the_archive_has_arrived(
     arrival: Arrival, method: int, large: bool, piece: int
 ) -> None:
     files = {**FILES, "big": FILES["big"][:20_000], "text": FILES["text"][:5_000]}
@@ -101,7 +101,7 @@ def test_members_are_there_when_the_archive_is(
     assert arrival.taken(data) == {}
 
 
-def test_a_member_under_way_when_the_last_byte_comes_is_waited_for(arrival: Arrival) -> None:
+def test_stream_unzip_take_waits_for_a_member_under_way(arrival: Arrival) -> None:
     data = archive_of(FILES)
     arrival.bring(data, len(data))
     arrival.ahead.end()
@@ -111,7 +111,7 @@ def test_a_member_under_way_when_the_last_byte_comes_is_waited_for(arrival: Arri
     assert arrival.taken(data) == {}
 
 
-def test_what_came_before_a_restart_is_not_taken(arrival: Arrival) -> None:
+def test_stream_unzip_drops_members_from_before_a_restart(arrival: Arrival) -> None:
     """Even though the archive that came then says the same of its member."""
     data = archive_of(FILES)
     half = len(data) * 3 // 4
@@ -122,7 +122,7 @@ def test_what_came_before_a_restart_is_not_taken(arrival: Arrival) -> None:
     assert arrival.taken(data) == {}
 
 
-def test_without_a_length_nothing_is_done(arrival: Arrival) -> None:
+def test_stream_unzip_does_nothing_without_a_length(arrival: Arrival) -> None:
     data = archive_of(FILES)
     arrival.bring(data, None)
     assert arrival.ahead._thread is None
@@ -145,13 +145,13 @@ ODD: dict[str, Callable[[bytes], bytes]] = {
     "fewer bytes than there are": altered(22, b"\x01\0\0\0"),
     "more bytes than there are": altered(22, b"\xff\xff\xff\x0f"),
     "no field with the sizes": altered(18, b"\xff" * 8),
-    "a method nobody knows": altered(8, b"\x63"),
+    "an unknown method": altered(8, b"\x63"),
     "bad bytes": bad_byte,
 }
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_a_first_member_that_is_not_as_declared_is_not_there(arrival: Arrival, case: str) -> None:
+def test_stream_unzip_drops_a_member_that_differs_from_its_header(arrival: Arrival, case: str) -> None:
     data = archive_of(FILES)
     odd = ODD[case](data)
     assert odd != data
@@ -161,7 +161,7 @@ def test_a_first_member_that_is_not_as_declared_is_not_there(arrival: Arrival, c
     assert "0" not in os.listdir(arrival.place)
 
 
-def test_an_archive_whose_sizes_come_later_waits_for_its_directory(arrival: Arrival) -> None:
+def test_stream_unzip_leaves_an_archive_whose_sizes_come_later(arrival: Arrival) -> None:
     data = streamed(FILES)
     arrival.bring(data, len(data))
     arrival.settle()
@@ -170,7 +170,7 @@ def test_an_archive_whose_sizes_come_later_waits_for_its_directory(arrival: Arri
 
 
 @pytest.mark.parametrize("field", ["CRC", "file_size", "compress_size", "compress_type"])
-def test_a_directory_that_says_something_else_gets_nothing(arrival: Arrival, field: str) -> None:
+def test_stream_unzip_gives_nothing_to_a_directory_that_differs(arrival: Arrival, field: str) -> None:
     data = archive_of(FILES)
     arrival.bring(data, len(data))
     arrival.settle()
@@ -183,7 +183,7 @@ def test_a_directory_that_says_something_else_gets_nothing(arrival: Arrival, fie
 @pytest.mark.parametrize(
     "limits", [Limits(1_000, 250, 100), Limits(10**9, 2, 100)], ids=["too many bytes", "too good a ratio"]
 )
-def test_a_bomb_is_not_unpacked(tmp_path: Path, limits: Limits) -> None:
+def test_stream_unzip_does_not_unpack_a_bomb(tmp_path: Path, limits: Limits) -> None:
     arrival = Arrival(tmp_path, limits)
     data = archive_of({"bomb": bytes(80_000_000)})
     arrival.bring(data, len(data))
@@ -193,7 +193,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path, limits: Limits) -> None:
     arrival.partial.discard()
 
 
-def test_a_disk_that_is_nearly_full_is_left_to_the_download(
+def test_stream_unzip_leaves_a_nearly_full_disk_to_the_download(
     arrival: Arrival, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "_SPARE_BYTES", 2**60)
@@ -209,7 +209,7 @@ def adopted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     adopt = Staging.adopt
 
-    def settle(ahead: Ahead) -> None:
+    def settle(ahead: StreamUnzip) -> None:
         if ahead._thread is not None:
             ahead._thread.join()
 
@@ -217,24 +217,24 @@ def adopted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         paths.append(path)
         return adopt(tree, path, *more, **named)
 
-    monkeypatch.setattr(Ahead, "end", settle)
+    monkeypatch.setattr(StreamUnzip, "end", settle)
     monkeypatch.setattr(Staging, "adopt", noting)
     return paths
 
 
 def files_of(root: Path) -> dict[str, Seen]:
-    found = scan(os.path.realpath(root / "models" / "m"))
-    return {path: seen for path, seen in found.items() if not stat.S_ISDIR(seen.mode)}
+    members = scan(os.path.realpath(root / "models" / "m"))
+    return {path: seen for path, seen in members.items() if not stat.S_ISDIR(seen.mode)}
 
 
-def test_the_tree_is_the_same_as_without(
+def test_stream_unzip_gives_the_same_tree_as_without(
     server: FaultServer, root: Path, adopted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = zip_of(FILES, {"text": 0o100755})
     artifact = wanted("m", server.serve("/m.zip", data), data, kind="model")
     install(root, artifact)
     assert sorted(adopted) == ["big", "dir/small", "text"]
-    monkeypatch.setattr(Ahead, "arrived", lambda *_: None)
+    monkeypatch.setattr(StreamUnzip, "arrived", lambda *_: None)
     other = root.with_name("other")
     install(other, artifact)
     assert len(adopted) == 3
@@ -245,7 +245,7 @@ def test_the_tree_is_the_same_as_without(
 
 
 @pytest.mark.parametrize("name", ["../evil", "/tmp/evil-coldvox", "a\\b"])
-def test_an_evil_name_is_refused_as_ever(
+def test_stream_unzip_does_not_hide_an_evil_name(
     server: FaultServer, root: Path, adopted: list[str], name: str
 ) -> None:
     data = zip_of({name: noise(5_000)})
@@ -255,7 +255,7 @@ def test_an_evil_name_is_refused_as_ever(
     assert os.listdir(root / "staging") == os.listdir(root / "trees") == []
 
 
-def test_on_a_full_disk_what_was_unpacked_ahead_is_given_back(
+def test_stream_unzip_frees_its_space_on_a_full_disk(
     server: FaultServer, root: Path, adopted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it takes is part of what the whole needs, so without it there may be enough."""
@@ -273,7 +273,7 @@ def test_on_a_full_disk_what_was_unpacked_ahead_is_given_back(
 
 
 @pytest.mark.parametrize("call", ["open", "write"])
-def test_a_disk_that_refuses_it_hinders_nobody(
+def test_stream_unzip_does_not_fail_the_install_when_the_disk_refuses(
     server: FaultServer, root: Path, adopted: list[str], monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     original: Callable[..., Any] = getattr(os, call)

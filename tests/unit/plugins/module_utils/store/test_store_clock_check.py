@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.store.clock_check import (
+    Anchor,
+    decode,
+    encode,
+    observe,
+)
 from ansible_collections.coldvox.ci.plugins.module_utils.store.lease import Instant
-from ansible_collections.coldvox.ci.plugins.module_utils.store.trust import Anchor, decode, encode, observe
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,32 +47,32 @@ def anchored() -> Anchor:
         (Instant("", 10.0, START.wall + 60 * DAY), "the machine was off for long"),
     ],
 )
-def test_a_jump_is_seen_and_nothing_else(now: Instant, words: str) -> None:
+def test_clock_check_sees_a_jump_and_nothing_else(now: Instant, words: str) -> None:
     anchor, problem = observe(anchored(), now, now.wall, MONTH)
     assert words in problem if words else problem == ""
     assert anchor.steady_seconds == (0.0 if words else None)
 
 
-def test_without_an_anchor_the_store_is_the_witness() -> None:
+def test_clock_check_without_an_anchor_uses_the_newest_write() -> None:
     assert observe(None, START, 0.0, MONTH)[1] == ""
     assert observe(None, START, START.wall + 400 * DAY, MONTH)[1] == ""
     assert "nothing was written" in observe(None, START, START.wall - 365 * DAY, MONTH)[1]
 
 
-def test_after_a_jump_the_clock_is_believed_when_it_ran_evenly_for_the_age() -> None:
+def test_clock_check_trusts_the_clock_again_when_it_ran_evenly_for_the_age() -> None:
     anchor, _problem = observe(anchored(), after(1, 365), 0.0, MONTH)
     for days in range(2, 31):
         anchor, problem = observe(anchor, after(days, 365), 0.0, MONTH)
         assert "has not run evenly for 30 days since" in problem
     anchor, problem = observe(anchor, after(31.1, 365), 0.0, MONTH)
     assert problem == ""
-    # Jumping again begins anew.
+    # Another jump starts the time again.
     anchor, problem = observe(anchor, after(32), 0.0, MONTH)
     assert (anchor.steady_seconds, problem) == (0.0, "the clock went back")
 
 
 @given(st.lists(st.floats(0.001, 40), min_size=1, max_size=20))
-def test_a_steady_clock_is_always_believed(steps: list[float]) -> None:
+def test_clock_check_always_trusts_a_steady_clock(steps: list[float]) -> None:
     anchor, days = anchored(), 0.0
     for step in steps:
         days += step
@@ -79,7 +84,9 @@ def test_a_steady_clock_is_always_believed(steps: list[float]) -> None:
     st.lists(st.tuples(st.floats(0.01, 5), st.floats(-400, 400)), min_size=1, max_size=20),
     st.floats(0, 40),
 )
-def test_nothing_counts_as_older_than_it_is(steps: list[tuple[float, float]], unused_after: float) -> None:
+def test_clock_check_lets_nothing_count_as_older_than_it_is(
+    steps: list[tuple[float, float]], unused_after: float
+) -> None:
     """Whenever the clock is believed, what it calls a month old was not used for a month of true time.
 
     The allowance is the hour per step that counts as even.
@@ -97,11 +104,13 @@ def test_nothing_counts_as_older_than_it_is(steps: list[tuple[float, float]], un
 
 
 @given(st.text(max_size=5), st.floats(0, 1e9), st.floats(0, 1e10), st.one_of(st.none(), st.floats(0, 1e9)))
-def test_anchors_survive_their_file(boot: str, boottime: float, wall: float, steady: float | None) -> None:
+def test_clock_check_anchor_survives_its_file(
+    boot: str, boottime: float, wall: float, steady: float | None
+) -> None:
     anchor = Anchor(boot, boottime, wall, steady)
     assert decode(encode(anchor)) == anchor
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "[]", '{"schema": 2}', '{"schema": 1, "wall": "x"}'])
-def test_a_damaged_anchor_is_none(text: str | None) -> None:
+def test_clock_check_decodes_a_damaged_anchor_as_none(text: str | None) -> None:
     assert decode(text) is None

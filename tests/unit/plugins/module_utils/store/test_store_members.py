@@ -35,7 +35,7 @@ LIMITS = Limits(max_unpacked_bytes=10_000, max_ratio=3, max_entries=5)
         ("...", 0, "..."),
     ],
 )
-def test_a_harmless_name_becomes_a_plain_path(name: str, strip: int, expected: str) -> None:
+def test_member_path_makes_a_harmless_name_plain(name: str, strip: int, expected: str) -> None:
     assert member_path(name, strip) == expected
 
 
@@ -55,13 +55,13 @@ def test_a_harmless_name_becomes_a_plain_path(name: str, strip: int, expected: s
         "d/" * 2000,
     ],
 )
-def test_a_name_that_could_do_harm_is_refused(name: str) -> None:
+def test_member_path_refuses_a_name_that_could_do_harm(name: str) -> None:
     with pytest.raises(CiError):
         member_path(name)
 
 
 @given(st.text())
-def test_whatever_passes_stays_inside(name: str) -> None:
+def test_member_path_stays_inside(name: str) -> None:
     try:
         path = member_path(name)
     except (CiError, UnicodeEncodeError):
@@ -76,22 +76,22 @@ def outline() -> Outline:
     return Outline(LIMITS, archive_bytes=100)
 
 
-def test_nothing_may_lie_below_a_link_or_a_file() -> None:
+def test_outline_refuses_an_entry_below_a_link_or_a_file() -> None:
     for kind in (SYMLINK, FILE):
         plan = outline()
         plan.add("a", kind, target="b")
-        with pytest.raises(CiError, match=f"'a/b' lies below 'a', which is a {kind}"):
+        with pytest.raises(CiError, match=f"'a/b' is below 'a', which is a {kind}"):
             plan.add("a/b", FILE)
 
 
-def test_a_link_may_not_replace_a_directory_with_content() -> None:
+def test_outline_refuses_a_link_in_place_of_a_directory_with_content() -> None:
     plan = outline()
     plan.add("a/b", FILE)
     with pytest.raises(CiError, match="'a' appears twice"):
         plan.add("a", SYMLINK, target="..")
 
 
-def test_directories_may_be_named_again_and_files_may_not() -> None:
+def test_outline_takes_a_directory_twice_and_a_file_once() -> None:
     plan = outline()
     plan.add("a/b", FILE)
     plan.add("a", DIRECTORY)
@@ -100,7 +100,7 @@ def test_directories_may_be_named_again_and_files_may_not() -> None:
         plan.add("a/b", FILE)
 
 
-def test_a_hard_link_needs_a_file_before_it() -> None:
+def test_outline_refuses_a_hard_link_without_a_file_before_it() -> None:
     plan = outline()
     plan.add("a", FILE)
     plan.add("b", HARDLINK, target="a")
@@ -108,7 +108,7 @@ def test_a_hard_link_needs_a_file_before_it() -> None:
         plan.add("c", HARDLINK, target="d")
 
 
-def test_limits_hold() -> None:
+def test_outline_enforces_limits() -> None:
     with pytest.raises(CiError, match="max_unpacked_bytes=10000"):
         outline().add("a", FILE, 10_001)
     plan = outline()
@@ -126,18 +126,18 @@ def test_limits_hold() -> None:
     ("path", "target"),
     [("l", "/etc"), ("l", ".."), ("a/l", "../.."), ("a/l", "x/../../.."), ("dot/l", "../..")],
 )
-def test_a_link_out_of_the_tree_is_refused(path: str, target: str) -> None:
+def test_resolve_refuses_a_link_out_of_the_tree(path: str, target: str) -> None:
     with pytest.raises(CiError):
         resolve(path, target, {path: target})
 
 
-def test_a_parent_step_counts_from_where_a_link_leads() -> None:
+def test_resolve_counts_a_parent_step_from_the_end_of_a_link() -> None:
     # By its letters d/.. is the top; by the kernel's rules it is above it.
     with pytest.raises(CiError, match="out of the archive"):
         resolve("e", "d/..", {"d": ".", "e": "d/.."})
 
 
-def test_links_in_a_circle_are_refused() -> None:
+def test_resolve_refuses_links_in_a_circle() -> None:
     with pytest.raises(CiError, match="never ends"):
         resolve("a", "b", {"a": "b", "b": "a"})
 
@@ -148,7 +148,7 @@ TARGETS = st.lists(st.sampled_from(["a", "b", "c", "..", "."]), min_size=1, max_
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(NAMES, TARGETS, min_size=1, max_size=4))
-def test_accepted_links_never_lead_the_kernel_out(links: dict[str, str]) -> None:
+def test_outline_accepts_no_link_that_leads_the_kernel_out(links: dict[str, str]) -> None:
     plan = Outline(Limits(1, 1, 100), 1)
     try:
         for path, target in links.items():

@@ -1,9 +1,10 @@
-"""Whether the wall clock can be believed when it says that something was unused for weeks. Pure.
+"""Check of the wall clock before a collection trusts ages of weeks. Pure.
 
-Last uses are wall-clock times, so a clock that jumps a year ahead would make everything look forgotten. Every
-collection leaves an anchor: what wall clock and boot-time clock said together. When they went on unevenly
-since, nothing counts as old until the clock has run evenly for as long as the age in question: whatever is
-older than that by then was not used for that long, however the clock was wrong before.
+Last uses are wall-clock times, so a clock that jumps a year ahead would make every tree look unused. Every
+collection writes the wall clock and the boot-time clock of one moment, the anchor. When the two advanced
+differently since then, nothing counts as old until the clock has run evenly for as long as the age in
+question. What is older than that by then was not used for that long, independent of the earlier error of the
+clock.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ from .lease import Instant
 SCHEMA = 1
 # Daylight saving does not move this clock; NTP and a suspended machine's rounding move it by seconds.
 _SLACK_SECONDS = 3600.0
-# A machine may be off for a week's holiday; for longer nobody can tell that from a jump.
+# A machine may be off for a week; a longer pause looks the same as a jump.
 _OFF_SECONDS = 7 * 86400.0
 # The first second of 2025: a clock before that was never set (a flat battery gives 1970 or 2000).
 _EARLIEST = 1735689600.0
 
 
 class Anchor(NamedTuple):
-    """What the clocks said at a collection; ``steady_seconds`` is since when they ran evenly, None for
-    ever.
+    """The clocks at a collection.
+
+    ``steady_seconds`` is how long they have run evenly; None when no jump was ever seen.
     """
 
     boot_id: str
@@ -36,10 +38,10 @@ class Anchor(NamedTuple):
 def observe(
     anchor: Optional[Anchor], now: Instant, newest_write: float, needed_seconds: float
 ) -> tuple[Anchor, str]:
-    """Return the next anchor, and why the age of things cannot be believed (empty when it can).
+    """Return the next anchor, and why ages cannot be believed (empty when they can).
 
     ``newest_write`` is the latest time the store wrote anything, in seconds since the epoch (0: never);
-    without an anchor it is the only witness. ``needed_seconds`` is the age in question.
+    without an anchor it is the only evidence. ``needed_seconds`` is the age in question.
     """
     problem = _jump(anchor, now, newest_write)
     if problem:
@@ -79,7 +81,7 @@ def encode(anchor: Anchor) -> str:
 
 
 def decode(text: Optional[str]) -> Optional[Anchor]:
-    """Return the anchor in ``text``; None when there is none or it is damaged."""
+    """Return the anchor in ``text``; None for no text or a damaged one."""
     try:
         whole = json.loads(text or "null")
         if whole is None or whole["schema"] != SCHEMA:
