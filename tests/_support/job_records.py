@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import Job
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import Job, checked
 
-#: A moment of no importance.
+#: 2027-01-15T08:00:00Z.
 NOON = 1_800_000_000.0
 
 
@@ -22,20 +23,30 @@ def ended(seconds: float = 60.0, **fields: Any) -> dict[str, Any]:
     return record("completed", **{"at": NOON + seconds, "result": "success", **fields})
 
 
-def put(spool: Path, one: dict[str, Any], number: int = 1) -> Path:
-    """Write ``one`` into the spool of its instance, as a hook does."""
-    directory = spool / str(one["instance"])
+def started(history: History, fields: dict[str, Any]) -> bool:
+    """Add the start of a job to ``history``; return whether it is new."""
+    return bool(history.add([checked({**fields, "event": "started"})]))
+
+
+def completed(history: History, fields: dict[str, Any]) -> bool:
+    """Add the end of a job to ``history``; return whether it is new."""
+    return bool(history.add([checked({**fields, "event": "completed"})]))
+
+
+def put(spool: Path, fields: dict[str, Any], number: int = 1) -> Path:
+    """Write ``fields`` as a file into the spool of its instance, as a hook does."""
+    directory = spool / str(fields["instance"])
     directory.mkdir(parents=True, exist_ok=True)
-    path: Path = directory / f"{one['run_id']}-1-x-{number}.{one['event']}.json"
+    path: Path = directory / f"{fields['run_id']}-1-x-{number}.{fields['event']}.json"
     fresh = path.with_name(f".{path.name}")
-    fresh.write_text(json.dumps(one), encoding="utf-8")
+    fresh.write_text(json.dumps(fields), encoding="utf-8")
     fresh.rename(path)
     return path
 
 
-def job(began: float = NOON, seconds: float | None = 60.0, **fields: Any) -> Job:
+def job(began: float = NOON, seconds: float | None = 60.0, **changes: Any) -> Job:
     """Return one finished job that succeeded."""
-    whole = {
+    fields = {
         "kind": "self_hosted",
         "instance": "laptop",
         "repository": "o/r",
@@ -47,9 +58,9 @@ def job(began: float = NOON, seconds: float | None = 60.0, **fields: Any) -> Job
         "completed_at": began + (seconds or 0),
         "result": "success",
         "duration_seconds": seconds,
-        **fields,
+        **changes,
     }
-    return Job(**whole)
+    return Job(**fields)
 
 
 def hosted(**fields: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Jobs and samples as the history and the sampler have them, made up by a rule and no chance."""
+"""Jobs and samples for the tests of the report, made by a fixed rule."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import Job
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.curve import Curve
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.figures import Figures, Period, figures
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.goals import Policy
@@ -36,7 +36,10 @@ A_JOB = Job(
 
 
 def jobs(count: int, days: int = 30, now: float = NOW) -> list[Job]:
-    """Return ``count`` jobs spread over ``days``: one in twelve ran hosted, one in thirty failed."""
+    """Return ``count`` jobs spread over ``days``.
+
+    One in twelve ran hosted, one in thirty failed.
+    """
     return [_job(number, now - days * DAY * (number + 0.5) / count) for number in range(count)]
 
 

@@ -18,7 +18,7 @@ DAY_SECONDS = 86400.0
 PERIOD_SECONDS = 365 * DAY_SECONDS
 
 
-def make(place: Path, database: Any, records: Any) -> tuple[str, Path]:
+def make(place: Path, database: Any, jobs: Any) -> tuple[str, Path]:
     """Write the same jobs to a database and a JSON file; return both paths.
 
     The jobs cover a year.
@@ -36,9 +36,9 @@ def make(place: Path, database: Any, records: Any) -> tuple[str, Path]:
             "at": at,
         }
         result = "failure" if number % 20 == 0 else "success"
-        events.append(records.checked({**event, "event": "started"}))
+        events.append(jobs.checked({**event, "event": "started"}))
         events.append(
-            records.checked({**event, "event": "completed", "at": at + 60 + number % 7, "result": result})
+            jobs.checked({**event, "event": "completed", "at": at + 60 + number % 7, "result": result})
         )
     path = str(place / "history.db")
     with database.History(path) as history:
@@ -63,9 +63,9 @@ def measure(options: Options) -> None:
     """Print the cost of a day, of all sums, of a job's record, and of an addition."""
     collections_root()
     base = "ansible_collections.coldvox.ci.plugins.module_utils.agent.history"
-    database, records = (importlib.import_module(f"{base}.{name}") for name in ("database", "records"))
+    database, jobs = (importlib.import_module(f"{base}.{name}") for name in ("database", "jobs"))
     with workplace("history") as place:
-        path, whole = make(place, database, records)
+        path, whole = make(place, database, jobs)
         since = time.time() - DAY_SECONDS
         expected = sum(job["started_at"] >= since for job in json.loads(whole.read_text()))
 
@@ -90,12 +90,13 @@ def measure(options: Options) -> None:
         def one_more() -> int:
             with database.History(path) as history:
                 event = {
+                    "event": "started",
                     "instance": "new",
                     "job": "job-0",
                     "run_id": next(numbers),
                     "at": since - DAY_SECONDS,
                 }
-                return int(history.started(event))
+                return int(history.add([jobs.checked(event)]))
 
         medians = alternating(
             {

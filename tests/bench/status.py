@@ -38,7 +38,7 @@ def stock(place: Path, now: float) -> None:
     Path(path).parent.mkdir()
     with database.History(path):
         pass
-    names = [*importlib.import_module(f"{_BASE}.agent.history.records").Job._fields, "began"]
+    names = [*importlib.import_module(f"{_BASE}.agent.history.jobs").Job._fields, "began"]
     insert = f"INSERT INTO jobs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
     with sqlite3.connect(path) as connection:
         connection.executemany(insert, ((*job, job.began) for job in some_jobs.jobs(JOBS, DAYS, now)))

@@ -44,9 +44,10 @@ DEFAULT_POLICY: Mapping[str, Any] = {
 }
 
 
-class Aggregate(NamedTuple):
-    """What is known of one job name on one kind of runner; ``total_duration`` is the seconds of
-    ``timed_runs``.
+class JobSums(NamedTuple):
+    """Sums over the runs of one job name on one kind of runner.
+
+    ``total_duration`` is the sum in seconds over the ``timed_runs``, whose duration is known.
     """
 
     job: str
@@ -247,16 +248,16 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def history_of(sums: Iterable[Aggregate]) -> dict[str, dict[str, float]]:
+def history_of(sums: Iterable[JobSums]) -> dict[str, dict[str, float]]:
     """Return the ``sums`` of one job, or of all jobs of its matrix, as ``dispatch_decision`` takes them."""
-    found: dict[str, dict[str, float]] = {}
+    history: dict[str, dict[str, float]] = {}
     listed = list(sums)
     for kind in KINDS:
-        own = [one for one in listed if one.kind == kind]
-        runs, timed = sum(one.total_runs for one in own), sum(one.timed_runs for one in own)
-        known = found.setdefault(kind, {})
+        own = [row for row in listed if row.kind == kind]
+        runs, timed = sum(row.total_runs for row in own), sum(row.timed_runs for row in own)
+        known = history.setdefault(kind, {})
         if runs:
-            known["success_rate"] = 100 * sum(one.successful_runs for one in own) / runs
+            known["success_rate"] = 100 * sum(row.successful_runs for row in own) / runs
         if timed:
-            known["avg_duration"] = sum(one.total_duration for one in own) / timed
-    return found
+            known["avg_duration"] = sum(row.total_duration for row in own) / timed
+    return history

@@ -17,7 +17,7 @@ from .output import ATTENTION, OK, log, plain, print_json, print_line, table
 
 if TYPE_CHECKING:
     from ..history.database import History
-    from ..history.records import Job
+    from ..history.jobs import Job
     from ..history.statistics import Regression, Summary
 
 _LISTED = 20
@@ -70,7 +70,7 @@ def _since(text: str) -> float:
     period = _PERIOD.fullmatch(text)
     if period:
         return time.time() - int(period[1]) * _UNIT_SECONDS[period[2]]
-    from ..history.records import moment
+    from ..history.jobs import moment
 
     with contextlib.suppress(CiError):
         at = moment(f"{text}T00:00:00Z" if len(text) == len("2026-01-31") else text)
@@ -175,16 +175,16 @@ def duration(seconds: float | None) -> str:
 
 def _import(history: History, source: str, whole: Any) -> int:
     """Add the content ``whole`` of the file ``source``; return the new entries' count."""
-    from ..history.legacy import aggregates
-    from ..history.records import RecordError
+    from ..history.jobs import RecordError
+    from ..history.json_history import sums_of
 
     rows = whole.get("jobs") if isinstance(whole, dict) else whole
     try:
         if isinstance(rows, list):
             return history.add_hosted(rows)
         if isinstance(whole, dict):
-            sums = aggregates(whole)
-            history.add_aggregates(sums)
+            sums = sums_of(whole)
+            history.add_sums(sums)
             return len(sums)
         raise RecordError("it is neither a list nor an object")
     except RecordError as error:

@@ -53,13 +53,15 @@ def _price(text: str) -> float:
 
 def report(options: argparse.Namespace) -> int:
     """Write the report."""
-    from ..report.collect import collect
     from ..report.goals import Policy
+    from ..report.read_report import read_figures
 
     policy = Policy()
     if options.price_per_minute is not None:
         policy = policy._replace(price_per_minute=options.price_per_minute)
-    text = _text(collect(options.places, options.days, policy), "json" if options.json else options.format)
+    text = _text(
+        read_figures(options.places, options.days, policy), "json" if options.json else options.format
+    )
     if options.output is None:
         print_line(text.rstrip("\n"))
         return OK

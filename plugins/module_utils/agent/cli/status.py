@@ -25,10 +25,10 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
 
 def status(options: argparse.Namespace) -> int:
     """Print the status; its level is the exit code."""
-    from ..report.gather import gather
+    from ..report.read_status import read_facts
     from ..report.status_view import view
 
-    shown = view(gather(options.places))
+    shown = view(read_facts(options.places))
     if options.json:
         print_json(plain(shown))
     else:

@@ -1,1 +1,1 @@
-"""What jobs ran, how long they took and how they ended: kept in SQLite, judged by pure functions."""
+"""History of jobs, kept in SQLite: what ran, how long it took and how it ended."""

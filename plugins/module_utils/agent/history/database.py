@@ -1,8 +1,8 @@
-"""The history of jobs in SQLite: what is written at once, and what is asked of it.
+"""History of jobs in SQLite: transactions that add jobs, and queries.
 
-Many processes may write (hooks' records by the services, imports by a person), each in one transaction;
-readers never wait for them (WAL). The number of jobs is bounded, and what is too much goes in the transaction
-that adds.
+Several processes may write: the services add the hooks' records, a person imports a file. Each write is one
+transaction. Readers never wait for a writer (WAL). The transaction that adds jobs also deletes those above
+the limits.
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ from types import TracebackType
 from typing import Any, Optional
 
 from ...errors import CiError
-from ...health.dispatch import SELF_HOSTED, Aggregate
+from ...health.dispatch import SELF_HOSTED, JobSums
 from . import schema
-from .endings import Ending, tell
-from .records import COMPLETED, LOST, STARTED, Job, Record, checked, clean, hosted_job
-from .rights import rights_of_owner
+from .endings import Ending, apply_ending
+from .jobs import LOST, STARTED, Job, Record, clean, hosted_job
 
 MOST_JOBS = 200_000
 MOST_DAYS = 400
 _DAY = 86400.0
-# A clock that jumps ahead makes all of the history look old; so little goes at a time that none of it is lost
-# before somebody sets the clock right.
+# A clock that jumps ahead makes the whole history look old. Few rows per transaction leave time to correct
+# the clock before the history is gone.
 _OLD_AT_ONCE = 100
-# Between the start that GitHub tells and the one that the hook noted.
+# The most between the start that GitHub reports and the start that the hook recorded.
 _NEAR_SECONDS = 30.0
 
 _ADD = "INSERT OR IGNORE INTO jobs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _LATEST = "SELECT * FROM jobs WHERE began >= ? ORDER BY began DESC, id DESC LIMIT ?"
-# GitHub names the jobs of a matrix "name (values)": what sorts between "name (" and "name )".
+# GitHub names the jobs of a matrix "name (values)". They sort between "name (" and "name )".
 _LATEST_OF_ONE = """
     SELECT * FROM jobs WHERE (job = :job OR job BETWEEN :job || ' (' AND :job || ' )') AND began >= :since
     ORDER BY began DESC, id DESC LIMIT :limit
@@ -55,12 +54,12 @@ _SUMS = """
 
 
 class History:
-    """The database at ``path``, as a context; ``notice`` tells in one sentence that a damaged one was set
-    aside.
+    """Context manager for the database at ``path``.
 
-    Opened with ``read_only`` it needs no right to write, and is empty where there is no database. Root has,
-    while it is open, no more rights than the owner of its directory.
-    Everything raises HistoryError when the file, its disk or another writer does not let it happen.
+    With ``read_only`` it needs no right to write, and a missing database is empty. While it is open, root
+    acts as the owner of its directory. ``notice`` is a sentence for the user when a damaged database was set
+    aside, else empty. Every method raises HistoryError when the file, its disk or another writer prevents the
+    work.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class History:
 
     def __enter__(self) -> History:
         with contextlib.ExitStack() as entered:
-            entered.enter_context(rights_of_owner(os.path.dirname(self.path) or "."))
+            entered.enter_context(schema.acting_as_owner(os.path.dirname(self.path) or "."))
             if self._read_only:
                 self._connection = schema.open_readable(self.path)
             else:
@@ -95,16 +94,8 @@ class History:
                 self._connection.close()
                 self._connection = None
 
-    def started(self, record: Mapping[str, Any]) -> bool:
-        """Take in that a job began; return whether that was new. Raises RecordError for a wrong record."""
-        return bool(self.add([checked({**record, "event": STARTED})]))
-
-    def completed(self, record: Mapping[str, Any]) -> bool:
-        """Take in that a job ended; return whether that was new. Raises RecordError for a wrong record."""
-        return bool(self.add([checked({**record, "event": COMPLETED})]))
-
     def add(self, records: Iterable[Record]) -> int:
-        """Take in ``records`` in their order, all or none; return how many were new."""
+        """Add ``records`` in their order, all or none; return how many are new."""
         with self._writing() as connection:
             added = 0
             for record in records:
@@ -113,14 +104,14 @@ class History:
         return added
 
     def add_endings(self, endings: Iterable[Ending]) -> int:
-        """Take in how jobs ended, all or none; return how many jobs got a result by it."""
+        """Add results of jobs, all or none; return how many jobs got a result."""
         with self._writing() as connection:
-            return sum(tell(connection, ending) for ending in endings if ending.result)
+            return sum(apply_ending(connection, ending) for ending in endings if ending.result)
 
     def add_hosted(self, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Take in finished jobs as ``github_jobs_info`` returns them, all or none; return how many were new.
+        """Add jobs from ``github_jobs_info``, all or none; return how many are new.
 
-        A job of this host that its hook recorded as well gets the result and the queue time that only GitHub
+        A job of this host that its hook recorded too gets the result and the queue time, which only GitHub
         knows. Raises RecordError for a row that is no such job.
         """
         jobs = [job for job in map(hosted_job, rows) if job is not None]
@@ -132,14 +123,16 @@ class History:
             self._prune(connection, added)
         return added
 
-    def add_aggregates(self, sums: Sequence[Aggregate]) -> None:
-        """Keep the ``sums`` of an older history, in the place of those of the same job and kind."""
+    def add_sums(self, sums: Sequence[JobSums]) -> None:
+        """Store ``sums`` of an older history in the place of those of the same job."""
         with self._writing() as connection:
             connection.executemany("INSERT OR REPLACE INTO aggregates VALUES (?, ?, ?, ?, ?, ?, ?)", sums)
 
     def jobs(self, since: Optional[float] = None, job: str = "", limit: int = 1000) -> list[Job]:
-        """Return jobs, the latest first: those that began at ``since`` (Unix seconds) or later, of the name
-        ``job`` or of its matrix.
+        """Return at most ``limit`` jobs, the latest first.
+
+        Only jobs that began at ``since`` (Unix seconds) or later, and with ``job`` only jobs of that name or
+        of its matrix.
         """
         if job:
             rows = self._read(_LATEST_OF_ONE, {"job": clean(job), "since": since or 0, "limit": limit})
@@ -147,13 +140,13 @@ class History:
             rows = self._read(_LATEST, (since or 0, limit))
         return [Job(*row[1:-2]) for row in rows]
 
-    def summaries(self, since: Optional[float] = None, job: str = "") -> list[Aggregate]:
-        """Return the sums of the finished jobs per name and kind, by name: all, or those of the name ``job``
-        and of its matrix. Those of an older history count as well, unless ``since`` (Unix seconds) is given.
+    def summaries(self, since: Optional[float] = None, job: str = "") -> list[JobSums]:
+        """Return the sums of the finished jobs per name and kind, sorted by name.
 
-        Only jobs count whose end says something about the machine (``records.JUDGED``).
+        With ``job`` only those of that name and of its matrix. The sums of an older history count too, unless
+        ``since`` (Unix seconds) is given. Only results that depend on the machine count (``jobs.JUDGED``).
         """
-        return [Aggregate(*row) for row in self._read(_SUMS, {"job": clean(job), "since": since or 0})]
+        return [JobSums(*row) for row in self._read(_SUMS, {"job": clean(job), "since": since or 0})]
 
     def _read(self, query: str, values: Any) -> list[tuple[Any, ...]]:
         if self._connection is None:
@@ -164,17 +157,17 @@ class History:
             raise self._failed(error) from error
 
     def _failed(self, error: sqlite3.Error) -> schema.HistoryError:
-        """Return the sentence for ``error``; damage met while writing is set aside at once."""
-        told = schema.history_error(self.path, error)
-        if isinstance(told, schema.DamagedError) and self._connection is not None and not self._read_only:
+        """Return the HistoryError for ``error``; a writer sets damage aside at once."""
+        failure = schema.history_error(self.path, error)
+        if isinstance(failure, schema.DamagedError) and self._connection is not None and not self._read_only:
             self._connection.close()
             self._connection = None
             self._connection, self.notice = schema.set_aside(self.path)
-        return told
+        return failure
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, taken back by any error."""
+        """Run one transaction; any error rolls it back."""
         if self._read_only or self._connection is None:
             raise CiError(f"The job history {self.path} is open for reading only; open it for writing.")
         try:
@@ -183,7 +176,7 @@ class History:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
-                # SQLite has already taken back what a full disk stopped.
+                # After "disk is full" SQLite has already rolled back.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
@@ -191,8 +184,9 @@ class History:
             raise self._failed(error) from error
 
     def _prune(self, connection: sqlite3.Connection, added: int) -> None:
-        """Drop what is too old, and of the busiest instance what is too much: one that floods the history
-        loses its own jobs.
+        """Delete jobs that are too old, and the busiest instance's oldest above the limit.
+
+        So an instance that floods the history loses its own jobs and no others.
         """
         if not added:
             return
@@ -215,7 +209,7 @@ class History:
 
 
 def _job(record: Record) -> Job:
-    """Return what the beginning and the end of a job both tell of it."""
+    """Return the fields that the start and the end of a job have in common."""
     return Job(
         kind=SELF_HOSTED,
         instance=record.instance,
@@ -230,7 +224,7 @@ def _job(record: Record) -> Job:
 
 
 def _begin(connection: sqlite3.Connection, record: Record) -> int:
-    """Add a job that runs. Its runner does one at a time, so one before it that never ended is lost."""
+    """Add a running job; the runner's earlier jobs that never ended are lost."""
     added = _insert(connection, _job(record)._replace(started_at=record.at))
     if added:
         connection.execute(
@@ -242,7 +236,7 @@ def _begin(connection: sqlite3.Connection, record: Record) -> int:
 
 
 def _end(connection: sqlite3.Connection, record: Record) -> int:
-    """Finish the job that began last under this name, or add one whose beginning nobody told."""
+    """Finish the latest job of this name, or add it; return 1 if the record is new."""
     identity = (record.instance, record.run_id, record.run_attempt, record.job)
     seen = connection.execute(
         "SELECT 1 FROM jobs WHERE instance = ? AND run_id = ? AND run_attempt = ? AND job = ? "
@@ -251,8 +245,8 @@ def _end(connection: sqlite3.Connection, record: Record) -> int:
     ).fetchone()
     if seen:
         return 0
-    # Root or GitHub may have told the end before the hook's record came in; that of the hook then lies within
-    # the job. What a hook has told stays: a later job can write such records as well.
+    # Root or GitHub may have reported the end before the hook did ("foretold"). The hook's time is then
+    # within the job. An end that a hook has recorded stays, because a later job can write such records too.
     running = connection.execute(
         "SELECT id, started_at FROM jobs WHERE instance = ? AND run_id = ? AND run_attempt = ? AND job = ? "
         "AND (completed_at IS NULL OR foretold AND ? BETWEEN began AND completed_at) "
@@ -291,31 +285,31 @@ def _end(connection: sqlite3.Connection, record: Record) -> int:
 
 
 def _insert(connection: sqlite3.Connection, job: Job) -> int:
-    """Add ``job`` unless it is there; return how many were added."""
+    """Add ``job`` unless it exists; return how many rows were added."""
     return connection.execute(_ADD, (*job, job.began)).rowcount
 
 
 def _completed_by_github(connection: sqlite3.Connection, job: Job) -> bool:
-    """Add what only GitHub knows to the job that the hook of the same runner recorded at that time; return
-    whether there is one.
+    """Complete the hook's record of ``job``; return whether there is one.
 
-    The hook knows the job by its key in the workflow and GitHub by its display name, so time tells them
-    apart.
+    GitHub alone knows the result and the queue time.
+    The hook records the key of a job and GitHub its display name, so the runner and the start time identify
+    it.
     """
     if job.kind != SELF_HOSTED or job.started_at is None:
         return False
-    found = connection.execute(
+    row = connection.execute(
         "SELECT id FROM jobs WHERE instance = ? AND run_id = ? AND run_attempt = ? "
         "AND ABS(began - ?) <= ? ORDER BY ABS(began - ?) LIMIT 1",
         (job.instance, job.run_id, job.run_attempt, job.started_at, _NEAR_SECONDS, job.started_at),
     ).fetchone()
-    if found is None:
+    if row is None:
         return False
     connection.execute(
         "UPDATE jobs SET result = COALESCE(NULLIF(?, ''), result), queued_at = COALESCE(queued_at, ?), "
         "foretold = foretold OR completed_at IS NULL, "
         "completed_at = COALESCE(completed_at, ?), duration_seconds = COALESCE(duration_seconds, ?) "
         "WHERE id = ?",
-        (job.result, job.queued_at, job.completed_at, job.duration_seconds, found[0]),
+        (job.result, job.queued_at, job.completed_at, job.duration_seconds, row[0]),
     )
     return True

@@ -1,7 +1,7 @@
-"""How jobs ended, as root learnt it from their listener: a job has no word in this.
+"""Results of jobs as root reads them from the listener's output.
 
-``<run>/results`` is root's and the agent's, who takes the records in; no job can write there. GitHub's word,
-once it is imported, counts more.
+Root writes them to ``<run>/results``, where no job can write, and the agent adds them to the history. A
+result imported from GitHub replaces them.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import json
 import os
 import sqlite3
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from ...errors import CiError
 from ...health.dispatch import SELF_HOSTED
 from ...host.directories import read_json
 from ...host.durable import remove_file, replace_file
 from ...host.paths import Paths
-from .records import LOST, RecordError, needed_text, number, result_of
+from .jobs import LOST, RecordError, needed_text, number, result_of
 
-# In memory, and of no use to anybody when nobody takes them in.
-_MOST_RECORDS = 1000
+# The directory is in memory (/run). Without an agent that reads them, the files have no use.
+_MOST_FILES = 1000
 
 
 class Ending(NamedTuple):
-    """What ran on ``instance`` from ``since`` to ``at`` (Unix seconds) had the ``result``, in GitHub's words;
-    it is empty where the listener's word decides nothing.
+    """Result of the job on ``instance`` from ``since`` to ``at`` (Unix seconds).
 
-    An instance runs one job at a time, so the time says which job that was.
+    ``result`` is one of GitHub's, empty where the listener's output does not decide it. An instance runs one
+    job at a time, so the time identifies the job.
     """
 
     instance: str
@@ -37,27 +37,28 @@ class Ending(NamedTuple):
 
 
 def leave(run_dir: str, ending: Ending) -> None:
-    """Let the history know of ``ending`` the next time it takes records in; raises CiError when that cannot
-    be written. Needs root.
+    """Write ``ending`` to a file that the agent adds to the history. Needs root.
+
+    Raises CiError when it cannot be written.
     """
     directory = Paths(run=run_dir).results
-    # The name is that of the moment: who finds the same ending again leaves the same file.
+    # The name depends on the time only, so the same ending written twice is one file.
     path = os.path.join(directory, f"{int(ending.at * 1e6):020}-{ending.instance}.json")
     try:
         _make_room(directory)
         replace_file(path, json.dumps(ending._asdict()) + "\n", durable=False)
     except OSError as error:
         raise CiError(
-            f"how a job of '{ending.instance}' ended is not recorded, because {directory} cannot be written "
-            f"({error.strerror}); converge the host, which makes it."
+            f"The result of a job of '{ending.instance}' is not recorded, because {directory} cannot be "
+            f"written ({error.strerror}); converge the host, which creates that directory."
         ) from error
 
 
 def _make_room(directory: str) -> None:
-    """Remove the oldest that one more may lie there. The agent may have put there what is no file."""
+    """Remove the oldest files above the limit; directories stay."""
     with os.scandir(directory) as entries:
-        names = [one.name for one in entries if one.is_file(follow_symlinks=False)]
-    for name in sorted(filter(_is_whole, names))[: 1 - _MOST_RECORDS]:
+        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    for name in sorted(filter(_is_whole, names))[: 1 - _MOST_FILES]:
         remove_file(os.path.join(directory, name))
 
 
@@ -65,8 +66,8 @@ def _is_whole(name: str) -> bool:
     return not name.startswith(".")
 
 
-class Left:
-    """The endings that wait below ``run_dir``: what they are, and what is no ending."""
+class PendingEndings:
+    """Endings that wait below ``run_dir``; ``reasons`` lists the wrong files."""
 
     def __init__(self, run_dir: str) -> None:
         self._directory = Paths(run=run_dir).results
@@ -75,7 +76,7 @@ class Left:
         self.reasons: list[str] = []
 
     def read(self) -> None:
-        """Read what is there, also when nothing is."""
+        """Read all files; a missing directory has none."""
         try:
             self._names = sorted(filter(_is_whole, os.listdir(self._directory)))
         except FileNotFoundError:
@@ -87,25 +88,30 @@ class Left:
             try:
                 self.endings.append(_ending(path))
             except RecordError as error:
-                if os.path.lexists(path):  # else another process took it in
+                if os.path.lexists(path):  # else another process has added and removed it
                     self.reasons.append(f"results/{name}: {error}.")
 
     def remove(self) -> None:
-        """Remove what was read."""
+        """Remove the files that were read."""
         for name in self._names:
-            problem = _remove(os.path.join(self._directory, name))
+            problem = remove(os.path.join(self._directory, name))
             if problem:
                 self.reasons.append(f"results/{name}: it cannot be removed ({problem}).")
 
 
-def _remove(path: str) -> str:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return ""  # another process took it in
-    except OSError as error:
-        return str(error.strerror)
-    return ""
+def remove(path: str, directory: Optional[int] = None) -> str:
+    """Remove a file or an empty directory; return why it stays, empty if it went."""
+    for function in (os.unlink, os.rmdir):
+        try:
+            function(path, dir_fd=directory)
+        except FileNotFoundError:
+            return ""  # another process has removed it
+        except IsADirectoryError:
+            continue
+        except OSError as error:
+            return str(error.strerror)
+        return ""
+    return "it is a directory"
 
 
 def _ending(path: str) -> Ending:
@@ -115,21 +121,20 @@ def _ending(path: str) -> Ending:
     since, at = number(fields, "since"), number(fields, "at")
     if since is None or at is None:
         raise RecordError(f"'{'since' if since is None else 'at'}' is missing")
-    if at > time.time():  # the clock was set back, and it would be the end of whatever began since
-        raise RecordError("it is of a time that has not come")
+    if at > time.time():  # the clock was set back: this ending would match every job that began since
+        raise RecordError("its time is in the future")
     return Ending(needed_text(fields, "instance"), since, at, result_of(fields))
 
 
-def tell(connection: sqlite3.Connection, ending: Ending) -> int:
-    """Give the result to what the hooks recorded in that time, unless somebody told one before; return to how
-    many that was new.
+def apply_ending(connection: sqlite3.Connection, ending: Ending) -> int:
+    """Set the result of the jobs that have none; return how many jobs got it.
 
-    A job may have recorded itself under several names, and all of them ended like this.
+    A job may have recorded itself under several names. All of them get the result.
     """
     return connection.execute(
         "UPDATE jobs SET result = ?, completed_at = COALESCE(completed_at, ?), "
         "foretold = foretold OR completed_at IS NULL, "
-        # A clock that went back leaves the duration unknown where the hook told the end.
+        # Where the hook recorded the end and the clock went back, the duration stays unknown.
         "duration_seconds = CASE WHEN completed_at IS NULL THEN ? - started_at ELSE duration_seconds END "
         "WHERE instance = ? AND kind = ? AND began BETWEEN ? AND ? AND result IN ('', ?)",
         (

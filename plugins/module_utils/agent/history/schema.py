@@ -1,6 +1,6 @@
-"""The tables of the history, how older ones become the present ones, and how a database is opened.
+"""Tables of the history, migration of older tables, and opening a database.
 
-``user_version`` counts the steps that a database has been through, so an older one takes only those it lacks.
+``user_version`` counts the steps that a database has taken, so an older one takes only the steps it lacks.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import contextlib
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from typing import Optional
 from urllib.parse import quote
 
@@ -27,12 +28,12 @@ STEPS = (
             peak_memory_bytes INTEGER, cpu_seconds REAL, cache_hits INTEGER, cache_misses INTEGER,
             began REAL NOT NULL
         )""",
-        # What makes a job one and the same, however often its record is read.
+        # Identifies a job, so a record that is read twice adds it once.
         "CREATE UNIQUE INDEX jobs_identity ON jobs (instance, run_id, run_attempt, job, started_at)",
-        # Few are open at a time, and each beginning asks for those of its runner.
+        # Few jobs are open at a time; each start record asks for the open jobs of its runner.
         "CREATE INDEX jobs_open ON jobs (instance) WHERE completed_at IS NULL",
         "CREATE INDEX jobs_began ON jobs (began)",
-        # All that the sums need, so that they never touch the table.
+        # Covers the query of the sums, which then reads no table.
         "CREATE INDEX jobs_job ON jobs (job, kind, result, began, completed_at, duration_seconds)",
     ),
     (
@@ -44,7 +45,7 @@ STEPS = (
         ) WITHOUT ROWID""",
         "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     ),
-    # Whether somebody told the end before the hook did, who then may still tell it: once.
+    # 1 if root or GitHub reported the end before the hook did. The hook may then add its record once.
     ("ALTER TABLE jobs ADD COLUMN foretold INTEGER NOT NULL DEFAULT 0",),
 )
 VERSION = len(STEPS)
@@ -53,10 +54,10 @@ _MOST_LOCKED_SECONDS = 60.0
 _CHECKED = "checked_in_boot"
 _ASIDE = ".corrupt-"
 
-# What SQLite says, and what a person should do about it; Python before 3.11 has no codes for these.
+# Parts of SQLite's messages, and what to do. Python before 3.11 has no error codes for them.
 _REMEDIES = (
-    ("locked", "another process has been writing for too long; try again, and look for one that hangs"),
-    ("full", "the disk is full; free space there, nothing is lost that is not yet taken in"),
+    ("locked", "another process has been writing for too long; try again, and look for a process that hangs"),
+    ("full", "the disk is full; free space there, records that are not yet added stay"),
     ("disk i/o", "the disk refused to read or write; free space there, and look at the kernel log"),
     ("readonly", "it may be written only by its owner and by root; run with their permissions"),
     ("unable to open", "it is missing, or may not be read; start the agent, or run with its permissions"),
@@ -69,25 +70,25 @@ class HistoryError(CiError):
 
 
 class DamagedError(HistoryError):
-    """The file is no sound database."""
+    """The file is no intact database."""
 
 
 def history_error(path: str, error: sqlite3.Error) -> HistoryError:
-    """Return the sentence for ``error``; a DamagedError where the file itself is broken."""
+    """Return the HistoryError for ``error``, a DamagedError if the file is damaged."""
     said = str(error)
     if any(sign in said.lower() for sign in _DAMAGE):
         return DamagedError(
             f"The job history {path} is damaged ({said}); the agent sets it aside the next time it writes."
         )
-    remedy = next((text for sign, text in _REMEDIES if sign in said.lower()), "mend that and run again")
+    remedy = next((text for sign, text in _REMEDIES if sign in said.lower()), "correct that and run again")
     return HistoryError(f"The job history {path} cannot be used ({said}): {remedy}.")
 
 
 def open_writable(path: str) -> tuple[sqlite3.Connection, str]:
-    """Open the database at ``path``, made or brought up to date as needed; return it and what to tell.
+    """Open the database at ``path`` for writing; return it and a notice for the user.
 
-    A damaged one is set aside and a new one begun: that is told, in one sentence, to whoever set it aside.
-    Raises HistoryError when it cannot be used.
+    A missing database is created and an older one migrated. A damaged one is renamed and a new one created;
+    the notice says so, else it is empty. Raises HistoryError when the database cannot be used.
     """
     try:
         return _opened(path), ""
@@ -96,7 +97,10 @@ def open_writable(path: str) -> tuple[sqlite3.Connection, str]:
 
 
 def set_aside(path: str) -> tuple[sqlite3.Connection, str]:
-    """Rename the damaged database at ``path`` and begin a new one, unless another process did so already."""
+    """Rename the damaged database at ``path`` and create a new one.
+
+    If another process did so before, open that new one. Returns and raises the same as ``open_writable``.
+    """
     lock = Flock(f"{path}.lock")
     try:
         lock.acquire(_MOST_LOCKED_SECONDS)
@@ -107,9 +111,8 @@ def set_aside(path: str) -> tuple[sqlite3.Connection, str]:
             return _opened(path, fully=True), ""
         except DamagedError:
             kept = _rename(path)
-        return _opened(
-            path
-        ), f"the job history {path} was damaged; it is kept as {kept}, a new one has begun."
+        notice = f"The job history {path} was damaged; it is kept as {kept}, and a new one has begun."
+        return _opened(path), notice
     except OSError as error:
         raise HistoryError(
             f"The job history {path} is damaged, and cannot be set aside ({error.strerror}); move it away as "
@@ -120,19 +123,20 @@ def set_aside(path: str) -> tuple[sqlite3.Connection, str]:
 
 
 def _rename(path: str) -> str:
-    """Move the files of the database at ``path`` out of the way, and drop all but the newest of those moved
-    before; return the new name.
+    """Rename the files of the database at ``path``; return the new name.
+
+    Of the databases renamed before, only the newest is kept.
     """
     above, name = os.path.split(path)
-    earlier = sorted({one for one in os.listdir(above or ".") if one.startswith(name + _ASIDE)})
+    earlier = sorted(entry for entry in os.listdir(above or ".") if entry.startswith(name + _ASIDE))
     kept = f"{path}{_ASIDE}{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-    for ending in ("-shm", "-wal", ""):  # a log that stayed would be applied to the new file
+    for ending in ("-shm", "-wal", ""):  # SQLite would apply a log that stays to the new file
         with contextlib.suppress(FileNotFoundError):
             os.rename(path + ending, kept + ending)
-    main = [one for one in earlier if not one.endswith(("-shm", "-wal"))]
-    for one in earlier:
-        if not main or not one.startswith(main[-1]):
-            os.unlink(os.path.join(above, one))
+    main = [entry for entry in earlier if not entry.endswith(("-shm", "-wal"))]
+    for entry in earlier:
+        if not main or not entry.startswith(main[-1]):
+            os.unlink(os.path.join(above, entry))
     return kept
 
 
@@ -162,7 +166,7 @@ def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
-        # After a power cut the last transactions may be missing, but the rest is sound (sqlite.org/wal.html).
+        # After a power cut the last transactions may be missing, the rest is intact (sqlite.org/wal.html).
         connection.execute("PRAGMA synchronous = NORMAL")
         _migrate(connection, path)
     except BaseException:
@@ -172,13 +176,15 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _create(path: str) -> None:
-    """Make an empty database unless there is one.
+    """Create an empty database at ``path`` unless there is a file.
 
-    It comes under its name complete: two processes that turn one file into a database with a log do not wait
-    for each other but fail. Raises DamagedError for a link, which is set aside and never followed.
+    The file gets its name when it is complete, because two processes that turn one file into a database with
+    a log do not wait for each other but fail. Raises DamagedError for a link, which is never followed.
     """
     if os.path.islink(path):
-        raise DamagedError(f"The job history {path} is a link; it is set aside.")
+        raise DamagedError(
+            f"The job history {path} is a link; the agent sets it aside the next time it writes."
+        )
     if os.path.exists(path):
         return
     fresh = f"{path}.{os.urandom(6).hex()}"
@@ -214,8 +220,8 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
 def _refuse_newer(version: int, path: str) -> None:
     if version > VERSION:
         raise HistoryError(
-            f"The job history {path} is of version {version}, and this program knows {VERSION}; a newer one "
-            "wrote it, so install that again."
+            f"The job history {path} is of version {version}, and this program knows {VERSION}; a newer "
+            "program wrote it, so install that again."
         )
 
 
@@ -224,19 +230,22 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _check(connection: sqlite3.Connection, path: str, fully: bool) -> None:
-    """Read every page once in each boot, since a power cut or a dying disk is what damages a database."""
+    """Read every page once per boot: a power cut or a failing disk damages it."""
     boot = clock.boot_id()
     row = connection.execute("SELECT value FROM notes WHERE name = ?", (_CHECKED,)).fetchone()
     if row and row[0] == boot and not fully:
         return
-    found = connection.execute(f"PRAGMA {'integrity' if fully else 'quick'}_check(1)").fetchone()
-    if found is None or found[0] != "ok":
-        raise DamagedError(f"The job history {path} is damaged ({found and found[0]}).")
+    result = connection.execute(f"PRAGMA {'integrity' if fully else 'quick'}_check(1)").fetchone()
+    if result is None or result[0] != "ok":
+        raise DamagedError(
+            f"The job history {path} is damaged ({result and result[0]}); the agent sets it aside the next "
+            "time it writes."
+        )
     connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (_CHECKED, boot))
 
 
 def open_readable(path: str) -> Optional[sqlite3.Connection]:
-    """Open the database at ``path`` for reading only; None when there is none, or one of an older version.
+    """Open the database at ``path`` for reading; None if it is missing or older.
 
     Raises HistoryError when it cannot be read.
     """
@@ -246,8 +255,8 @@ def open_readable(path: str) -> Optional[sqlite3.Connection]:
         try:
             return _reader(path, "mode=ro")
         except sqlite3.OperationalError:
-            # Without a writer there is no log, and one who may not write beside the file cannot make its
-            # index; then the file alone is the whole truth (sqlite.org/wal.html, "Read-Only Databases").
+            # Without a writer there is no log, and a user without the right to write in the directory cannot
+            # create its index. The file alone is then complete (sqlite.org/wal.html, "Read-Only Databases").
             if os.path.exists(f"{path}-wal"):
                 raise
             return _reader(path, "immutable=1")
@@ -266,5 +275,36 @@ def _reader(path: str, how: str) -> Optional[sqlite3.Connection]:
         raise
     if version == VERSION:
         return connection
-    connection.close()  # its next writer brings it up to date
+    connection.close()  # the next writer migrates it
     return None
+
+
+@contextlib.contextmanager
+def acting_as_owner(directory: str) -> Iterator[None]:
+    """Let root act as the owner of ``directory``; other users stay as they are.
+
+    Files that root creates there then belong to the owner, and root follows no link that leads where the
+    owner may not write. Raises HistoryError if this root may not change its user.
+    """
+    try:
+        owner = os.stat(directory)
+    except OSError:  # opening the database there says why
+        owner = None
+    if owner is None or os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    group, groups = os.getegid(), os.getgroups()
+    with contextlib.ExitStack() as undone:
+        try:
+            os.setgroups([owner.st_gid])
+            undone.callback(os.setgroups, groups)
+            os.setegid(owner.st_gid)
+            undone.callback(os.setegid, group)
+            os.seteuid(owner.st_uid)
+            undone.callback(os.seteuid, 0)
+        except OSError as error:
+            raise HistoryError(
+                f"The job history in {directory} cannot be used, because root may not act as its owner here "
+                f"({error.strerror}); run with CAP_SETUID and CAP_SETGID, or as that user."
+            ) from error
+        yield

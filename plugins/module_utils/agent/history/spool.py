@@ -1,7 +1,7 @@
-"""Taking in what the hooks of jobs left: every file is read as if an attacker had written it.
+"""Hook records on their way into the history, read as an attacker's files.
 
-``<run>/jobs/<instance>`` can be written by that instance's jobs. A file leaves it only after the database has
-it, and is recognised when it is read again, so a crash in between neither loses nor doubles a job.
+The jobs of an instance can write to ``<run>/jobs/<instance>``. A file is removed only after the database has
+its record, and a record that is read again is recognized: a crash in between neither loses nor doubles a job.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from ...errors import CiError
 from ...runner.layout import check_name, instance_user
 from .database import History
-from .endings import Left
-from .records import COMPLETED, STARTED, Record, RecordError, checked, clean, decode
+from .endings import PendingEndings, remove
+from .jobs import COMPLETED, STARTED, Record, RecordError, checked, clean, decode
 from .schema import DamagedError
 
 MOST_BYTES = 65536
-# Of one instance at a time; what is more waits for the next time.
+# Per instance and pass; more files wait for the next pass.
 MOST_FILES = 2000
-# A writer renames its file into place within a moment; what is still under another name has been given up.
+# A hook renames its file at once, so a file that still has another name after this time is abandoned.
 _ABANDONED_SECONDS = 3600.0
 _MOST_REASONS = 10
-_ENDINGS = (f".{STARTED}.json", f".{COMPLETED}.json")  # in the order in which a job has them
+_SUFFIXES = (f".{STARTED}.json", f".{COMPLETED}.json")  # in the order in which a job has them
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A planted FIFO must not block the open.
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -36,7 +36,7 @@ _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Ingested:
-    """How many records were new to the history, how many files were refused, and why, of the first ten."""
+    """Count of new records, count of refused files, and the reasons of the first ten."""
 
     count: int
     refused: int
@@ -44,7 +44,7 @@ class Ingested:
 
 
 class _Pass:
-    """One look at the spool of one instance."""
+    """One pass over the spool directory of one instance."""
 
     def __init__(self, directory: int, instance: str) -> None:
         self.directory = directory
@@ -55,8 +55,8 @@ class _Pass:
         self.owners = _owners(directory, instance)
 
     def read(self) -> None:
-        """Read what is there, the beginning of each job before its end, whatever their clocks said."""
-        found: dict[str, list[tuple[int, Record]]] = {}
+        """Read the files, each job's start before its end, also if the clock went back."""
+        by_job: dict[str, list[tuple[int, Record]]] = {}
         for name in self._names():
             try:
                 record = self._record(name)
@@ -65,20 +65,20 @@ class _Pass:
                 self.taken.append(name)
                 continue
             except PermissionError:
-                self.reasons.append(f"{self.instance}/{clean(name)}: it may not be read, and stays.")
+                self.reasons.append(f"{self.instance}/{clean(name)}: this user may not read it, so it stays.")
                 continue
             except FileNotFoundError:
-                continue  # another process took it in
-            stem, ending = _split(name)
-            found.setdefault(stem, []).append((ending, record))
+                continue  # another process has added and removed it
+            stem, place = _split(name)
+            by_job.setdefault(stem, []).append((place, record))
             self.taken.append(name)
-        for events in sorted(found.values(), key=lambda one: min(event[1].at for event in one)):
-            self.records += [event[1] for event in sorted(events, key=lambda one: one[0])]
+        for events in sorted(by_job.values(), key=lambda events: min(record.at for _place, record in events)):
+            self.records += [record for _place, record in sorted(events, key=lambda event: event[0])]
 
     def _names(self) -> Iterator[str]:
         with os.scandir(self.directory) as entries:
             for entry in itertools.islice(entries, MOST_FILES):
-                if not entry.name.startswith(".") and entry.name.endswith(_ENDINGS):
+                if not entry.name.startswith(".") and entry.name.endswith(_SUFFIXES):
                     yield entry.name
                 elif self._abandoned(entry.name):
                     self.taken.append(entry.name)
@@ -97,55 +97,41 @@ class _Pass:
         except OSError as error:
             raise RecordError(f"it cannot be opened ({error.strerror})") from error
         try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise RecordError("it is no regular file")
-            if found.st_uid not in self.owners:
-                raise RecordError(f"it belongs to user id {found.st_uid}")
-            text = os.read(descriptor, MOST_BYTES + 1)  # all of it: a regular file gives no less
+            if status.st_uid not in self.owners:
+                raise RecordError(f"it belongs to user id {status.st_uid}")
+            text = os.read(descriptor, MOST_BYTES + 1)  # one read of a regular file returns all of it
         finally:
             os.close(descriptor)
         if len(text) > MOST_BYTES:
             raise RecordError(f"it is larger than {MOST_BYTES} bytes")
-        # How it ended is not a job's to say.
+        # A job may not set its own result.
         record = checked(decode(text))._replace(result="")
         if record.instance != self.instance:
-            raise RecordError(f"it speaks for the instance '{record.instance}'")
+            raise RecordError(f"it names the instance '{record.instance}'")
         if not name.endswith(f".{record.event}.json"):
-            raise RecordError(f"it says '{record.event}', its name does not")
+            raise RecordError(f"its event '{record.event}' differs from its name")
         return record
 
     def remove_taken(self) -> None:
-        """Remove what has been taken in or refused, as far as the directory lets it happen."""
+        """Remove added and refused files; an entry that stays is a reason."""
         for name in self.taken:
-            problem = self._remove(name)
+            problem = remove(name, self.directory)
             if problem:
                 self.reasons.append(f"{self.instance}/{clean(name)}: it cannot be removed ({problem}).")
 
-    def _remove(self, name: str) -> str:
-        for remove in (os.unlink, os.rmdir):
-            try:
-                remove(name, dir_fd=self.directory)
-            except FileNotFoundError:
-                return ""  # another process was faster
-            except IsADirectoryError:
-                continue
-            except OSError as error:
-                return str(error.strerror)
-            return ""
-        return "it is a directory"
-
 
 def ingest(history: History, spool_dir: str) -> Ingested:
-    """Take the records of all instances below ``spool_dir``, and what root left beside it, into ``history``,
-    and remove them there.
+    """Move the records below ``spool_dir``, and root's results, into ``history``.
 
-    What is no record of its own instance is removed as well, and counted as refused. Raises HistoryError
-    when the database cannot take them: then they stay.
+    A file that is no record of its own instance is refused, counted and removed too. Raises HistoryError when
+    the database cannot take the records; then the files stay.
     """
-    # Listed before the records of the jobs and taken in after them: what ended has been recorded before.
-    left = Left(os.path.dirname(spool_dir))
-    left.read()
+    # Read before the records of the jobs and added after them, so every ending meets its job's records.
+    pending = PendingEndings(os.path.dirname(spool_dir))
+    pending.read()
     count, refused = 0, 0
     reasons: list[str] = []
     for instance in _instances(spool_dir):
@@ -155,19 +141,19 @@ def ingest(history: History, spool_dir: str) -> Ingested:
             reasons.append(f"{clean(instance)}: its records cannot be read ({error.strerror}).")
             continue
         try:
-            one = _Pass(directory, instance)
-            one.read()
-            refused += len(one.reasons)
-            count += _add(history, one.records)
-            one.remove_taken()
-            reasons += one.reasons
+            spool = _Pass(directory, instance)
+            spool.read()
+            refused += len(spool.reasons)
+            count += _add(history, spool.records)
+            spool.remove_taken()
+            reasons += spool.reasons
         finally:
             os.close(directory)
-    if left.endings:
-        count += history.add_endings(left.endings)
-    left.remove()
-    refused += len(left.reasons)
-    reasons += left.reasons
+    if pending.endings:
+        count += history.add_endings(pending.endings)
+    pending.remove()
+    refused += len(pending.reasons)
+    reasons += pending.reasons
     return Ingested(count, refused, tuple(reasons[:_MOST_REASONS]))
 
 
@@ -208,6 +194,6 @@ def _owners(directory: int, instance: str) -> set[int]:
 
 
 def _split(name: str) -> tuple[str, int]:
-    """Return what the records of one job have in common in their names, and the place of this one."""
-    place = next(index for index, ending in enumerate(_ENDINGS) if name.endswith(ending))
-    return name[: -len(_ENDINGS[place])], place
+    """Return the part of the name that a job's records share, and this one's place."""
+    place = next(index for index, suffix in enumerate(_SUFFIXES) if name.endswith(suffix))
+    return name[: -len(_SUFFIXES[place])], place

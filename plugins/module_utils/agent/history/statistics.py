@@ -1,4 +1,4 @@
-"""What a list of jobs says: rates, times, and whether a job has become slow or fails too often. Pure.
+"""Statistics of jobs: rates, times, and what became slow or fails often. Pure.
 
 The thresholds are ColdVox's own: alert above the baseline by half, roll back above twice the baseline in
 three runs or below 80 % success in a day.
@@ -11,22 +11,23 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
 from ...health.dispatch import SELF_HOSTED
-from .records import JUDGED, SUCCESS, Job
+from .jobs import JUDGED, SUCCESS, Job
 
 DAY_SECONDS = 86400.0
 ALERT, ROLL_BACK = "alert", "roll back"
 SLOW_FACTOR = 1.5
 FAR_TOO_SLOW_FACTOR, FAR_TOO_SLOW_RUNS = 2.0, 3
 LEAST_SUCCESS_PERCENT = 80.0
-# Fewer runs make no baseline.
+# Fewer runs give no baseline.
 BASELINE_RUNS = 3
-# A baseline that followed the newest runs would rise with what it is to notice.
+# The latest successes count. The runs that are judged are left out, or the baseline would rise with them.
 _BASELINE_WINDOW = 50
 
 
 class Summary(NamedTuple):
-    """What jobs have in common. Times are in seconds, None without jobs to tell; ``success_rate`` is percent
-    of ``judged``, the jobs whose end says something about the machine.
+    """Sums and means of jobs. Times are in seconds, None without such jobs.
+
+    ``success_rate`` is in percent of ``judged``, the jobs whose result depends on the machine.
     """
 
     total: int
@@ -44,8 +45,10 @@ class Summary(NamedTuple):
 
 
 class Regression(NamedTuple):
-    """Something that became worse. ``level`` is ``alert`` or ``roll back``; ``kind`` is ``duration`` (of
-    ``job``, in seconds) or ``success`` (of all jobs, in percent); ``text`` says it in one sentence.
+    """A value that became worse.
+
+    ``level`` is ``alert`` or ``roll back``. ``kind`` is ``duration`` (of ``job``, in seconds) or ``success``
+    (of all jobs, in percent). ``text`` says it in one sentence.
     """
 
     level: str
@@ -57,7 +60,7 @@ class Regression(NamedTuple):
 
 
 def summary(jobs: Iterable[Job]) -> Summary:
-    """Return what ``jobs`` have in common; times are those of the judged ones."""
+    """Return the summary of ``jobs``; its times are those of the judged jobs."""
     listed = list(jobs)
     judged = [job for job in listed if job.result in JUDGED]
     successes = sum(job.result == SUCCESS for job in judged)
@@ -85,23 +88,24 @@ def summary(jobs: Iterable[Job]) -> Summary:
 
 
 def durations(jobs: Iterable[Job]) -> list[float]:
-    """Return the seconds that ``jobs`` took, of those whose duration is known, in their order."""
+    """Return the known durations of ``jobs`` in seconds, in their order."""
     return [job.duration_seconds for job in jobs if job.duration_seconds is not None]
 
 
 def share(part: float, whole: float) -> Optional[float]:
-    """Return ``part`` in percent of ``whole``; None of nothing."""
+    """Return ``part`` in percent of ``whole``; None if ``whole`` is 0."""
     return 100 * part / whole if whole else None
 
 
 def mean(values: Sequence[float]) -> Optional[float]:
-    """Return the arithmetic mean; None of nothing."""
+    """Return the arithmetic mean; None without values."""
     return math.fsum(values) / len(values) if values else None
 
 
 def percentile(values: Iterable[float], percent: float) -> Optional[float]:
-    """Return the smallest of ``values`` that ``percent`` of them do not exceed (nearest rank); None of
-    nothing.
+    """Return the smallest value that ``percent`` of the values do not exceed.
+
+    By the nearest rank; None without values.
     """
     ranked = sorted(values)
     if not ranked:
@@ -109,34 +113,31 @@ def percentile(values: Iterable[float], percent: float) -> Optional[float]:
     return ranked[max(0, math.ceil(len(ranked) * percent / 100) - 1)]
 
 
-def baseline(jobs: Iterable[Job], before: Optional[Job] = None) -> Optional[float]:
-    """Return the seconds that a job usually takes: the median of its successes.
+def baseline(jobs: Iterable[Job]) -> Optional[float]:
+    """Return the usual seconds of a job: the median of its latest 50 successes.
 
-    ``jobs`` are of one name and kind, the latest first; only those that began before ``before`` count, and of
-    them the latest 50. None for fewer than 3.
+    ``jobs`` are of one name and kind, the latest first. None for fewer than 3 successes.
     """
-    times = durations(
-        job for job in jobs if job.result == SUCCESS and (before is None or job.began < before.began)
-    )[:_BASELINE_WINDOW]
+    times = durations(job for job in jobs if job.result == SUCCESS)[:_BASELINE_WINDOW]
     return percentile(times, 50) if len(times) >= BASELINE_RUNS else None
 
 
 def regressions(jobs: Iterable[Job], now: float) -> list[Regression]:
     """Return what became worse among ``jobs`` of this host by ``now`` (Unix seconds).
 
-    All of them together are judged by how many succeeded in the last day, and then each name, in its order,
-    by the duration of its latest success against the baseline of those before the latest three.
+    First the share of all jobs that succeeded in the last day, then per name, in alphabetical order, the
+    duration of the latest success against the baseline of the successes before the latest three.
     """
-    own = sorted((job for job in jobs if job.kind == SELF_HOSTED), key=lambda one: one.began, reverse=True)
+    own = sorted((job for job in jobs if job.kind == SELF_HOSTED), key=lambda job: job.began, reverse=True)
     by_name: dict[str, list[Job]] = {}
     for job in own:
         by_name.setdefault(job.job, []).append(job)
-    found = [_failing(own, now), *(_slow(name, by_name[name]) for name in sorted(by_name))]
-    return [one for one in found if one is not None]
+    judged = [_failing(own, now), *(_slow(name, by_name[name]) for name in sorted(by_name))]
+    return [regression for regression in judged if regression is not None]
 
 
 def _slow(name: str, jobs: Sequence[Job]) -> Optional[Regression]:
-    """Judge the latest successes of one name, the latest first."""
+    """Judge the duration of one name; ``jobs`` are its jobs, the latest first."""
     successes = [job for job in jobs if job.result == SUCCESS and job.duration_seconds is not None]
     latest = successes[:FAR_TOO_SLOW_RUNS]
     usual = baseline(successes[FAR_TOO_SLOW_RUNS:])
@@ -155,7 +156,7 @@ def _slow(name: str, jobs: Sequence[Job]) -> Optional[Regression]:
 
 
 def _failing(jobs: Iterable[Job], now: float) -> Optional[Regression]:
-    """Judge the jobs that ended within the last day; also those that a clock put ahead of now."""
+    """Judge the jobs that ended in the last day or, by a wrong clock, later."""
     recent = [job for job in jobs if job.result in JUDGED and job.ended > now - DAY_SECONDS]
     rate = share(sum(job.result == SUCCESS for job in recent), len(recent))
     if rate is None or rate >= LEAST_SUCCESS_PERCENT:

@@ -1,1 +1,1 @@
-"""What a person sees of a host: the status on one screen, and the report of a month as one page."""
+"""Reports for people: a host's status on a screen, and weeks of jobs as a page."""

@@ -1,8 +1,7 @@
-"""Which charts a report has, and the table behind each. Pure.
+"""Charts of a report as inline SVG, each with its numbers as a table. Pure.
 
-Charts as inline SVG, drawn with no more than text; colours are the page's. Pure.
-
-A chart is 360 units wide, so that its text is as large as the page's on a phone.
+The page's style sheet has the colours. A chart is 360 units wide, so that on a phone its text is as large as
+the page's.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import NamedTuple, Optional
 
 from ..history.statistics import DAY_SECONDS
 from .figures import Day, Figures
-from .words import count
+from .words import count, duration
 
 WIDTH, HEIGHT = 360, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 10, 24
@@ -23,7 +22,7 @@ _ROUND_STEPS = (1, 2, 2.5, 5, 10)
 
 
 class Series(NamedTuple):
-    """Values of one thing, None where there are none; ``style`` is a class of the page's style sheet."""
+    """Values of a line or of bars, None where unknown; ``style`` is a CSS class."""
 
     name: str
     style: str
@@ -37,7 +36,7 @@ class Axis(NamedTuple):
     high: float
 
     def y(self, value: float) -> float:
-        """Return the height of ``value``; what lies beyond an edge is drawn on it."""
+        """Return the y coordinate of ``value``; beyond an edge, that of the edge."""
         share = min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
         return round(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), 1)
 
@@ -53,38 +52,39 @@ def lines(
     axis: Optional[Axis] = None,
     unit: str = "",
 ) -> str:
-    """Return a line chart; a line is broken where a value is missing. ``labels`` name the values; only the
-    first, the middle and the last are written. ``marks`` get a line across. Without an ``axis`` it reaches
-    from 0 to a round number.
+    """Return a line chart; a line is broken where a value is missing.
+
+    ``labels`` name the values; the first, the middle and the last are written. Each of ``marks`` gets a line
+    across. The default ``axis`` reaches from 0 to a round number.
     """
-    axis = axis or _axis([value for one in series for value in one.values], marks)
+    axis = axis or _axis([value for curve in series for value in curve.values], marks)
     body = []
-    for one in series:
-        for piece in _pieces(one.values):
+    for curve in series:
+        for piece in _pieces(curve.values):
             dots = [(_x(index, len(labels)), axis.y(value)) for index, value in piece]
             if len(dots) == 1:
-                body.append(f'<circle class="{one.style}" cx="{dots[0][0]}" cy="{dots[0][1]}" r="2.5"/>')
+                body.append(f'<circle class="{curve.style}" cx="{dots[0][0]}" cy="{dots[0][1]}" r="2.5"/>')
             else:
                 path = " ".join(f"{x},{y}" for x, y in dots)
-                body.append(f'<polyline class="{one.style}" points="{path}"/>')
+                body.append(f'<polyline class="{curve.style}" points="{path}"/>')
     return _chart(identity, title, description, _frame(axis, unit, marks, labels) + "".join(body))
 
 
 def bars(identity: str, title: str, description: str, series: Sequence[Series], labels: Sequence[str]) -> str:
-    """Return a chart of stacked bars, one for each of ``labels``, the first series at the bottom."""
-    sums = [sum(one.values[index] or 0 for one in series) for index in range(len(labels))]
+    """Return a chart of stacked bars, a bar per label, the first series at the bottom."""
+    sums = [sum(curve.values[index] or 0 for curve in series) for index in range(len(labels))]
     axis = _axis(sums, ())
     room = (WIDTH - _LEFT - _RIGHT) / max(1, len(labels))
     wide = min(_WIDEST_BAR, room - min(4.0, room / 4))
     body = []
     for index in range(len(labels)):
         below = 0.0
-        for one in series:
-            value = one.values[index] or 0
+        for curve in series:
+            value = curve.values[index] or 0
             if value:
                 y, base = axis.y(below + value), axis.y(below)
                 body.append(
-                    f'<rect class="{one.style}" x="{_LEFT + (index + 0.5) * room - wide / 2:.1f}" y="{y}" '
+                    f'<rect class="{curve.style}" x="{_LEFT + (index + 0.5) * room - wide / 2:.1f}" y="{y}" '
                     f'width="{wide:.1f}" height="{max(0.5, base - y):.1f}"/>'
                 )
             below += value
@@ -101,24 +101,24 @@ def _chart(identity: str, title: str, description: str, body: str) -> str:
 
 
 def _pieces(values: Sequence[Optional[float]]) -> list[list[tuple[int, float]]]:
-    """Return the runs of values that are there, with their indexes."""
-    found: list[list[tuple[int, float]]] = [[]]
+    """Return the stretches of known values, each value with its index."""
+    pieces: list[list[tuple[int, float]]] = [[]]
     for index, value in enumerate(values):
         if value is None:
-            found.append([])
+            pieces.append([])
         else:
-            found[-1].append((index, value))
-    return [piece for piece in found if piece]
+            pieces[-1].append((index, value))
+    return [piece for piece in pieces if piece]
 
 
 def _axis(values: Sequence[Optional[float]], marks: Sequence[float]) -> Axis:
-    """Return the axis from 0 to a round number that nothing passes."""
+    """Return the axis from 0 to a round number that no value or mark exceeds."""
     known = [value for value in values if value is not None]
     return Axis(0.0, ceiling(max([*known, *marks], default=1.0)))
 
 
 def ceiling(value: float) -> float:
-    """Return the next round number (1, 2, 2.5, 5 or 10 by a power of ten) from ``value`` on."""
+    """Return the next 1, 2, 2.5, 5 or 10 times a power of ten from ``value`` on."""
     power = 1.0
     while power * 10 < value:
         power *= 10
@@ -133,7 +133,7 @@ def _x(index: int, count: int) -> float:
 
 
 def _frame(axis: Axis, unit: str, marks: Sequence[float], labels: Sequence[str]) -> str:
-    """Return the axes: three heights with their numbers, the marks, and a few labels below."""
+    """Return the grid: three heights with their numbers, the marks, and a few labels."""
     parts = []
     for value in (axis.low, (axis.low + axis.high) / 2, axis.high):
         y = axis.y(value)
@@ -158,8 +158,9 @@ _HEALTHY, _DEGRADED = 75, 50
 
 
 class Chart(NamedTuple):
-    """A chart with its legend and its table; without data ``drawing`` is empty and ``empty`` says why.
-    ``mark`` says what its dashed lines mean.
+    """Chart with its legend and its table.
+
+    Without data ``drawing`` is empty and ``empty`` says why. ``mark`` says what the dashed lines mean.
     """
 
     title: str
@@ -184,31 +185,36 @@ def _by_day(
     draw: Callable[[str, str, str, Sequence[Series], Sequence[str]], str],
     unit: str = "",
 ) -> Chart:
-    """Return a chart with a value for each day; without a single value it is empty."""
+    """Return a chart with a value per day; without any value it is empty."""
     days = figures.days
-    known = any(value for one in series for value in one.values if value is not None)
+    known = any(value for line in series for value in line.values if value is not None)
     names = [day_name(day.date) for day in days]
-    description = f"{', '.join(one.name for one in series)}, by day, {names[0]} to {names[-1]}."
+    description = f"{', '.join(line.name for line in series)}, by day, {names[0]} to {names[-1]}."
     return Chart(
         title=title,
         series=tuple(series),
         drawing=draw(identity, title, description, series, names) if known else "",
         empty=figures.unknown.get("jobs", "no job ended in this time"),
-        heads=("Day", *(one.name for one in series)),
+        heads=("Day", *(line.name for line in series)),
         rows=tuple(
-            (day.date, *(told(one.values[index], unit) for one in series)) for index, day in enumerate(days)
+            (day.date, *(cell(line.values[index], unit) for line in series)) for index, day in enumerate(days)
         ),
     )
 
 
 def day_name(date: str) -> str:
-    """Return ``YYYY-MM-DD`` as people say it: 21 Nov."""
+    """Return ``YYYY-MM-DD`` for a person: 21 Nov."""
     return time.strftime("%d %b", time.strptime(date, "%Y-%m-%d")).lstrip("0")
 
 
-def told(value: Optional[float], unit: str = "") -> str:
+def cell(value: Optional[float], unit: str = "") -> str:
     """Return ``value`` for a cell of a table."""
     return "-" if value is None else f"{value:,.4g}{unit}"
+
+
+def time_cell(seconds: Optional[float]) -> str:
+    """Return a time in seconds for a cell of a table."""
+    return "-" if seconds is None else duration(seconds)
 
 
 def _values(days: Sequence[Day], of: Callable[[Day], Optional[float]]) -> list[Optional[float]]:
@@ -216,22 +222,26 @@ def _values(days: Sequence[Day], of: Callable[[Day], Optional[float]]) -> list[O
 
 
 def _percents(series: Sequence[Series], target: float) -> Axis:
-    """Return an axis up to 100 that begins not far below the values and ``target``, so that they differ."""
-    lowest = min(value for one in series for value in (*one.values, target) if value is not None)
+    """Return an axis up to 100 that begins just below the values and ``target``."""
+    lowest = min(value for line in series for value in (*line.values, target) if value is not None)
     return Axis(next(edge for edge in (80, 50, 0) if edge < lowest or edge == 0), 100)
 
 
-def _success(figures: Figures) -> Chart:
-    target = figures.policy.success_percent
+def _percent_by_day(figures: Figures, identity: str, title: str, values: Series, target: float) -> Chart:
+    """Return a chart of percents by day with a mark at their goal."""
 
     def draw(identity: str, title: str, text: str, series: Sequence[Series], names: Sequence[str]) -> str:
         return lines(
             identity, title, text, series, names, marks=[target], axis=_percents(series, target), unit="%"
         )
 
-    values = Series("Succeeded here", "one", _values(figures.days, lambda day: day.success_percent))
-    chart = _by_day(figures, "success", "Jobs that succeed", [values], draw, " %")
+    chart = _by_day(figures, identity, title, [values], draw, " %")
     return chart._replace(mark=f"goal {target:g} %")
+
+
+def _success(figures: Figures) -> Chart:
+    values = Series("Succeeded here", "one", _values(figures.days, lambda day: day.success_percent))
+    return _percent_by_day(figures, "success", "Jobs that succeed", values, figures.policy.success_percent)
 
 
 def _jobs(figures: Figures) -> Chart:
@@ -245,14 +255,11 @@ def _jobs(figures: Figures) -> Chart:
 
 
 def _durations(figures: Figures) -> Chart:
-    def draw(identity: str, title: str, text: str, series: Sequence[Series], names: Sequence[str]) -> str:
-        return lines(identity, title, text, series, names)
-
     series = [
         Series("Here", "one", _values(figures.days, lambda day: _minutes(day.mean_seconds))),
         Series("Hosted", "two", _values(figures.days, lambda day: _minutes(day.hosted_mean_seconds))),
     ]
-    return _by_day(figures, "durations", "Minutes per job", series, draw)
+    return _by_day(figures, "durations", "Minutes per job", series, lines)
 
 
 def _minutes(seconds: Optional[float]) -> Optional[float]:
@@ -260,17 +267,9 @@ def _minutes(seconds: Optional[float]) -> Optional[float]:
 
 
 def _hits(figures: Figures) -> Chart:
-    target = figures.policy.cache_hit_percent
-
-    def draw(identity: str, title: str, text: str, series: Sequence[Series], names: Sequence[str]) -> str:
-        return lines(
-            identity, title, text, series, names, marks=[target], axis=_percents(series, target), unit="%"
-        )
-
     values = Series("Found in a cache", "one", _values(figures.days, lambda day: day.hit_percent))
-    chart = _by_day(figures, "hits", "Cache hits", [values], draw, " %")
-    empty = figures.unknown.get("jobs", "no job told of its caches in this time")
-    return chart._replace(empty=empty, mark=f"goal {target:g} %")
+    chart = _percent_by_day(figures, "hits", "Cache hits", values, figures.policy.cache_hit_percent)
+    return chart._replace(empty=figures.unknown.get("jobs", "no job reported its cache hits in this time"))
 
 
 def _score(figures: Figures) -> Chart:
@@ -302,19 +301,19 @@ def _over_time(
     moments = [time.gmtime(point.at) for point in figures.curve]
     short = figures.ends_at - figures.begins_at <= 2 * DAY_SECONDS
     names = [time.strftime("%H:%M" if short else "%d %b", moment).lstrip("0") for moment in moments]
-    known = any(value is not None for one in series for value in one.values)
-    there = [index for index in range(len(names)) if any(one.values[index] is not None for one in series)]
-    text = f"{title}: {' and '.join(one.name.lower() for one in series)}, {count(len(names), 'moment')}."
+    known = any(value is not None for line in series for value in line.values)
+    there = [index for index in range(len(names)) if any(line.values[index] is not None for line in series)]
+    text = f"{title}: {' and '.join(line.name.lower() for line in series)}, {count(len(names), 'moment')}."
     return Chart(
         title=title,
         series=tuple(series),
         drawing=lines(identity, title, text, series, names, marks=marks, axis=axis) if known else "",
         empty=figures.unknown.get("samples", "no sample was taken in this time"),
-        heads=("From (UTC)", *(one.name for one in series)),
+        heads=("From (UTC)", *(line.name for line in series)),
         rows=tuple(
             (
                 time.strftime("%Y-%m-%d %H:%M", moments[index]),
-                *(told(one.values[index]) for one in series),
+                *(cell(line.values[index]) for line in series),
             )
             for index in there
         ),

@@ -1,4 +1,4 @@
-"""Weeks of samples folded into some dozen points, row by row, so that their number costs no memory."""
+"""Weeks of samples reduced to a few dozen points, row by row, in constant memory."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _SIGNALS = ("load_1m", "memory_used_percent", "disk_used_percent", "active_jobs"
 
 
 class Point(NamedTuple):
-    """What the samples of a stretch of time say, from ``at`` on; all None where there are none.
+    """Means of the samples in a stretch of time from ``at`` on; None without samples.
 
-    The score is that of the health policy, by load, memory, disk and jobs; the lowest is what hurt.
+    ``score`` is the mean of the health score, by load, memory, disk and jobs, and ``lowest_score`` its
+    lowest.
     """
 
     at: float
@@ -54,7 +55,7 @@ class _Sums:
 
 
 class Curve:
-    """Takes rows of the samples' CSV between two moments (seconds since the epoch)."""
+    """Points of the samples between two times (seconds since the epoch)."""
 
     def __init__(
         self,
@@ -69,13 +70,13 @@ class Curve:
         self._step = _step(ends_at - begins_at)
         self._sums: dict[int, _Sums] = {}
         self._minutes: set[int] = set()
-        # A machine mostly does what it did before, and a judgement costs more than all the rest of a row.
+        # Values repeat, and the score costs more time than the rest of a row.
         self._score = lru_cache(maxsize=65536)(partial(_score, policy))
 
     def add(self, rows: Iterable[Sequence[str]]) -> None:
-        """Take in one row a minute: the load is a mean of a minute, and the health check looks as often.
+        """Add one row per minute; skip a row that is damaged or outside the time.
 
-        One that is broken, or outside of the time, is left out.
+        The load is a mean over a minute, and the health check runs once a minute too.
         """
         last = ""
         for row in rows:
@@ -102,16 +103,17 @@ class Curve:
         here.lowest = min(here.lowest, score)
 
     def points(self) -> list[Point]:
-        """Return a point for every stretch of the time, in order; none at all without samples."""
+        """Return a point per stretch of the time, in order; an empty list without samples."""
         if not self._sums:
             return []
         stretches = range(math.ceil((self._ends_at - self._begins_at) / self._step))
         return [_point(self._begins_at + index * self._step, self._sums.get(index)) for index in stretches]
 
     def uptime_percent(self) -> Optional[float]:
-        """Return the share of the minutes of business hours, from the first sample on, that have a sample.
+        """Return the percentage of the minutes in business hours that have a sample.
 
-        None before there was any such minute. A machine that sleeps takes no samples.
+        Counted from the first sample on; None before the first such minute. A machine that sleeps takes no
+        samples.
         """
         if not self._minutes:
             return None
@@ -128,7 +130,7 @@ class Curve:
 
 
 def _step(seconds: float) -> int:
-    """Return how long a stretch of a time of ``seconds`` is: half an hour, two hours or a day."""
+    """Return the seconds of a stretch: half an hour, two hours or a day."""
     if seconds <= 2 * _DAY_SECONDS:
         return 1800
     return 7200 if seconds <= 10 * _DAY_SECONDS else _DAY_SECONDS

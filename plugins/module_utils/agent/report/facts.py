@@ -1,4 +1,4 @@
-"""What is known of a host at one moment, as plain data; a source that is silent is None and says why."""
+"""Facts about a host at a moment, as plain data; None where unknown."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional
 
 from ...store.describe import ActiveDownload
-from ..history.records import Job
+from ..history.jobs import Job
 
 
 class Instance(NamedTuple):
-    """A runner instance. ``state`` is systemd's ActiveState of its unit, empty while systemd is silent.
+    """A runner instance; ``state`` is its unit's ActiveState, empty if unknown.
 
-    ``listening`` and ``busy`` tell whether its listener and a worker run, ``busy_since`` when the worker
-    began; all three are None where the processes cannot be seen. ``drained``: it rests because a person
-    asked for it.
+    ``listening`` and ``busy`` say whether its listener and a worker run, ``busy_since`` when the worker
+    began; all three are None where this user cannot see the processes. ``drained``: a person stopped it.
     """
 
     name: str
@@ -27,7 +26,7 @@ class Instance(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """Something on the disk that jobs do not have to fetch."""
+    """An artifact in the store, which jobs need not download."""
 
     name: str
     kind: str
@@ -35,7 +34,7 @@ class Cache(NamedTuple):
 
 
 class Disk(NamedTuple):
-    """A file system and what is used of it, in percent of what users can have."""
+    """A file system; ``used_percent`` is of the space for users, as in df(1)."""
 
     path: str
     total_bytes: int
@@ -44,8 +43,10 @@ class Disk(NamedTuple):
 
 
 class Timer(NamedTuple):
-    """Something that runs by itself: when next (seconds since the epoch) where systemd tells, or when at all,
-    as a crontab has it (``15 3 * * *``).
+    """A timer or a cron job.
+
+    ``next_at`` is in seconds since the epoch, where systemd gives it; ``schedule`` is that of a crontab
+    (``15 3 * * *``).
     """
 
     name: str
@@ -54,21 +55,21 @@ class Timer(NamedTuple):
 
 
 class Healing(NamedTuple):
-    """Something that the self-healing did, and when."""
+    """An action of the self-healing, and when (seconds since the epoch)."""
 
     at: float
     what: str
 
 
 class Reason(NamedTuple):
-    """What a signal costs of the health score, in points and in words."""
+    """The points that a signal takes off the health score, and the reason as text."""
 
     points: int
     what: str
 
 
 class Health(NamedTuple):
-    """The last word of the health check, with what it took points for; times in seconds since the epoch."""
+    """The last result of the health check; times in seconds since the epoch."""
 
     score: int
     verdict: str
@@ -79,7 +80,7 @@ class Health(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """What the last sample of the machine says that nothing else here does."""
+    """The last sample of the machine; ``at`` is in seconds since the epoch."""
 
     at: float
     load: Optional[float] = None
@@ -88,12 +89,12 @@ class Sample(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """Everything that the status judges. ``unknown`` says by part why nothing is known of it.
+    """All that the status judges; ``unknown`` gives, by part, why a fact is None.
 
-    ``downloads`` are what is on its way into the store, ``jobs`` those of the last 24 hours and those that
-    run. ``midnight`` is when today began at the host. ``failed_units`` are the collection's own units that
-    failed, ``left_over`` what the self-healing leaves to a person (``instance: what``), ``slower`` sentences
-    about jobs that got slower.
+    ``downloads`` are the downloads into the store, ``jobs`` those of the last 24 hours and those that run.
+    ``midnight`` is when today began on the host. ``failed_units`` are the collection's own units that failed,
+    ``left_over`` is what the self-healing leaves to a person (``instance: what``), ``slower`` has sentences
+    about jobs that became slower.
     """
 
     host: str

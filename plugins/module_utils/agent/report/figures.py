@@ -1,4 +1,4 @@
-"""The figures of a report: what some weeks of jobs and samples say, by day and against the goals. Pure."""
+"""Figures of a report: jobs and samples, by day and against the goals. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Optional
 
 from ...health.dispatch import CLOUD, SELF_HOSTED
-from ..history.records import JUDGED, SUCCESS, Job
+from ..history.jobs import JUDGED, SUCCESS, Job
 from ..history.statistics import DAY_SECONDS, durations, mean, share, summary
 from .curve import Curve, Point
 from .goals import Goal, Policy, Totals, goals
@@ -18,7 +18,7 @@ _MOST_JOB_NAMES = 40
 
 
 class Day(NamedTuple):
-    """The jobs that ended on one day, ``date`` as YYYY-MM-DD; a mean or a rate is None without such jobs."""
+    """The jobs that ended on ``date`` (YYYY-MM-DD); None is a mean without jobs."""
 
     date: str
     succeeded: int = 0
@@ -30,12 +30,12 @@ class Day(NamedTuple):
 
     @property
     def success_percent(self) -> Optional[float]:
-        """Share of the jobs here that succeeded."""
+        """Percentage of the jobs here that succeeded."""
         return tenth(share(self.succeeded, self.succeeded + self.failed))
 
 
 class Kind(NamedTuple):
-    """All runs of one job here, and how long the same job takes on hosted runners."""
+    """All runs of a job here, and the mean time of the same job on hosted runners."""
 
     workflow: str
     job: str
@@ -47,9 +47,10 @@ class Kind(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What a report shows. ``saved_minutes`` are those that GitHub would have billed for the jobs that ran
-    here, ``saved_money`` what they cost by the policy's price. ``more_kinds`` counts those left out of
-    ``kinds``.
+    """All that a report shows.
+
+    ``saved_minutes`` are the minutes that GitHub would have billed for the jobs that ran here,
+    ``saved_money`` is their cost at the policy's price. ``more_kinds`` counts the jobs left out of ``kinds``.
     """
 
     host: str
@@ -69,7 +70,7 @@ class Figures(NamedTuple):
 
 
 class Period(NamedTuple):
-    """What a report is about: seconds since the epoch, and the host's offset from UTC."""
+    """The time that a report covers, in seconds since the epoch."""
 
     begins_at: float
     ends_at: float
@@ -85,8 +86,9 @@ def figures(
     model_seconds: Optional[float] = None,
     unknown: Optional[Mapping[str, str]] = None,
 ) -> Figures:
-    """Return the figures of ``jobs`` and ``curve`` within ``period``; either may be None, as ``unknown``
-    explains. ``model_seconds`` is how long a job waits for a model.
+    """Return the figures of ``jobs`` and ``curve`` within ``period``.
+
+    Either may be None; ``unknown`` says why. ``model_seconds`` is how long a job waits for its model.
     """
     ended = [job for job in jobs or () if _belongs(job, period)]
     here = [job for job in ended if job.kind == SELF_HOSTED]
@@ -112,13 +114,13 @@ def figures(
 
 
 def _belongs(job: Job, period: Period) -> bool:
-    """Tell whether ``job`` ended in ``period`` with a result that counts; a cancelled one does not."""
+    """Return whether ``job`` ended in ``period`` with a result that counts."""
     at = job.completed_at
     return at is not None and period.begins_at <= at <= period.ends_at and job.result in JUDGED
 
 
 def _billed_minutes(job: Job) -> int:
-    """Return what GitHub would bill: each job is rounded up to the next whole minute.
+    """Return the minutes that GitHub would bill: each job's time is rounded up.
 
     Source: docs.github.com/billing/reference/actions-runner-pricing.
     """
@@ -128,13 +130,13 @@ def _billed_minutes(job: Job) -> int:
 def _totals(ended: Sequence[Job], curve: Optional[Curve]) -> Totals:
     here = [job for job in ended if job.kind == SELF_HOSTED]
     hosted = [job for job in ended if job.kind == CLOUD]
-    # A job that also runs here was meant to; one that never does was not, so it is no fallback.
-    at_home = {_name(job) for job in here}
+    # A hosted run is a fallback only of a job that also runs here.
+    names_here = {_name(job) for job in here}
     return Totals(
         jobs_here=len(here),
         successes_here=sum(job.result == SUCCESS for job in here),
         jobs_hosted=len(hosted),
-        fallbacks=sum(_name(job) in at_home for job in hosted),
+        fallbacks=sum(_name(job) in names_here for job in hosted),
         slower_percent=_slower_percent(here, hosted),
         uptime_percent=curve.uptime_percent() if curve else None,
         hosted_known=bool(hosted),
@@ -146,9 +148,9 @@ def _name(job: Job) -> tuple[str, str, str]:
 
 
 def _slower_percent(here: Sequence[Job], hosted: Sequence[Job]) -> Optional[float]:
-    """Return by how much longer the same jobs take here than hosted, in percent; None when none ran on both.
+    """Return how much longer the same jobs take here than hosted, in percent.
 
-    Each kind of job weighs as often as it ran here, so that a rare one does not decide.
+    None if no job ran on both. Each job has the weight of its runs here, so that a rare job does not decide.
     """
     ours, theirs = _by_name(here), _by_name(hosted)
     own_time = other_time = 0.0
@@ -161,14 +163,14 @@ def _slower_percent(here: Sequence[Job], hosted: Sequence[Job]) -> Optional[floa
 
 
 def _by_name(jobs: Iterable[Job]) -> dict[tuple[str, str, str], list[Job]]:
-    found: dict[tuple[str, str, str], list[Job]] = {}
+    by_name: dict[tuple[str, str, str], list[Job]] = {}
     for job in jobs:
-        found.setdefault(_name(job), []).append(job)
-    return found
+        by_name.setdefault(_name(job), []).append(job)
+    return by_name
 
 
 def _days(ended: Sequence[Job], period: Period) -> tuple[Day, ...]:
-    """Return every day of ``period`` by the host's calendar, those without jobs too."""
+    """Return every day of ``period`` by the host's calendar, with days without jobs."""
     numbers: dict[int, list[Job]] = {}
     for job in ended:
         numbers.setdefault(_day_number(job.completed_at or 0.0, period), []).append(job)
@@ -196,19 +198,19 @@ def _day(number: int, jobs: Sequence[Job]) -> Day:
 
 
 def _kinds(ended: Sequence[Job]) -> list[Kind]:
-    """Return the kinds of jobs that ran here, those that took most time first."""
+    """Return the jobs that ran here by name, those that took the most time first."""
     theirs = _by_name(job for job in ended if job.kind == CLOUD)
-    found = []
+    timed = []
     for name, runs in _by_name(job for job in ended if job.kind == SELF_HOSTED).items():
-        told = summary(runs)
+        sums = summary(runs)
         kind = Kind(
             workflow=name[1],
             job=name[2],
-            runs=told.judged,
-            success_percent=tenth(told.success_rate),
-            mean_seconds=tenth(told.mean_seconds),
-            p90_seconds=tenth(told.p90_seconds),
+            runs=sums.judged,
+            success_percent=tenth(sums.success_rate),
+            mean_seconds=tenth(sums.mean_seconds),
+            p90_seconds=tenth(sums.p90_seconds),
             hosted_mean_seconds=tenth(mean(durations(theirs.get(name, ())))),
         )
-        found.append((math.fsum(durations(runs)), kind))
-    return [kind for _time, kind in sorted(found, key=lambda pair: -pair[0])]
+        timed.append((math.fsum(durations(runs)), kind))
+    return [kind for _time, kind in sorted(timed, key=lambda pair: -pair[0])]

@@ -1,4 +1,4 @@
-"""The goals of an installation and whether they are met. Pure."""
+"""Goals of an installation, and whether they are met. Pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
+from ..history.statistics import share
+
 
 class Policy(NamedTuple):
-    """The goals in percent and seconds, and the price of a hosted minute.
+    """Goals in percent and seconds, and the price of a hosted minute.
 
     Source of the goals: ColdVox's own key figures. Source of the price: a standard Linux 2-core runner from
-    2026 on, docs.github.com/billing/reference/actions-runner-pricing; public repositories pay nothing.
+    2026 on, docs.github.com/billing/reference/actions-runner-pricing. Public repositories pay nothing.
     """
 
     success_percent: float = 95.0
@@ -26,9 +28,11 @@ class Policy(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What the goals judge. ``slower_percent`` is how much longer jobs take here than hosted, negative when
-    they are faster; ``fallbacks`` are hosted runs of jobs that also run here; ``uptime_percent`` is that of
-    business hours; ``model_seconds`` is how long a job waits for its models. What is None is not known.
+    """Totals that the goals judge; None is unknown.
+
+    ``slower_percent`` is how much longer jobs take here than hosted, negative if they are faster.
+    ``fallbacks`` are hosted runs of jobs that also run here. ``uptime_percent`` is that of business hours.
+    ``model_seconds`` is how long a job waits for its model.
     """
 
     jobs_here: int = 0
@@ -42,9 +46,7 @@ class Totals(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """One goal: its name, what is asked for, what is, and whether that will do; ``met`` is None when nobody
-    knows, and then ``value`` says why.
-    """
+    """A goal, its target and its value; if ``met`` is None, ``value`` says why."""
 
     name: str
     target: str
@@ -53,7 +55,7 @@ class Goal(NamedTuple):
 
 
 def goals(totals: Totals, policy: Policy) -> tuple[Goal, ...]:
-    """Return every goal of ``policy`` with what ``totals`` say of it."""
+    """Return every goal of ``policy``, judged by ``totals``."""
     return tuple(_goals(totals, policy))
 
 
@@ -63,13 +65,13 @@ def _goals(totals: Totals, policy: Policy) -> Iterator[Goal]:
     no_hosted = "no hosted job is in the history"
     yield _at_least(
         "Jobs that succeed here",
-        _percent(totals.successes_here, totals.jobs_here),
+        share(totals.successes_here, totals.jobs_here),
         policy.success_percent,
         no_jobs,
     )
     yield _at_least(
         "Jobs that run here",
-        _percent(totals.jobs_here, ran) if totals.hosted_known else None,
+        share(totals.jobs_here, ran) if totals.hosted_known else None,
         policy.self_hosted_percent,
         no_hosted,
     )
@@ -89,15 +91,11 @@ def _goals(totals: Totals, policy: Policy) -> Iterator[Goal]:
     )
     yield _below(
         "Jobs that fell back to hosted",
-        _percent(totals.fallbacks, ran) if totals.hosted_known else None,
+        share(totals.fallbacks, ran) if totals.hosted_known else None,
         policy.fallback_percent,
         "%",
         no_hosted,
     )
-
-
-def _percent(part: int, whole: int) -> Optional[float]:
-    return 100 * part / whole if whole else None
 
 
 def _at_least(name: str, value: Optional[float], target: float, unknown: str) -> Goal:
@@ -128,5 +126,5 @@ def _slower(totals: Totals, policy: Policy) -> Goal:
 
 
 def rounded(value: float) -> str:
-    """Return ``value`` for a person: few digits, and never rounded up to a goal that it missed."""
+    """Return ``value`` with few digits, rounded down: a missed goal never looks met."""
     return f"{math.floor(value * 10) / 10:g}" if value >= 1 else f"{value:.2g}"

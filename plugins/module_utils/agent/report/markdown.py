@@ -1,16 +1,16 @@
-"""The report as Markdown, for an issue, a job summary or a mail. Pure."""
+"""Report as Markdown, for an issue, a job summary or a mail. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from .charts import told
+from .charts import cell, time_cell
 from .figures import Figures
 from .page import period, summary
-from .words import clean, count, lasting
+from .words import clean, count
 
 _VERDICTS = {True: "met", False: "**missed**", None: "not known"}
-# What means something within a line of Markdown, or of the HTML that it may hold.
+# Metacharacters within a line of Markdown, and of the HTML that it may hold.
 _SPECIAL = "\\`*_[]<>|&~$"
 
 
@@ -26,7 +26,10 @@ def _lines(figures: Figures) -> Iterator[str]:
     yield from _table(
         "Goals",
         ("Goal", "Target", "Now", ""),
-        [(text(one.name), text(one.target), text(one.value), _VERDICTS[one.met]) for one in figures.goals],
+        [
+            (text(goal.name), text(goal.target), text(goal.value), _VERDICTS[goal.met])
+            for goal in figures.goals
+        ],
     )
     yield ""
     price = f"{figures.policy.price_per_minute:g} {text(figures.policy.currency)}"
@@ -37,14 +40,14 @@ def _lines(figures: Figures) -> Iterator[str]:
             ("Job", "Workflow", "Runs", "Success", "Mean", "Hosted mean"),
             [
                 (
-                    text(one.job),
-                    text(one.workflow),
-                    str(one.runs),
-                    told(one.success_percent, " %"),
-                    "-" if one.mean_seconds is None else lasting(one.mean_seconds),
-                    "-" if one.hosted_mean_seconds is None else lasting(one.hosted_mean_seconds),
+                    text(kind.job),
+                    text(kind.workflow),
+                    str(kind.runs),
+                    cell(kind.success_percent, " %"),
+                    time_cell(kind.mean_seconds),
+                    time_cell(kind.hosted_mean_seconds),
                 )
-                for one in figures.kinds
+                for kind in figures.kinds
             ],
         )
     if figures.more_kinds:
@@ -55,15 +58,15 @@ def _lines(figures: Figures) -> Iterator[str]:
         ("Day", "Succeeded", "Failed", "Hosted", "Mean", "Cache hits"),
         [
             (
-                one.date,
-                str(one.succeeded),
-                str(one.failed),
-                str(one.hosted),
-                "-" if one.mean_seconds is None else lasting(one.mean_seconds),
-                told(one.hit_percent, " %"),
+                day.date,
+                str(day.succeeded),
+                str(day.failed),
+                str(day.hosted),
+                time_cell(day.mean_seconds),
+                cell(day.hit_percent, " %"),
             )
-            for one in figures.days
-            if one.succeeded or one.failed or one.hosted
+            for day in figures.days
+            if day.succeeded or day.failed or day.hosted
         ],
     )
     for part, why in figures.unknown.items():
@@ -72,9 +75,9 @@ def _lines(figures: Figures) -> Iterator[str]:
 
 
 def text(words: object) -> str:
-    """Return ``words`` as text, whatever they contain: names of jobs come from strangers."""
+    """Return ``words`` as plain text of Markdown: strangers choose the names of jobs."""
     escaped = "".join(f"\\{letter}" if letter in _SPECIAL else letter for letter in clean(str(words)))
-    # GitHub calls whoever stands behind an @, escaped or not.
+    # GitHub notifies the user after an @, also after an escaped one.
     return escaped.replace("@", "@<!-- -->")
 
 

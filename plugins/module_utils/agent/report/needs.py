@@ -1,4 +1,4 @@
-"""What needs a person: each reason is one small judgement of the facts. Pure."""
+"""Needs of a host: what a person should look at, a function per kind. Pure."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from ...health.dispatch import SELF_HOSTED
-from ..history.records import JUDGED, SUCCESS, Job
+from ..history.jobs import JUDGED, SUCCESS, Job
 from .facts import Facts, Instance
-from .words import count, lasting
+from .words import count, duration
 
 ATTENTION, CRITICAL = "attention", "critical"
+_VERDICTS = {"degraded": ATTENTION, "unhealthy": CRITICAL}
 
 # Source: the health check and the alerts of ColdVox's own monitor.
 _DISK_CRITICAL_PERCENT, _DISK_ATTENTION_PERCENT = 90, 80
 _SUCCESS_ATTENTION_PERCENT = 80
-# Fewer jobs than these say nothing yet.
+# Fewer jobs are no evidence.
 _ALL_FAILED_LEAST, _SOME_FAILED_LEAST = 3, 5
-# The sampler's usual interval is 5 s; a machine under full load is granted much more.
+# The sampler's usual interval is 5 s; under full load it may take much longer.
 SAMPLE_OLD_SECONDS = 300.0
 
 
 class Need(NamedTuple):
-    """What is wrong, how bad that is (ATTENTION or CRITICAL), and what a person can do about it."""
+    """A fault, its level (ATTENTION or CRITICAL), and what a person can do."""
 
     level: str
     what: str
@@ -30,34 +31,34 @@ class Need(NamedTuple):
 
 
 def needs(facts: Facts) -> tuple[Need, ...]:
-    """Return what needs a person, the worst first."""
-    found = [need for judge in _JUDGES for need in judge(facts)]
-    return tuple(sorted(found, key=lambda need: need.level != CRITICAL))
+    """Return what a person should look at, CRITICAL first."""
+    wanted = [need for judge in _JUDGES for need in judge(facts)]
+    return tuple(sorted(wanted, key=lambda need: need.level != CRITICAL))
 
 
 def is_down(instance: Instance) -> bool:
-    """Tell whether ``instance`` ought to run and does not."""
+    """Return whether ``instance`` should run and does not."""
     return instance.state in ("failed", "inactive", "deactivating") and not instance.drained
 
 
 def _runners(facts: Facts) -> Iterator[Need]:
     instances = facts.instances or ()
-    told = {sentence.partition(":")[0] for sentence in facts.left_over}
-    down = [one for one in instances if is_down(one)]
+    reported = {sentence.partition(":")[0] for sentence in facts.left_over}
+    down = [instance for instance in instances if is_down(instance)]
     if down and len(down) == len(instances):
-        units = " ".join(one.unit for one in down)
+        units = " ".join(instance.unit for instance in down)
         yield Need(CRITICAL, "no runner of this machine runs", f"see: systemctl status {units}")
     else:
-        for one in down:
-            if one.name in told:
+        for instance in down:
+            if instance.name in reported:
                 continue
-            what = f"runner {one.name}: its unit is {one.state}"
-            yield Need(ATTENTION, what, f"see: journalctl -u {one.unit}")
-    for one in instances:
-        if one.state == "active" and one.listening is False and one.name not in told:
+            what = f"runner {instance.name}: its unit is {instance.state}"
+            yield Need(ATTENTION, what, f"see: journalctl -u {instance.unit}")
+    for instance in instances:
+        if instance.state == "active" and instance.listening is False and instance.name not in reported:
             yield Need(
                 ATTENTION,
-                f"runner {one.name}: its unit runs, its listener does not",
+                f"runner {instance.name}: its unit runs, its listener does not",
                 "healing restarts it when no job runs; see: sudo runnerctl heal --dry-run",
             )
 
@@ -70,17 +71,12 @@ def _health(facts: Facts) -> Iterator[Need]:
     if late > 0:
         yield Need(
             ATTENTION,
-            f"the health check has been silent; its word expired {lasting(late)} ago",
+            f"the health check gives no new result; its last one expired {duration(late)} ago",
             "see: systemctl status coldvox-ci-health.timer",
         )
-    elif health.verdict == "unhealthy":
-        yield Need(
-            CRITICAL, f"the health score is {health.score}: unhealthy", "see the reasons at HEALTH below"
-        )
-    elif health.verdict == "degraded":
-        yield Need(
-            ATTENTION, f"the health score is {health.score}: degraded", "see the reasons at HEALTH below"
-        )
+    elif health.verdict in _VERDICTS:
+        what = f"the health score is {health.score}: {health.verdict}"
+        yield Need(_VERDICTS[health.verdict], what, "see the reasons at HEALTH below")
 
 
 def _sampler(facts: Facts) -> Iterator[Need]:
@@ -91,7 +87,7 @@ def _sampler(facts: Facts) -> Iterator[Need]:
     if age > SAMPLE_OLD_SECONDS:
         yield Need(
             ATTENTION,
-            f"the last sample is {lasting(age)} old",
+            f"the last sample is {duration(age)} old",
             "see: systemctl status coldvox-ci-metrics.service",
         )
     elif sample.models_available is False:
@@ -99,7 +95,7 @@ def _sampler(facts: Facts) -> Iterator[Need]:
 
 
 def judged_here(jobs: Iterable[Job]) -> list[Job]:
-    """Return those of ``jobs`` that ran on this machine and whose end says something about it."""
+    """Return those of ``jobs`` that ran here and whose result depends on the machine."""
     return [job for job in jobs if job.kind == SELF_HOSTED and job.result in JUDGED]
 
 
@@ -134,9 +130,11 @@ def _disks(facts: Facts) -> Iterator[Need]:
 
 
 def _downloads(facts: Facts) -> Iterator[Need]:
-    for one in facts.downloads:
-        if not one.alive:
-            yield Need(ATTENTION, f"{one.name}: its {one.phase} was interrupted", "converge the host again")
+    for download in facts.downloads:
+        if not download.alive:
+            yield Need(
+                ATTENTION, f"{download.name}: its {download.phase} was interrupted", "converge the host again"
+            )
 
 
 def _units(facts: Facts) -> Iterator[Need]:

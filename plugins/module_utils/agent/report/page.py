@@ -1,12 +1,10 @@
-"""The report as one HTML page that needs nothing else: no network, no script, no font. Pure.
+"""Report as an HTML page that loads nothing: no network, script or font. Pure.
 
-Names of jobs and workflows come from strangers: whatever is not markup of this module goes through ``text``,
-and the page's own policy forbids a browser to run or to load anything.
+Strangers choose the names of jobs and workflows. All text that is not this module's markup goes through
+``text``, and the page's Content-Security-Policy forbids the browser to run or load anything.
 
-The style sheet of the report page: one column on a phone, two on a desk, light or dark as the reader is.
-
-Every pair of colours that carries text has a contrast of 4.5 or more (WCAG 2.2, 1.4.3), and every line of a
-chart 3 or more (1.4.11); the browser test measures it.
+The page has one column on a phone and two on a desk, light or dark as the reader prefers. Text has a contrast
+of 4.5 or more (WCAG 2.2, 1.4.3), a line of a chart 3 or more (1.4.11); the browser test measures both.
 """
 
 from __future__ import annotations
@@ -15,10 +13,10 @@ import time
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from .charts import Chart, charts, told
+from .charts import Chart, cell, charts, time_cell
 from .figures import Figures
 from .goals import Goal
-from .words import clean, count, lasting
+from .words import clean, count
 
 STYLE = """
 :root {
@@ -102,7 +100,7 @@ _VERDICTS = {True: ("met", "✓ met"), False: ("missed", "✗ missed"), None: ("
 
 
 def text(words: object) -> str:
-    """Return ``words`` as text of a page, whatever they contain."""
+    """Return ``words`` as text of the page, without markup."""
     return escape(clean(str(words)))
 
 
@@ -121,7 +119,7 @@ def page(figures: Figures) -> str:
 
 
 def summary(figures: Figures) -> str:
-    """Return the report in a sentence or two."""
+    """Return the report in one or two sentences."""
     totals = figures.totals
     if not totals.jobs_here:
         return f"No job ended here yet: {figures.unknown.get('jobs', 'the history has none in this time')}."
@@ -136,12 +134,12 @@ def summary(figures: Figures) -> str:
 
 
 def money(figures: Figures) -> str:
-    """Return what the jobs here would have cost."""
+    """Return what the jobs here would have cost on hosted runners."""
     return f"{figures.saved_money:,.2f} {figures.policy.currency}"
 
 
 def period(figures: Figures) -> str:
-    """Return the days that the report is about."""
+    """Return the days that the report covers."""
     first, last = figures.days[0].date, figures.days[-1].date
     return first if first == last else f"{first} to {last}"
 
@@ -199,7 +197,7 @@ def _charts(figures: Figures) -> str:
 
 
 def _chart(chart: Chart) -> str:
-    keys = [(one.style, one.name) for one in chart.series if len(chart.series) > 1]
+    keys = [(line.style, line.name) for line in chart.series if len(chart.series) > 1]
     keys += [("dashes", chart.mark)] if chart.mark else []
     items = "".join(f'<li class="{style}">{text(name)}</li>' for style, name in keys)
     legend = f'<ul class="legend quiet">{items}</ul>' if items else ""
@@ -231,11 +229,10 @@ def _kinds(figures: Figures) -> str:
             kind.job,
             kind.workflow,
             f"{kind.runs:,}",
-            told(kind.success_percent, " %"),
-            *(
-                "-" if seconds is None else lasting(seconds)
-                for seconds in (kind.mean_seconds, kind.p90_seconds, kind.hosted_mean_seconds)
-            ),
+            cell(kind.success_percent, " %"),
+            time_cell(kind.mean_seconds),
+            time_cell(kind.p90_seconds),
+            time_cell(kind.hosted_mean_seconds),
         )
         for kind in figures.kinds
     ]

@@ -1,4 +1,4 @@
-"""Asking a host's sources one after the other, and keeping why one is silent."""
+"""Sources of a host, and the reason why a source cannot be read."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 from ...errors import CiError
 
 if TYPE_CHECKING:
-    from ..history.records import Job
+    from ..history.jobs import Job
 
 T = TypeVar("T")
 
 
 class Sources:
-    """Reads one part after the other; ``unknown`` says by part why it could not be read."""
+    """Reader of sources; ``unknown`` gives, by part, why it could not be read."""
 
     def __init__(self) -> None:
         self.unknown: dict[str, str] = {}
 
     def read(self, part: str, source: Callable[[], T]) -> Optional[T]:
-        """Return what ``source`` gives, None when it is missing, damaged or closed to this user."""
+        """Return the value of ``source``; None if it is missing, damaged or not readable."""
         try:
             return source()
         except (OSError, ValueError, LookupError, TypeError, RecursionError, CiError) as error:
@@ -29,30 +29,32 @@ class Sources:
 
 
 def _reason(error: Exception) -> str:
-    """Return why a source is silent, in the words of one who can do something about it."""
+    """Return why a source gives nothing, and what a person can do."""
     if isinstance(error, FileNotFoundError):
-        return f"there is no {error.filename}; the role agent and its services keep it"
+        return f"there is no {error.filename}; the role agent and its services create it"
     if isinstance(error, PermissionError):
         return f"{error.filename} may not be read by this user; ask again as root"
     if isinstance(error, OSError):
         return f"{error.filename} cannot be read ({error.strerror})"
     if isinstance(error, CiError):
         return str(error).rstrip(".")
-    return f"what was noted of it makes no sense ({error})"
+    return f"its document has an unexpected form ({error})"
 
 
 def read_text(path: str) -> str:
-    """Return the text of the file ``path``, whatever bytes are in it; raises OSError."""
+    """Return the text of the file ``path``, bad bytes replaced; raises OSError."""
     with open(path, encoding="utf-8", errors="replace") as stream:
         return stream.read()
 
 
 def read_jobs(path: str, since: float, most: int) -> list[Job]:
-    """Return at most ``most`` jobs of the history ``path`` that began at ``since`` (Unix seconds) or later,
-    the latest first.
-    """
-    from ..history.database import History  # SQLite, for who has a history
+    """Return at most ``most`` jobs of the history ``path``, the latest first.
 
-    os.stat(path)  # to say that there is none yet, or that it is closed to this user
+    Only jobs that began at ``since`` (Unix seconds) or later. Raises OSError if there is no history yet or
+    this user may not read it.
+    """
+    from ..history.database import History  # imports SQLite, which not every caller needs
+
+    os.stat(path)
     with History(path, read_only=True) as history:
         return history.jobs(since, limit=most)

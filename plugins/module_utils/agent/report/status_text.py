@@ -1,4 +1,4 @@
-"""The status as text for a terminal: one screen, the bad news first. Pure."""
+"""Status as text for a terminal: a single screen, what needs a person first. Pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from ...store.describe import ActiveDownload
 from . import status_view as states
 from .needs import ATTENTION, CRITICAL, Need
 from .status_view import View
-from .words import clean, clip, columns, count, lasting, pad, wrap
+from .words import clean, clip, columns, count, duration, pad, wrap
 
 _LABEL_WIDTH = 10
 _NARROWEST = 40
-# So that the whole stays one screen.
+# These limits keep the whole on one screen.
 _MOST_NEEDS = 6
-_MOST_LINES = 5  # of one part
+_MOST_LINES = 5  # per part
 
-# SGR parameters (ECMA-48): the eight basic colours only, so that every theme's own contrast holds.
+# SGR parameters (ECMA-48). Only the eight basic colours, for which every theme ensures contrast.
 _STYLES = {"good": "32", "warn": "33", "bad": "31;1", "strong": "1", "dim": "2", "": ""}
 _LEVELS = {states.OK: "good", ATTENTION: "warn", CRITICAL: "bad"}
-# In the order in which a person wants to see them.
+# In the order of the screen.
 _RUNNERS = {
     states.DOWN: "bad",
     states.DRAINED: "warn",
@@ -33,7 +33,7 @@ _VERDICTS = {"healthy": "good", "degraded": "warn", "unhealthy": "bad"}
 
 
 class Span(NamedTuple):
-    """Text in one of the styles."""
+    """Text with a style, a key of _STYLES."""
 
     text: str
     style: str = ""
@@ -43,7 +43,7 @@ Line = list[Span]
 
 
 def render(view: View, colour: bool, width: int) -> str:
-    """Return the whole screen in lines of at most ``width`` columns, 40 at least; no newline at its end."""
+    """Return the screen in lines of at most ``width`` columns (at least 40)."""
     width = max(width, _NARROWEST)
     lines = [_head(view, width), [Span("")]]
     for need in view.needs[:_MOST_NEEDS]:
@@ -87,14 +87,14 @@ def _head(view: View, width: int) -> Line:
 
 
 def _parts(view: View, width: int) -> Iterator[tuple[str, list[Line]]]:
-    """Yield the parts below the head with their labels; ``width`` is what is left beside a label."""
+    """Yield the parts below the head with their labels; ``width`` is that of a part."""
     yield "RUNNERS", _runners(view, width)
     yield "TODAY", _today(view, width)
     yield "HEALTH", _health(view, width)
     yield "CACHES", _caches(view, width)
     if view.downloads:
-        told = [line for one in view.downloads for line in _download(one)]
-        yield "DOWNLOADS", _several(told, "line")
+        lines = [line for download in view.downloads for line in _download(download)]
+        yield "DOWNLOADS", _several(lines, "line")
     yield "DISK", _disks(view, width)
     yield "NEXT", _coming(view, width)
     yield "HEALED", _healed(view, width)
@@ -106,7 +106,7 @@ def _labelled(label: str, part: list[Line]) -> Iterator[Line]:
 
 
 def _painted(line: Line, colour: bool, width: int) -> str:
-    """Return ``line`` in at most ``width`` columns, with its colours where they are wanted."""
+    """Return ``line`` in at most ``width`` columns, with SGR codes if ``colour``."""
     done = []
     for text, style in line:
         cut = clip(text, width)
@@ -117,12 +117,12 @@ def _painted(line: Line, colour: bool, width: int) -> str:
 
 
 def _unknown(view: View, part: str, width: int) -> list[Line]:
-    why = clean(view.unknown.get(part, "nobody looked"))
+    why = clean(view.unknown.get(part, "not checked"))
     return [[Span(line, "dim")] for line in wrap(f"unknown: {why}", width)]
 
 
 def _several(lines: list[Line], noun: str) -> list[Line]:
-    """Return ``lines``, or the first of them and how many more there are."""
+    """Return ``lines``, or the first of them and the number of the others."""
     if len(lines) <= _MOST_LINES:
         return lines
     rest = len(lines) - _MOST_LINES + 1
@@ -134,17 +134,20 @@ def _runners(view: View, width: int) -> list[Line]:
         return _unknown(view, "runners", width)
     if not view.runners:
         return [[Span("none on this machine")]]
-    names = [clean(one.name) for one in view.runners]
+    names = [clean(runner.name) for runner in view.runners]
     column = min(max(map(columns, names)), width // 3)
     lines = []
     order = list(_RUNNERS)
-    for one in sorted(view.runners, key=lambda one: (order.index(one.state), one.name)):
-        line = [Span(pad(clean(one.name), column) + "  "), Span(pad(one.state, 8), _RUNNERS[one.state])]
-        if one.seconds is not None:
-            line.append(Span(pad(lasting(one.seconds), 12)))
-        if one.job:
-            where = ", ".join(clean(part) for part in (one.workflow, one.repository) if part)
-            line.append(Span(f"{clean(one.job)} ({where})" if where else clean(one.job)))
+    for runner in sorted(view.runners, key=lambda runner: (order.index(runner.state), runner.name)):
+        line = [
+            Span(pad(clean(runner.name), column) + "  "),
+            Span(pad(runner.state, 8), _RUNNERS[runner.state]),
+        ]
+        if runner.seconds is not None:
+            line.append(Span(pad(duration(runner.seconds), 12)))
+        if runner.job:
+            where = ", ".join(clean(part) for part in (runner.workflow, runner.repository) if part)
+            line.append(Span(f"{clean(runner.job)} ({where})" if where else clean(runner.job)))
         lines.append(line)
     return _several(lines, "runner")
 
@@ -159,7 +162,7 @@ def _today(view: View, width: int) -> list[Line]:
     style = "good" if today.successes == today.jobs else "warn"
     line = [Span(f"{count(today.jobs, 'job')}, "), Span(f"{today.success_percent:g} % succeeded", style)]
     if today.mean_seconds is not None:
-        line.append(Span(f", {lasting(today.mean_seconds)} on average"))
+        line.append(Span(f", {duration(today.mean_seconds)} on average"))
     more = [[Span(f"{today.untold} more with an unknown result")]] if today.untold else []
     return [line, *more]
 
@@ -191,25 +194,27 @@ def _caches(view: View, width: int) -> list[Line]:
     if view.cache_hit_percent is not None:
         line.append(Span(f", {view.cache_hit_percent:g} % hits in 24 hours"))
     room = width - 12
-    rows = [[Span(pad(clean(one.name), room)), Span(f"{size(one.bytes):>12}")] for one in view.caches]
+    rows = [[Span(pad(clean(cache.name), room)), Span(f"{size(cache.bytes):>12}")] for cache in view.caches]
     return [line, *_several(rows, "artifact")]
 
 
-def _download(one: ActiveDownload) -> Iterator[Line]:
-    line = [Span(f"{clean(one.name)}: {clean(one.phase)} {size(one.bytes_done)}")]
-    if one.bytes_total:
-        line.append(Span(f" of {size(one.bytes_total)} ({one.bytes_done * 100 // one.bytes_total} %)"))
-    if not one.alive:
+def _download(download: ActiveDownload) -> Iterator[Line]:
+    line = [Span(f"{clean(download.name)}: {clean(download.phase)} {size(download.bytes_done)}")]
+    if download.bytes_total:
+        line.append(
+            Span(f" of {size(download.bytes_total)} ({download.bytes_done * 100 // download.bytes_total} %)")
+        )
+    if not download.alive:
         yield [*line, Span(", interrupted", "warn")]
         return
-    if one.bytes_per_second:
-        line.append(Span(f", {size(one.bytes_per_second)}/s"))
-    if one.remaining_seconds is not None:
-        line.append(Span(f", {lasting(one.remaining_seconds)} to go"))
+    if download.bytes_per_second:
+        line.append(Span(f", {size(download.bytes_per_second)}/s"))
+    if download.remaining_seconds is not None:
+        line.append(Span(f", {duration(download.remaining_seconds)} to go"))
     yield line
-    if one.next:
-        rest = one.next_count - len(one.next)
-        names = ", ".join(clean(name) for name in one.next)
+    if download.next:
+        rest = download.next_count - len(download.next)
+        names = ", ".join(clean(name) for name in download.next)
         yield [Span(f"next: {names}{f' and {rest} more' if rest > 0 else ''}", "dim")]
 
 
@@ -217,8 +222,8 @@ def _disks(view: View, width: int) -> list[Line]:
     if not view.disks:
         return _unknown(view, "disk", width)
     return [
-        [Span(f"{clean(one.path)}: {one.used_percent:.0f} % used, {size(one.free_bytes)} free")]
-        for one in view.disks
+        [Span(f"{clean(disk.path)}: {disk.used_percent:.0f} % used, {size(disk.free_bytes)} free")]
+        for disk in view.disks
     ]
 
 
@@ -227,19 +232,19 @@ def _coming(view: View, width: int) -> list[Line]:
         return _unknown(view, "timers", width)
     if not view.coming:
         return [[Span("nothing is scheduled on this machine")]]
-    told = [
-        f"{clean(one.name)} by cron: {clean(one.schedule or '')}"
-        if one.seconds is None
-        else f"{clean(one.name)} in {lasting(one.seconds)}"
-        for one in view.coming
+    texts = [
+        f"{clean(timer.name)} by cron: {clean(timer.schedule or '')}"
+        if timer.seconds is None
+        else f"{clean(timer.name)} in {duration(timer.seconds)}"
+        for timer in view.coming
     ]
-    return _several([[Span(text)] for text in told], "timer")
+    return _several([[Span(text)] for text in texts], "timer")
 
 
 def _healed(view: View, width: int) -> list[Line]:
     if view.healed is None:
         return _unknown(view, "healed", width)
     if not view.healed:
-        return [[Span("nothing had to be")]]
-    told = [f"{lasting(one.seconds)} ago: {clean(one.what)}" for one in view.healed]
-    return _several([[Span(line)] for text in told for line in wrap(text, width)], "line")
+        return [[Span("nothing in 24 hours")]]
+    texts = [f"{duration(healing.seconds)} ago: {clean(healing.what)}" for healing in view.healed]
+    return _several([[Span(line)] for text in texts for line in wrap(text, width)], "line")

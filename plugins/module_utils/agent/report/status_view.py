@@ -1,4 +1,4 @@
-"""The status of a host: is it all right, what is it doing, what did it do today. Pure."""
+"""Status of a host: what needs a person, what runs, and what ran today. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...health.dispatch import SELF_HOSTED
 from ...host.clock import timestamp
 from ...store.describe import ActiveDownload
 from ..history import statistics
-from ..history.records import Job
+from ..history.jobs import Job
 from .facts import Cache, Disk, Facts, Healing, Instance, Reason
 from .needs import ATTENTION, CRITICAL, Need, is_down, judged_here, needs
 from .words import tenth
@@ -21,7 +21,7 @@ BUSY, IDLE, DOWN, DRAINED, UNKNOWN = "busy", "idle", "down", "drained", "unknown
 
 
 class Runner(NamedTuple):
-    """An instance: its state (BUSY to UNKNOWN), and the job that it has where that is known."""
+    """A runner instance, its state (BUSY to UNKNOWN), and its job where that is known."""
 
     name: str
     state: str
@@ -33,9 +33,9 @@ class Runner(NamedTuple):
 
 
 class Today(NamedTuple):
-    """What ended on this machine since midnight; the rate and the mean are None without such jobs.
+    """Jobs that ended here since midnight; rate and mean are None without jobs.
 
-    ``untold`` ended as well, with a result that nobody told so far.
+    ``untold`` counts further jobs that ended with a result that is still unknown.
     """
 
     jobs: int
@@ -46,7 +46,7 @@ class Today(NamedTuple):
 
 
 class Score(NamedTuple):
-    """The health score with what it took points for."""
+    """The health score and the reasons for the points that it lost."""
 
     score: int
     verdict: str
@@ -57,7 +57,7 @@ class Score(NamedTuple):
 
 
 class Coming(NamedTuple):
-    """What runs by itself next: ``at``, ``seconds`` from now, or by the ``schedule`` of a crontab."""
+    """The next run of a timer: ``at``, ``seconds`` from now, or its ``schedule``."""
 
     name: str
     at: Optional[str]
@@ -66,7 +66,7 @@ class Coming(NamedTuple):
 
 
 class Healed(NamedTuple):
-    """What the self-healing did, and how many seconds ago."""
+    """An action of the self-healing, and how many seconds ago."""
 
     at: str
     seconds: int
@@ -74,7 +74,7 @@ class Healed(NamedTuple):
 
 
 class View(NamedTuple):
-    """All that the status says; what is None is explained in ``unknown`` by the part's name."""
+    """All that the status shows; ``unknown`` gives, by part, why a value is None."""
 
     host: str
     at: str
@@ -97,24 +97,26 @@ class View(NamedTuple):
 
 
 def view(facts: Facts) -> View:
-    """Return what the status of a host with ``facts`` says."""
+    """Return the status of a host with ``facts``."""
     wanted = needs(facts)
     level = wanted[0].level if wanted else OK
     jobs = facts.jobs
-    caches = None if facts.caches is None else tuple(sorted(facts.caches, key=lambda one: -one.bytes))
+    caches = None if facts.caches is None else tuple(sorted(facts.caches, key=lambda cache: -cache.bytes))
     return View(
         host=facts.host,
         at=timestamp(facts.now),
         level=level,
         exit_code=EXIT_CODES[level],
         needs=wanted,
-        runners=None if facts.instances is None else tuple(_runner(one, facts) for one in facts.instances),
+        runners=None
+        if facts.instances is None
+        else tuple(_runner(instance, facts) for instance in facts.instances),
         today=None if jobs is None else _today(jobs, facts.midnight),
         health=_score(facts),
         load=facts.sample.load if facts.sample else None,
         memory_percent=facts.sample.memory_percent if facts.sample else None,
         caches=caches,
-        cache_bytes=None if caches is None else sum(one.bytes for one in caches),
+        cache_bytes=None if caches is None else sum(cache.bytes for cache in caches),
         cache_hit_percent=None if jobs is None else tenth(statistics.summary(jobs).cache_hit_rate),
         downloads=tuple(facts.downloads),
         disks=tuple(facts.disks),
@@ -147,16 +149,16 @@ def _runner(instance: Instance, facts: Facts) -> Runner:
 
 
 def _running(instance: Instance, jobs: Sequence[Job]) -> Optional[Job]:
-    """Return the job that the history has ``instance`` at; the newest, since an older one was cut off."""
+    """Return the newest job that runs on ``instance``; older ones were cut off."""
     own = (job for job in jobs if job.kind == SELF_HOSTED and job.instance == instance.name and job.running)
     return max(own, key=lambda job: job.began, default=None)
 
 
 def _today(jobs: Sequence[Job], midnight: float) -> Today:
     ended = [job for job in jobs if job.ended >= midnight]
-    told = statistics.summary(judged_here(ended))
+    sums = statistics.summary(judged_here(ended))
     untold = sum(job.kind == SELF_HOSTED and job.completed_at is not None and not job.result for job in ended)
-    return Today(told.judged, told.successes, tenth(told.success_rate), tenth(told.mean_seconds), untold)
+    return Today(sums.judged, sums.successes, tenth(sums.success_rate), tenth(sums.mean_seconds), untold)
 
 
 def _score(facts: Facts) -> Optional[Score]:
@@ -176,10 +178,14 @@ def _score(facts: Facts) -> Optional[Score]:
 def _coming(facts: Facts) -> tuple[Coming, ...]:
     known = sorted((timer.next_at, timer.name) for timer in facts.timers or () if timer.next_at is not None)
     dated = [Coming(name, timestamp(at), max(0, round(at - facts.now)), None) for at, name in known]
-    others = [Coming(one.name, None, None, one.schedule) for one in facts.timers or () if one.schedule]
+    others = [
+        Coming(timer.name, None, None, timer.schedule) for timer in facts.timers or () if timer.schedule
+    ]
     return (*dated, *others)
 
 
 def _healed(healings: Sequence[Healing], facts: Facts) -> tuple[Healed, ...]:
-    done = sorted(healings, key=lambda one: -one.at)
-    return tuple(Healed(timestamp(one.at), max(0, round(facts.now - one.at)), one.what) for one in done)
+    done = sorted(healings, key=lambda healing: -healing.at)
+    return tuple(
+        Healed(timestamp(healing.at), max(0, round(facts.now - healing.at)), healing.what) for healing in done
+    )

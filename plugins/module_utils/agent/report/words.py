@@ -1,4 +1,4 @@
-"""Words for people: times, and text from strangers made fit for a terminal. Pure."""
+"""Texts for people: durations, counts, strangers' text safe for a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Optional
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def lasting(seconds: float) -> str:
-    """Return a duration in ``seconds`` as people say it: ``4 min 12 s``."""
+def duration(seconds: float) -> str:
+    """Return ``seconds`` as text with at most two units: ``4 min 12 s``."""
     whole = max(0, round(seconds))
     if whole < _MINUTE:
         return f"{whole} s"
@@ -22,17 +22,17 @@ def lasting(seconds: float) -> str:
 
 
 def count(number: int, singular: str) -> str:
-    """Return ``number`` with its noun, whose plural takes an s."""
+    """Return ``number`` with its noun, whose plural ends with s."""
     return f"{number:,} {singular}{'' if number == 1 else 's'}"
 
 
 def clean(text: str) -> str:
-    """Return ``text`` on one line without what a terminal obeys; names of jobs come from strangers."""
+    """Return a stranger's ``text`` on one line, without control characters."""
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()
 
 
 def columns(text: str) -> int:
-    """Return how many columns of a terminal ``text`` takes (Unicode's East Asian Width, UAX 11)."""
+    """Return the terminal columns of ``text`` (East Asian Width, UAX 11)."""
     if text.isascii():
         return len(text)
     return sum(_width(letter) for letter in text)
@@ -45,7 +45,7 @@ def _width(letter: str) -> int:
 
 
 def clip(text: str, width: int) -> str:
-    """Return ``text`` in at most ``width`` columns, with ``…`` where something was cut off."""
+    """Return ``text`` in at most ``width`` columns, with ``…`` where it was cut."""
     if columns(text) <= width:
         return text
     taken, used = [], 0
@@ -64,7 +64,7 @@ def pad(text: str, width: int) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Return ``text`` broken at its spaces into lines of at most ``width`` columns; a longer word is cut."""
+    """Return ``text`` in lines of at most ``width`` columns; longer words are cut."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".lstrip()
@@ -76,5 +76,5 @@ def wrap(text: str, width: int) -> list[str]:
 
 
 def tenth(value: Optional[float]) -> Optional[float]:
-    """Return ``value`` to one digit after the point."""
+    """Return ``value`` with one digit after the point; None stays None."""
     return None if value is None else round(value, 1)

@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.health.dispatch import (
     DEFAULT_POLICY,
-    Aggregate,
+    JobSums,
     dispatch_decision,
     history_of,
     queue_advice,
@@ -271,9 +271,9 @@ def test_null_advises_as_zero_does(sample: Any) -> None:
 
 def test_the_sums_of_a_matrix_are_one_history() -> None:
     sums = [
-        Aggregate("build (beta)", "self_hosted", 4, 1, 30.0, 3),
-        Aggregate("build (stable)", "self_hosted", 6, 6, 60.0, 6),
-        Aggregate("build", "cloud", 2, 1, 0.0, 0),
+        JobSums("build (beta)", "self_hosted", 4, 1, 30.0, 3),
+        JobSums("build (stable)", "self_hosted", 6, 6, 60.0, 6),
+        JobSums("build", "cloud", 2, 1, 0.0, 0),
     ]
     assert history_of(sums) == {
         "self_hosted": {"success_rate": 70.0, "avg_duration": 10.0},

@@ -16,6 +16,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database 
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.endings import Ending, leave
 
 from tests._support.installed_agent import Agent
+from tests._support.job_records import started
 
 
 @pytest.fixture
@@ -153,7 +154,7 @@ def test_metrics_run_ingests_results_without_records(host: Agent) -> None:
     path, now = host.paths.history, time.time()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with History(path) as history:
-        history.started({"instance": "one", "job": "build", "run_id": 7, "at": now - 9})
+        started(history, {"instance": "one", "job": "build", "run_id": 7, "at": now - 9})
     results = host.root / "run" / "results"
     results.mkdir()
     leave(str(host.root / "run"), Ending("one", now - 10, now - 1, "failure"))

@@ -12,6 +12,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database 
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.csv_log import COLUMNS
 
 from tests._support.installed_agent import Agent
+from tests._support.job_records import completed, started
 from tests._support.report_jobs import rows
 
 
@@ -25,8 +26,8 @@ def host(agent: Agent) -> Agent:
         for number in range(30):
             job = {"instance": "heavy-1", "job": "build", "workflow": "CI", "run_id": number}
             ended = now - number * 3600 - 10
-            history.started({**job, "at": ended - 300})
-            history.completed({**job, "at": ended, "result": "success" if number else "failure"})
+            started(history, {**job, "at": ended - 300})
+            completed(history, {**job, "at": ended, "result": "success" if number else "failure"})
     lines = [",".join(row) for row in rows(1, now)]
     half = len(lines) // 2
     for name, part in (("samples.csv.1", lines[:half]), ("samples.csv", lines[half:])):

@@ -16,12 +16,13 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import History as Past
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import shown as shown_state
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.gather import gather
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.read_status import read_facts
 from ansible_collections.coldvox.ci.plugins.module_utils.host.clock import timestamp
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result
 from ansible_collections.coldvox.ci.plugins.module_utils.store.progress import Progress
 
 from tests._support.installed_agent import Agent
+from tests._support.job_records import completed, started
 
 #: As systemd 257 answers, with TZ=UTC, for a timer that counts, one by the calendar, and two runners.
 SYSTEMD = """Id=coldvox-runner@heavy-1.service
@@ -99,8 +100,8 @@ def host(agent: Agent) -> Agent:
     write(Path(agent.paths.sample), sample())
     with History(agent.paths.history) as history:
         job = {"instance": "heavy-1", "job": "build", "run_id": 7, "workflow": "CI"}
-        history.started({**job, "at": time.time() - 100})
-        history.completed({**job, "at": time.time() - 40, "result": "success"})
+        started(history, {**job, "at": time.time() - 100})
+        completed(history, {**job, "at": time.time() - 40, "result": "success"})
     return agent
 
 
@@ -260,7 +261,7 @@ def test_gather_reads_units_and_timers_of_systemd(host: Agent) -> None:
     places = {name: str(host.root / name) for name in ("run", "state", "runners", "config", "store")}
     (host.root / "cron.d").mkdir()
     (host.root / "cron.d" / "nightly").write_text(CRONTAB)
-    facts = gather(places, systemctl, str(host.root))
+    facts = read_facts(places, systemctl, str(host.root))
     ((argv, zone, bound),) = asked
     assert argv[-3:] == ["coldvox-ci-*", "coldvox-runner@heavy-1.service", "coldvox-runner@light-1.service"]
     assert (zone, bound > 0) == ("UTC", True)

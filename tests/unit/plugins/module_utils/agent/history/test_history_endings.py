@@ -1,4 +1,4 @@
-"""How jobs ended, by root's word: in every order in which it may come beside what the hooks wrote."""
+"""Results that root writes, in every order relative to the hooks' records."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.endings import Ending, leave
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import Job
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.spool import ingest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 
-from tests._support.job_records import NOON, ended, hosted, put, record
+from tests._support.job_records import (
+    NOON,
+    completed,
+    ended,
+    hosted,
+    put,
+    record,
+    started,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +46,7 @@ def spool(tmp_path: Path) -> Path:
 
 
 def ending(**fields: Any) -> Ending:
-    """The end of the job that ``record`` begins, as the listener's lines tell it."""
+    """The end of the job that ``record`` begins, as root reads it from the listener."""
     return Ending(**{"instance": "laptop", "since": NOON - 2, "at": NOON + 61, "result": "failure", **fields})
 
 
@@ -51,7 +59,7 @@ def write(spool: Path, kind: str) -> None:
 
 
 def take_in(history: History, spool: Path, passes: str) -> None:
-    """Write the records of each pass and take them in, none of which may be refused."""
+    """Write and ingest the records of each pass; none may be refused."""
     for kinds in passes.split():
         for kind in kinds:
             write(spool, kind)
@@ -66,10 +74,10 @@ def waiting(spool: Path) -> list[str]:
     "passes",
     ["SCE", "S CE", "SC E", "S C E", "S E C", "SE C", "SE CE", "SCE E", "SCE SCE", "S E S C E C"],
 )
-def test_the_order_in_which_records_are_taken_in_changes_nothing(
+def test_ingest_gives_the_same_job_in_every_order_of_records(
     history: History, spool: Path, passes: str
 ) -> None:
-    """Also what was taken in and is there again, since a crash kept it from being removed."""
+    """Also records that were added before but not removed, as after a crash."""
     take_in(history, spool, passes)
     (job,) = history.jobs()
     assert (job.result, job.started_at, job.completed_at, job.duration_seconds) == (
@@ -82,25 +90,21 @@ def test_the_order_in_which_records_are_taken_in_changes_nothing(
 
 
 @pytest.mark.parametrize("passes", ["SE", "S E"])
-def test_a_job_whose_last_hook_never_ran_ends_all_the_same(
-    history: History, spool: Path, passes: str
-) -> None:
+def test_ending_finishes_a_job_whose_last_hook_never_ran(history: History, spool: Path, passes: str) -> None:
     take_in(history, spool, passes)
-    history.started(record(at=NOON + 100, run_id=8))
+    started(history, record(at=NOON + 100, run_id=8))
     _next, job = history.jobs()
     assert (job.result, job.completed_at, job.duration_seconds) == ("failure", NOON + 61, 61)
 
 
 @pytest.mark.parametrize("passes", ["CE", "C E"])
-def test_a_job_whose_first_hook_was_not_heard_has_its_result(
-    history: History, spool: Path, passes: str
-) -> None:
+def test_ending_applies_to_a_job_without_a_start_record(history: History, spool: Path, passes: str) -> None:
     take_in(history, spool, passes)
     (job,) = history.jobs()
     assert (job.result, job.started_at, job.duration_seconds) == ("failure", None, None)
 
 
-def test_a_job_cannot_say_itself_how_it_ended(history: History, spool: Path) -> None:
+def test_ingest_ignores_the_result_in_a_jobs_own_record(history: History, spool: Path) -> None:
     write(spool, "S")
     write(spool, "C")
     ingest(history, str(spool))
@@ -108,8 +112,10 @@ def test_a_job_cannot_say_itself_how_it_ended(history: History, spool: Path) -> 
 
 
 @pytest.mark.parametrize("passes", ["SCE", "SC E", "S E C"])
-def test_a_job_cannot_rewrite_one_before_it(history: History, spool: Path, passes: str) -> None:
-    """What its own hook told stays, with figures of it or without."""
+def test_ingest_keeps_an_earlier_job_that_a_later_record_repeats(
+    history: History, spool: Path, passes: str
+) -> None:
+    """The end that its own hook recorded stays, with or without figures."""
     take_in(history, spool, passes)
     (before,) = history.jobs()
     put(spool, ended(1, peak_memory_bytes=5), 2)
@@ -117,16 +123,16 @@ def test_a_job_cannot_rewrite_one_before_it(history: History, spool: Path, passe
     assert before in history.jobs()
 
 
-def test_the_hook_may_come_after_github_too(history: History) -> None:
-    history.started(record())
+def test_history_takes_the_hooks_end_after_githubs(history: History) -> None:
+    started(history, record())
     history.add_hosted([hosted(hosted=False, runner_name="laptop", run_id=7)])
-    assert history.completed(ended())
-    assert not history.completed(ended())
+    assert completed(history, ended())
+    assert not completed(history, ended())
     (job,) = history.jobs()
     assert (job.completed_at, job.result, job.duration_seconds) == (NOON + 60, "success", 60)
 
 
-def test_a_job_under_several_names_ended_in_all_of_them_alike(history: History, spool: Path) -> None:
+def test_ending_applies_to_every_name_of_a_job(history: History, spool: Path) -> None:
     write(spool, "S")
     put(spool, record(job="decoy", at=NOON - 1), 2)
     write(spool, "E")
@@ -134,9 +140,9 @@ def test_a_job_under_several_names_ended_in_all_of_them_alike(history: History, 
     assert {(job.job, job.result) for job in history.jobs()} == {("build", "failure"), ("decoy", "failure")}
 
 
-def test_what_was_thought_lost_is_found(history: History, spool: Path) -> None:
-    history.started(record())
-    history.started(record(at=NOON + 62, run_id=8))
+def test_ending_replaces_the_result_lost(history: History, spool: Path) -> None:
+    started(history, record())
+    started(history, record(at=NOON + 62, run_id=8))
     write(spool, "E")
     ingest(history, str(spool))
     assert [job.result for job in history.jobs()] == ["", "failure"]
@@ -152,38 +158,36 @@ def test_what_was_thought_lost_is_found(history: History, spool: Path) -> None:
         {"result": "neutral"},
     ],
 )
-def test_another_ending_says_nothing_about_this_job(
-    history: History, spool: Path, other: dict[str, Any]
-) -> None:
-    history.started(record())
+def test_ending_of_another_job_changes_nothing(history: History, spool: Path, other: dict[str, Any]) -> None:
+    started(history, record())
     leave(str(spool.parent), ending(**other))
-    found = ingest(history, str(spool))
+    ingested = ingest(history, str(spool))
     (job,) = history.jobs()
-    assert (found.count, found.refused, job.running) == (0, 0, True)
+    assert (ingested.count, ingested.refused, job.running) == (0, 0, True)
     assert waiting(spool) == []
 
 
 @pytest.mark.parametrize("imported_first", [True, False])
 @pytest.mark.parametrize(
-    ("word", "expected"),
+    ("result", "expected"),
     [
         ("timed_out", "timed_out"),
         ("success", "success"),
-        ("a word that the history does not know", "failure"),
+        ("a result that the history does not know", "failure"),
     ],
 )
-def test_githubs_word_wins_whenever_it_comes(
-    history: History, spool: Path, word: str, expected: str, imported_first: bool
+def test_add_hosted_result_replaces_an_ending_in_either_order(
+    history: History, spool: Path, result: str, expected: str, imported_first: bool
 ) -> None:
-    told = hosted(
-        hosted=False, runner_name="laptop", run_id=7, started_at="2027-01-15T08:00:00Z", result=word
+    row = hosted(
+        hosted=False, runner_name="laptop", run_id=7, started_at="2027-01-15T08:00:00Z", result=result
     )
-    history.started(record())
+    started(history, record())
     if imported_first:
-        assert history.add_hosted([told]) == 0, "it is a job of this host"
+        assert history.add_hosted([row]) == 0, "it is a job of this host"
     write(spool, "E")
     ingest(history, str(spool))
-    history.add_hosted([told])
+    history.add_hosted([row])
     assert [job.result for job in history.jobs()] == [expected]
 
 
@@ -195,30 +199,32 @@ def test_githubs_word_wins_whenever_it_comes(
         (json.dumps({**ending()._asdict(), "at": None}), "'at' is missing"),
         (json.dumps({**ending()._asdict(), "since": "x"}), "'since' is no number from 0 to 1000000000000000"),
         (json.dumps({**ending()._asdict(), "instance": ""}), "'instance' is missing"),
-        (json.dumps({**ending()._asdict(), "at": NOON + 3601}), "it is of a time that has not come"),
+        (json.dumps({**ending()._asdict(), "at": NOON + 3601}), "its time is in the future"),
     ],
 )
-def test_what_is_no_ending_is_told_and_removed(history: History, spool: Path, text: str, reason: str) -> None:
+def test_ingest_refuses_and_removes_a_file_that_is_no_ending(
+    history: History, spool: Path, text: str, reason: str
+) -> None:
     (spool.parent / "results" / "x.json").write_text(text)
-    found = ingest(history, str(spool))
-    assert (found.count, found.refused, found.reasons) == (0, 1, (f"results/x.json: {reason}.",))
+    ingested = ingest(history, str(spool))
+    assert (ingested.count, ingested.refused, ingested.reasons) == (0, 1, (f"results/x.json: {reason}.",))
     assert waiting(spool) == []
 
 
-def test_only_the_newest_wait_when_nobody_takes_them_in(spool: Path) -> None:
+def test_leave_keeps_only_the_newest_endings(spool: Path) -> None:
     for number in range(1005):
         leave(str(spool.parent), ending(at=NOON + number))
     assert len(waiting(spool)) == 1000
 
 
-def test_what_is_no_file_is_not_in_the_way(spool: Path) -> None:
+def test_leave_ignores_a_directory_among_the_endings(spool: Path) -> None:
     (spool.parent / "results" / "0").mkdir()
     for number in range(1005):
         leave(str(spool.parent), ending(at=NOON + number))
     assert len(waiting(spool)) == 1000
 
 
-def test_what_cannot_be_written_is_told(spool: Path) -> None:
+def test_leave_reports_an_error_of_the_directory(spool: Path) -> None:
     path = spool.parent / "results"
     path.rmdir()
     path.write_text("")
@@ -226,17 +232,17 @@ def test_what_cannot_be_written_is_told(spool: Path) -> None:
         leave(str(spool.parent), ending())
 
 
-def test_without_its_directory_it_says_what_to_do(tmp_path: Path) -> None:
+def test_leave_without_its_directory_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CiError, match="converge the host"):
         leave(str(tmp_path), ending())
 
 
-def test_the_fields_of_a_job_are_not_an_endings(history: History, spool: Path) -> None:
-    """What a job writes into its own directory under such a name is no record at all."""
+def test_ingest_takes_no_ending_from_a_jobs_own_directory(history: History, spool: Path) -> None:
+    """A file of an ending in the job's own directory is no record."""
     (spool / "laptop").mkdir()
     path = spool / "laptop" / "laptop-1.json"
     path.write_text(json.dumps(ending(result="success")._asdict()))
-    history.started(record())
+    started(history, record())
     ingest(history, str(spool))
     jobs: list[Job] = history.jobs()
     assert [job.result for job in jobs] == [""]

@@ -1,3 +1,5 @@
+"""Record files on their way into the history: orders, attacks, floods, crashes."""
+
 from __future__ import annotations
 
 import json
@@ -40,12 +42,12 @@ def left(spool: Path) -> list[str]:
     return sorted(path.name for path in spool.glob("*/*"))
 
 
-def test_what_hooks_left_is_taken_in_and_removed(history: History, spool: Path) -> None:
+def test_ingest_adds_and_removes_the_hooks_records(history: History, spool: Path) -> None:
     put(spool, record())
     put(spool, ended(30))
     put(spool, record(instance="other", job="lint"))
-    found = ingest(history, str(spool))
-    assert (found.count, found.refused, found.reasons) == (3, 0, ())
+    ingested = ingest(history, str(spool))
+    assert (ingested.count, ingested.refused, ingested.reasons) == (3, 0, ())
     assert left(spool) == []
     assert {(job.instance, job.job, job.duration_seconds) for job in history.jobs()} == {
         ("laptop", "build", 30),
@@ -54,7 +56,7 @@ def test_what_hooks_left_is_taken_in_and_removed(history: History, spool: Path) 
     assert ingest(history, str(spool)).count == 0
 
 
-def test_the_beginning_of_a_job_counts_before_its_end_whatever_the_clock_said(
+def test_ingest_adds_the_start_before_the_end_also_when_the_clock_went_back(
     history: History, spool: Path
 ) -> None:
     put(spool, record(at=NOON), 1)
@@ -68,20 +70,22 @@ def test_the_beginning_of_a_job_counts_before_its_end_whatever_the_clock_said(
     }
 
 
-def test_without_a_spool_there_is_nothing_to_do(history: History, tmp_path: Path) -> None:
+def test_ingest_without_a_spool_adds_nothing(history: History, tmp_path: Path) -> None:
     assert ingest(history, str(tmp_path / "nowhere")).count == 0
 
 
-def test_what_is_being_written_is_left_alone_until_it_is_given_up(history: History, spool: Path) -> None:
+def test_ingest_leaves_a_file_that_is_being_written_until_it_is_abandoned(
+    history: History, spool: Path
+) -> None:
     path = put(spool, record())
     young, old = path.with_name(".7-1-x.json.abc"), path.with_name("half.tmp")
-    dreaming = path.with_name("dreaming")  # a job may set any time it likes
-    for half in (young, old, dreaming):
+    future = path.with_name("future")  # a job may set any time
+    for half in (young, old, future):
         half.write_text('{"event": "star')
     os.utime(old, (0, 0))
-    os.utime(dreaming, (NOON * 3, NOON * 3))
-    found = ingest(history, str(spool))
-    assert (found.count, found.refused) == (1, 0)
+    os.utime(future, (NOON * 3, NOON * 3))
+    ingested = ingest(history, str(spool))
+    assert (ingested.count, ingested.refused) == (1, 0)
     assert left(spool) == [young.name]
 
 
@@ -97,18 +101,18 @@ TOO_LARGE = json.dumps(record(note="x" * MOST_BYTES))
         ("[" * 60_000, "it is not JSON"),
         ("[]", "it is no JSON object"),
         (json.dumps(record(run_id="7")), "'run_id' is no whole number of 0 or more"),
-        (json.dumps(record(instance="other")), "it speaks for the instance 'other'"),
-        (json.dumps(ended()), "it says 'completed', its name does not"),
+        (json.dumps(record(instance="other")), "it names the instance 'other'"),
+        (json.dumps(ended()), "its event 'completed' differs from its name"),
         (TOO_LARGE, "it is larger than 65536 bytes"),
     ],
 )
-def test_a_file_that_is_no_record_of_its_instance_is_refused_and_removed(
+def test_ingest_refuses_and_removes_a_file_that_is_no_record_of_its_instance(
     history: History, spool: Path, content: str, reason: str
 ) -> None:
     put(spool, record()).write_text(content)
     put(spool, record(run_id=8), 2)
-    found = ingest(history, str(spool))
-    assert (found.count, found.refused, found.reasons) == (1, 1, (f"laptop/{NAME}: {reason}.",))
+    ingested = ingest(history, str(spool))
+    assert (ingested.count, ingested.refused, ingested.reasons) == (1, 1, (f"laptop/{NAME}: {reason}.",))
     assert left(spool) == []
 
 
@@ -129,66 +133,66 @@ def plant(kind: str, path: Path, outside: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling", "fifo", "device", "empty directory", "full directory"])
-def test_what_is_no_file_is_neither_followed_nor_waited_for(
+def test_ingest_neither_follows_nor_waits_for_a_link_or_pipe(
     history: History, spool: Path, tmp_path: Path, kind: str
 ) -> None:
     path = put(spool, record())
     path.unlink()
     plant(kind, path, tmp_path / "outside")
-    found = ingest(history, str(spool))
-    assert (found.count, found.refused) == (0, 1)
+    ingested = ingest(history, str(spool))
+    assert (ingested.count, ingested.refused) == (0, 1)
     assert history.jobs() == []
     assert (tmp_path / "outside").exists()
     assert left(spool) == ([NAME] if kind == "full directory" else [])
 
 
 @pytest.mark.parametrize("name", ["..", "-x", "a b", "x\ny", "x" * 65])
-def test_a_directory_that_is_no_instances_is_left_alone(history: History, spool: Path, name: str) -> None:
+def test_ingest_ignores_a_directory_of_no_instance(history: History, spool: Path, name: str) -> None:
     if name != "..":
         (spool / name).mkdir()
         (spool / name / NAME).write_text(json.dumps(record(instance=name)))
     assert ingest(history, str(spool)).count == 0
 
 
-def test_a_link_in_the_place_of_an_instance_is_not_followed(
+def test_ingest_does_not_follow_a_link_in_the_place_of_an_instance(
     history: History, spool: Path, tmp_path: Path
 ) -> None:
     put(tmp_path / "elsewhere", record())
     (spool / "laptop").symlink_to(tmp_path / "elsewhere" / "laptop")
-    found = ingest(history, str(spool))
-    assert (found.count, len(found.reasons)) == (0, 1)
+    ingested = ingest(history, str(spool))
+    assert (ingested.count, len(ingested.reasons)) == (0, 1)
     assert left(tmp_path / "elsewhere") == [NAME]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
-def test_a_record_of_another_user_is_refused(history: History, spool: Path) -> None:
+def test_ingest_refuses_a_record_of_another_user(history: History, spool: Path) -> None:
     os.chown(put(spool, record()), NOBODY, NOBODY)
-    found = ingest(history, str(spool))
-    assert found.reasons == (f"laptop/{NAME}: it belongs to user id {NOBODY}.",)
+    ingested = ingest(history, str(spool))
+    assert ingested.reasons == (f"laptop/{NAME}: it belongs to user id {NOBODY}.",)
     os.chown(put(spool, record()), NOBODY, NOBODY)
     os.chown(spool / "laptop", NOBODY, NOBODY)
     assert ingest(history, str(spool)).count == 1, "the directory's owner may write there"
 
 
-def test_names_that_a_terminal_would_obey_come_out_harmless(history: History, spool: Path) -> None:
+def test_ingest_cleans_names_with_control_characters(history: History, spool: Path) -> None:
     put(spool, record(job="=cmd|' /C calc'!A0\x1b[2J\n🚀" + "x" * 10_000, workflow="\x1b]0;owned\x07"))
     odd = put(spool, record(), 2).with_name("7-1-\x1b[31m\n-9.started.json")
     odd.write_text("x")
-    found = ingest(history, str(spool))
-    assert found.count == 2
-    assert all(reason.isprintable() for reason in found.reasons)
+    ingested = ingest(history, str(spool))
+    assert ingested.count == 2
+    assert all(reason.isprintable() for reason in ingested.reasons)
     assert all(job.job.isprintable() and job.workflow.isprintable() for job in history.jobs())
     assert max(len(job.job) for job in history.jobs()) == 200
 
 
-def test_more_than_a_few_reasons_are_only_counted(history: History, spool: Path) -> None:
+def test_ingest_returns_at_most_ten_reasons(history: History, spool: Path) -> None:
     for number in range(25):
         put(spool, record(), number).write_text("x")
-    found = ingest(history, str(spool))
-    assert (found.refused, len(found.reasons)) == (25, 10)
+    ingested = ingest(history, str(spool))
+    assert (ingested.refused, len(ingested.reasons)) == (25, 10)
 
 
-def test_a_flood_is_taken_in_part_by_part(
+def test_ingest_takes_a_flood_in_parts(
     history: History, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -199,7 +203,7 @@ def test_a_flood_is_taken_in_part_by_part(
     assert [ingest(history, str(spool)).count for _ in range(4)] == [10, 10, 5, 0]
 
 
-def test_while_the_database_is_locked_the_records_stay(
+def test_ingest_leaves_the_records_while_the_database_is_locked(
     history: History, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(spool, record())
@@ -214,7 +218,7 @@ def test_while_the_database_is_locked_the_records_stay(
     assert ingest(history, str(spool)).count == 1
 
 
-def test_a_database_found_damaged_takes_the_records_in_anew(history: History, spool: Path) -> None:
+def test_ingest_adds_the_records_to_a_new_database_after_damage(history: History, spool: Path) -> None:
     put(spool, record())
     history.__exit__(None, None, None)
     with open(history.path, "r+b") as stream:
@@ -229,7 +233,7 @@ def test_a_database_found_damaged_takes_the_records_in_anew(history: History, sp
 
 FILL = """
 import resource, signal, sys
-from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.spool import ingest
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with History(sys.argv[1], most_days=100000) as history:
@@ -241,7 +245,7 @@ with History(sys.argv[1], most_days=100000) as history:
 """
 
 
-def test_on_a_full_disk_the_records_stay(tmp_path: Path, spool: Path) -> None:
+def test_ingest_leaves_the_records_on_a_full_disk(tmp_path: Path, spool: Path) -> None:
     path = str(tmp_path / "full.db")
     for number in range(50):
         put(spool, record(run_id=number))
@@ -257,8 +261,8 @@ def test_on_a_full_disk_the_records_stay(tmp_path: Path, spool: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from ansible_collections.coldvox.ci.plugins.module_utils.history import spool
-from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history import spool
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
 left = int(sys.argv[3])
 removed = os.unlink
 def unlink(*args, **kwargs):
@@ -274,7 +278,7 @@ with History(sys.argv[1], most_days=100000) as history:
 
 
 @pytest.mark.parametrize("removed", [0, 1, 5])
-def test_killed_between_taking_in_and_removing_no_job_is_lost_or_doubled(
+def test_ingest_killed_before_the_removal_neither_loses_nor_doubles_a_job(
     tmp_path: Path, spool: Path, removed: int
 ) -> None:
     path = str(tmp_path / "history.db")
@@ -294,7 +298,7 @@ def test_killed_between_taking_in_and_removing_no_job_is_lost_or_doubled(
 
 LOOPING = """
 import sys
-from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.spool import ingest
 print("ready", flush=True)
 while True:
@@ -303,7 +307,7 @@ while True:
 """
 
 
-def test_killed_at_any_moment_no_job_is_lost_or_doubled(tmp_path: Path, spool: Path) -> None:
+def test_ingest_killed_at_any_time_neither_loses_nor_doubles_a_job(tmp_path: Path, spool: Path) -> None:
     path = str(tmp_path / "history.db")
     for number in range(12):
         process = subprocess.Popen(
@@ -311,22 +315,22 @@ def test_killed_at_any_moment_no_job_is_lost_or_doubled(tmp_path: Path, spool: P
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        for one in range(20):
-            at = NOON + number * 1000 + one * 10
-            put(spool, record(run_id=number * 100 + one, at=at))
-            put(spool, ended(run_id=number * 100 + one, at=at + 5))
+        for index in range(20):
+            at = NOON + number * 1000 + index * 10
+            put(spool, record(run_id=number * 100 + index, at=at))
+            put(spool, ended(run_id=number * 100 + index, at=at + 5))
         time.sleep(number * 0.003)
         process.kill()
         process.communicate()
     with History(path, most_days=100_000) as history:
         ingest(history, str(spool))
-        found = history.jobs()
-    assert len(found) == 240
-    assert len({job.run_id for job in found}) == 240
-    assert {job.duration_seconds for job in found} == {5.0}
+        jobs = history.jobs()
+    assert len(jobs) == 240
+    assert len({job.run_id for job in jobs}) == 240
+    assert {job.duration_seconds for job in jobs} == {5.0}
 
 
-def test_several_that_take_in_at_once_share_the_work(tmp_path: Path, spool: Path) -> None:
+def test_ingest_in_several_processes_adds_each_job_once(tmp_path: Path, spool: Path) -> None:
     path = str(tmp_path / "history.db")
     for number in range(200):
         put(spool, record(run_id=number, at=NOON + number))
@@ -342,14 +346,14 @@ def test_several_that_take_in_at_once_share_the_work(tmp_path: Path, spool: Path
     assert left(spool) == []
 
 
-def test_a_spool_that_cannot_be_listed_is_told(history: History, tmp_path: Path) -> None:
+def test_ingest_reports_a_spool_that_cannot_be_listed(history: History, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("")
     with pytest.raises(CiError, match=r"cannot be listed \(Not a directory"):
         ingest(history, str(path))
 
 
-def test_a_number_of_many_digits_costs_no_time(history: History, spool: Path) -> None:
-    whole: dict[str, Any] = record()
-    put(spool, whole).write_text(json.dumps(whole).replace(str(NOON), "9" * 50_000))
+def test_ingest_refuses_a_number_of_many_digits(history: History, spool: Path) -> None:
+    fields: dict[str, Any] = record()
+    put(spool, fields).write_text(json.dumps(fields).replace(str(NOON), "9" * 50_000))
     assert ingest(history, str(spool)).refused == 1

@@ -1,3 +1,5 @@
+"""Percentiles, summaries, baselines and regressions of jobs."""
+
 from __future__ import annotations
 
 import math
@@ -21,66 +23,66 @@ durations = st.lists(st.floats(0, 1e6), min_size=1, max_size=40)
 
 
 def run_of(*seconds: float, **fields: Any) -> list[Any]:
-    """Return successes an hour apart that took ``seconds``, the earliest first, all of them long ago."""
+    """Return successes an hour apart that took ``seconds``, the earliest first."""
     return [job(NOON - 10 * DAY + index * HOUR, each, **fields) for index, each in enumerate(seconds)]
 
 
 @given(durations, st.floats(0.1, 100))
-def test_a_percentile_is_the_nearest_rank(values: list[float], percent: float) -> None:
-    found = percentile(values, percent)
-    assert found in values
-    assert sum(value <= found for value in values) >= len(values) * percent / 100 - 1e-6
-    assert sum(value < found for value in values) < math.ceil(len(values) * percent / 100)
+def test_percentile_is_the_nearest_rank(values: list[float], percent: float) -> None:
+    rank = percentile(values, percent)
+    assert rank in values
+    assert sum(value <= rank for value in values) >= len(values) * percent / 100 - 1e-6
+    assert sum(value < rank for value in values) < math.ceil(len(values) * percent / 100)
 
 
 @pytest.mark.parametrize(
     ("percent", "value"), [(0, 1), (1, 1), (50, 5), (51, 6), (90, 9), (90.1, 10), (99, 10), (100, 10)]
 )
-def test_percentiles_of_ten(percent: float, value: float) -> None:
+def test_percentile_of_ten_values(percent: float, value: float) -> None:
     assert percentile(range(1, 11), percent) == value
 
 
 @given(durations)
-def test_a_summary_agrees_with_the_standard_library(values: list[float]) -> None:
-    found = summary(job(seconds=value) for value in values)
-    assert found.mean_seconds == pytest.approx(reference.fmean(values))
-    assert found.p50_seconds == reference.median_low(values)
-    assert (found.p90_seconds or 0) <= (found.p99_seconds or 0) <= max(values)
+def test_summary_agrees_with_the_standard_library(values: list[float]) -> None:
+    sums = summary(job(seconds=value) for value in values)
+    assert sums.mean_seconds == pytest.approx(reference.fmean(values))
+    assert sums.p50_seconds == reference.median_low(values)
+    assert (sums.p90_seconds or 0) <= (sums.p99_seconds or 0) <= max(values)
 
 
-def test_only_ends_that_say_something_of_the_machine_are_judged() -> None:
+def test_summary_judges_only_results_that_depend_on_the_machine() -> None:
     results = ["success", "success", "failure", "timed_out", "lost", "cancelled", "skipped", ""]
-    found = summary(job(result=result) for result in results)
-    assert (found.total, found.judged, found.successes, found.success_rate) == (8, 5, 2, 40.0)
+    sums = summary(job(result=result) for result in results)
+    assert (sums.total, sums.judged, sums.successes, sums.success_rate) == (8, 5, 2, 40.0)
 
 
-def test_what_is_not_known_is_null_and_never_an_error() -> None:
+def test_summary_is_none_where_nothing_is_known() -> None:
     assert summary([]) == (0, 0, 0, None, None, None, None, None, None, 0, 0, None)
-    found = summary([job(seconds=None, started_at=None, queued_at=None)])
-    assert (found.success_rate, found.mean_seconds) == (100.0, None)
+    sums = summary([job(seconds=None, started_at=None, queued_at=None)])
+    assert (sums.success_rate, sums.mean_seconds) == (100.0, None)
 
 
-def test_queue_times_and_cache_hits_are_those_that_are_known() -> None:
+def test_summary_counts_known_queue_times_and_cache_hits() -> None:
     jobs = [
         job(queued_at=NOON - 10, cache_hits=3, cache_misses=1),
         job(queued_at=NOON - 20, cache_hits=4, cache_misses=None),
         job(queued_at=NOON + 5),  # the clock went back in between
         job(queued_at=None),
     ]
-    found = summary(jobs)
-    assert found.mean_queued_seconds == 15
-    assert (found.cache_hits, found.cache_misses, found.cache_hit_rate) == (7, 1, 87.5)
+    sums = summary(jobs)
+    assert sums.mean_queued_seconds == 15
+    assert (sums.cache_hits, sums.cache_misses, sums.cache_hit_rate) == (7, 1, 87.5)
 
 
 @pytest.mark.parametrize(
     ("seconds", "usual"),
     [([], None), ([10, 20], None), ([10, 20, 30], 20), ([10, 20, 30, 40], 20), ([10] * 60 + [99] * 50, 99)],
 )
-def test_a_baseline_is_the_median_of_the_latest_fifty(seconds: list[float], usual: float | None) -> None:
+def test_baseline_is_the_median_of_the_latest_fifty(seconds: list[float], usual: float | None) -> None:
     assert baseline(reversed(run_of(*seconds))) == usual
 
 
-def test_a_baseline_is_of_successes() -> None:
+def test_baseline_counts_successes_only() -> None:
     jobs = run_of(10, 20, 30)
     assert baseline([*jobs, *run_of(1, 1, 1, 1, result="failure"), job(seconds=None)]) == 20
 
@@ -97,18 +99,18 @@ def test_a_baseline_is_of_successes() -> None:
         ((200, 200, 200), "alert", 150),
     ],
 )
-def test_a_slow_job_alerts_above_half_more_and_rolls_back_above_twice_in_three_runs(
+def test_regressions_alert_above_half_more_and_roll_back_above_twice_in_three_runs(
     last: tuple[float, ...], level: str | None, threshold: float | None
 ) -> None:
-    found = regressions(run_of(100, 100, 100, *last), NOON)
-    assert [(one.level, one.kind, one.job, one.threshold) for one in found] == (
+    worse = regressions(run_of(100, 100, 100, *last), NOON)
+    assert [(change.level, change.kind, change.job, change.threshold) for change in worse] == (
         [(level, "duration", "build", threshold)] if level else []
     )
 
 
-def test_too_few_runs_have_no_baseline_to_be_compared_with() -> None:
+def test_regressions_need_three_runs_before_the_latest_three() -> None:
     assert regressions(run_of(1, 1, 900, 900, 900), NOON) == []
-    assert [one.level for one in regressions(run_of(1, 1, 1, 900, 900, 900), NOON)] == ["roll back"]
+    assert [change.level for change in regressions(run_of(1, 1, 1, 900, 900, 900), NOON)] == ["roll back"]
 
 
 @pytest.mark.parametrize(
@@ -122,16 +124,18 @@ def test_too_few_runs_have_no_baseline_to_be_compared_with() -> None:
         (1, 0, None),
     ],
 )
-def test_less_than_four_successes_in_five_of_a_day_roll_back(good: int, bad: int, level: str | None) -> None:
+def test_regressions_roll_back_below_four_successes_in_five_of_a_day(
+    good: int, bad: int, level: str | None
+) -> None:
     jobs = [job(NOON - 60, job=str(index)) for index in range(good)]
     jobs += [job(NOON - 60, job=str(index), result="failure") for index in range(bad)]
-    found = regressions(jobs, NOON)
-    assert [(one.level, one.kind, one.threshold) for one in found] == (
+    worse = regressions(jobs, NOON)
+    assert [(change.level, change.kind, change.threshold) for change in worse] == (
         [(level, "success", 80.0)] if level else []
     )
 
 
-def test_the_sentence_says_how_many_failed() -> None:
+def test_regressions_say_how_many_jobs_failed() -> None:
     jobs = [job(NOON - 60, result="failure"), job(NOON - 60, result="failure")]
     assert regressions(jobs, NOON)[0].text == "all 2 jobs failed in the last 24 hours"
     assert regressions([*jobs, job(NOON - 60), job(NOON - 60)], NOON)[0].text == (
@@ -142,18 +146,18 @@ def test_the_sentence_says_how_many_failed() -> None:
 @pytest.mark.parametrize(
     ("completed", "counts"), [(NOON - DAY, False), (NOON - DAY + 1, True), (NOON, True), (NOON + HOUR, True)]
 )
-def test_the_last_day_is_a_day_by_the_end_of_the_job(completed: float, counts: bool) -> None:
-    found = regressions([job(completed - 60, 60.0, result="failure")], NOON)
-    assert bool(found) is counts
+def test_regressions_count_the_last_day_by_the_end_of_a_job(completed: float, counts: bool) -> None:
+    worse = regressions([job(completed - 60, 60.0, result="failure")], NOON)
+    assert bool(worse) is counts
 
 
-def test_jobs_elsewhere_and_cancelled_ones_say_nothing_of_this_host() -> None:
+def test_regressions_ignore_hosted_and_cancelled_jobs() -> None:
     jobs = [job(NOON - 60, result="failure", kind="cloud"), job(NOON - 60, result="cancelled")]
     assert regressions(jobs, NOON) == []
 
 
-def test_each_name_is_compared_with_itself() -> None:
+def test_regressions_compare_each_name_with_itself() -> None:
     jobs = run_of(10, 10, 10, 10, 10, 10, job="lint") + run_of(900, 900, 900, 900, 900, 900, job="build")
     assert regressions(jobs, NOON) == []
     slower = [*jobs, job(NOON - DAY * 2, 16.0, job="lint")]
-    assert [one.job for one in regressions(slower, NOON)] == ["lint"]
+    assert [change.job for change in regressions(slower, NOON)] == ["lint"]

@@ -1,4 +1,4 @@
-"""The figures of a report against the same figures worked out by hand, and the goals from both sides."""
+"""Figures of a report against figures calculated by hand, and goals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.cli.output import plain
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import Job
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.curve import Curve
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.figures import Figures, Period, figures
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.goals import (
@@ -32,11 +32,11 @@ GOOD = Totals(
 )
 
 
-def told(found: list[Job], days: int = 2, **policy: Any) -> Figures:
-    return figures("host", Period(NOW - days * DAY, NOW), found, None, Policy(**policy))
+def figures_of(listed: list[Job], days: int = 2, **policy: Any) -> Figures:
+    return figures("host", Period(NOW - days * DAY, NOW), listed, None, Policy(**policy))
 
 
-def test_goals_that_are_just_met() -> None:
+def test_goals_are_met_at_their_limits() -> None:
     assert [goal.met for goal in goals(GOOD, Policy())] == [True] * 6
 
 
@@ -52,39 +52,37 @@ def test_goals_that_are_just_met() -> None:
         (5, {"jobs_here": 95}, "5 %"),
     ],
 )
-def test_a_goal_that_is_just_missed_is_never_rounded_up(
-    place: int, change: dict[str, Any], value: str
-) -> None:
+def test_goals_just_missed_are_never_rounded_up(place: int, change: dict[str, Any], value: str) -> None:
     goal = goals(GOOD._replace(**change), Policy())[place]
     assert (goal.met, goal.value) == (False, value)
 
 
-def test_what_nobody_knows_is_neither_met_nor_missed() -> None:
+def test_goals_that_are_unknown_are_neither_met_nor_missed() -> None:
     for goal in goals(Totals(), Policy()):
         assert goal.met is None
         assert goal.value
 
 
-def test_the_goals_are_the_policys() -> None:
+def test_goals_are_those_of_the_policy() -> None:
     strict = goals(GOOD, Policy(success_percent=99.0))[0]
     assert (strict.met, strict.target) == (False, "at least 99 %")
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.016, "0.016"), (99.99, "99.9"), (100.0, "100"), (0.0, "0")])
-def test_how_a_goals_value_is_said(value: float, said: str) -> None:
+def test_rounded_rounds_a_value_down(value: float, said: str) -> None:
     assert rounded(value) == said
 
 
-def test_a_job_is_billed_by_the_minute_it_began() -> None:
+def test_figures_bill_every_minute_that_a_job_began() -> None:
     def lasting(*seconds: float | None) -> list[Job]:
-        return [A_JOB._replace(duration_seconds=one) for one in seconds]
+        return [A_JOB._replace(duration_seconds=value) for value in seconds]
 
-    found = told([*lasting(1, 60, 60.1, 0, None), HOSTED], price_per_minute=0.5)
-    assert (found.saved_minutes, found.saved_money) == (4, 2.0)
+    report = figures_of([*lasting(1, 60, 60.1, 0, None), HOSTED], price_per_minute=0.5)
+    assert (report.saved_minutes, report.saved_money) == (4, 2.0)
 
 
-def test_only_what_ended_in_time_and_says_something_counts() -> None:
-    found = told(
+def test_figures_count_jobs_that_ended_in_the_period_with_a_result() -> None:
+    report = figures_of(
         [
             A_JOB,
             A_JOB._replace(result="timed_out"),
@@ -94,17 +92,17 @@ def test_only_what_ended_in_time_and_says_something_counts() -> None:
             A_JOB._replace(completed_at=NOW + 60),
         ]
     )
-    assert (found.totals.jobs_here, found.totals.successes_here) == (2, 1)
+    assert (report.totals.jobs_here, report.totals.successes_here) == (2, 1)
 
 
-def test_a_hosted_run_is_a_fallback_only_of_a_job_that_runs_here() -> None:
-    found = told([A_JOB, HOSTED, HOSTED._replace(job="release"), HOSTED._replace(workflow="Other")])
-    assert (found.totals.jobs_hosted, found.totals.fallbacks) == (3, 1)
+def test_figures_count_a_fallback_only_of_a_job_that_runs_here() -> None:
+    report = figures_of([A_JOB, HOSTED, HOSTED._replace(job="release"), HOSTED._replace(workflow="Other")])
+    assert (report.totals.jobs_hosted, report.totals.fallbacks) == (3, 1)
 
 
-def test_the_same_jobs_are_compared_and_weigh_as_often_as_they_run_here() -> None:
+def test_figures_compare_the_same_jobs_by_their_runs_here() -> None:
     lint, hosted_lint = A_JOB._replace(job="lint"), HOSTED._replace(job="lint")
-    found = told(
+    report = figures_of(
         [
             *[A_JOB._replace(duration_seconds=100.0)] * 9,
             HOSTED._replace(duration_seconds=200.0),
@@ -113,10 +111,10 @@ def test_the_same_jobs_are_compared_and_weigh_as_often_as_they_run_here() -> Non
             HOSTED._replace(job="release", duration_seconds=9000.0),
         ]
     )
-    assert found.totals.slower_percent == round(100 * (950 / 1810 - 1), 1)
+    assert report.totals.slower_percent == round(100 * (950 / 1810 - 1), 1)
 
 
-def test_days_follow_the_hosts_calendar_and_empty_ones_are_there() -> None:
+def test_figures_days_follow_the_hosts_calendar_with_empty_days() -> None:
     late = A_JOB._replace(completed_at=NOW - 12 * 3600)  # 2026-11-17, 23:06:40 UTC
     period = Period(NOW - 2 * DAY, NOW)
     assert [(day.date, day.succeeded) for day in figures("h", period, [late], None, Policy()).days] == [
@@ -128,37 +126,39 @@ def test_days_follow_the_hosts_calendar_and_empty_ones_are_there() -> None:
     assert [day.succeeded for day in east.days] == [0, 0, 1]
 
 
-def test_the_kinds_that_took_most_time_come_first_and_are_bounded() -> None:
-    found = told([A_JOB._replace(job=f"j{number}", duration_seconds=float(number)) for number in range(50)])
-    assert [kind.job for kind in found.kinds[:2]] == ["j49", "j48"]
-    assert (len(found.kinds), found.more_kinds) == (40, 10)
+def test_figures_kinds_are_bounded_and_sorted_by_time() -> None:
+    report = figures_of(
+        [A_JOB._replace(job=f"j{number}", duration_seconds=float(number)) for number in range(50)]
+    )
+    assert [kind.job for kind in report.kinds[:2]] == ["j49", "j48"]
+    assert (len(report.kinds), report.more_kinds) == (40, 10)
 
 
 @pytest.mark.parametrize("count", [0, 1, 10_000])
-def test_every_number_of_jobs_makes_a_report(count: int) -> None:
-    found = figures("host", Period(NOW - 30 * DAY, NOW), jobs(count), None, Policy())
-    assert found.totals.jobs_here + found.totals.jobs_hosted == count
-    assert len(found.days) == 31
-    assert json.loads(json.dumps(plain(found)))["host"] == "host"
+def test_figures_of_any_number_of_jobs(count: int) -> None:
+    report = figures("host", Period(NOW - 30 * DAY, NOW), jobs(count), None, Policy())
+    assert report.totals.jobs_here + report.totals.jobs_hosted == count
+    assert len(report.days) == 31
+    assert json.loads(json.dumps(plain(report)))["host"] == "host"
 
 
-def test_the_json_has_the_same_keys_whatever_is_known() -> None:
-    for found in (a_month(5), nothing()):
-        assert set(json.loads(json.dumps(plain(found)))) == {
+def test_figures_json_always_has_the_same_keys() -> None:
+    for report in (a_month(5), nothing()):
+        assert set(json.loads(json.dumps(plain(report)))) == {
             *("host", "begins_at", "ends_at", "policy", "totals", "goals", "days", "kinds", "more_kinds"),
             *("curve", "cache_hit_percent", "saved_minutes", "saved_money", "unknown"),
         }
 
 
 def sampled(*moments: str, load: str = "1.0", **options: Any) -> Curve:
-    """Return a curve over the Wednesday 2026-11-18, from midnight on, with samples at some moments."""
+    """Return a curve from midnight on Wednesday, 2026-11-18, with samples."""
     curve = Curve(NOW - NOW % DAY, NOW - NOW % DAY + 0.75 * DAY, **options)
     tail = ["8000", "24000", "50", *("0",) * 9, "0", "unknown", "unknown", "1", "unknown"]
     curve.add([f"2026-11-18 {moment}", load, *tail] for moment in moments)
     return curve
 
 
-def test_up_is_the_share_of_the_minutes_of_business_hours() -> None:
+def test_curve_uptime_is_the_share_of_business_minutes_with_a_sample() -> None:
     every = [f"{hour:02}:{minute:02}:30" for hour in range(9, 17) for minute in range(60)]
     assert sampled(*every).uptime_percent() == 100.0
     assert sampled(*every[:-48]).uptime_percent() == 90.0
@@ -168,7 +168,7 @@ def test_up_is_the_share_of_the_minutes_of_business_hours() -> None:
     assert sampled("14:59:00", utc_offset_seconds=7200).uptime_percent() == 100.0
 
 
-def test_weekends_are_no_business() -> None:
+def test_curve_uptime_ignores_weekends() -> None:
     saturday = NOW - NOW % DAY + 3 * DAY
     curve = Curve(saturday, saturday + DAY)
     curve.add(rows(1, saturday + DAY))
@@ -176,7 +176,7 @@ def test_weekends_are_no_business() -> None:
     assert curve.uptime_percent() is None
 
 
-def test_points_have_mean_and_peak_and_the_scores_of_the_policy() -> None:
+def test_curve_points_have_mean_peak_and_the_policys_scores() -> None:
     curve = sampled("10:00:00", load="3.0")
     curve.add([["2026-11-18 10:01:00", "9.0", "8000", "24000", "50", *("0",) * 9, "x"]])
     curve.add([["2026-11-18 10:02:00", "9.0", "8000", "24000", "50", *("0",) * 9, "2"]])
@@ -201,14 +201,14 @@ ONES = ("1",) * 18
         ["2026-13-99 99:00:00", *("1",) * 18],
     ],
 )
-def test_a_broken_row_is_left_out(row: list[str]) -> None:
+def test_curve_leaves_out_a_damaged_row(row: list[str]) -> None:
     curve = sampled()
     curve.add([row])
     assert curve.points() == []
 
 
 @pytest.mark.parametrize(("days", "stretches"), [(1, 48), (2, 96), (7, 84), (30, 30), (400, 400)])
-def test_a_chart_has_a_bounded_number_of_points(days: int, stretches: int) -> None:
+def test_curve_has_a_bounded_number_of_points(days: int, stretches: int) -> None:
     curve = Curve(NOW - days * DAY, NOW)
     curve.add(rows(1))
     assert len(curve.points()) == stretches

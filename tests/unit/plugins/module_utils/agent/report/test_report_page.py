@@ -1,4 +1,4 @@
-"""The report as HTML and Markdown: well-formed, complete without data, and nobody's names are markup."""
+"""The report as HTML and Markdown: well-formed, and no name is markup."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ALLOWED = _PAGE | _TEXT | _TABLE | _CHART
 
 
 class Checker(HTMLParser):
-    """Fails for a tag that is not closed in order, or that the page has no business with."""
+    """Fails for a tag that is not closed in order, or that is not allowed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Checker(HTMLParser):
 @pytest.mark.parametrize(
     "made", [a_month, partial(a_month, 1, 1), partial(a_month, 0), nothing, partial(nothing, 1), hostile]
 )
-def test_the_page_is_well_formed_and_loads_nothing(made: Callable[[], Figures]) -> None:
+def test_page_is_well_formed_and_loads_nothing(made: Callable[[], Figures]) -> None:
     text = page(made())
     checker = Checker()
     checker.feed(text)
@@ -73,11 +73,11 @@ def test_the_page_is_well_formed_and_loads_nothing(made: Callable[[], Figures]) 
     assert not re.search(r"https?://|@import|url\(|nan|None\b|inf\b", text)
 
 
-def test_a_months_page_stays_small() -> None:
+def test_page_of_a_month_stays_small() -> None:
     assert len(page(a_month(10_000))) < 60_000
 
 
-def test_every_chart_has_its_numbers_as_a_table() -> None:
+def test_charts_have_their_numbers_as_a_table() -> None:
     for chart in charts(a_month()):
         root = ET.fromstring(chart.drawing)
         assert root.find("title") is not None
@@ -86,7 +86,7 @@ def test_every_chart_has_its_numbers_as_a_table() -> None:
         assert all(len(row) == len(chart.heads) for row in chart.rows)
 
 
-def test_what_is_empty_says_why() -> None:
+def test_page_says_why_a_chart_is_empty() -> None:
     text = page(nothing())
     assert "<svg" not in text
     assert text.count("Nothing to show") == 3
@@ -106,7 +106,7 @@ def test_markdown_has_whole_tables(made: Callable[[], Figures]) -> None:
         widths = cells
 
 
-def test_markdown_takes_no_orders_from_names() -> None:
+def test_markdown_escapes_names() -> None:
     text = markdown(hostile())
     assert "<script" not in re.sub(r"\\<", "", text)
     assert "\x1b" not in text
@@ -115,7 +115,7 @@ def test_markdown_takes_no_orders_from_names() -> None:
 
 
 @given(st.lists(st.none() | st.floats(0, 1e9), min_size=1, max_size=40))
-def test_a_chart_is_drawn_for_any_values_within_its_frame(values: list[float | None]) -> None:
+def test_charts_stay_within_their_frame_for_any_values(values: list[float | None]) -> None:
     labels = [str(number) for number in range(len(values))]
     series = [Series("a", "one", values), Series("b", "two", values[::-1])]
     for drawn in (
@@ -135,5 +135,5 @@ def test_a_chart_is_drawn_for_any_values_within_its_frame(values: list[float | N
     ("value", "edge"),
     [(0, 1), (0.04, 0.05), (1, 1), (1.1, 2), (2.1, 2.5), (8.2, 10), (101, 200), (1000, 1000)],
 )
-def test_an_axis_ends_at_a_round_number(value: float, edge: float) -> None:
+def test_ceiling_is_a_round_number(value: float, edge: float) -> None:
     assert ceiling(value) == pytest.approx(edge)

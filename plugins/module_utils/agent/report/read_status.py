@@ -1,6 +1,8 @@
-"""The door of the status: asks every source of this host once, and notes why one is silent.
+"""Input of the status: reads every source of this host once.
 
-The notes that the agent's services leave, as facts. Pure; a note that makes no sense is a ValueError.
+A source that cannot be read gives None, and Facts.unknown says why. The functions at the top are pure. They
+turn documents of the agent's services into facts and raise ValueError, LookupError or TypeError for a
+document that has another shape.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ from ..history.statistics import DAY_SECONDS, regressions
 from .facts import Cache, Disk, Facts, Healing, Health, Instance, Reason, Sample, Timer
 from .sources import Sources, read_jobs, read_text
 
-# What a truth that costs points means; others are told by the policy's own word for them.
-_TRUTHS = {
+# Texts for the boolean signals; other signals have the policy's name.
+_BOOLEAN_REASONS = {
     "model_cache_available": "models are missing in the store",
     "network_reachable": "GitHub cannot be reached",
     "clock_synchronized": "the clock is not synchronized",
@@ -62,8 +64,9 @@ _OURS = re.compile(r"\b(coldvox|runnerctl|maintenance\.yml)\b")
 
 
 def seconds(moment: Any) -> float:
-    """Return ``moment``, UTC ISO 8601 with ``Z`` or a number, in seconds since the epoch; ValueError for
-    others.
+    """Return ``moment`` in seconds since the epoch.
+
+    It is ISO 8601 with ``Z`` or an offset, or already a number. Raises ValueError for another value.
     """
     if isinstance(moment, bool):
         raise ValueError(f"{moment} is no time")
@@ -74,10 +77,10 @@ def seconds(moment: Any) -> float:
 
 
 def next_run(realtime: str, monotonic: str, booted_at: float) -> Optional[float]:
-    """Return when a timer fires next in seconds since the epoch, None when it waits for another event.
+    """Return when a timer fires next (seconds since the epoch), None if unknown.
 
-    Both are systemctl's words with TZ=UTC: ``realtime`` a moment (``Sun 2026-11-22 02:00:00 UTC``),
-    ``monotonic`` the time since ``booted_at``, suspend left out (``1h 2min 3.5s``).
+    Both are systemctl's output with TZ=UTC: ``realtime`` is a time (``Sun 2026-11-22 02:00:00 UTC``),
+    ``monotonic`` the time since ``booted_at`` without suspend (``1h 2min 3.5s``).
     """
     words = realtime.split()
     if len(words) == 4 and words[3] == "UTC":
@@ -88,7 +91,7 @@ def next_run(realtime: str, monotonic: str, booted_at: float) -> Optional[float]
 
 
 def health(document: Mapping[str, Any], penalties: Iterable[Mapping[str, Any]]) -> Health:
-    """Return health.json as a fact, explained by ``penalties``, those of the last sample."""
+    """Return health.json as a fact; ``penalties`` are those of the last sample."""
     score = document["score"]
     if not isinstance(score, int) or isinstance(score, bool):
         raise ValueError(f"the score {score!r} is no whole number")
@@ -98,17 +101,17 @@ def health(document: Mapping[str, Any], penalties: Iterable[Mapping[str, Any]]) 
         recommendation=str(document["recommendation"]),
         observed_at=seconds(document["observed_at"]),
         expires_at=seconds(document["expires_at"]),
-        reasons=tuple(reason(one) for one in penalties),
+        reasons=tuple(reason(penalty) for penalty in penalties),
     )
 
 
 def reason(penalty: Mapping[str, Any]) -> Reason:
-    """Return a penalty of the health score in words."""
+    """Return a penalty of the health score as text."""
     signal, value, threshold = str(penalty["signal"]), penalty["value"], penalty["threshold"]
     name = SIGNALS[signal][1] if signal in SIGNALS else signal.replace("_", " ")
     points = int(penalty["points"])
     if isinstance(value, bool):
-        return Reason(points, _TRUTHS.get(signal, f"{name}: {'yes' if value else 'no'}"))
+        return Reason(points, _BOOLEAN_REASONS.get(signal, f"{name}: {'yes' if value else 'no'}"))
     return Reason(points, f"{name}: {value:g}, {'above' if value > threshold else 'below'} {threshold:g}")
 
 
@@ -128,25 +131,26 @@ def _number(value: Any) -> Optional[float]:
 
 
 def schedules(crontab: str) -> Iterator[str]:
-    """Yield when the lines of a system's ``crontab`` (crontab(5)) run this collection: ``15 3 * * *``."""
+    """Yield the schedules of this collection in a system's ``crontab`` (crontab(5))."""
     for line in crontab.splitlines():
         fields = line.split(None, 5)
         if len(fields) == 6 and _CRON_FIELD.fullmatch(fields[0]) and _OURS.search(fields[5]):
             yield " ".join(fields[:5])
 
 
-# As far back as a job's usual time is looked for.
+# The time of which a job's baseline is computed.
 _JOBS_SECONDS = 30 * DAY_SECONDS
 _MOST_JOBS = 2000
 _OWN_UNITS = "coldvox-ci-*"
 _UNIT_PROPERTIES = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime,NextElapseUSecMonotonic"
 _SYSTEMD_SECONDS = 5.0
-_DONE = "done"  # heal.act.DONE, whose import would cost more than the whole status
+_DONE = "done"  # heal.act.DONE; that import would take longer than the whole status
 
 
-def gather(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc") -> Facts:
-    """Return what is known of this host now; ``places`` are its directories, ``etc`` has its
-    crontabs. Never raises for a source that is missing, damaged or closed to this user.
+def read_facts(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc") -> Facts:
+    """Return this host's facts; ``places`` are directories, ``etc`` has the crontabs.
+
+    A source that is missing, damaged or not readable for this user raises nothing; ``unknown`` names it.
     """
     paths = paths_of(places)
     now = time.time()
@@ -167,7 +171,7 @@ def gather(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc")
         instances=None
         if units is None
         else sources.read("runners", partial(_instances, units, base_dir, now)),
-        jobs=None if jobs is None else [one for one in jobs if one.running or one.ended > now - DAY_SECONDS],
+        jobs=None if jobs is None else [job for job in jobs if job.running or job.ended > now - DAY_SECONDS],
         health=sources.read("health", partial(_health, paths.health, sample, config.policy)),
         sample=None if sample is None else sources.read("sample", partial(sample_document, sample)),
         caches=sources.read("caches", partial(_caches, store)),
@@ -177,7 +181,7 @@ def gather(places: Mapping[str, str], run: Run = run_process, etc: str = "/etc")
         failed_units=[name for name, unit in (units or {}).items() if _has_failed(unit)],
         healings=healed and healed[0],
         left_over=healed[1] if healed else (),
-        slower=[one.text for one in regressions(jobs or (), now) if one.kind == "duration"],
+        slower=[change.text for change in regressions(jobs or (), now) if change.kind == "duration"],
         unknown=sources.unknown,
     )
 
@@ -190,10 +194,10 @@ def _health(path: str, sample: Optional[Mapping[str, Any]], policy: Mapping[str,
 
 
 def _units(run: Run, base_dir: str) -> dict[str, systemd.Unit]:
-    """Return the collection's own units by name, those of all instances among them."""
+    """Return the collection's own units by name, with those of all instances."""
 
     def bounded(argv: Sequence[str], **options: Any) -> Result:
-        # In UTC, so that no time zone's name has to be understood.
+        # In UTC, so that next_run() needs no names of time zones.
         given = {"timeout_seconds": _SYSTEMD_SECONDS, "environment": {**os.environ, "TZ": "UTC"}}
         return run(argv, **{**given, **options})
 
@@ -202,7 +206,7 @@ def _units(run: Run, base_dir: str) -> dict[str, systemd.Unit]:
 
 
 def _instance_names(base_dir: str) -> list[str]:
-    """Return the directories of instances: a runner is unpacked where a bin is, or where we may not look."""
+    """Return the instances: directories with a ``bin``, or closed to this user."""
     try:
         names = sorted(os.listdir(base_dir))
     except FileNotFoundError:
@@ -221,41 +225,41 @@ def _is_instance(directory: str) -> bool:
 
 def _instances(units: Mapping[str, systemd.Unit], base_dir: str, now: float) -> list[Instance]:
     names = _instance_names(base_dir)
-    # With hidepid the processes of others cannot be seen, and then their absence says nothing.
+    # With hidepid this user cannot see the processes of others, so their absence proves nothing.
     visible = os.path.exists("/proc/1/cgroup")
-    told = describe(names, base_dir, list(processes()) if visible and names else [], {}, {})
-    found = [(one, units.get(instance_unit(one["name"]), systemd.Unit())) for one in told]
+    instances = describe(names, base_dir, list(processes()) if visible and names else [], {}, {})
+    pairs = [(instance, units.get(instance_unit(instance["name"]), systemd.Unit())) for instance in instances]
     return [
         Instance(
-            name=one["name"],
-            unit=instance_unit(one["name"]),
+            name=instance["name"],
+            unit=instance_unit(instance["name"]),
             state=unit.get("ActiveState", ""),
             drained="UnitFileState" in unit and not unit.enabled and not unit.active,
-            listening=one["listener_pid"] is not None if visible else None,
-            busy=one["busy"] if visible else None,
-            busy_since=_started(one["worker_pid"], now),
+            listening=instance["listener_pid"] is not None if visible else None,
+            busy=instance["busy"] if visible else None,
+            busy_since=_started(instance["worker_pid"], now),
         )
-        for one, unit in found
+        for instance, unit in pairs
     ]
 
 
 def _healed(run_dir: str, since: float) -> tuple[list[Healing], Sequence[str]]:
-    """Return what the self-healing did since then, and what it leaves to a person."""
+    """Return the self-healing's actions ``since`` then, and its list for a person."""
     os.stat(state_path(run_dir))
-    found = read_state(run_dir)
-    if found is None:
+    state = read_state(run_dir)
+    if state is None:
         raise ValueError("it is damaged, or was not written by this version")
-    done = [(seconds(one.time), one) for one in found.history.done]
-    return [Healing(at, _told(one)) for at, one in done if at >= since], found.needs_person
+    done = [(seconds(action.time), action) for action in state.history.done]
+    return [Healing(at, _sentence(action)) for at, action in done if at >= since], state.needs_person
 
 
-def _told(one: Done) -> str:
-    outcome = "" if one.outcome == _DONE else f" ({one.outcome})"
-    return f"{one.instance}: {one.action}, because {one.reason}{outcome}"
+def _sentence(action: Done) -> str:
+    outcome = "" if action.outcome == _DONE else f" ({action.outcome})"
+    return f"{action.instance}: {action.action}, because {action.reason}{outcome}"
 
 
 def _started(pid: Optional[int], now: float) -> Optional[float]:
-    """Return when process ``pid`` began in seconds since the epoch, None when it is gone."""
+    """Return when ``pid`` began in seconds since the epoch; None if it has ended."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
             ticks = int(stream.read().rpartition(")")[2].split()[19])  # starttime: proc_pid_stat(5)
@@ -266,41 +270,41 @@ def _started(pid: Optional[int], now: float) -> Optional[float]:
 
 def _caches(layout: Layout) -> list[Cache]:
     if not layout.exists():
-        raise CiError(f"there is no store at {layout.root}; converge the host")
+        raise CiError(f"There is no store at {layout.root}; converge the host.")
     refs = Index(layout).refs().values()
     return [Cache(ref.name, ref.kind, ref.bytes) for ref in refs]
 
 
 def _disks(*paths: str) -> list[Disk]:
-    """Return the file systems of ``paths``, each once, by the nearest directory that exists."""
-    found: dict[int, Disk] = {}
+    """Return the file systems of ``paths``, each once, by an existing directory."""
+    disks: dict[int, Disk] = {}
     for path in map(os.path.abspath, paths):
         there = path
         while not os.path.isdir(there):
             there = os.path.dirname(there)
         space = shutil.disk_usage(there)
-        # What is kept for root is neither used nor free, as in df(1).
+        # Space that is reserved for root is neither used nor free, as in df(1).
         used = percent(space.used, space.used + space.free)
-        found.setdefault(os.stat(there).st_dev, Disk(path, space.total, space.free, used))
-    return list(found.values())
+        disks.setdefault(os.stat(there).st_dev, Disk(path, space.total, space.free, used))
+    return list(disks.values())
 
 
 def _timers(units: Mapping[str, systemd.Unit], etc: str) -> list[Timer]:
-    """Return the timers that run, and the cron jobs."""
+    """Return the active timers and the cron jobs."""
     booted_at = time.time() - time.monotonic()
-    found = []
+    timers = []
     for unit in units.values():
         name, _dot, kind = unit.get("Id", "").rpartition(".")
         if kind == "timer" and unit.active:
             realtime, monotonic = (
                 unit.get(f"NextElapseUSec{clock}", "") for clock in ("Realtime", "Monotonic")
             )
-            found.append(Timer(name, next_run(realtime, monotonic, booted_at)))
-    return [*found, *_cron_jobs(etc)]
+            timers.append(Timer(name, next_run(realtime, monotonic, booted_at)))
+    return [*timers, *_cron_jobs(etc)]
 
 
 def _cron_jobs(etc: str) -> Iterator[Timer]:
-    """Yield the lines of the system's crontabs that run this collection, as far as they can be read."""
+    """Yield the cron jobs of this collection; skip crontabs that cannot be read."""
     directory = os.path.join(etc, "cron.d")
     with suppress(OSError):
         for name in sorted(os.listdir(directory)):
@@ -310,5 +314,5 @@ def _cron_jobs(etc: str) -> Iterator[Timer]:
 
 
 def _has_failed(unit: systemd.Unit) -> bool:
-    """Tell whether one of the agent's own units failed; instances are told of by themselves."""
+    """Return whether this is a failed unit of the agent, and not of an instance."""
     return unit.get("ActiveState") == "failed" and not unit["Id"].startswith(UNIT_TEMPLATE)

@@ -1,8 +1,6 @@
-"""One event of a job as its hook wrote it, and one job as the history knows it. Pure.
+"""Job of the history, and the checks of hook records and GitHub's jobs. Pure.
 
-Everything here reads text that a job, or somebody who named one, may have chosen.
-
-Jobs as GitHub's API tells them (``github_jobs_info``), as Jobs of the history. Pure.
+A job, or the author of a workflow, may have chosen any text that this module reads.
 """
 
 from __future__ import annotations
@@ -18,31 +16,31 @@ from ...errors import CiError
 from ...health.dispatch import CLOUD, SELF_HOSTED
 
 STARTED, COMPLETED = "started", "completed"
-#: The result of a job whose end nobody told, although its runner has begun another one since.
+#: The result of a job without a recorded end whose runner has begun another job since.
 LOST = "lost"
 SUCCESS = "success"
-#: Ends that say something about the machine. A person cancels jobs, a condition skips them, and of some
-#: nobody told how they ended.
+#: Results that depend on the machine. A person cancels jobs, a condition skips them, and the result of some
+#: is unknown.
 JUDGED = (SUCCESS, "failure", "timed_out", LOST)
 
 _MOST_LETTERS = 200
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
-# SQLite's integers have 64 bits, and no moment of interest lies past the year 9999.
+# SQLite's integers have 64 bits; times end with the year 9999.
 _LARGEST = 2**63 - 1
 _LATEST = 253402300799.0
 _RESULTS = ("success", "failure", "cancelled", "skipped", "timed_out", "")
 
 
 class RecordError(CiError):
-    """What was to be recorded is no event of a job; the message names the field."""
+    """Input that is no event of a job. The message names the wrong field."""
 
 
 class Job(NamedTuple):
-    """One job. Times are Unix seconds, None where unknown; ``result`` is empty while it runs or where nobody
-    told it.
+    """One job. Times are Unix seconds, None where unknown.
 
-    ``kind`` is ``self_hosted`` or ``cloud``; ``instance`` is the runner's name. ``duration_seconds`` is None
-    until the end, and where the clock ran backwards meanwhile.
+    ``kind`` is ``self_hosted`` or ``cloud``; ``instance`` is the runner's name. ``result`` is empty while the
+    job runs and where it is unknown. ``duration_seconds`` is None until the end, and if the clock went back
+    during the job.
     """
 
     kind: str
@@ -65,24 +63,24 @@ class Job(NamedTuple):
 
     @property
     def running(self) -> bool:
-        """Whether the job has begun, and nothing says that it is over."""
+        """Whether the job has begun, and no source reports its end."""
         return self.started_at is not None and self.completed_at is None and not self.result
 
     @property
     def began(self) -> float:
-        """When the job began, or the next best moment that is known; 0 for none."""
+        """When the job began, else when it ended or was queued; 0 if all are unknown."""
         return next(
             (at for at in (self.started_at, self.completed_at, self.queued_at) if at is not None), 0.0
         )
 
     @property
     def ended(self) -> float:
-        """When the job ended, or the next best moment that is known."""
+        """When the job ended; ``began`` if that is unknown."""
         return self.began if self.completed_at is None else self.completed_at
 
 
 class Record(NamedTuple):
-    """One event, checked: ``event`` is ``started`` or ``completed`` and ``at`` its Unix time."""
+    """Checked event: ``event`` is ``started`` or ``completed``, ``at`` its Unix time."""
 
     event: str
     instance: str
@@ -102,7 +100,7 @@ class Record(NamedTuple):
 
 
 def clean(value: Any) -> str:
-    """Return ``value`` as one line, harmless on a terminal and in a database, at most 200 letters long.
+    """Return ``value`` as one line of at most 200 letters, safe on a terminal.
 
     Control characters, line breaks, text direction marks and lone surrogates become U+FFFD.
     """
@@ -113,14 +111,14 @@ def clean(value: Any) -> str:
 
 
 def decode(text: bytes) -> dict[str, Any]:
-    """Return the object in ``text``; raises RecordError for anything else."""
+    """Return the JSON object in ``text``; raises RecordError for other text."""
     try:
-        whole = json.loads(text.decode("utf-8"), parse_constant=_no_number)
+        fields = json.loads(text.decode("utf-8"), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:  # Python before 3.12 counts brackets as calls
         raise RecordError("it is not JSON") from error
-    if not isinstance(whole, dict):
+    if not isinstance(fields, dict):
         raise RecordError("it is no JSON object")
-    return whole
+    return fields
 
 
 def _no_number(name: str) -> float:
@@ -128,7 +126,7 @@ def _no_number(name: str) -> float:
 
 
 def checked(fields: Mapping[str, Any]) -> Record:
-    """Return ``fields`` of one event as a Record; raises RecordError that names the first that is wrong."""
+    """Return ``fields`` as a Record; raises RecordError for the first wrong field."""
     event = fields.get("event")
     if event not in (STARTED, COMPLETED):
         raise RecordError(f"'event' is neither {STARTED} nor {COMPLETED}")
@@ -172,7 +170,7 @@ def text_of(fields: Mapping[str, Any], name: str) -> str:
 
 
 def result_of(fields: Mapping[str, Any]) -> str:
-    """Return how a job ended, in GitHub's words; what GitHub has no word for here counts as unknown."""
+    """Return GitHub's result of a job, empty (unknown) for another value."""
     result = text_of(fields, "result")
     return result if result in _RESULTS else ""
 
@@ -198,9 +196,9 @@ def number(fields: Mapping[str, Any], name: str, most: float = 1e15) -> Optional
 
 
 def hosted_job(row: Any) -> Optional[Job]:
-    """Return one entry of ``github_jobs_info`` as a Job, None for one that has not ended or never began.
+    """Return an entry of ``github_jobs_info`` as a Job; None if it has not ended.
 
-    Raises RecordError for what is no such entry.
+    Raises RecordError if it is no such entry.
     """
     if not isinstance(row, Mapping):
         raise RecordError("a job is no object")
@@ -228,7 +226,10 @@ def hosted_job(row: Any) -> Optional[Job]:
 
 
 def moment(value: Any) -> Optional[float]:
-    """Return the Unix time of a UTC time stamp with ``Z``, None for none; raises RecordError for another."""
+    """Return the Unix time of a UTC time stamp with ``Z``, None for an empty one.
+
+    Raises RecordError for another text.
+    """
     if value is None or value == "":
         return None
     try:

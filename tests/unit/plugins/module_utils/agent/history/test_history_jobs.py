@@ -1,11 +1,12 @@
+"""Checks of hook records, of GitHub's jobs and of the older JSON history."""
+
 from __future__ import annotations
 
 import math
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.legacy import aggregates
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import (
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import (
     RecordError,
     checked,
     clean,
@@ -13,7 +14,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records i
     hosted_job,
     moment,
 )
-from ansible_collections.coldvox.ci.plugins.module_utils.health.dispatch import Aggregate
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.json_history import sums_of
+from ansible_collections.coldvox.ci.plugins.module_utils.health.dispatch import JobSums
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,21 +35,21 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_what_a_terminal_would_obey_is_replaced(text: str) -> None:
+def test_clean_replaces_control_characters(text: str) -> None:
     assert clean(text).isprintable()
     assert "\N{REPLACEMENT CHARACTER}" in clean(text)
 
 
 @given(st.text(max_size=400) | st.integers() | st.none())
-def test_every_text_becomes_one_short_printable_line(value: Any) -> None:
-    found = clean(value)
-    assert found.isprintable()
-    assert len(found) <= 200
-    found.encode()
-    assert clean(found) == found
+def test_clean_returns_a_short_printable_line_for_any_text(value: Any) -> None:
+    text = clean(value)
+    assert text.isprintable()
+    assert len(text) <= 200
+    text.encode()
+    assert clean(text) == text
 
 
-def test_names_of_people_stay_as_they_are_and_long_ones_end() -> None:
+def test_clean_keeps_ordinary_names_and_cuts_long_ones() -> None:
     assert clean("Bau 🚀 größer (x, y)") == "Bau 🚀 größer (x, y)"
     assert clean("x" * 10_000) == "x" * 199 + "…"
     assert clean("x" * 200) == "x" * 200
@@ -79,7 +81,7 @@ def test_names_of_people_stay_as_they_are_and_long_ones_end() -> None:
         ({"result": []}, "'result' is no text"),
     ],
 )
-def test_every_field_of_a_record_is_checked(fields: dict[str, Any], message: str) -> None:
+def test_checked_names_the_wrong_field_of_a_record(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(RecordError, match=message):
         checked(record(**fields))
 
@@ -92,14 +94,14 @@ json_values = st.recursive(
 @given(
     st.dictionaries(st.sampled_from([*record(), "result", "class", "queued_at", "cache_hits"]), json_values)
 )
-def test_no_record_does_more_than_be_refused(fields: dict[str, Any]) -> None:
+def test_checked_accepts_or_refuses_any_record(fields: dict[str, Any]) -> None:
     try:
-        found = checked({**record(), **fields})
+        event = checked({**record(), **fields})
     except RecordError:
         return
-    assert all(part == part for part in found), "a value that is no number"
-    assert found.instance
-    assert found.job
+    assert all(part == part for part in event), "a value that is no number"
+    assert event.instance
+    assert event.job
 
 
 @pytest.mark.parametrize(
@@ -113,33 +115,33 @@ def test_no_record_does_more_than_be_refused(fields: dict[str, Any]) -> None:
         ("", ""),
     ],
 )
-def test_a_job_ends_in_githubs_words_only(result: str, known: str) -> None:
+def test_checked_accepts_only_githubs_results(result: str, known: str) -> None:
     assert checked(ended(result=result)).result == known
 
 
 @pytest.mark.parametrize(
     "text", [b"", b"{", b"[]", b"3", b'{"at": NaN}', b"\xff", b"[" * 60_000, b'{"a":' * 30_000, b"null"]
 )
-def test_what_is_no_object_of_json_is_refused(text: bytes) -> None:
+def test_decode_refuses_text_that_is_no_json_object(text: bytes) -> None:
     with pytest.raises(RecordError, match="it is no"):
         decode(text)
 
 
-def test_a_hosted_job_is_told_by_github() -> None:
-    found = hosted_job(hosted())
-    assert found is not None
-    assert (found.kind, found.instance, found.job, found.result) == (
+def test_hosted_job_has_the_fields_that_github_reports() -> None:
+    job = hosted_job(hosted())
+    assert job is not None
+    assert (job.kind, job.instance, job.job, job.result) == (
         "cloud",
         "GitHub Actions 3",
         "build",
         "success",
     )
-    assert (found.queued_at, found.started_at, found.completed_at) == (NOON - 5, NOON, NOON + 300)
-    assert found.duration_seconds == 300
+    assert (job.queued_at, job.started_at, job.completed_at) == (NOON - 5, NOON, NOON + 300)
+    assert job.duration_seconds == 300
 
 
 @pytest.mark.parametrize("fields", [{"result": None}, {"result": ""}, {"started_at": None}])
-def test_a_job_that_has_not_ended_is_left_out(fields: dict[str, Any]) -> None:
+def test_hosted_job_leaves_out_a_job_that_has_not_ended(fields: dict[str, Any]) -> None:
     assert hosted_job(hosted(**fields)) is None
 
 
@@ -154,7 +156,7 @@ def test_a_job_that_has_not_ended_is_left_out(fields: dict[str, Any]) -> None:
         (hosted(started_at="yesterday"), "'yesterday' is no time like"),
     ],
 )
-def test_what_is_no_hosted_job_is_refused(row: Any, message: str) -> None:
+def test_hosted_job_refuses_a_row_that_is_no_job(row: Any, message: str) -> None:
     with pytest.raises(RecordError, match=message):
         hosted_job(row)
 
@@ -163,7 +165,7 @@ def test_what_is_no_hosted_job_is_refused(row: Any, message: str) -> None:
     ("text", "at"),
     [("2027-01-15T08:00:00Z", NOON), ("1970-01-01T00:00:00Z", 0.0), ("", None), (None, None)],
 )
-def test_moments_are_utc(text: Any, at: float | None) -> None:
+def test_moment_is_utc(text: Any, at: float | None) -> None:
     assert moment(text) == at
 
 
@@ -177,22 +179,22 @@ SUMS = {
 }
 
 
-def test_the_old_history_is_kept_as_sums() -> None:
-    found = aggregates({"build": {"self_hosted": SUMS, "cloud": {**SUMS, "last_updated": NOON}}})
-    assert found == [
-        Aggregate("build", "self_hosted", 10, 9, 3000.0, 10, NOON),
-        Aggregate("build", "cloud", 10, 9, 3000.0, 10, NOON),
+def test_sums_of_json_history_are_its_totals() -> None:
+    every = sums_of({"build": {"self_hosted": SUMS, "cloud": {**SUMS, "last_updated": NOON}}})
+    assert every == [
+        JobSums("build", "self_hosted", 10, 9, 3000.0, 10, NOON),
+        JobSums("build", "cloud", 10, 9, 3000.0, 10, NOON),
     ]
-    assert (found[0].success_rate, found[0].avg_duration) == (90.0, 300.0)
+    assert (every[0].success_rate, every[0].avg_duration) == (90.0, 300.0)
 
 
-def test_an_entry_without_runs_divides_by_nothing() -> None:
-    (found,) = aggregates({"x": {"cloud": {"total_runs": 0, "successful_runs": 0, "total_duration": 0}}})
-    assert (found.success_rate, found.avg_duration, found.last_updated) == (0.0, 0.0, None)
+def test_sums_of_an_entry_without_runs_have_zero_rates() -> None:
+    (sums,) = sums_of({"x": {"cloud": {"total_runs": 0, "successful_runs": 0, "total_duration": 0}}})
+    assert (sums.success_rate, sums.avg_duration, sums.last_updated) == (0.0, 0.0, None)
 
 
 @pytest.mark.parametrize(
-    ("whole", "message"),
+    ("document", "message"),
     [
         ({"build": 3}, "'build' has other entries"),
         ({"build": {"local": SUMS}}, "'build' has other entries than self_hosted and cloud"),
@@ -206,6 +208,6 @@ def test_an_entry_without_runs_divides_by_nothing() -> None:
         ({"build": {"cloud": {**SUMS, "last_updated": "noon"}}}, "'noon' is no time"),
     ],
 )
-def test_an_old_history_that_makes_no_sense_names_the_entry(whole: Any, message: str) -> None:
+def test_sums_of_a_wrong_json_history_name_the_entry(document: Any, message: str) -> None:
     with pytest.raises(RecordError, match=message):
-        aggregates(whole)
+        sums_of(document)

@@ -1,11 +1,11 @@
-"""The status as text: one screen, in every width and with every name."""
+"""The status as text: a single screen, in every width and with every name."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import Job
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.facts import Cache, Disk, Facts
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.status_text import render
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.status_view import view
@@ -13,14 +13,14 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.words impo
     clean,
     clip,
     columns,
-    lasting,
+    duration,
     wrap,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests._support.report_jobs import A_JOB, HOSTILE, NOW
-from tests.unit.plugins.module_utils.agent.report.test_status_view import (
+from tests.unit.plugins.module_utils.agent.report.test_report_status_view import (
     DISK,
     FIT,
     FLIGHT,
@@ -44,7 +44,7 @@ STRANGE = FIT._replace(
 )
 
 
-def test_a_fit_host_on_one_screen() -> None:
+def test_render_shows_a_fit_host_on_one_screen() -> None:
     shown = render(view(FIT._replace(instances=[HEAVY._replace(busy=True)], jobs=[RUNNING])), False, 80)
     assert shown == (
         "laptop-extra: nothing needs you                             2026-11-18 11:06 UTC\n"
@@ -68,32 +68,32 @@ def test_a_fit_host_on_one_screen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("jobs", "told"),
+    ("jobs", "text"),
     [
         ([UNTOLD, UNTOLD], "TODAY     2 jobs ended with an unknown result\n"),
         ([A_JOB, UNTOLD], "on average\n          1 more with an unknown result\n"),
     ],
 )
-def test_jobs_of_unknown_result_are_told(jobs: list[Job], told: str) -> None:
-    assert told in render(view(FIT._replace(jobs=jobs)), False, 80)
+def test_render_counts_jobs_of_unknown_result(jobs: list[Job], text: str) -> None:
+    assert text in render(view(FIT._replace(jobs=jobs)), False, 80)
 
 
 @pytest.mark.parametrize("width", [80, 40, 120, 1])
 @pytest.mark.parametrize("facts", [FIT, STRANGE, Facts(WIDE, NOW, MIDNIGHT)], ids=["fit", "strange", "fresh"])
-def test_no_line_is_wider_than_the_terminal(facts: Facts, width: int) -> None:
+def test_render_fits_every_line_to_the_terminal(facts: Facts, width: int) -> None:
     for colour in (False, True):
         for line in render(view(facts), colour, width).split("\n"):
             assert columns(ESCAPE.sub("", line)) <= max(width, 40), line
 
 
-def test_a_crowd_stays_one_screen() -> None:
+def test_render_of_many_parts_stays_one_screen() -> None:
     lines = render(view(STRANGE), False, 80).splitlines()
     assert len(lines) < 65
     assert "   and 12 more things; see: runnerctl status --json" in lines
     assert "          and 6 more runners" in lines
 
 
-def test_what_needs_a_person_comes_first_and_whole() -> None:
+def test_render_puts_needs_first_and_in_full() -> None:
     facts = FIT._replace(disks=[DISK._replace(path="/var/a-rather-long-path-of-a-disk", used_percent=99.0)])
     lines = render(view(facts), False, 60).splitlines()
     assert lines[0].startswith("laptop-extra: 1 critical")
@@ -102,7 +102,7 @@ def test_what_needs_a_person_comes_first_and_whole() -> None:
     )
 
 
-def test_colours_only_where_they_are_wanted_and_text_is_the_same() -> None:
+def test_render_adds_colours_on_request_and_keeps_the_text() -> None:
     facts = FIT._replace(disks=[DISK._replace(used_percent=99.0)])
     plain, coloured = (render(view(facts), colour, 80) for colour in (False, True))
     assert "\x1b" not in plain
@@ -111,19 +111,19 @@ def test_colours_only_where_they_are_wanted_and_text_is_the_same() -> None:
     assert stripped == plain.splitlines()
 
 
-def test_a_strangers_name_cannot_speak_to_the_terminal() -> None:
+def test_render_passes_no_control_characters_of_names() -> None:
     shown = render(view(STRANGE), False, 120)
     assert all(letter.isprintable() for letter in shown.replace("\n", ""))
     assert "\u202e" not in shown
 
 
-def test_each_silence_is_explained() -> None:
+def test_render_explains_unknown_parts() -> None:
     facts = Facts("fresh", NOW, MIDNIGHT, unknown={"runners": "no systemd", "jobs": "no history"})
     lines = render(view(facts), False, 80).splitlines()
     assert lines[0].startswith("fresh: nothing needs you, as far as is known")
     assert "RUNNERS   unknown: no systemd" in lines
     assert "TODAY     unknown: no history" in lines
-    assert "HEALTH    unknown: nobody looked" in lines
+    assert "HEALTH    unknown: not checked" in lines
 
 
 @pytest.mark.parametrize(
@@ -140,19 +140,19 @@ def test_each_silence_is_explained() -> None:
         (200_000, "2 d 7 h"),
     ],
 )
-def test_how_long_in_words(seconds: float, said: str) -> None:
-    assert lasting(seconds) == said
+def test_duration_has_at_most_two_units(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
 
 
 @given(st.text(), st.integers(min_value=1, max_value=50))
-def test_any_text_can_be_cut_to_any_width(text: str, width: int) -> None:
+def test_clip_and_wrap_fit_any_text_to_any_width(text: str, width: int) -> None:
     cut = clip(clean(text), width)
     assert columns(cut) <= width
     assert all(columns(line) <= width for line in wrap(clean(text), width))
 
 
 @given(st.text(alphabet=st.characters(categories=["L", "N"]), max_size=9), st.integers(10, 30))
-def test_wrapping_loses_no_word_that_fits(word: str, width: int) -> None:
+def test_wrap_loses_no_word_that_fits(word: str, width: int) -> None:
     text = " ".join([word] * 7)
     if columns(word) <= width:
         assert " ".join(wrap(text, width)).split() == text.split()

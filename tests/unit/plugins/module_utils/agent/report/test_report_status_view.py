@@ -1,4 +1,4 @@
-"""What the status says of a host, and what of it needs a person."""
+"""The status of a host, and which of its facts need a person."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.cli.output import plain
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.records import Job
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import Job
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.facts import (
     Cache,
     Disk,
@@ -60,7 +60,7 @@ FIT = Facts(
 )
 
 
-def test_a_fit_host_needs_nobody() -> None:
+def test_view_of_a_fit_host_has_no_needs() -> None:
     seen = view(FIT)
     assert (seen.level, seen.exit_code, seen.needs) == ("ok", 0, ())
 
@@ -87,7 +87,7 @@ def test_a_fit_host_needs_nobody() -> None:
         ({"left_over": ["light-1: GitHub has deleted it"]}, "attention", "light-1: GitHub has deleted it"),
     ],
 )
-def test_each_reason_is_told_with_what_to_do(change: dict[str, Any], level: str, said: str) -> None:
+def test_view_needs_say_what_to_do(change: dict[str, Any], level: str, said: str) -> None:
     seen = view(FIT._replace(**change))
     (need,) = seen.needs
     assert (seen.level, need.level) == (level, level)
@@ -113,16 +113,16 @@ def test_each_reason_is_told_with_what_to_do(change: dict[str, Any], level: str,
         {"disks": [DISK._replace(used_percent=80.0)]},
     ],
 )
-def test_what_is_no_reason(change: dict[str, Any]) -> None:
+def test_view_needs_ignore_facts_within_the_limits(change: dict[str, Any]) -> None:
     assert view(FIT._replace(**change)).needs == ()
 
 
-def test_the_worst_comes_first() -> None:
+def test_view_needs_put_the_critical_first() -> None:
     seen = view(FIT._replace(slower=["slow"], disks=[DISK._replace(used_percent=99.0)]))
     assert [need.level for need in seen.needs] == ["critical", "attention"]
 
 
-def test_what_the_self_healing_tells_is_not_told_twice() -> None:
+def test_view_needs_do_not_repeat_what_the_self_healing_reports() -> None:
     deaf = HEAVY._replace(listening=False)
     seen = view(FIT._replace(instances=[deaf, LIGHT], left_over=["heavy-1: it has no registration"]))
     assert [need.what for need in seen.needs] == ["runner heavy-1: it has no registration"]
@@ -149,58 +149,60 @@ CUT_OFF = RUNNING._replace(started_at=1.0, job="lost")
         (HEAVY._replace(state=""), [], ("unknown", None, None)),
     ],
 )
-def test_what_a_runner_does(instance: Instance, jobs: list[Job], expected: tuple[Any, ...]) -> None:
+def test_view_runner_has_a_state_and_a_job(
+    instance: Instance, jobs: list[Job], expected: tuple[Any, ...]
+) -> None:
     (runner,) = view(FIT._replace(instances=[instance], jobs=jobs)).runners or ()
     assert (runner.state, runner.job, runner.seconds) == expected
 
 
-def test_today_begins_at_midnight() -> None:
+def test_view_today_begins_at_midnight() -> None:
     yesterday = A_JOB._replace(completed_at=MIDNIGHT - 1, result="failure")
     today = view(FIT._replace(jobs=[A_JOB, A_JOB, FAILED, yesterday, RUNNING])).today
     assert today is not None
     assert today == (3, 2, 66.7, 600.0, 0)
 
 
-def test_jobs_whose_result_nobody_told_are_counted_apart() -> None:
-    """The runner tells its hooks no result; an import from GitHub brings it."""
+def test_view_today_counts_unknown_results_apart() -> None:
+    """The hooks get no result from the runner; an import from GitHub adds it."""
     today = view(FIT._replace(jobs=[A_JOB, A_JOB._replace(result=""), RUNNING])).today
     assert today is not None
     assert (today.jobs, today.successes, today.untold) == (1, 1, 1)
 
 
-def test_caches_and_coming_are_in_order() -> None:
+def test_view_sorts_caches_and_timers() -> None:
     seen = view(FIT)
     assert [cache.name for cache in seen.caches or ()] == ["big", "small"]
     assert (seen.cache_bytes, seen.cache_hit_percent) == (2740, 90.0)
-    assert [(one.name, one.seconds) for one in seen.coming or ()] == [
+    assert [(timer.name, timer.seconds) for timer in seen.coming or ()] == [
         ("soon", 60),
         ("late", 9000),
         ("nightly", None),
     ]
-    assert [one.seconds for one in seen.healed or ()] == [3600]
+    assert [healing.seconds for healing in seen.healed or ()] == [3600]
 
 
-def test_nothing_known_is_no_alarm_and_says_why() -> None:
+def test_view_without_facts_needs_no_person_and_says_why() -> None:
     seen = view(Facts("fresh", NOW, MIDNIGHT, unknown={"jobs": "there is no history"}))
     assert (seen.level, seen.exit_code) == ("ok", 0)
     assert (seen.runners, seen.today, seen.health, seen.caches, seen.coming, seen.healed) == (None,) * 6
     assert seen.unknown == {"jobs": "there is no history"}
 
 
-def test_the_json_has_the_same_keys_whatever_is_known() -> None:
-    """Programs hold on to these: a change here is a change of the interface."""
+def test_view_json_always_has_the_same_keys() -> None:
+    """Programs depend on the keys: a change here is a change of the interface."""
     for facts in (FIT, Facts("fresh", NOW, MIDNIGHT)):
-        told = json.loads(json.dumps(plain(view(facts))))
-        assert tuple(told) == View._fields
-        assert set(told) == {
+        shown = json.loads(json.dumps(plain(view(facts))))
+        assert tuple(shown) == View._fields
+        assert set(shown) == {
             *("host", "at", "level", "exit_code", "needs", "runners", "today", "health", "load"),
             *("memory_percent", "caches", "cache_bytes", "cache_hit_percent", "downloads", "disks"),
             *("coming", "healed", "unknown"),
         }
-    told = plain(view(FIT._replace(disks=[DISK._replace(used_percent=99.0)])))
-    assert told["at"] == "2026-11-18T11:06:40Z"
-    assert set(told["needs"][0]) == {"level", "what", "todo"}
-    assert set(told["runners"][0]) == {"name", "state", "job", "workflow", "repository", "since", "seconds"}
-    assert set(told["today"]) == {"jobs", "successes", "success_percent", "mean_seconds", "untold"}
-    assert told["health"]["reasons"] == [{"points": 10, "what": "running jobs: 2, above 1"}]
-    assert set(told["disks"][0]) == {"path", "total_bytes", "free_bytes", "used_percent"}
+    shown = plain(view(FIT._replace(disks=[DISK._replace(used_percent=99.0)])))
+    assert shown["at"] == "2026-11-18T11:06:40Z"
+    assert set(shown["needs"][0]) == {"level", "what", "todo"}
+    assert set(shown["runners"][0]) == {"name", "state", "job", "workflow", "repository", "since", "seconds"}
+    assert set(shown["today"]) == {"jobs", "successes", "success_percent", "mean_seconds", "untold"}
+    assert shown["health"]["reasons"] == [{"points": 10, "what": "running jobs: 2, above 1"}]
+    assert set(shown["disks"][0]) == {"path", "total_bytes", "free_bytes", "used_percent"}

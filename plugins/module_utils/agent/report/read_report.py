@@ -1,4 +1,4 @@
-"""The door of the report: the history, the samples and the store of this host, read once."""
+"""Input of the report: reads the history, the samples and the store of this host."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from .figures import Figures, Period, figures
 from .goals import Policy
 from .sources import Sources, read_jobs
 
-# GitHub ends a job of a self-hosted runner after five days, so one that ended in time began at most so early.
+# GitHub ends a job of a self-hosted runner after five days, so a job that ended in the period began at most
+# five days before it.
 _LONGEST_JOB_SECONDS = 5 * DAY_SECONDS
 
 
-def collect(places: Mapping[str, str], days: int, policy: Policy) -> Figures:
-    """Return the figures of this host for the last ``days``; ``places`` are its directories. Never raises
-    for a source that is missing, damaged or closed to this user.
+def read_figures(places: Mapping[str, str], days: int, policy: Policy) -> Figures:
+    """Return this host's figures for the last ``days``; ``places`` are directories.
+
+    A source that is missing, damaged or not readable for this user raises nothing; ``unknown`` names it.
     """
     paths = paths_of(places)
     now = time.time()
     offset = time.localtime(now).tm_gmtoff
-    # Whole days of the host's calendar, so that no bar of a chart is half a day's.
+    # Whole days of the host's calendar, so that no bar of a chart shows half a day.
     begins_at = (now + offset) // DAY_SECONDS * DAY_SECONDS - offset - (days - 1) * DAY_SECONDS
     period = Period(begins_at, now, offset)
     sources = Sources()
@@ -53,14 +55,14 @@ def _curve(newest: str, period: Period, config: Config) -> Curve:
         period.begins_at, period.ends_at, utc_offset_seconds=period.utc_offset_seconds, policy=config.policy
     )
     for path in _samples(newest):
-        # A cut line is left out like any broken one.
+        # The curve leaves out a line that was cut off, like every damaged line.
         with open(path, encoding="utf-8", errors="replace", newline="", opener=open_regular) as stream:
             curve.add(csv.reader(stream))
     return curve
 
 
 def _samples(newest: str) -> Iterator[str]:
-    """Yield the sampler's files, those that were set aside as well."""
+    """Yield the paths of the sampler's files, with those that were set aside."""
     directory, first = os.path.split(newest)
     names = sorted(name for name in os.listdir(directory) if name.startswith(first))
     if not names:
@@ -69,9 +71,9 @@ def _samples(newest: str) -> Iterator[str]:
 
 
 def _model_seconds(layout: Layout) -> Optional[float]:
-    """Return how long the check takes that a job waits for before it has its model, for the slowest one.
+    """Return the seconds that the check of the slowest model takes; None without one.
 
-    None without models. It is done here, now, because it is the same for every job; it changes nothing.
+    Measured here by running the check, which is the same for every job and changes nothing.
     """
     records = Index(layout)
     slowest = None

@@ -1,4 +1,4 @@
-"""Root at the history: it acts as the owner of its directory meanwhile, and as itself again afterwards."""
+"""Root acts as the owner of the history's directory while the history is open."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOBODY = 65534
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("read_only", [True, False])
-def test_root_has_the_rights_of_the_directorys_owner_meanwhile(reachable: Path, read_only: bool) -> None:
+def test_acting_as_owner_lasts_while_the_history_is_open(reachable: Path, read_only: bool) -> None:
     os.chown(reachable, NOBODY, NOBODY)
     before = (os.geteuid(), os.getegid(), os.getgroups())
     with History(str(reachable / "history.db"), read_only):
@@ -26,8 +26,8 @@ def test_root_has_the_rights_of_the_directorys_owner_meanwhile(reachable: Path, 
 
 BOUND = """
 import os, sys
-from ansible_collections.coldvox.ci.plugins.module_utils.history.database import History
-from ansible_collections.coldvox.ci.plugins.module_utils.history.schema import HistoryError
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.schema import HistoryError
 os.setgroups([7]) if "-setgid" not in sys.argv[2] else None
 before = (os.geteuid(), os.getegid(), os.getgroups())
 try:
@@ -38,9 +38,9 @@ print((os.geteuid(), os.getegid(), os.getgroups()) == before)
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be without a right of root's")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop a capability of root")
 @pytest.mark.parametrize("missing", ["-setuid", "-setgid", "-setuid,-setgid"])
-def test_root_that_cannot_become_another_user_is_told_and_stays_who_it_is(
+def test_acting_as_owner_without_the_capability_is_an_error_and_changes_nothing(
     reachable: Path, missing: str
 ) -> None:
     os.chown(reachable, NOBODY, NOBODY)
@@ -55,7 +55,7 @@ def test_root_that_cannot_become_another_user_is_told_and_stays_who_it_is(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_root_has_its_own_rights_again_when_the_history_cannot_be_opened(reachable: Path) -> None:
+def test_acting_as_owner_ends_when_the_history_cannot_be_opened(reachable: Path) -> None:
     (reachable / "history.db").mkdir()
     os.chown(reachable, NOBODY, NOBODY)
     with pytest.raises(CiError), History(str(reachable / "history.db")):

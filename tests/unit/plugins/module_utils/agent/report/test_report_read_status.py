@@ -1,11 +1,11 @@
-"""The notes of the services as facts: what they may hold, and what is refused."""
+"""Documents of the services as facts: accepted and refused values."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.report import gather
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.report import read_status
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.report.facts import Reason, Sample
 from ansible_collections.coldvox.ci.plugins.module_utils.health.score import health_score
 
@@ -22,8 +22,8 @@ from tests._support.report_jobs import NOW
         (0, 0.0),
     ],
 )
-def test_moments_are_understood(moment: Any, seconds: float) -> None:
-    assert gather.seconds(moment) == seconds
+def test_seconds_reads_iso_times_and_numbers(moment: Any, seconds: float) -> None:
+    assert read_status.seconds(moment) == seconds
 
 
 @pytest.mark.parametrize(
@@ -38,15 +38,17 @@ def test_moments_are_understood(moment: Any, seconds: float) -> None:
         ("n/a", "2min soon", None),
     ],
 )
-def test_a_timer_tells_when_it_fires(realtime: str, monotonic: str, expected: float | None) -> None:
-    found = gather.next_run(realtime, monotonic, booted_at=1000.0)
-    assert found == (None if expected is None else pytest.approx(expected))
+def test_next_run_reads_both_times_of_systemctl(
+    realtime: str, monotonic: str, expected: float | None
+) -> None:
+    at = read_status.next_run(realtime, monotonic, booted_at=1000.0)
+    assert at == (None if expected is None else pytest.approx(expected))
 
 
 @pytest.mark.parametrize("moment", [None, True, "", "yesterday", {}])
-def test_what_is_no_moment_is_refused(moment: Any) -> None:
+def test_seconds_refuses_a_value_that_is_no_time(moment: Any) -> None:
     with pytest.raises(ValueError, match=r"time|isoformat"):
-        gather.seconds(moment)
+        read_status.seconds(moment)
 
 
 BATTERY = {"also": ["battery_percent"]}
@@ -63,27 +65,27 @@ BATTERY = {"also": ["battery_percent"]}
         ({"battery_percent": 9}, BATTERY, Reason(60, "battery charge (%): 9, below 20")),
     ],
 )
-def test_every_kind_of_penalty_is_put_into_words(
+def test_reason_has_a_text_for_every_kind_of_penalty(
     metrics: dict[str, Any], policy: dict[str, Any], reason: Reason
 ) -> None:
     (penalty,) = health_score(metrics, policy)["penalties"]
-    assert gather.reason(penalty) == reason
+    assert read_status.reason(penalty) == reason
 
 
-def test_a_signal_of_a_later_version_is_told_by_its_name() -> None:
-    said = gather.reason({"signal": "moon_phase", "value": True, "threshold": True, "points": 3})
+def test_reason_names_a_signal_of_a_later_version() -> None:
+    said = read_status.reason({"signal": "moon_phase", "value": True, "threshold": True, "points": 3})
     assert said == Reason(3, "moon phase: yes")
 
 
-def test_a_sample_without_a_source_is_a_sample() -> None:
-    told = {"timestamp": "2026-11-18T11:06:40Z", "load_1m": None, "model_cache_available": None}
-    assert gather.sample_document(told) == Sample(NOW)
+def test_sample_document_accepts_missing_and_odd_values() -> None:
+    document = {"timestamp": "2026-11-18T11:06:40Z", "load_1m": None, "model_cache_available": None}
+    assert read_status.sample_document(document) == Sample(NOW)
     odd = {"timestamp": "2026-11-18T11:06:40Z", "load_1m": True, "model_cache_available": "yes"}
-    assert gather.sample_document(odd) == Sample(NOW)
+    assert read_status.sample_document(odd) == Sample(NOW)
 
 
 @pytest.mark.parametrize(
-    ("line", "found"),
+    ("line", "schedules"),
     [
         ("15 3 * * * ci cd /srv && ansible-playbook maintenance.yml", ["15 3 * * *"]),
         ("*/5 9-17 * * 1,5 root /usr/local/bin/runnerctl status", ["*/5 9-17 * * 1,5"]),
@@ -93,5 +95,5 @@ def test_a_sample_without_a_source_is_a_sample() -> None:
         ("", []),
     ],
 )
-def test_a_crontab_tells_when_we_run(line: str, found: list[str]) -> None:
-    assert list(gather.schedules(line)) == found
+def test_schedules_of_a_crontab_are_those_of_this_collection(line: str, schedules: list[str]) -> None:
+    assert list(read_status.schedules(line)) == schedules

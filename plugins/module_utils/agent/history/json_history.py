@@ -1,28 +1,29 @@
-"""The JSON history of the scripts that came before: sums per job name and kind of runner. Pure."""
+"""JSON history of ColdVox's older scripts: sums per job name and kind. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ...health.dispatch import KINDS, Aggregate
-from .records import RecordError, clean, moment, number, whole_number
+from ...health.dispatch import KINDS, JobSums
+from .jobs import RecordError, clean, moment, number, whole_number
 
 
-def aggregates(whole: Mapping[str, Any]) -> list[Aggregate]:
-    """Return the sums in an old history, ``{job: {kind: sums}}``; raises RecordError that names the entry.
+def sums_of(document: Mapping[str, Any]) -> list[JobSums]:
+    """Return the sums in ``{job: {kind: sums}}``.
 
-    Rates and means in it follow from the sums and are not read.
+    Raises RecordError that names the wrong entry.
+    The rates and means in the document follow from the sums and are not read.
     """
-    found = []
-    for job, kinds in whole.items():
+    every = []
+    for job, kinds in document.items():
         if not isinstance(kinds, Mapping) or not set(kinds) <= set(KINDS):
             raise RecordError(f"'{clean(job)}' has other entries than {' and '.join(KINDS)}")
-        found += [_aggregate(clean(job), kind, sums) for kind, sums in kinds.items()]
-    return found
+        every += [_sums(clean(job), kind, sums) for kind, sums in kinds.items()]
+    return every
 
 
-def _aggregate(job: str, kind: str, sums: Any) -> Aggregate:
+def _sums(job: str, kind: str, sums: Any) -> JobSums:
     try:
         if not isinstance(sums, Mapping):
             raise RecordError("it is no object")
@@ -30,13 +31,13 @@ def _aggregate(job: str, kind: str, sums: Any) -> Aggregate:
         duration = number(sums, "total_duration")
         if total is None or successful is None or duration is None or successful > total:
             raise RecordError("it needs total_runs, successful_runs of them, and total_duration")
-        return Aggregate(job, kind, total, successful, duration, total, _updated(sums.get("last_updated")))
+        return JobSums(job, kind, total, successful, duration, total, _updated(sums.get("last_updated")))
     except RecordError as error:
         raise RecordError(f"'{job}' on {kind}: {error}") from error
 
 
 def _updated(value: Any) -> Optional[float]:
-    """Return when the sums last changed; the scripts wrote Unix seconds, or a time stamp of ``date``."""
+    """Return when the sums changed, from Unix seconds or the output of ``date``."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return number({"last_updated": value}, "last_updated")
     text = str(value or "")
