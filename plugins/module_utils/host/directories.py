@@ -25,8 +25,8 @@ class PathError(CiError):
 def open_directory(path: str, *, create: bool = False) -> Optional[int]:
     """Open the directory at absolute ``path`` and return its descriptor; None when it does not exist.
 
-    A symbolic link on the way is followed only when root or the running user owns it, and no other user can put
-    names into its directory. Missing directories are made, mode 0755, when ``create`` is set. Raises
+    A symbolic link on the way is followed only when root or the running user owns it, and no other user can
+    put names into its directory. Missing directories are made, mode 0755, when ``create`` is set. Raises
     PathError for anything else in the way.
     """
     parts = deque(_components(path))
