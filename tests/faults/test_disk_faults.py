@@ -245,7 +245,7 @@ def test_store_checks_free_space_before_it_unpacks(
         f_bavail, f_frsize = len(MODEL) * 2, 1
 
     with monkeypatch.context() as patch:
-        patch.setattr(download, "_free_bytes", lambda _path: 2**40)
+        patch.setattr(download, "free_space", lambda _path: 2**40)
         patch.setattr(os, "statvfs", lambda _path: Little)
         data = zip_of({"zeros": bytes(len(MODEL) * 2)})
         with pytest.raises(CiError) as caught:

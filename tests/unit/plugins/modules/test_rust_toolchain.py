@@ -231,6 +231,6 @@ def test_rust_toolchain_runs_do_not_install_at_the_same_time(keep: RunModule, tm
     keep(toolchains=[{"name": "1.75.0"}])
     with lock:
         refused = keep(toolchains=[{"name": "stable"}], timeout_seconds=1)
-        assert "(installing Rust)" in refused["msg"]
+        assert f"because process {os.getpid()} (" in refused["msg"]
         assert keep(toolchains=[{"name": "1.75.0"}])["changed"] is False, "nothing to do needs no lock"
     assert keep(toolchains=[{"name": "stable"}])["installed"] == [STABLE]

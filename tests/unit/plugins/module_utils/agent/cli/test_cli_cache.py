@@ -169,7 +169,7 @@ def test_cache_link_refuses_a_planted_parent_directory(
     shared.chmod(0o1777)
     (shared / "into").symlink_to(workspace)
     done = stocked.run("cache", "link", "m", "--into", f"{shared}/into", "--", "true", user=user, status=3)
-    assert "a symlink that others could have planted" in done.stderr
+    assert "is a link that others could have planted" in done.stderr
     assert not (workspace / "m").exists()
 
 
