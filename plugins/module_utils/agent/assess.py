@@ -45,9 +45,9 @@ def assess(paths: Paths, config: Config) -> Assessment:
     wanted = {signal for table in ("penalties", "check") for signal in policy[table]}
     sample = _sample(paths, config, sources, wanted)
     sample["network_reachable"] = _tried(url, timeout)
-    found, memory = signals.read(
+    found, memory = signals.read_signals(
         sorted(wanted),
-        signals.Surroundings(
+        signals.Observation(
             text=sources.text,
             names=sources.names,
             sample=sample,

@@ -79,18 +79,14 @@ def test_what_cannot_be_written_is_said_once_and_stops_nothing_else(host: Host, 
     assert host.said[2:] == ["<5>samples.csv: works again", "<5>Prometheus: works again"]
 
 
-def test_an_alert_is_one_line_an_episode(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = host.machine.text
-    load = {"now": "9.5"}
-    monkeypatch.setattr(
-        host.machine, "text", lambda path: f"{load['now']} 1 1\n" if path == "/proc/loadavg" else text(path)
-    )
+def test_an_alert_is_one_line_an_episode(host: Host) -> None:
+    host.machine.load = 9.5
     sampler = Sampler(
         Series(TARGET, host.machine.sources()), host.places, Journal(host.said.append), clock=lambda: 0.0
     )
     for _ in range(50):
         sampler.tick()
-    load["now"] = "0.5"
+    host.machine.load = 0.5
     for _ in range(50):
         sampler.tick()
     assert host.said == [

@@ -196,7 +196,7 @@ def test_more_of_a_burden_never_speaks_for_the_host(
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ({"weight": {}}, "unknown key 'weight'; known are defaults, weights"),
+        ({"weight": {}}, "unknown key 'weight'; use one of defaults, weights"),
         ({"weights": {"speed": 1}}, "unknown key 'weights.speed'"),
         ({"weights": 3}, "'weights' is 3; give a dictionary"),
         ({"weights": {"success_rate": "40"}}, "must be numbers"),

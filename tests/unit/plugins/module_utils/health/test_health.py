@@ -141,7 +141,7 @@ def test_a_policy_leaves_the_default_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ({"penalty": {}}, "unknown key 'penalty'; its keys are penalties, verdicts, fallback_allowed"),
+        ({"penalty": {}}, "unknown key 'penalty'; use one of penalties, verdicts, fallback_allowed"),
         ({"penalties": {"load_1m": [{"over": 8, "points": 1}]}}, "'load_1m' is .*a list of steps"),
         ({"penalties": {"load_1m": [{"above": 8, "points": -1}]}}, "0 or more"),
         ({"penalties": {"load_1m": [{"above": "8", "points": 1}]}}, "'above' with a number"),
@@ -364,10 +364,10 @@ def test_every_finding_can_be_said_in_words(found: dict[str, Any], words: str) -
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ({"penalties": {"lod_1m": []}}, "unknown signal 'lod_1m' under 'penalties'; the signals are load_1m"),
+        ({"penalties": {"lod_1m": []}}, "unknown signal 'lod_1m' under 'penalties'; use one of load_1m"),
         ({"check": {"lod_1m": []}}, "unknown signal 'lod_1m' under 'check'"),
         ({"check": {"load_1m": [{"above": 1, "points": 3}]}}, "'severity' as one of warning, critical"),
-        ({"also": ["load_1m"]}, "'load_1m' under 'also', for which nothing is suggested"),
+        ({"also": ["load_1m"]}, "'load_1m' under 'also', but no steps are suggested"),
         ({"also": "on_battery"}, "no 'also' as a list"),
         ({"hysteresis": {"fall_after": 0}}, r"hysteresis.fall_after 0; give a number from 1"),
         ({"hysteresis": {"fall": 3}}, "unknown key 'fall'"),
