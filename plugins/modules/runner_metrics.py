@@ -12,9 +12,10 @@ version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
   - Takes one sample, or several, of load, memory, disk, pressure, traffic, caches and runner instances.
-  - What cannot be read is null in the sample and named in its V(unavailable); it never makes the module fail.
-  - Reads the kernel's files, also for the runners' control groups; systemd is only asked on a host with the
-    old hierarchy of control groups. Nothing has to be installed on the host.
+  - A value that cannot be read is null in the sample, and its key is in V(unavailable). The module does not
+    fail.
+  - Memory, CPU time, disks and network traffic come from Python's psutil (5.9 or newer) on the host, the rest
+    from the kernel's files. The module calls systemctl only on a host without control groups of version 2.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:
@@ -227,12 +228,12 @@ from ansible_collections.coldvox.ci.plugins.module_utils.metrics import csv_log
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Target, take_samples
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sources import machine
 
-# The longest a run of samples may take: nobody waits longer on one task, and a timer can start the next.
+# The longest time for all samples of one task. A timer can start the next one.
 LONGEST_SECONDS = 3600
 
 
 def target_of(params: dict[str, Any]) -> Target:
-    """Return what the module's parameters ask to look at."""
+    """Return the target of the module's parameters."""
     store = params["store"].rstrip("/")
     return Target(
         base_dir=params["base_dir"].rstrip("/"),
@@ -246,7 +247,7 @@ def target_of(params: dict[str, Any]) -> Target:
 
 
 def check_duration(count: int, interval_seconds: float) -> None:
-    """Raise CiError unless ``count`` samples at this interval are a sensible thing to wait for."""
+    """Raise CiError unless ``count`` samples at this interval end within LONGEST_SECONDS."""
     if count < 1 or interval_seconds <= 0 or (count - 1) * interval_seconds > LONGEST_SECONDS:
         raise CiError(
             f"{count} samples every {interval_seconds:g} s were asked for; give samples of 1 or more and "

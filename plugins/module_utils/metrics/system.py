@@ -134,9 +134,8 @@ def hottest_celsius() -> float:
     psutil reads the sensors of hwmon, or the thermal zones on a machine where hwmon has none.
     """
     chips: Mapping[str, Any] = ask_psutil(lambda psutil: psutil.sensors_temperatures())
-    return max(
-        sensor.current for chip in chips.values() for sensor in chip if sensor.current < _NO_SENSOR_CELSIUS
-    )
+    celsius = [float(sensor.current) for chip in chips.values() for sensor in chip]
+    return max(each for each in celsius if each < _NO_SENSOR_CELSIUS)
 
 
 def hardware(class_dir: str) -> frozenset[str]:

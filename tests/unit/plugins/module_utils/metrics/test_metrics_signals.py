@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.health.policy import SIGNALS
-from ansible_collections.coldvox.ci.plugins.module_utils.metrics import signals
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics import signals, system
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import Unit
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import instance_unit
 
@@ -86,7 +86,7 @@ def test_on_battery_and_battery_percent_are_those_of_the_machine_itself(
 
 def test_read_signals_takes_the_temperature_of_the_hottest_sensor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which sensor that is, test_metrics_system shows."""
-    monkeypatch.setattr(signals.system, "hottest_celsius", lambda: 71.5)
+    monkeypatch.setattr(system, "hottest_celsius", lambda: 71.5)
     assert value("temperature_celsius", here()) == 71.5
 
 

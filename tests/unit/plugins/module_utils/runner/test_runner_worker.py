@@ -53,7 +53,7 @@ CASES = {
 }
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
 def case(request: pytest.FixtureRequest) -> tuple[Process, bool]:
     executable, arguments, cgroup, expected = request.param
     return Process(1, executable, arguments, cgroup), expected
