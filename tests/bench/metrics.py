@@ -1,8 +1,8 @@
-"""What watching a host costs it: a sample, the sampler as a service, a health check as a process.
+"""The cost of watching a host: a sample, the sampler as a service, a health check as a process.
 
 The baseline is the script that users had, on the same directories: a store, and Rust caches of many small
-files. CPU time counts, not the time of the clock. The runners' control groups are imitated in the form of
-cgroup v2, which not every machine of a benchmark has; their processes are real.
+files. CPU time is measured, not elapsed time. The runners' processes are real. Their control groups are files
+of the benchmark in the form of cgroup v2, which not every machine has.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def furnish(place: Path, collections: Path) -> None:
-    """Make the host's directories: a model, Rust caches, and instances without a service."""
+    """Make the host's directories: a model, Rust caches, and instances that have no service."""
     stock(place, collections)
     for number in range(RUST_FILES):
         directory = place / "rust" / str(number // 100)
@@ -60,7 +60,7 @@ def furnish(place: Path, collections: Path) -> None:
 
 @contextmanager
 def boot_directory(place: Path) -> Iterator[None]:
-    """Let ``run`` be in memory, as /run is on a host."""
+    """Put ``run`` into memory, as /run is on a host."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         (Path(memory) / "agent").mkdir()
         (place / "run").symlink_to(memory)
@@ -114,7 +114,7 @@ def imitated_groups(place: Path) -> Iterator[Path]:
 
 
 class Library:
-    """The sampler in this process, with its files in the place of the benchmark."""
+    """The sampler in this process, with its files in the directory of the benchmark."""
 
     def __init__(self, place: Path, groups: Path) -> None:
         def module(name: str) -> Any:
@@ -141,7 +141,7 @@ class Library:
             time.sleep(0.05)
 
     def milliseconds(self) -> float:
-        """Return the CPU time of one sample that is taken, judged and written."""
+        """Return the CPU time of taking, judging and writing one sample."""
         begun = time.process_time()
         for _ in range(_TICKS):
             self._sampler.tick()
@@ -149,19 +149,19 @@ class Library:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used, and those of its children that ended."""
+    """Return the CPU time of a process and of its children that have ended."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / _CLOCK_TICKS
 
 
 def resident_mib(pid: int) -> float:
-    """Return the memory that a process has in use."""
+    """Return the memory that a process uses, in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
 
 
 def service(place: Path, groups: Path) -> tuple[float, float]:
-    """Run the sampler as its service does, but faster; return milliseconds a sample, and MiB."""
+    """Run the sampler as its service does, but faster; return milliseconds per sample, and MiB."""
     csv = place / "state" / "metrics" / "samples.csv"
     csv.unlink(missing_ok=True)
     configure(place, _FAST_SECONDS)
