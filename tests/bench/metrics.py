@@ -103,7 +103,6 @@ def imitated_groups(place: Path) -> Iterator[Path]:
         (group / "cgroup.stat").write_text("nr_descendants 0\n", encoding="ascii")
         (group / "cpu.stat").write_text("usage_usec 1000\n", encoding="ascii")
         (group / "memory.current").write_text("1000\n", encoding="ascii")
-        (group / "memory.events").write_text("oom_kill 0\n", encoding="ascii")
     (root / "cgroup.procs").touch()
     try:
         yield root

@@ -32,7 +32,6 @@ class Unit(NamedTuple):
     cpu_nanoseconds: Optional[int] = None
     memory_bytes: Optional[int] = None
     pids: Optional[tuple[int, ...]] = None
-    oom_kills: Optional[int] = None
 
 
 def read_units(run: Run, names: Sequence[str]) -> dict[str, Unit]:
@@ -139,7 +138,7 @@ class Groups:
         if missing:
             self._places.update(find(self._root, missing))
             read.update({name: self._unit(name) for name in missing})
-        return {name: unit or Unit(False, 0, 0, (), 0) for name, unit in read.items()}
+        return {name: unit or Unit(False, 0, 0, ()) for name, unit in read.items()}
 
     def _unit(self, unit: str) -> Optional[Unit]:
         path = self._places.get(unit)
@@ -155,7 +154,6 @@ class Groups:
             cpu_nanoseconds=self._keyed(path, "cpu.stat", "usage_usec", 1000),
             memory_bytes=self._number(path, "memory.current"),
             pids=pids,
-            oom_kills=self._keyed(path, "memory.events", "oom_kill"),
         )
 
     def _pids(self, path: str) -> Iterator[int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, Callable, NamedTuple, TypeVar
 
 # A board's chip reads 127 degrees at an input that has no sensor; silicon switches off before 125.
@@ -140,7 +141,12 @@ def hottest_celsius() -> float:
 
 def hardware(class_dir: str) -> frozenset[str]:
     """Return the names in ``class_dir`` (/sys/class/net, /sys/block) that have a device behind them."""
-    return frozenset(name for name in os.listdir(class_dir) if os.path.exists(f"{class_dir}/{name}/device"))
+    return _with_device(class_dir, tuple(os.listdir(class_dir)))
+
+
+@lru_cache(maxsize=8)  # a sampler asks every few seconds, and only a change of names changes this
+def _with_device(class_dir: str, names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name for name in names if os.path.exists(f"{class_dir}/{name}/device"))
 
 
 def pressure_some_avg60(pressure: str) -> float:

@@ -1,4 +1,4 @@
-"""What a health check imports: it runs every minute, and importing psutil would take longer than the check."""
+"""What a health check imports: it runs every minute, and importing psutil takes longer than the check."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.metrics.kept import Kep
 
 UNIT = "coldvox-runner@one.service"
 OTHER = "coldvox-runner@two.service"
-STOPPED = Unit(False, 0, 0, (), 0)
+STOPPED = Unit(False, 0, 0, ())
 
 
 def made(root: Path, unit: str, pids: str = "7\n8\n", where: str = "coldvox.slice/coldvox-ci.slice") -> Path:
@@ -26,7 +26,6 @@ def made(root: Path, unit: str, pids: str = "7\n8\n", where: str = "coldvox.slic
     (group / "cgroup.stat").write_text("nr_descendants 0\nnr_dying_descendants 3\n")
     (group / "cpu.stat").write_text("usage_usec 1500\nuser_usec 1000\n")
     (group / "memory.current").write_text("4096\n")
-    (group / "memory.events").write_text("low 0\noom 1\noom_kill 2\n")
     return group
 
 
@@ -36,7 +35,7 @@ def groups(root: Path, init: str = "/") -> Groups:
 
 def test_groups_read_a_unit_in_its_slice(tmp_path: Path) -> None:
     made(tmp_path, UNIT)
-    assert groups(tmp_path).units([UNIT]) == {UNIT: Unit(True, 1_500_000, 4096, (7, 8), 2)}
+    assert groups(tmp_path).units([UNIT]) == {UNIT: Unit(True, 1_500_000, 4096, (7, 8))}
 
 
 @pytest.mark.parametrize("where", ["system.slice", "system.slice/system-coldvox.slice", "."])
@@ -72,12 +71,12 @@ def test_groups_below_the_unit_belong_to_it(tmp_path: Path) -> None:
     assert groups(tmp_path).units([UNIT])[UNIT].pids == (5, 7)
 
 
-@pytest.mark.parametrize("missing", ["cpu.stat", "memory.current", "memory.events"])
+@pytest.mark.parametrize("missing", ["cpu.stat", "memory.current"])
 def test_groups_show_null_for_a_controller_that_is_off(tmp_path: Path, missing: str) -> None:
     (made(tmp_path, UNIT) / missing).unlink()
     unit = groups(tmp_path).units([UNIT])[UNIT]
     assert unit.active
-    assert [unit.cpu_nanoseconds, unit.memory_bytes, unit.oom_kills].count(None) == 1
+    assert [unit.cpu_nanoseconds, unit.memory_bytes].count(None) == 1
 
 
 def test_find_searches_slices_only(tmp_path: Path) -> None:
