@@ -12,10 +12,10 @@ version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
   - Takes one sample, or several, of load, memory, disk, pressure, traffic, caches and runner instances.
-  - A value that cannot be read is null in the sample and named in its V(unavailable). It never makes the
-    module fail.
-  - Reads the kernel's files, also for the runners' control groups. It asks systemd only on a host with cgroup
-    version 1. It needs no further programs on the host.
+  - A value that cannot be read is null in the sample, and its key is in V(unavailable). The module does not
+    fail.
+  - Memory, CPU time, disks and network traffic come from Python's psutil (5.9 or newer) on the host, the rest
+    from the kernel's files. The module calls systemctl only on a host without control groups of version 2.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:

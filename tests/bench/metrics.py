@@ -1,8 +1,8 @@
 """The CPU time of a sample, of the sampler as a service, and of a health check.
 
 The baseline is the script that users had, on the same directories: a store, and Rust caches of many small
-files. CPU time counts, not the time of the clock. The runners' control groups are imitated in the form of
-cgroup v2, which not every machine of a benchmark has; their processes are real.
+files. CPU time is measured, not elapsed time. The runners' processes are real. Their control groups are files
+of the benchmark in the form of cgroup v2, which not every machine has.
 """
 
 from __future__ import annotations
@@ -103,7 +103,6 @@ def imitated_groups(place: Path) -> Iterator[Path]:
         (group / "cgroup.stat").write_text("nr_descendants 0\n", encoding="ascii")
         (group / "cpu.stat").write_text("usage_usec 1000\n", encoding="ascii")
         (group / "memory.current").write_text("1000\n", encoding="ascii")
-        (group / "memory.events").write_text("oom_kill 0\n", encoding="ascii")
     (root / "cgroup.procs").touch()
     try:
         yield root
@@ -114,7 +113,7 @@ def imitated_groups(place: Path) -> Iterator[Path]:
 
 
 class Library:
-    """The sampler in this process, with its files in the place of the benchmark."""
+    """The sampler in this process, with its files in the directory of the benchmark."""
 
     def __init__(self, place: Path, groups: Path) -> None:
         def module(name: str) -> Any:
@@ -141,7 +140,7 @@ class Library:
             time.sleep(0.05)
 
     def milliseconds(self) -> float:
-        """Return the CPU time of one sample that is taken, judged and written."""
+        """Return the CPU time of taking, judging and writing one sample."""
         begun = time.process_time()
         for _ in range(_TICKS):
             self._sampler.tick()
@@ -155,7 +154,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_mib(pid: int) -> float:
-    """Return the memory that a process has in use."""
+    """Return the memory that a process uses, in MiB."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS:"))
 

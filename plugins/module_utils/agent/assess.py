@@ -1,4 +1,4 @@
-"""One health check of this host: look, judge, and publish what several checks agree on."""
+"""One health check of this host: read, judge, and publish the state on which several checks agree."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ..metrics.sample import FIRST_WINDOW_SECONDS, Sample, Series, target_of
 from ..metrics.sources import Sources, machine
 from .sampler import fresh_sample
 
-# The sampler writes every few seconds; what is older than some of its rounds is taken anew.
+# A sample of the sampler that is older than this many of its intervals is not used.
 _ROUNDS = 4
 
 
 class Assessment(NamedTuple):
-    """What one check found: the metrics with all signals that the policy judges, and both judgements."""
+    """One check: the metrics with all signals that the policy judges, and both judgements."""
 
     metrics: Sample
     score: dict[str, Any]
@@ -37,17 +37,17 @@ class Assessment(NamedTuple):
 
 
 def assess(paths: Paths, config: Config) -> Assessment:
-    """Look at the host and judge it; publishes nothing. Raises CiError for a policy that makes no sense."""
+    """Read the host and judge it, without publishing. Raises CiError for an invalid policy."""
     policy = merged_policy(config.policy)
     url = probe_url(policy, config.github_url)
     timeout = float(policy["probe"]["timeout_seconds"])
     sources = machine(_run)
     wanted = {signal for table in ("penalties", "check") for signal in policy[table]}
     sample = _sample(paths, config, sources, wanted)
-    sample["network_reachable"] = _tried(url, timeout)
-    found, memory = signals.read(
+    sample["network_reachable"] = _reachable(url, timeout)
+    values, memory = signals.read_signals(
         sorted(wanted),
-        signals.Surroundings(
+        signals.Observation(
             text=sources.text,
             names=sources.names,
             sample=sample,
@@ -59,26 +59,26 @@ def assess(paths: Paths, config: Config) -> Assessment:
             before=_before(paths)["memory"],
         ),
     )
-    metrics = {**sample, **found}
+    metrics = {**sample, **values}
     score = health_score(metrics, config.policy)
     return Assessment(metrics, score, health_check(metrics, config.policy), memory)
 
 
 def _run(*arguments: Any, **options: Any) -> Any:
-    """Run a program as ``process.run`` does, which is only imported where one is needed."""
+    """Run a program by ``process.run``, which is imported only when it is needed."""
     from ..host.process import run
 
     return run(*arguments, **options)
 
 
 def _sample(paths: Paths, config: Config, sources: Sources, wanted: set[str]) -> Sample:
-    """Return the sampler's latest sample; without a sampler one of this moment, without the slow parts."""
+    """Return the sampler's latest sample, or a new one without its slow parts."""
     known = fresh_sample(paths, _ROUNDS * config.interval_seconds, time.time())
     if known is not None:
         return known
 
     def not_needed(_roots: Any) -> int:
-        raise LookupError("no judgement needs the size of the Rust caches")
+        raise LookupError("no policy judges the size of the Rust caches")
 
     sources = sources._replace(tree_bytes=not_needed, reachable=lambda _url: False)
     series = Series(target_of(paths, config), sources)
@@ -87,7 +87,7 @@ def _sample(paths: Paths, config: Config, sources: Sources, wanted: set[str]) ->
     return series.take()
 
 
-def _tried(url: str, timeout_seconds: float) -> Any:
+def _reachable(url: str, timeout_seconds: float) -> Any:
     try:
         return reachable(url, timeout_seconds)
     except ValueError:
@@ -95,36 +95,36 @@ def _tried(url: str, timeout_seconds: float) -> Any:
 
 
 def _units(sources: Sources, sample: Sample) -> Mapping[str, Any]:
-    return sources.units([one["name"] for one in sample.get("instances") or ()])
+    return sources.units([instance["name"] for instance in sample.get("instances") or ()])
 
 
 def _before(paths: Paths) -> dict[str, Any]:
-    """Return what the last check of this boot left."""
-    found = read_json(paths.health_state) or {}
-    if found.get("boot_id") != boot_id():
-        found = {}
-    memory = found.get("memory")
-    return {"state": found.get("state"), "memory": memory if isinstance(memory, dict) else {}}
+    """Return the state and the memory of this boot's last check."""
+    kept = read_json(paths.health_state) or {}
+    if kept.get("boot_id") != boot_id():
+        kept = {}
+    memory = kept.get("memory")
+    return {"state": kept.get("state"), "memory": memory if isinstance(memory, dict) else {}}
 
 
 class Published(NamedTuple):
-    """What ``health.json`` says now, and the verdict that it had before, empty for none."""
+    """The content of ``health.json``, and the verdict that it had before, empty for none."""
 
     document: dict[str, Any]
     before: str
 
 
-def publish(paths: Paths, config: Config, found: Assessment) -> Published:
-    """Take ``found`` as the next check in the row, write ``health.json`` and return what it says.
+def publish(paths: Paths, config: Config, assessment: Assessment) -> Published:
+    """Add ``assessment`` to the checks in a row, write ``health.json`` and return its content.
 
-    Raises CiError when it cannot be written; what was published then expires by itself.
+    Raises CiError when it cannot be written; the document that was published before then expires by itself.
     """
     policy = merged_policy(config.policy)
     before = decode(_before(paths)["state"])
-    state = step(before, found.score["verdict"], policy, boottime())
-    said = health_document(
+    state = step(before, assessment.score["verdict"], policy, boottime())
+    document = health_document(
         state,
-        found.score["score"],
+        assessment.score["score"],
         policy,
         time.time(),
         config.host or socket.gethostname(),
@@ -134,26 +134,26 @@ def publish(paths: Paths, config: Config, found: Assessment) -> Published:
     kept = {
         "boot_id": boot_id(),
         "state": encode(state),
-        "memory": found.memory,
-        "network_reachable": found.metrics["network_reachable"],
+        "memory": assessment.memory,
+        "network_reachable": assessment.metrics["network_reachable"],
         "probed_at": boottime(),
     }
     try:
         replace_file(paths.health_state, json.dumps(kept) + "\n", durable=False)
-        replace_file(paths.health, json.dumps(said, indent=2) + "\n", durable=False)
+        replace_file(paths.health, json.dumps(document, indent=2) + "\n", durable=False)
     except OSError as error:
         raise storage_error("publishing the health of this host", error) from error
-    return Published(said, before.verdict)
+    return Published(document, before.verdict)
 
 
 def last_probe(paths: Paths, valid_seconds: float, _url: str) -> bool:
-    """Return what the last check found of the network; raises LookupError when it is too long ago."""
-    found = read_json(paths.health_state) or {}
+    """Return whether the last check reached the network. Raises LookupError when it is too long ago."""
+    kept = read_json(paths.health_state) or {}
     try:
-        age = boottime() - float(found["probed_at"])
+        age = boottime() - float(kept["probed_at"])
     except (KeyError, TypeError, ValueError) as error:
         raise LookupError("no check yet") from error
-    reached = found.get("network_reachable")
+    reached = kept.get("network_reachable")
     if not 0 <= age <= valid_seconds or not isinstance(reached, bool):
         raise LookupError("no check lately")
     return reached

@@ -1,6 +1,6 @@
-"""The sampler service: every few seconds a sample, for people, reports, Prometheus and the health.
+"""The sampler service: a sample every few seconds, for people, reports, Prometheus and the health.
 
-Alerts while sampling: once when something begins, once when it is over. Pure.
+It also writes an alert to the journal when a limit is passed, and when that is over.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from ..metrics import csv_log, prometheus
 from ..metrics.sample import Sample, Series
 
 MB = 1024 * 1024
-# Source: ColdVox's own monitor. Comparisons are strict; memory as free -m counts it.
+# Source: ColdVox's own monitor. Comparisons are strict; memory is counted as in free -m.
 LIMITS = (
     ("load_1m", 8.0, 1, "load over one minute", ""),
     ("memory_used_bytes", 25000 * MB, MB, "memory in use", " MB"),
 )
-# A load that swings around its limit is one episode: over is what stayed below for a minute of samples.
+# A load that swings around its limit is one alert: it ends after a minute of samples below the limit.
 CALM_SAMPLES = 12
 
 
 class Message(NamedTuple):
-    """One line for the journal; ``begins`` false says that it is over."""
+    """One line for the journal; ``begins`` is false when the alert is over."""
 
     begins: bool
     text: str
 
 
-class Episodes:
-    """Remembers which limit is passed at the moment."""
+class Alerts:
+    """The limits that are passed at the moment."""
 
     def __init__(self) -> None:
         self._calm: dict[str, int] = {}
 
     def step(self, sample: Mapping[str, Any]) -> list[Message]:
-        """Return what is to be said of ``sample``; what is null neither begins nor ends anything."""
-        said = []
+        """Return the messages after ``sample``. A null value neither begins nor ends an alert."""
+        messages = []
         for key, limit, unit, words, suffix in LIMITS:
             value = sample.get(key)
             if value is None:
@@ -52,14 +52,14 @@ class Episodes:
             shown, bound = f"{value / unit:g}{suffix}", f"{limit / unit:g}{suffix}"
             if value > limit:
                 if key not in self._calm:
-                    said.append(Message(True, f"{words} is {shown}, above {bound}"))
+                    messages.append(Message(True, f"{words} is {shown}, above {bound}"))
                 self._calm[key] = 0
             elif key in self._calm:
                 self._calm[key] += 1
                 if self._calm[key] >= CALM_SAMPLES:
                     del self._calm[key]
-                    said.append(Message(False, f"{words} is {shown} again, no longer above {bound}"))
-        return said
+                    messages.append(Message(False, f"{words} is {shown} again, no longer above {bound}"))
+        return messages
 
 
 _HISTORY_EVERY_SECONDS = 60.0
@@ -68,17 +68,18 @@ WARNING, NOTICE = "<4>", "<5>"
 
 
 class Journal:
-    """Says what goes wrong once, and again when it went well in between: a full disk fills no journal."""
+    """Log an error once until it is over or changes, so that a full disk does not fill the journal."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._wrong: dict[str, str] = {}
 
     def say(self, level: str, text: str) -> None:
+        """Write one line at ``level``."""
         self._write(f"{level}{text}")
 
     def attempt(self, name: str, work: Callable[[], None]) -> None:
-        """Do ``work``; what it cannot do is said, and nothing else depends on it."""
+        """Do ``work``; log an error, and log when it works again."""
         try:
             work()
         except (CiError, OSError) as error:
@@ -91,7 +92,7 @@ class Journal:
 
 
 class Sampler:
-    """Takes samples and gives them to everybody who reads them."""
+    """Takes samples and writes them to the files of all readers."""
 
     def __init__(
         self,
@@ -107,7 +108,7 @@ class Sampler:
         self._ingest = ingest
         self._clock = clock
         self._next_ingest = clock()
-        self._episodes = Episodes()
+        self._alerts = Alerts()
 
     def tick(self) -> Sample:
         """Take one sample and publish it."""
@@ -120,7 +121,7 @@ class Sampler:
             "Prometheus",
             lambda: _put(paths.prometheus, prometheus.text(sample, read_json(paths.health) or {})),
         )
-        for message in self._episodes.step(sample):
+        for message in self._alerts.step(sample):
             self._journal.say(WARNING if message.begins else NOTICE, message.text)
         if self._ingest and self._clock() >= self._next_ingest:
             self._next_ingest = self._clock() + _HISTORY_EVERY_SECONDS
@@ -135,7 +136,10 @@ def serve(
     wait: Callable[[float], bool],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Sample until ``wait`` (seconds) returns true; at a fixed rate, and after a sleep not all at once."""
+    """Sample at a fixed rate until ``wait`` (seconds) returns true.
+
+    After a sleep of the machine the missed samples are not made up for.
+    """
     due = clock()
     ready = False
     while True:
@@ -149,13 +153,16 @@ def serve(
 
 
 def status_line(sample: Mapping[str, Any]) -> str:
-    """Return what ``systemctl status`` shows of the last sample."""
+    """Return the line about the last sample that ``systemctl status`` shows."""
     load, memory = sample["load_1m"], sample["memory_used_percent"]
     return f"load {load}, memory {memory} %, {sample['active_jobs']} jobs at {sample['timestamp']}"
 
 
 def fresh_sample(paths: Paths, most_seconds: float, now: float) -> Optional[Sample]:
-    """Return the sampler's latest sample unless it is older than ``most_seconds`` at ``now`` (wall clock)."""
+    """Return the sampler's latest sample, or None if it is older than ``most_seconds``.
+
+    ``now`` is the time in seconds since the epoch.
+    """
     try:
         age = now - os.stat(paths.sample).st_mtime
     except OSError:
@@ -168,5 +175,7 @@ def _put(path: str, text: str) -> None:
     try:
         replace_file(path, text, durable=False)
     except OSError as error:
-        # Without the name of the temporary file, which is another each time.
-        raise CiError(f"'{path}' cannot be written ({error.strerror}).") from error
+        # Without the name of the temporary file: it differs each time, and each new text would be logged.
+        raise CiError(
+            f"Cannot write '{path}' ({error.strerror}); check its directory and the disk."
+        ) from error

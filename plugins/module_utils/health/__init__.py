@@ -1,1 +1,4 @@
-"""Judge a sample: score, policy, state with hysteresis, and where the next job should run. Pure."""
+"""What a sample means: score, policy, published state, and where the next job should run.
+
+All functions are pure: nothing here reads the machine.
+"""

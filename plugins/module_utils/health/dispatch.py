@@ -1,5 +1,6 @@
-"""Where the next job should go: pure decisions from a sample, the history and the hour, by policies that are
-data.
+"""Decisions on where the next job should run, from a sample, the history and the hour.
+
+The policies are data, and the functions are pure.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from typing import Any, NamedTuple, Optional
 from ..errors import CiError
 
 SELF_HOSTED, CLOUD = "self_hosted", "cloud"
-#: The kinds of runner that a job can go to.
+#: The kinds of runner that can run a job.
 KINDS = (SELF_HOSTED, CLOUD)
 THROTTLE, READY, BUSY = "throttle", "ready", "busy"
 MOST_CONCURRENT = 3
 _THROTTLE_LOAD = 8.0
 _WORST, _BEST = -100, 100
 
-# Source: ColdVox's own load distribution. All comparisons are strict; positive points speak for the host.
+# Source: ColdVox's own load distribution. All comparisons are strict. Positive points are for
+# the host.
 DEFAULT_POLICY: Mapping[str, Any] = {
-    # What counts for a kind of runner that has no history.
+    # Used for a kind of runner that has no history.
     "defaults": {
         "self_hosted": {"success_rate": 100, "avg_duration": 300},
         "cloud": {"success_rate": 95, "avg_duration": 480},
@@ -34,7 +36,7 @@ DEFAULT_POLICY: Mapping[str, Any] = {
     },
     # Local hours, both included.
     "peak_hours": {"first": 9, "last": 17, "points": -10},
-    # The first that the score is above holds; the last takes the rest.
+    # The first entry that the score is above applies; the last applies to the rest.
     "recommendations": [
         {"above": 25, "recommendation": "use-self-hosted", "confidence": "HIGH"},
         {"above": 0, "recommendation": "use-self-hosted-with-monitoring", "confidence": "MEDIUM"},
@@ -60,19 +62,20 @@ class JobSums(NamedTuple):
 
     @property
     def success_rate(self) -> float:
-        """Percent of the runs that succeeded; 0 without runs."""
+        """Return the percent of the runs that succeeded; 0 without runs."""
         return 100 * self.successful_runs / self.total_runs if self.total_runs else 0.0
 
     @property
     def avg_duration(self) -> float:
-        """Mean seconds of a run whose duration is known; 0 without any."""
+        """Return the mean seconds of a run whose duration is known; 0 without any."""
         return self.total_duration / self.timed_runs if self.timed_runs else 0.0
 
 
 def queue_advice(metrics: Mapping[str, Any], max_concurrent: int = MOST_CONCURRENT) -> str:
-    """Return ``throttle``, ``ready`` or ``busy`` for one more job on a host with the sample ``metrics``.
+    """Return ``throttle``, ``ready`` or ``busy`` for one more job on the host.
 
-    A load or a number of jobs that is null counts as 0. Raises CiError for a value that is no number.
+    ``metrics`` is the host's sample; a load or a number of jobs that is null counts as 0. Raises CiError for
+    a value that is not a number.
     """
     load, active = (_number(name, metrics.get(name)) or 0 for name in ("load_1m", "active_jobs"))
     if load > _THROTTLE_LOAD and active > 1:
@@ -86,14 +89,15 @@ def dispatch_decision(
     hour: Optional[int] = None,
     policy: Optional[Mapping[str, Any]] = None,
 ) -> dict[str, Any]:
-    """Return where a job should run: ``recommendation``, ``confidence``, ``score`` (-100 to 100) and
-    ``factors``.
+    """Return where a job should run.
+
+    The result has ``recommendation``, ``confidence``, ``score`` (-100 to 100) and ``factors``, each with
+    ``factor``, ``value`` and ``points``. A factor that is null gives no points.
 
     ``history`` has, for ``self_hosted`` and for ``cloud``, the job's ``success_rate`` (percent) and
-    ``avg_duration`` (seconds); what it lacks is taken from the policy's defaults. ``hour`` is the local hour
-    of the day. ``policy`` replaces parts of DEFAULT_POLICY: single entries of the dictionaries in it, the
-    whole of ``recommendations``. Each factor has ``factor``, ``value`` and ``points``; one that is null gives
-    no points. Raises CiError for a policy or a value that makes no sense.
+    ``avg_duration`` (seconds); the policy's defaults replace missing values. ``hour`` is the local hour of
+    the day. ``policy`` replaces parts of DEFAULT_POLICY: single entries of its dictionaries, the whole of
+    ``recommendations``. Raises CiError for an invalid policy or value.
     """
     effective = merged_policy(policy or {})
     own, cloud = (_known(history or {}, kind, effective["defaults"]) for kind in ("self_hosted", "cloud"))
@@ -127,30 +131,30 @@ def _factor(name: str, value: Any, points: int) -> dict[str, Any]:
 
 
 def _known(history: Mapping[str, Any], kind: str, defaults: Mapping[str, Any]) -> dict[str, float]:
-    """Return rate and duration of one kind of runner, by default where the history has none."""
+    """Return rate and duration of one kind of runner; ``defaults`` replace missing values."""
     given = history.get(kind) or {}
     if not isinstance(given, Mapping):
         raise CiError(
             f"The history of '{kind}' is {given!r}; give a dictionary with success_rate and avg_duration."
         )
-    found: dict[str, float] = {}
+    known: dict[str, float] = {}
     for name in ("success_rate", "avg_duration"):
         value = _number(f"{kind}.{name}", given.get(name))
         value = defaults[kind][name] if value is None else value
         if value < 0 or (name == "success_rate" and value > 100):
             limit = "from 0 to 100" if name == "success_rate" else "of 0 or more"
             raise CiError(f"The history's {kind}.{name} is {value}; give a number {limit}.")
-        found[name] = value
-    return found
+        known[name] = value
+    return known
 
 
 def _faster(own: float, cloud: float, weight: float) -> int:
-    """Return the points for the duration: the saved share of the slower one's time, as ``weight`` of all."""
+    """Return the points for the duration: ``weight`` times the share of the slower time that is saved."""
     return _toward_zero((cloud - own) * weight, max(own, cloud))
 
 
 def _toward_zero(dividend: float, divisor: float) -> int:
-    """Return the integer quotient as shells have it; 0 where there is nothing to divide by."""
+    """Return the quotient without its fraction, as shells divide; 0 when ``divisor`` is 0."""
     if not divisor:
         return 0
     quotient = int(abs(dividend) // abs(divisor))
@@ -178,7 +182,7 @@ def _peak(hour: Optional[int], peak: Mapping[str, Any]) -> int:
 
 
 def _number(name: str, value: Any) -> Optional[float]:
-    """Return ``value`` when it is null or a number that can be compared; raises CiError for another."""
+    """Return ``value`` if it is null or a finite number; else raise CiError."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
@@ -187,7 +191,7 @@ def _number(name: str, value: Any) -> Optional[float]:
 
 
 def merged_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
-    """Return DEFAULT_POLICY with ``policy`` over it; raises CiError when the outcome is not a policy."""
+    """Return DEFAULT_POLICY with ``policy`` over it. Raises CiError if the result is invalid."""
     merged = _merge(DEFAULT_POLICY, policy, "")
     numbers = [
         *(merged["weights"][name] for name in DEFAULT_POLICY["weights"]),
@@ -196,7 +200,7 @@ def merged_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
     ]
     if not all(_is_number(value) for value in numbers):
         raise CiError(
-            "The dispatch policy's weights, peak_hours and defaults must be numbers; mend the policy."
+            "The dispatch policy's weights, peak_hours and defaults must be numbers; correct the policy."
         )
     for signal, steps in merged["signals"].items():
         if not isinstance(steps, (list, tuple)) or not all(map(_is_step, steps)):
@@ -209,13 +213,13 @@ def merged_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merge(default: Mapping[str, Any], given: Any, place: str) -> dict[str, Any]:
-    """Put ``given`` over ``default``, dictionaries by entry; only signals may be added."""
+    """Return ``default`` with ``given`` over it, dictionaries by entry. Only signals may be added."""
     if not isinstance(given, Mapping):
         raise CiError(f"The dispatch policy's '{place.strip('.')}' is {given!r}; give a dictionary.")
     unknown = sorted(str(key) for key in set(given) - set(default))
     if unknown and place != "signals.":
         raise CiError(
-            f"The dispatch policy has the unknown key '{place}{unknown[0]}'; known are {', '.join(default)}."
+            f"The dispatch policy has the unknown key '{place}{unknown[0]}'; use one of {', '.join(default)}."
         )
     merged = {**default, **given}
     for key, value in default.items():
@@ -233,7 +237,7 @@ def _check_recommendations(steps: Any) -> None:
     if not sound or not steps or "above" in steps[-1]:
         raise CiError(
             "The dispatch policy's 'recommendations' must each have recommendation, confidence and 'above' "
-            "with a number, the last one without 'above'; mend the policy."
+            "with a number, the last one without 'above'; correct the policy."
         )
 
 

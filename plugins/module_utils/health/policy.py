@@ -1,4 +1,4 @@
-"""The policy by which a host is judged: data with defaults, and the check that a policy makes sense. Pure."""
+"""The policy that judges a host: data with defaults, and the check that a policy is valid."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ..errors import CiError
 
 NUMBER, TRUTH = "a number", "true or false"
 
-# Every signal that a policy may judge: what it is compared with, and how a person calls it. Those up to
-# psi_io come with each sample, the rest is only read where a policy names it.
+# Every signal that a policy may judge: the kind of its value, and its name in messages. Those up to psi_io
+# come with each sample; the rest is read only if a policy names it.
 SIGNALS: Mapping[str, tuple[str, str]] = {
     "load_1m": (NUMBER, "load over one minute"),
     "cpu_percent": (NUMBER, "CPU in use (%)"),
@@ -37,8 +37,8 @@ SIGNALS: Mapping[str, tuple[str, str]] = {
     "oom_kills": (NUMBER, "processes killed for memory in the last hour"),
 }
 
-# What a policy gets for a signal that it only names under ``also``. Sources: GitHub no longer sends jobs to
-# a runner version 30 days after its successor came out; systemd-oomd acts at 60 % memory pressure and 90 %
+# The steps of a signal that a policy only names under ``also``. Sources: GitHub no longer sends jobs to a
+# runner version 30 days after its successor came out; systemd-oomd acts at 60 % memory pressure and 90 %
 # swap; the rest are this project's own judgements.
 SUGGESTED: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "psi_cpu_some_avg60": [{"above": 80.0, "points": 20}],
@@ -59,7 +59,7 @@ SUGGESTED: Mapping[str, Sequence[Mapping[str, Any]]] = {
 
 # Source: the score table, the decisions and the health check of ColdVox's own health monitor. Comparisons
 # are strict, and of the steps of one signal only the worst that applies counts. ``above`` and ``below``
-# compare a number, ``equals`` a truth.
+# compare a number, ``equals`` compares true or false.
 DEFAULT_POLICY: Mapping[str, Any] = {
     "penalties": {
         "load_1m": [{"above": 8.0, "points": 40}, {"above": 4.0, "points": 20}],
@@ -69,7 +69,7 @@ DEFAULT_POLICY: Mapping[str, Any] = {
         "model_cache_available": [{"equals": False, "points": 15}],
         "network_reachable": [{"equals": False, "points": 20}],
     },
-    # The first whose score is reached holds.
+    # The first verdict whose score is reached applies.
     "verdicts": [
         {
             "at_least": 75,
@@ -101,31 +101,31 @@ DEFAULT_POLICY: Mapping[str, Any] = {
         "disk_used_percent": [{"above": 90, "severity": "critical"}, {"above": 80, "severity": "warning"}],
         "listeners": [{"below": 1, "severity": "warning"}],
     },
-    # Signals to judge by SUGGESTED as well.
+    # Signals to judge by their steps in SUGGESTED.
     "also": [],
-    # The cores of the machine that the load's thresholds are made for; 0 takes them as they are.
+    # The cores of the machine for which the load's thresholds are made; 0 does not scale them.
     "load_reference_cores": 0,
-    # So many checks in a row must agree before the published verdict moves.
+    # How many checks in a row must agree before the published verdict changes.
     "hysteresis": {"fall_after": 3, "rise_after": 3},
     # Five missed checks of a minute each, as Kubernetes allows a node's lease.
     "valid_seconds": 300,
-    # Where reachability is tried; without a url GitHub's own.
+    # The server whose reachability counts; GitHub's when the url is empty.
     "probe": {"url": "", "timeout_seconds": 5.0},
 }
 
 SEVERITIES = ("warning", "critical")
 _VERDICT_KEYS = ("at_least", "verdict", "recommendation", "strategy")
 _TABLES = ("penalties", "check")
-# What a policy gives in part, the default fills in.
+# A policy may give these in part; the default has the rest.
 _PARTIAL = (*_TABLES, "hysteresis", "probe")
 
 
 def merged_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
-    """Return DEFAULT_POLICY with ``policy`` over it; raises CiError when the outcome is not a policy."""
+    """Return DEFAULT_POLICY with ``policy`` over it. Raises CiError if the result is invalid."""
     for key in policy:
         if key not in DEFAULT_POLICY:
             known = ", ".join(DEFAULT_POLICY)
-            raise CiError(f"The health policy has the unknown key '{key}'; its keys are {known}.")
+            raise CiError(f"The health policy has the unknown key '{key}'; use one of {known}.")
     for key in _PARTIAL:
         if not isinstance(policy.get(key, {}), Mapping):
             wanted = "signals with their steps" if key in _TABLES else "its parts by name"
@@ -150,7 +150,7 @@ def _also(signals: Any) -> dict[str, Any]:
     for signal in signals:
         if signal not in SUGGESTED:
             raise CiError(
-                f"The health policy names '{signal}' under 'also', for which nothing is suggested; give "
+                f"The health policy names '{signal}' under 'also', but no steps are suggested for it; give "
                 f"steps under 'penalties', or one of {', '.join(SUGGESTED)}."
             )
     return {signal: SUGGESTED[signal] for signal in signals}
@@ -161,8 +161,8 @@ def _check_tables(policy: Mapping[str, Any]) -> None:
         for signal, steps in policy[table].items():
             if signal not in SIGNALS:
                 raise CiError(
-                    f"The health policy judges the unknown signal '{signal}' under '{table}'; the signals "
-                    f"are {', '.join(SIGNALS)}."
+                    f"The health policy judges the unknown signal '{signal}' under '{table}'; use one of "
+                    f"{', '.join(SIGNALS)}."
                 )
             is_step = _is_penalty if table == "penalties" else _is_check
             if not isinstance(steps, (list, tuple)) or not all(map(is_step, steps)):
@@ -198,8 +198,8 @@ def _compares(step: Mapping[str, Any], consequence: str) -> bool:
 
 
 def _check_verdicts(verdicts: Any) -> None:
-    if not isinstance(verdicts, (list, tuple)) or not all(isinstance(one, Mapping) for one in verdicts):
-        raise CiError("The health policy has no 'verdicts' as a list of dictionaries; give it so.")
+    if not isinstance(verdicts, (list, tuple)) or not all(isinstance(each, Mapping) for each in verdicts):
+        raise CiError("The health policy has no 'verdicts' as a list of dictionaries; give such a list.")
     for verdict in verdicts:
         missing = [key for key in _VERDICT_KEYS if key not in verdict]
         if missing:
@@ -223,8 +223,8 @@ def _check_numbers(policy: Mapping[str, Any]) -> None:
     unknown = sorted({*hysteresis, *probe} - {"fall_after", "rise_after", "url", "timeout_seconds"})
     if unknown:
         raise CiError(
-            f"The health policy has the unknown key '{unknown[0]}'; 'hysteresis' takes fall_after and "
-            "rise_after, 'probe' url and timeout_seconds."
+            f"The health policy has the unknown key '{unknown[0]}'; use fall_after and rise_after under "
+            "'hysteresis', url and timeout_seconds under 'probe'."
         )
     url = probe["url"]
     if not isinstance(url, str) or (url and not url.startswith(("http://", "https://"))):
@@ -232,27 +232,27 @@ def _check_numbers(policy: Mapping[str, Any]) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether ``value`` is a number; a truth value is none."""
+    """Return whether ``value`` is a number; true and false are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def scaled(policy: Mapping[str, Any], metrics: Mapping[str, Any], table: str) -> dict[str, Any]:
-    """Return the steps of ``table`` by signal, those of the load for this machine's number of cores."""
+    """Return the steps of ``table`` by signal, with those of the load scaled to the machine's cores."""
     steps = dict(policy[table])
     cores, reference = metrics.get("cpu_count"), policy["load_reference_cores"]
     if reference and is_number(cores) and "load_1m" in steps:
         steps["load_1m"] = [
             {
                 word: part * cores / reference if word in ("above", "below") else part
-                for word, part in one.items()
+                for word, part in step.items()
             }
-            for one in steps["load_1m"]
+            for step in steps["load_1m"]
         ]
     return steps
 
 
 def holding(signal: str, value: Any, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return those of ``steps`` that hold for ``value``; raises CiError when they cannot be compared."""
+    """Return those of ``steps`` that apply to ``value``. Raises CiError if they cannot be compared."""
     return [step for step in steps if _applies(signal, value, step)]
 
 
@@ -266,14 +266,14 @@ def _applies(signal: str, value: Any, step: Mapping[str, Any]) -> bool:
 
 
 def threshold(step: Mapping[str, Any]) -> Any:
-    """Return what ``step`` compares with."""
+    """Return the value with which ``step`` compares."""
     return next(step[word] for word in ("above", "below", "equals") if word in step)
 
 
-def explanation(found: Mapping[str, Any]) -> str:
+def explanation(finding: Mapping[str, Any]) -> str:
     """Return one penalty or finding in words: ``load over one minute is 9.3, above 8.0``."""
-    value, limit = found["value"], found["threshold"]
-    words = SIGNALS.get(found["signal"], ("", found["signal"]))[1]
+    value, limit = finding["value"], finding["threshold"]
+    words = SIGNALS.get(finding["signal"], ("", finding["signal"]))[1]
     if isinstance(value, bool):
         return f"{words}: {'yes' if value else 'no'}"
     return f"{words} is {value:g}, {'above' if value > limit else 'below'} {limit:g}"
@@ -285,5 +285,5 @@ def probe_url(policy: Mapping[str, Any], github_url: str) -> str:
 
 
 def verdict_named(policy: Mapping[str, Any], name: str) -> Optional[Mapping[str, Any]]:
-    """Return the verdict called ``name``, None when the policy has no such one."""
-    return next((one for one in policy["verdicts"] if one["verdict"] == name), None)
+    """Return the verdict called ``name``, or None."""
+    return next((each for each in policy["verdicts"] if each["verdict"] == name), None)

@@ -1,4 +1,4 @@
-"""The health score and the health check: pure judgements of one sample, by a policy that is data."""
+"""The health score and the health check: two judgements of one sample by a policy."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _LEVELS = ((3, "CRITICAL", 2), (1, "CONCERNING", 1), (0, "EXCELLENT", 0))
 
 
 def health_score(metrics: Mapping[str, Any], policy: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
-    """Return the verdict on ``metrics``, a sample of the module ``runner_metrics``.
+    """Return the score and the verdict of ``metrics``, a sample of the module ``runner_metrics``.
 
     ``policy`` replaces parts of DEFAULT_POLICY: single signals under ``penalties``, the whole of any other
     key. The result has ``score`` (0 to 100), ``verdict``, ``recommendation``, ``strategy``, ``penalties``
     (each with ``signal``, ``value``, ``threshold`` and ``points``) and ``unknown``: the signals that are null
-    or missing, which cost nothing. Raises CiError for a policy or a value that makes no sense.
+    or missing, which cost nothing. Raises CiError for an invalid policy or value.
     """
     effective = merged_policy(policy or {})
     table = scaled(effective, metrics, "penalties")
@@ -39,11 +39,12 @@ def health_score(metrics: Mapping[str, Any], policy: Optional[Mapping[str, Any]]
 
 
 def health_check(metrics: Mapping[str, Any], policy: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
-    """Return how ``metrics`` look to a person: ``level``, ``exit_code``, ``findings`` and ``unknown``.
+    """Return the health of ``metrics`` for a person.
 
-    Each signal of the policy's ``check`` that passes a threshold is one finding, with ``signal``, ``value``,
-    ``threshold`` and ``severity``. None is EXCELLENT (exit code 0), one or two CONCERNING (1), more CRITICAL
-    (2). What is null or missing finds nothing and is named. Raises CiError as ``health_score`` does.
+    The result has ``level``, ``exit_code``, ``findings`` and ``unknown``. Each signal of the policy's
+    ``check`` that passes a threshold is one finding, with ``signal``, ``value``, ``threshold`` and
+    ``severity``. No finding is EXCELLENT (exit code 0), one or two are CONCERNING (1), more are CRITICAL (2).
+    Signals that are null or missing are in ``unknown``. Raises CiError as ``health_score`` does.
     """
     table = scaled(merged_policy(policy or {}), metrics, "check")
     known = _known(metrics, table)
@@ -66,7 +67,7 @@ def _known(metrics: Mapping[str, Any], table: Iterable[str]) -> dict[str, Any]:
 
 
 def _worst(signal: str, value: Any, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the worst step that ``value`` passes as a list of one, or nothing."""
+    """Return a list of the worst step that ``value`` passes, or an empty list."""
 
     def badness(step: Mapping[str, Any]) -> int:
         return int(step["points"]) if "points" in step else SEVERITIES.index(step["severity"])
@@ -75,7 +76,7 @@ def _worst(signal: str, value: Any, steps: Sequence[Mapping[str, Any]]) -> list[
 
 
 def judged(score: int, verdicts: Iterable[Mapping[str, Any]], fallback_allowed: bool) -> dict[str, str]:
-    """Return verdict, recommendation and strategy of the first of ``verdicts`` that ``score`` reaches."""
+    """Return verdict, recommendation and strategy of the first verdict that ``score`` reaches."""
     for step in verdicts:
         if score >= step["at_least"]:
             strategy = step["strategy"]

@@ -1,6 +1,6 @@
-"""Hysteresis: what is published about a host moves only when several checks in a row agree. Pure.
+"""The published state of a host: it changes only when several checks in a row agree.
 
-A load that swings around a threshold would else send jobs back and forth with every check.
+Without this hysteresis a load that swings around a threshold would send jobs back and forth.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .policy import verdict_named
 
 
 class State(NamedTuple):
-    """What is published, and the verdicts of the last checks that it rests on, the newest last.
+    """The published verdict, and the verdicts of the last checks, the newest last.
 
     ``failures`` counts the checks in a row whose own verdict was the policy's worst, the one that sends jobs
     elsewhere. ``at`` is the boot-time clock in seconds of the last check.
@@ -28,14 +28,14 @@ class State(NamedTuple):
 def step(state: State, verdict: str, policy: Mapping[str, Any], at: float) -> State:
     """Return the state after a check at ``at`` (boot-time clock, seconds) that came to ``verdict``.
 
-    Of a row of checks that are all worse than what is published, the mildest is what becomes published, and
-    of a row that are all better the least good: no more than every one of them says. The first check of all
-    counts at once. Checks further apart than the verdict is valid, as after a sleep, are not in a row.
+    If ``fall_after`` checks in a row are worse than the published verdict, the mildest of them is published.
+    If ``rise_after`` checks in a row are better, the worst of them is published. The first check is published
+    at once. Checks that are further apart than a verdict is valid, as after a sleep, are not in a row.
     """
-    order = [one["verdict"] for one in policy["verdicts"]]
+    order = [each["verdict"] for each in policy["verdicts"]]
     fall, rise = policy["hysteresis"]["fall_after"], policy["hysteresis"]["rise_after"]
     in_a_row = 0 <= at - state.at <= policy["valid_seconds"]
-    before = tuple(one for one in state.recent if one in order) if in_a_row else ()
+    before = tuple(each for each in state.recent if each in order) if in_a_row else ()
     recent = (*before, verdict)[-max(fall, rise) :]
     failures = (state.failures if in_a_row else 0) + 1 if verdict == order[-1] else 0
     published = verdict if state.verdict not in order else _moved(state.verdict, recent, order, fall, rise)
@@ -44,7 +44,7 @@ def step(state: State, verdict: str, policy: Mapping[str, Any], at: float) -> St
 
 def _moved(published: str, recent: Sequence[str], order: Sequence[str], fall: int, rise: int) -> str:
     now = order.index(published)
-    ranks = [order.index(one) for one in recent]
+    ranks = [order.index(each) for each in recent]
     falling, rising = ranks[-fall:], ranks[-rise:]
     if len(falling) == fall and min(falling) > now:
         return order[min(falling)]
@@ -62,11 +62,11 @@ def health_document(
     runs_on: Sequence[str],
     fallback_runs_on: Sequence[str],
 ) -> dict[str, Any]:
-    """Return what ``health.json`` says at ``now`` (seconds since the epoch).
+    """Return the content of ``health.json`` at ``now`` (seconds since the epoch).
 
-    ``score`` is that of the last check, ``verdict`` and ``recommendation`` are the published ones.
-    ``runs_on`` are the labels for a workflow: the fallback's when the host is not fit and the policy allows
-    to leave it.
+    ``score`` is that of the last check; ``verdict`` and ``recommendation`` are the published ones.
+    ``runs_on`` has the labels for a workflow: the fallback's when the published verdict is the policy's worst
+    and the policy allows a fallback.
     """
     published = verdict_named(policy, state.verdict) or policy["verdicts"][-1]
     leave = published == policy["verdicts"][-1] and policy["fallback_allowed"]
@@ -88,12 +88,12 @@ def encode(state: State) -> dict[str, Any]:
 
 
 def decode(data: Optional[Mapping[str, Any]]) -> State:
-    """Return the state in ``data``; what is missing or damaged is a first check."""
+    """Return the state in ``data``; a first state when it is missing or damaged."""
     try:
         given = data or {}
         return State(
             verdict=str(given["verdict"]),
-            recent=tuple(str(one) for one in given["recent"])[-100:],
+            recent=tuple(str(each) for each in given["recent"])[-100:],
             failures=max(0, int(given["failures"])),
             at=float(given["at"]),
         )

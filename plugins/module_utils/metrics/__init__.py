@@ -1,1 +1,1 @@
-"""One sample of what a runner host is doing: parsers, readers, and what everything else judges."""
+"""One sample of a runner host, and the forms in which it is written."""

@@ -1,4 +1,4 @@
-"""The CSV of samples, in the 19 columns that ColdVox's reports read; zero stands for what is unknown."""
+"""The CSV of samples, in the 19 columns that ColdVox's reports read. An unknown value is 0."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any, NamedTuple, Optional
 
 from ..errors import CiError
 from ..host.directories import open_regular
-from .system import SECTOR_BYTES, percent
+from .system import percent
 
 MIB = 1024 * 1024
+# The unit of /proc/diskstats, independently of the device's own sectors.
+SECTOR_BYTES = 512
 
 COLUMNS = (
     "timestamp",
@@ -37,7 +39,7 @@ COLUMNS = (
     "step_name",
 )
 
-# The last four columns: the variable GitHub sets in a job, and what stands there outside of one.
+# The last four columns: the variable that GitHub sets in a job, and the value outside of a job.
 _JOB_COLUMNS = (
     ("GITHUB_RUN_ID", "unknown"),
     ("GITHUB_JOB", "unknown"),
@@ -45,23 +47,22 @@ _JOB_COLUMNS = (
     ("GITHUB_STEP", "unknown"),
 )
 
-
 # A name that begins so is a formula to a spreadsheet (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@")
 _LONGEST_NAME = 200
 
 
 class Rotation(NamedTuple):
-    """When a CSV has grown enough for a new one to begin, and how many of the old ones are kept."""
+    """The size at which a new CSV begins, and how many old ones are kept."""
 
     bytes: int = 4 * MIB
     kept: int = 7
 
 
 def job_columns(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the last four columns by name, as the job whose ``environment`` it is has them.
+    """Return the last four columns by name, from the ``environment`` of a job.
 
-    A job names itself: what a spreadsheet would calculate, or a reader take for a second line, is disarmed.
+    A job chooses its own name: formulas and line breaks in it are made harmless.
     """
     return {
         column: _disarmed(environment.get(name) or default)
@@ -75,10 +76,11 @@ def _disarmed(text: str) -> str:
 
 
 def row(sample: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
-    """Return ``sample`` as the values of COLUMNS; ``environment`` is that of the job, where there is one.
+    """Return ``sample`` as the values of COLUMNS.
 
-    runner_cpu and runner_mem are percent of all cores and of all memory, for all instances together;
-    disk_read and disk_write count sectors of 512 bytes, as the script did whose reports this feeds.
+    ``environment`` is that of the job, if there is one. runner_cpu and runner_mem are percent of all cores
+    and of all memory, for all instances together. disk_read and disk_write count sectors of 512 bytes, as did
+    the script from which the reports come.
     """
     used = _sum(sample, "memory_bytes")
     values: list[Any] = [
@@ -113,9 +115,9 @@ def _sum(sample: Mapping[str, Any], key: str) -> float:
 def append(path: str, rows: Iterable[list[str]], rotation: Optional[Rotation] = None) -> None:
     """Append ``rows`` to the CSV at ``path``, with the header when the file is new.
 
-    With ``rotation`` a file that is large enough becomes ``path.1`` before, and so on to the oldest, which
-    goes. A link at ``path`` is not followed, since the directory may be one that others write to. Raises
-    CiError when the file cannot be written; then no part of the rows is in it.
+    With ``rotation`` a file that is large enough becomes ``path.1`` first, ``path.1`` becomes ``path.2``, and
+    the oldest is removed. A link at ``path`` is not followed, because other users may be able to write to the
+    directory. Raises CiError when the file cannot be written; then it has none of the rows.
     """
     try:
         with _locked(path) as file:
@@ -134,12 +136,12 @@ def append(path: str, rows: Iterable[list[str]], rotation: Optional[Rotation] = 
 
 
 def _locked(path: str) -> io.FileIO:
-    """Open ``path`` to append, as the only one: two samplers that start together write one header."""
+    """Open ``path`` to append and lock it: two samplers that start together write one header."""
     while True:
         file = io.FileIO(path, "a", opener=_open_no_link)
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
-            # Meanwhile somebody else may have moved it away.
+            # Another process may have moved the file before the lock was taken.
             if os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
                 return file
         except FileNotFoundError:
@@ -163,7 +165,7 @@ def _write(file: io.FileIO, rows: Iterable[list[str]]) -> None:
         while written < len(data):
             written += file.write(data[written:]) or 0
     except OSError:
-        # A full disk takes half a line; the next one would be glued to it.
+        # A full disk takes half a line, and the next line would follow without a break.
         os.ftruncate(file.fileno(), size)
         raise
 
@@ -178,11 +180,11 @@ def _rotate(path: str, kept: int) -> None:
 
 
 def read(path: str, since: str = "", *, foreign: bool = True) -> Iterator[dict[str, str]]:
-    """Yield the rows of the CSV at ``path`` and of its rotated ones, the oldest first, by column.
+    """Yield the rows of the CSV at ``path`` and of its rotated files, the oldest first, by column.
 
-    ``since`` leaves out what has an earlier timestamp. Of a ``foreign`` one, which another user writes, no
-    link and no pipe is opened. Lines that are no samples are passed over. Raises
-    CiError when there is no file at all or one cannot be read.
+    Rows earlier than ``since`` and lines that are not samples are left out. A ``foreign`` file is one that
+    another user writes: then no link and no pipe is opened. Raises CiError when there is no file, or a file
+    cannot be read.
     """
     number = 1
     while os.path.exists(f"{path}.{number}"):
@@ -198,10 +200,10 @@ def read(path: str, since: str = "", *, foreign: bool = True) -> Iterator[dict[s
         except FileNotFoundError as error:
             if number == 1:
                 raise CiError(
-                    f"There are no samples at '{path}'; start the sampler, or name another file with --csv."
+                    f"There are no samples at '{path}'; start the sampler, or give another file with --csv."
                 ) from error
         except (OSError, csv.Error) as error:
-            raise CiError(f"The samples at '{name}' cannot be read ({error}); remove the file.") from error
+            raise CiError(f"Cannot read the samples at '{name}' ({error}); remove the file.") from error
 
 
 def _open_no_link(path: str, flags: int) -> int:

@@ -1,11 +1,8 @@
-"""Which processes belong to which runner instance, and what its unit says of itself.
+"""The runner instances: their listener and worker, and what the kernel accounts to their units.
 
-A process belongs to an instance when the kernel has it in that unit's control group; a job cannot forge this.
-What it is there, listener or worker, is told by the program of the instance's own directory that it runs.
-
-What the kernel accounts to the control group of each runner, read from the files of cgroup v2.
-
-Format: the kernel's Documentation/admin-guide/cgroup-v2.rst. Asking systemd would cost a process each time.
+The accounts come from the files of cgroup v2, because systemctl would cost a process for each sample. Format:
+the kernel's Documentation/admin-guide/cgroup-v2.rst. runner/worker.py decides which process is an
+instance's listener or worker.
 """
 
 from __future__ import annotations
@@ -15,34 +12,34 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from ..runner.layout import instance_unit
-from ..runner.worker import WORKER, Process
+from ..runner.worker import LISTENER, WORKER, Process, is_program
 from .system import percent
 
 if TYPE_CHECKING:
     from ..host.process import Run
 
-LISTENER = "Runner.Listener"
-
 _PROPERTIES = "Id,ActiveState,CPUUsageNSec,MemoryCurrent"
-# systemd's word for a counter that it does not keep, besides "[not set]": systemctl(1).
+# What systemd shows for a counter that it does not keep, apart from "[not set]": systemctl(1).
 _NOT_KEPT = 2**64 - 1
-# What of an instance's description comes from systemd, and is null where it is silent.
+# The keys of an instance that come from its unit; null when the unit's accounts cannot be read.
 UNIT_KEYS = ("unit_active", "cpu_percent", "memory_bytes")
 
 
 class Unit(NamedTuple):
-    """What is accounted to one unit since it started, and what runs in it; None where nobody tells."""
+    """What is accounted to one unit since it started, and its processes; None if unknown."""
 
     active: bool
     cpu_nanoseconds: Optional[int] = None
     memory_bytes: Optional[int] = None
     pids: Optional[tuple[int, ...]] = None
-    oom_kills: Optional[int] = None
 
 
 def read_units(run: Run, names: Sequence[str]) -> dict[str, Unit]:
-    """Return what systemd accounts to the instances ``names``, by unit; raises CiError when it is silent."""
-    from ..host import systemd  # only where the kernel's own files do not tell
+    """Return what systemd accounts to the instances ``names``, by unit.
+
+    Raises CiError when systemd does not answer.
+    """
+    from ..host import systemd  # needed only on a machine without cgroup v2
 
     shown = systemd.show(run, [instance_unit(name) for name in names], _PROPERTIES)
     return {
@@ -62,7 +59,7 @@ def _accounted(value: str) -> Optional[int]:
 def describe(
     names: Iterable[str],
     base_dir: str,
-    processes: Sequence[Process],
+    processes: Iterable[Process],
     units: Mapping[str, Unit],
     busy_share: Mapping[str, float],
 ) -> list[dict[str, Any]]:
@@ -70,57 +67,41 @@ def describe(
 
     ``busy_share`` is the percent of all cores that each unit used since the last reading, by unit name.
     """
-    found = []
+    candidates = sorted(filter(_has_a_programs_name, processes))
+    described = []
     for name in names:
-        own = _programs(name, base_dir, processes)
-        found.append(
+        unit = instance_unit(name)
+        listener = _first(LISTENER, candidates, f"{base_dir}/{name}", unit)
+        worker = _first(WORKER, candidates, f"{base_dir}/{name}", unit)
+        described.append(
             {
                 "name": name,
-                "listener_pid": own.get(LISTENER),
-                "worker_pid": own.get(WORKER),
-                "busy": WORKER in own,
-                **_accounts(units.get(instance_unit(name)), busy_share.get(instance_unit(name))),
+                "listener_pid": listener,
+                "worker_pid": worker,
+                "busy": worker is not None,
+                **_accounts(units.get(unit), busy_share.get(unit)),
             }
         )
-    return found
+    return described
+
+
+def _has_a_programs_name(process: Process) -> bool:
+    """Return whether ``process`` may be a listener or worker: of the thousand of a machine, a few are."""
+    return any(path.endswith((LISTENER, WORKER)) for path in (process.executable, *process.arguments[:2]))
+
+
+def _first(program: str, processes: Iterable[Process], root: str, unit: str) -> Optional[int]:
+    """Return the lowest process id of the instance's ``program``."""
+    return next((each.pid for each in processes if is_program(each, program, root, unit)), None)
 
 
 def _accounts(unit: Optional[Unit], share: Optional[float]) -> dict[str, Any]:
-    """Return UNIT_KEYS of one instance; a unit at rest uses nothing, whatever systemd still remembers."""
+    """Return UNIT_KEYS of one instance. A unit at rest uses nothing, even if systemd remembers sums."""
     if unit is None:
         return dict.fromkeys(UNIT_KEYS)
     if not unit.active:
         return {"unit_active": False, "cpu_percent": 0.0, "memory_bytes": 0}
     return {"unit_active": True, "cpu_percent": share, "memory_bytes": unit.memory_bytes}
-
-
-def _programs(name: str, base_dir: str, processes: Sequence[Process]) -> dict[str, int]:
-    """Return the process id of the listener and the worker of instance ``name``, the lowest of several."""
-    own: dict[str, int] = {}
-    for process in sorted(processes):
-        if _in_unit(process.cgroup, instance_unit(name)):
-            program = _runner_program(process.arguments, f"{base_dir}/{name}/")
-            if program:
-                own.setdefault(program, process.pid)
-    return own
-
-
-def _in_unit(cgroup: str, unit: str) -> bool:
-    """Return whether a line of /proc/PID/cgroup (``id:controllers:/path``) lies in ``unit`` or below it."""
-    return any(unit in line.split(":", 2)[-1].split("/") for line in cgroup.splitlines())
-
-
-def _runner_program(arguments: Sequence[str], instance_dir: str) -> Optional[str]:
-    """Return LISTENER or WORKER when ``arguments`` run it from the instance's ``bin``, else None.
-
-    After an update of itself the directory is ``bin.<version>``. The second word counts too: a program that
-    is a script has its interpreter in front.
-    """
-    for word in arguments[:2]:
-        for program in (LISTENER, WORKER):
-            if word.startswith(f"{instance_dir}bin") and word.endswith(f"/{program}"):
-                return program
-    return None
 
 
 def busy_shares(
@@ -138,57 +119,54 @@ def busy_shares(
 
 ROOT = "/sys/fs/cgroup"
 _SLICE = ".slice"
-# Slices lie in slices by the dashes of their names; nobody nests them deeper.
+# A slice is inside another one for each dash of its name; real hosts need no more than this.
 _DEEPEST = 6
 
 
 class Groups:
-    """Finds the groups of units below ``root`` and reads them; remembers where each was found."""
+    """The control groups of units below ``root``. Remembers the place of each."""
 
-    def __init__(self, text: Callable[[str], str], root: str = ROOT, init_group: str = "/") -> None:
+    def __init__(self, text: Callable[[str], str], root: str, init_group: str = "/") -> None:
         self._text = text
         self._root = os.path.join(root, init_group.strip("/")).rstrip("/")
-        self._found: dict[str, str] = {}
+        self._places: dict[str, str] = {}
 
     def units(self, units: Sequence[str]) -> dict[str, Unit]:
-        """Return how each of ``units`` is; one without a group does not run."""
+        """Return each of ``units``; a unit without a group does not run."""
         read = {unit: self._unit(unit) for unit in units}
-        missing = [unit for unit, found in read.items() if found is None]
+        missing = [name for name, unit in read.items() if unit is None]
         if missing:
-            self._found.update(find(self._root, missing))
-            read.update({unit: self._unit(unit) for unit in missing})
-        return {unit: found or Unit(False, 0, 0, (), 0) for unit, found in read.items()}
+            self._places.update(find(self._root, missing))
+            read.update({name: self._unit(name) for name in missing})
+        return {name: unit or Unit(False, 0, 0, ()) for name, unit in read.items()}
 
     def _unit(self, unit: str) -> Optional[Unit]:
-        path = self._found.get(unit)
+        path = self._places.get(unit)
         if path is None:
             return None
         try:
             pids = tuple(sorted(self._pids(path)))
         except OSError:
-            del self._found[unit]
+            del self._places[unit]
             return None
         return Unit(
             active=bool(pids),
             cpu_nanoseconds=self._keyed(path, "cpu.stat", "usage_usec", 1000),
             memory_bytes=self._number(path, "memory.current"),
             pids=pids,
-            oom_kills=self._keyed(path, "memory.events", "oom_kill"),
         )
 
     def _pids(self, path: str) -> Iterator[int]:
-        # Those of another process namespace are shown as 0.
+        # A process of another process namespace is shown as 0.
         yield from filter(None, map(int, self._text(f"{path}/cgroup.procs").split()))
         if self._keyed(path, "cgroup.stat", "nr_descendants"):
             for below in _directories(path):
                 yield from self._pids(below)
 
-    def _keyed(self, path: str, file: str, key: str, unit: int = 1) -> Optional[int]:
+    def _keyed(self, path: str, file: str, key: str, factor: int = 1) -> Optional[int]:
         try:
-            return (
-                int(dict(line.split(" ", 1) for line in self._text(f"{path}/{file}").splitlines())[key])
-                * unit
-            )
+            values = dict(line.split(" ", 1) for line in self._text(f"{path}/{file}").splitlines())
+            return int(values[key]) * factor
         except (OSError, ValueError, KeyError):
             return None
 
@@ -201,18 +179,18 @@ class Groups:
 
 def find(root: str, units: Collection[str], depth: int = _DEEPEST) -> dict[str, str]:
     """Return the directory of each of ``units`` that has a group in ``root`` or in the slices below it."""
-    found = {}
+    places = {}
     for path in _directories(root):
         name = os.path.basename(path)
         if name in units:
-            found[name] = path
+            places[name] = path
         elif name.endswith(_SLICE) and depth:
-            found.update(find(path, units, depth - 1))
-    return found
+            places.update(find(path, units, depth - 1))
+    return places
 
 
 def _directories(path: str) -> list[str]:
-    """Return the directories in ``path``; a group may go at any moment, and then there are none."""
+    """Return the directories in ``path``, or none: a group may disappear at any moment."""
     try:
         with os.scandir(path) as entries:
             return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -221,7 +199,7 @@ def _directories(path: str) -> list[str]:
 
 
 def init_group(cgroup: str) -> Optional[str]:
-    """Return the group that systemd began with, from /proc/1/cgroup; None where it is not of cgroup v2.
+    """Return the group in which systemd started, from /proc/1/cgroup; None unless it is cgroup v2.
 
     In a container that sees the host's groups this is the container's own.
     """

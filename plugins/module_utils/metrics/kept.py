@@ -1,4 +1,4 @@
-"""Files of the kernel that are read again and again: opened once, each read from its beginning."""
+"""Files of the kernel that are read again and again, and opened once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _MOST = 256
 
 
 class KeptFiles:
-    """Reads files of /proc and /sys without opening them each time. Not for files that are replaced."""
+    """Files of /proc and /sys that stay open. Not for files that are replaced."""
 
     def __init__(self) -> None:
         self._open: dict[str, int] = {}
@@ -22,21 +22,21 @@ class KeptFiles:
             try:
                 return _whole(descriptor)
             except OSError:
-                # What it was opened for has gone; something new may be under its name.
+                # The process or group is gone; another one may have its name.
                 os.close(self._open.pop(path))
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            found = _whole(descriptor)
+            text = _whole(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
         if len(self._open) >= _MOST:
             self.close()
         self._open[path] = descriptor
-        return found
+        return text
 
     def close(self) -> None:
-        """Close all files; the next reading opens its own again."""
+        """Close all files; the next reading opens them again."""
         while self._open:
             os.close(self._open.popitem()[1])
 
@@ -48,6 +48,6 @@ def _whole(descriptor: int) -> str:
         part = os.pread(descriptor, _CHUNK, offset)
         parts.append(part)
         offset += len(part)
-        # These files give all they have at once, but not what is longer than a page or so.
+        # One call gives about a page; the file has ended when a call gives nothing.
         if not part:
             return b"".join(parts).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Whether a server can be reached, within a time that nothing can stretch."""
+"""Whether a server can be reached, within a fixed time."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _PORTS = {"http": 80, "https": 443}
 def reachable(url: str, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> bool:
     """Return whether the server of ``url`` accepts a connection within the time; no request is sent.
 
-    A resolver that does not answer and a name with many addresses take no longer than that either. Raises
-    ValueError for what is no http or https address.
+    The time includes a resolver that does not answer and a name with many addresses. Raises ValueError for a
+    ``url`` that is not an http or https address.
     """
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError(f"{url!r} is no http or https address")
-    # As bytes, which spares the tables for names that are not ASCII.
+        raise ValueError(f"{url!r} is not an http or https address; give such an address.")
+    # As bytes, so that Python does not load its tables for names that are not ASCII.
     address = (parts.hostname.encode("ascii"), parts.port or _PORTS[parts.scheme])
     connected = threading.Event()
 
@@ -37,9 +37,9 @@ def reachable(url: str, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> boo
 
 
 def server_clock(url: str, timeout_seconds: float) -> Optional[float]:
-    """Return what the server of ``url`` says the time is, in seconds since the epoch to the second.
+    """Return the time of the server of ``url``, in whole seconds since the epoch.
 
-    One HEAD request over the address's own protocol; None when nothing useful came back.
+    It comes from one HEAD request over the address's own protocol. None if the answer has no valid date.
     """
     import http.client
     from email.utils import parsedate_to_datetime

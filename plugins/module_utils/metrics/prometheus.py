@@ -1,4 +1,4 @@
-"""A sample in the text format of Prometheus, for node_exporter's textfile collector. Pure.
+"""A sample in the text format of Prometheus, for node_exporter's textfile collector.
 
 Names and units follow prometheus.io/docs/practices/naming: base units, ratios instead of percent, counters
 that end in ``_total``.
@@ -14,7 +14,7 @@ PREFIX = "coldvox_ci_"
 
 
 class Metric(NamedTuple):
-    """How a key of a sample is called, what kind it is, what it says, and what one of ours is in its unit."""
+    """The name, kind and help of a sample's key; ``factor`` converts its value to the base unit."""
 
     key: str
     name: str
@@ -33,8 +33,8 @@ HOST = (
     Metric("memory_available_bytes", "memory_available_bytes", "gauge", "Memory for new programs."),
     Metric("swap_used_percent", "swap_used_ratio", "gauge", "Share of the swap in use.", _PERCENT),
     Metric("disk_total_bytes", "disk_size_bytes", "gauge", "Size of the work file system."),
-    Metric("disk_used_percent", "disk_used_ratio", "gauge", "Used share of it, as df has it.", _PERCENT),
-    Metric("disk_free_bytes", "disk_free_bytes", "gauge", "What users can still write to it."),
+    Metric("disk_used_percent", "disk_used_ratio", "gauge", "Used share of it, as in df.", _PERCENT),
+    Metric("disk_free_bytes", "disk_free_bytes", "gauge", "Bytes that users can still write to it."),
     Metric("psi_cpu_some_avg60", "pressure_cpu_ratio", "gauge", "Time lost waiting for the CPU.", _PERCENT),
     Metric("psi_memory_some_avg60", "pressure_memory_ratio", "gauge", "The same for memory.", _PERCENT),
     Metric("psi_io_some_avg60", "pressure_io_ratio", "gauge", "The same for the disk.", _PERCENT),
@@ -59,36 +59,32 @@ RUNNER = (
 
 
 def text(sample: Mapping[str, Any], health: Optional[Mapping[str, Any]] = None) -> str:
-    """Return ``sample``, and what is published of its ``health``, as a text file, without what is null."""
+    """Return ``sample`` and the score of the published ``health`` as a text file, without null values."""
     lines: list[str] = []
     for metric in HOST:
         lines += _family(metric, [("", sample.get(metric.key))])
     runners = sample.get("instances") or ()
     for metric in RUNNER:
         lines += _family(
-            metric, [(f'{{runner="{_escaped(one["name"])}"}}', one.get(metric.key)) for one in runners]
+            metric, [(f'{{runner="{_escaped(each["name"])}"}}', each.get(metric.key)) for each in runners]
         )
     lines += _family(
         Metric("", "health_score", "gauge", "Score of the host."), [("", (health or {}).get("score"))]
     )
-    taken = Metric("", "sample_timestamp_seconds", "gauge", "When this was measured.")
+    taken = Metric("", "sample_timestamp_seconds", "gauge", "Time of the sample.")
     return "\n".join([*lines, *_family(taken, [("", _seconds(sample["timestamp"]))])]) + "\n"
 
 
 def _family(metric: Metric, values: Iterable[tuple[str, Any]]) -> list[str]:
-    known = [(labels, value) for labels, value in values if value is not None]
-    if not known:
-        return []
     name = PREFIX + metric.name
-    return [
-        f"# HELP {name} {metric.help}",
-        f"# TYPE {name} {metric.kind}",
-        *(f"{name}{labels} {_number(value, metric.factor)}" for labels, value in known),
+    lines = [
+        f"{name}{labels} {_number(value, metric.factor)}" for labels, value in values if value is not None
     ]
+    return [f"# HELP {name} {metric.help}", f"# TYPE {name} {metric.kind}", *lines] if lines else []
 
 
 def _number(value: Any, factor: float) -> str:
-    # Ten digits do for a share, and a counter of bytes needs them all.
+    # A share needs ten digits at most, a counter of bytes needs all.
     return str(int(value)) if factor == 1 and int(value) == value else f"{value * factor:.10g}"
 
 

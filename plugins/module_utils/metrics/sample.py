@@ -1,4 +1,7 @@
-"""One sample of a host: every source asked once; what cannot be read is null and named in ``unavailable``."""
+"""One sample of a host: every source is asked once.
+
+What cannot be read is null, and its key is in ``unavailable``.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Sample = dict[str, Any]
 
-# Long enough for a meaningful share of the CPU, short enough that nobody waits for it.
+# Long enough for a meaningful share of the CPU, short enough to wait for.
 FIRST_WINDOW_SECONDS = 0.25
 
 
 class Target(NamedTuple):
-    """What to look at; paths are absolute and have no slash at the end.
+    """What to look at. Paths are absolute and have no slash at the end.
 
-    ``instances`` names the runners; None stands for those that are unpacked in ``base_dir``. The model cache
-    is available when each of ``models`` is in ``models_dir``, or any model where none is named. The disk that
-    counts is that of ``work_dir``, or of ``base_dir`` where it is empty.
+    ``instances`` names the runners; None means those that are unpacked in ``base_dir``. The model cache is
+    available when each of ``models`` is in ``models_dir``, or any model when ``models`` is empty. The disk is
+    that of ``work_dir``, or of ``base_dir`` when it is empty.
     """
 
     base_dir: str
@@ -41,21 +44,22 @@ class Target(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """What only means something as a difference between two moments; None where it cannot be read."""
+    """The values whose difference to the sample before counts, by instance; None if unreadable."""
 
     at: float
     cpu: Optional[system.CpuTime]
+    names: Optional[Sequence[str]]
     units: Optional[Mapping[str, runners.Unit]]
 
 
 class Gaps:
-    """Remembers which keys of a sample could not be read."""
+    """The keys of a sample that could not be read."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
 
     def read(self, source: Callable[[], T], *keys: str) -> Optional[T]:
-        """Return what ``source`` gives; None, and remember ``keys``, when it cannot be read or understood."""
+        """Return what ``source`` returns; when it fails, remember ``keys`` and return None."""
         try:
             return source()
         except (OSError, ValueError, LookupError, CiError):
@@ -64,9 +68,9 @@ class Gaps:
 
 
 def take_samples(target: Target, sources: Sources, count: int, interval_seconds: float) -> Iterator[Sample]:
-    """Yield ``count`` samples, the first after a moment over which its CPU shares are measured.
+    """Yield ``count`` samples, the first after FIRST_WINDOW_SECONDS, which give its CPU shares.
 
-    The size of the Rust caches changes slowly and costs a walk over many files: once for all is enough.
+    The Rust caches are walked only once: their size changes slowly, and they have many files.
     """
     series = Series(target, sources._replace(tree_bytes=_once(sources.tree_bytes)))
     for index in range(count):
@@ -86,7 +90,7 @@ def _once(tree_bytes: Callable[[Sequence[str]], int]) -> Callable[[Sequence[str]
 
 
 class Series:
-    """Samples of one machine; shares of the CPU are those since the sample before."""
+    """Samples of one machine. Each has the shares of the CPU since the sample before."""
 
     def __init__(self, target: Target, sources: Sources) -> None:
         self._target = target
@@ -100,13 +104,14 @@ class Series:
         gaps = Gaps()
         return {
             "timestamp": sources.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "cpu_count": (cpu_count := sources.cpu_count()),
             **_processor(sources, gaps, before, after),
             **_memory(sources, gaps),
             **_disk(target, sources, gaps),
             **_pressure(sources, gaps),
             **_traffic(sources, gaps),
             **_sizes(target, sources, gaps),
-            **_runners(target, sources, gaps, before, after),
+            **_runners(target, sources, gaps, before, after, cpu_count),
             **_reach(target, sources, gaps),
             "unavailable": gaps.keys,
         }
@@ -114,17 +119,19 @@ class Series:
 
 def _counters(target: Target, sources: Sources) -> Counters:
     unread = Gaps()
+    names = unread.read(lambda: _instance_names(target, sources))
     return Counters(
         at=sources.monotonic(),
-        cpu=unread.read(lambda: system.cpu_time(sources.text("/proc/stat"))),
-        units=unread.read(lambda: sources.units(_instance_names(target, sources))),
+        cpu=unread.read(sources.cpu_time),
+        names=names,
+        units=None if names is None else unread.read(lambda: sources.units(names)),
     )
 
 
 def _instance_names(target: Target, sources: Sources) -> list[str]:
     if target.instances is not None:
         return list(target.instances)
-    # A runner is unpacked where a bin is, whether it is registered or not.
+    # A runner is unpacked where there is a bin, registered or not.
     return [name for name in _names(target.base_dir, sources) if _is_instance(target, name, sources)]
 
 
@@ -136,7 +143,7 @@ def _is_instance(target: Target, name: str, sources: Sources) -> bool:
 
 
 def _names(directory: str, sources: Sources) -> list[str]:
-    """Return what is in ``directory``, sorted; where it is missing, that is an answer and not a gap."""
+    """Return the names in ``directory``, sorted; none when it is missing, which is not a gap."""
     try:
         return sorted(sources.names(directory))
     except (FileNotFoundError, NotADirectoryError):
@@ -146,12 +153,11 @@ def _names(directory: str, sources: Sources) -> list[str]:
 def _processor(sources: Sources, gaps: Gaps, before: Counters, after: Counters) -> Sample:
     def share() -> float:
         if before.cpu is None or after.cpu is None or before.cpu.total == after.cpu.total:
-            raise LookupError("no share without two readings and time between them")
+            raise LookupError("a share needs two readings and time between them")
         return system.cpu_percent(before.cpu, after.cpu)
 
     return {
-        "load_1m": gaps.read(lambda: system.load_1m(sources.text("/proc/loadavg")), "load_1m"),
-        "cpu_count": sources.cpu_count(),
+        "load_1m": gaps.read(sources.load_1m, "load_1m"),
         "cpu_percent": gaps.read(share, "cpu_percent"),
     }
 
@@ -159,8 +165,8 @@ def _processor(sources: Sources, gaps: Gaps, before: Counters, after: Counters) 
 def _memory(sources: Sources, gaps: Gaps) -> Sample:
     keys = [f"memory_{name}" for name in ("total_bytes", "used_bytes", "available_bytes", "used_percent")]
     keys.append("swap_used_percent")
-    found = gaps.read(lambda: system.memory(sources.text("/proc/meminfo")), *keys)
-    return dict(zip(keys, found or [None] * len(keys)))
+    memory = gaps.read(sources.memory, *keys)
+    return dict(zip(keys, memory or [None] * len(keys)))
 
 
 def _disk(target: Target, sources: Sources, gaps: Gaps) -> Sample:
@@ -168,7 +174,7 @@ def _disk(target: Target, sources: Sources, gaps: Gaps) -> Sample:
     space = gaps.read(lambda: sources.disk_space(target.work_dir or target.base_dir), *keys)
     if space is None:
         return dict.fromkeys(keys)
-    # What is kept for root is neither used nor free, as in df(1).
+    # The blocks reserved for root are neither used nor free, as in df(1).
     return dict(zip(keys, (space.total, system.percent(space.used, space.used + space.free), space.free)))
 
 
@@ -176,46 +182,41 @@ def _pressure(sources: Sources, gaps: Gaps) -> Sample:
     def some(resource: str) -> float:
         return system.pressure_some_avg60(sources.text(f"/proc/pressure/{resource}"))
 
-    found: Sample = {}
-    for resource in ("cpu", "memory", "io"):
-        key = f"psi_{resource}_some_avg60"
-        found[key] = gaps.read(partial(some, resource), key)
-    return found
+    keys = {f"psi_{resource}_some_avg60": resource for resource in ("cpu", "memory", "io")}
+    return {key: gaps.read(partial(some, resource), key) for key, resource in keys.items()}
 
 
 def _traffic(sources: Sources, gaps: Gaps) -> Sample:
     network = ("network_rx_bytes", "network_tx_bytes")
     disk = ("disk_read_bytes", "disk_written_bytes")
-    over_network = gaps.read(
-        lambda: system.network_traffic(sources.text("/proc/net/dev"), sources.hardware("/sys/class/net")),
-        *network,
-    )
-    over_disk = gaps.read(
-        lambda: system.disk_traffic(sources.text("/proc/diskstats"), sources.hardware("/sys/block")), *disk
-    )
-    return dict(zip(network + disk, (over_network or (None, None)) + (over_disk or (None, None))))
+    over_network = gaps.read(sources.network_traffic, *network) or (None, None)
+    over_disk = gaps.read(sources.disk_traffic, *disk) or (None, None)
+    return dict(zip(network + disk, over_network + over_disk))
 
 
 def _sizes(target: Target, sources: Sources, gaps: Gaps) -> Sample:
     keys = ("store_bytes", "models_bytes")
-    found = gaps.read(lambda: sources.store_sizes(target.store_dir), *keys)
+    sizes = gaps.read(lambda: sources.store_sizes(target.store_dir), *keys)
     return {
-        **dict(zip(keys, found or (None, None))),
+        **dict(zip(keys, sizes or (None, None))),
         "rust_cache_bytes": gaps.read(lambda: sources.tree_bytes(target.rust_dirs), "rust_cache_bytes"),
     }
 
 
-def _runners(target: Target, sources: Sources, gaps: Gaps, before: Counters, after: Counters) -> Sample:
+def _runners(
+    target: Target, sources: Sources, gaps: Gaps, before: Counters, after: Counters, cpu_count: int
+) -> Sample:
     keys = ("listeners", "active_jobs", "instances")
 
-    def found() -> list[Sample]:
-        names = _instance_names(target, sources)
+    def described() -> list[Sample]:
+        if after.names is None:
+            raise LookupError("the instances cannot be listed")
         units = after.units or {}
-        processes = sources.processes(units) if names else []
-        shares = runners.busy_shares(before.units or {}, units, after.at - before.at, sources.cpu_count())
-        return runners.describe(names, target.base_dir, processes, units, shares)
+        processes = sources.processes(units) if after.names else []
+        shares = runners.busy_shares(before.units or {}, units, after.at - before.at, cpu_count)
+        return runners.describe(after.names, target.base_dir, processes, units, shares)
 
-    instances = gaps.read(found, *keys)
+    instances = gaps.read(described, *keys)
     if instances is None:
         return dict.fromkeys(keys)
     gaps.keys.extend(
@@ -229,12 +230,12 @@ def _runners(target: Target, sources: Sources, gaps: Gaps, before: Counters, aft
 
 
 def _reach(target: Target, sources: Sources, gaps: Gaps) -> Sample:
-    def models_there() -> bool:
+    def models_are_there() -> bool:
         wanted = target.models or _names(target.models_dir, sources)
         return bool(wanted) and all(_names(f"{target.models_dir}/{name}", sources) for name in wanted)
 
     return {
-        "model_cache_available": gaps.read(models_there, "model_cache_available"),
+        "model_cache_available": gaps.read(models_are_there, "model_cache_available"),
         "network_reachable": gaps.read(lambda: sources.reachable(target.github_url), "network_reachable"),
     }
 

@@ -1,7 +1,8 @@
-"""Signals of health beyond a sample: read only where a policy judges them, because most hosts do without.
+"""Signals of health beyond a sample: read only where a policy judges them.
 
 Each reader raises ``OSError``, ``ValueError`` or ``LookupError`` for what this machine cannot tell. Formats:
-the kernel's Documentation/ABI/testing/sysfs-class-power and sysfs-class-thermal, proc(5).
+the kernel's Documentation/ABI/testing/sysfs-class-power, proc(5). Batteries are read here and not by psutil,
+which shows only the first battery, be it that of a mouse, and knows no supply but AC and AC0.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import CiError
 from ..runner.layout import instance_unit
+from . import system
 from .instances import Unit
 
 _HOUR_SECONDS = 3600.0
@@ -21,14 +23,15 @@ _DAY_SECONDS = 86400.0
 # A listener asks GitHub every 50 seconds; two checks of a minute each without any work are too many.
 _DEAF_SECONDS = 110.0
 _MOST_REMEMBERED = 120
-_THERMAL, _POWER = "/sys/class/thermal", "/sys/class/power_supply"
+_POWER = "/sys/class/power_supply"
 
 
-class Surroundings(NamedTuple):
-    """How the readers see the machine. Times: ``now`` since the epoch, ``boottime`` since boot, in seconds.
+class Observation(NamedTuple):
+    """What the readers see of the machine at one moment.
 
-    ``units`` are those of the sample's instances, by unit name; ``server_clock`` asks the server of the probe
-    for its time; ``before`` is what the last reading left to be remembered.
+    ``now`` is in seconds since the epoch, ``boottime`` in seconds since boot. ``units`` are those of the
+    sample's instances, by unit name. ``server_clock`` asks the probe's server for its time. ``before`` is
+    what the last reading remembered.
     """
 
     text: Callable[[str], str]
@@ -42,139 +45,134 @@ class Surroundings(NamedTuple):
     before: Mapping[str, Any]
 
 
-def read(wanted: Iterable[str], here: Surroundings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return those of ``wanted`` that are read here, None for what cannot be told; and what to remember."""
+def read_signals(wanted: Iterable[str], seen: Observation) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of those ``wanted`` signals that have a reader, and what to remember.
+
+    A value that cannot be read is None.
+    """
     names = [name for name in wanted if name in _READERS]
-    memory = {name: _remembered(name, here) for name in names if name in _REMEMBER}
-    return {name: _read(name, here, memory.get(name)) for name in names}, memory
+    memory = {name: _remembered(name, seen) for name in names if name in _REMEMBER}
+    return {name: _read(name, seen, memory.get(name)) for name in names}, memory
 
 
-def _remembered(name: str, here: Surroundings) -> Any:
+def _remembered(name: str, seen: Observation) -> Any:
     try:
-        return _REMEMBER[name](here)
+        return _REMEMBER[name](seen)
     except (ValueError, LookupError, TypeError, AttributeError):
-        return _REMEMBER[name](here._replace(before={}))  # what was to be remembered is damaged
+        return _REMEMBER[name](seen._replace(before={}))  # ``before`` is damaged
 
 
-def _read(name: str, here: Surroundings, memory: Any) -> Any:
+def _read(name: str, seen: Observation, memory: Any) -> Any:
     try:
-        return _READERS[name](here, memory)
+        return _READERS[name](seen, memory)
     except (OSError, ValueError, LookupError, TypeError, CiError):
         return None
 
 
-def _on_battery(here: Surroundings, _memory: Any) -> bool:
-    for name in here.names(_POWER):
+def _on_battery(seen: Observation, _memory: Any) -> bool:
+    for name in seen.names(_POWER):
         with suppress(OSError):
-            if here.text(f"{_POWER}/{name}/online").strip() == "1":
+            if seen.text(f"{_POWER}/{name}/online").strip() == "1":
                 return False
-    return any(here.text(f"{path}/status").strip() == "Discharging" for path in _batteries(here))
+    return any(seen.text(f"{path}/status").strip() == "Discharging" for path in _batteries(seen))
 
 
-def _battery_percent(here: Surroundings, _memory: Any) -> float:
-    charges = [float(here.text(f"{path}/capacity")) for path in _batteries(here)]
-    if not charges:
-        raise LookupError("no battery")
-    return min(charges)
+def _battery_percent(seen: Observation, _memory: Any) -> float:
+    return min(float(seen.text(f"{path}/capacity")) for path in _batteries(seen))
 
 
-def _batteries(here: Surroundings) -> list[str]:
-    """Return the machine's own batteries; those of a mouse or a headset have the scope of a device."""
-    found = []
-    for path in (f"{_POWER}/{name}" for name in here.names(_POWER)):
+def _batteries(seen: Observation) -> list[str]:
+    """Return the machine's own batteries. That of a mouse or a headset has the scope of a device."""
+    batteries = []
+    for path in (f"{_POWER}/{name}" for name in seen.names(_POWER)):
         scope = ""
         with suppress(OSError):
-            scope = here.text(f"{path}/scope").strip()
-        if here.text(f"{path}/type").strip() == "Battery" and scope != "Device":
-            found.append(path)
-    return found
+            scope = seen.text(f"{path}/scope").strip()
+        if seen.text(f"{path}/type").strip() == "Battery" and scope != "Device":
+            batteries.append(path)
+    return batteries
 
 
-def _temperature(here: Surroundings, _memory: Any) -> float:
-    read = []
-    for zone in here.names(_THERMAL):
-        # A sensor that sleeps answers with an error.
-        with suppress(OSError, ValueError):
-            if zone.startswith("thermal_zone"):
-                read.append(int(here.text(f"{_THERMAL}/{zone}/temp")) / 1000)
-    if not read:
-        raise LookupError("no sensor")
-    return max(read)
+def _temperature(_seen: Observation, _memory: Any) -> float:
+    return system.hottest_celsius()
 
 
-def _oom_count(here: Surroundings) -> list[list[float]]:
-    """Return the counter of the last hour's checks as [boot time, kills] each, the oldest first."""
-    old = [[float(at), int(count)] for at, count in here.before.get("oom_kills") or ()]
-    kept = [pair for pair in old if 0 <= here.boottime - pair[0] <= _HOUR_SECONDS]
+def _oom_count(seen: Observation) -> list[list[float]]:
+    """Return the counter at the last hour's checks as [boot time, kills], the oldest first."""
+    old = [[float(at), int(count)] for at, count in seen.before.get("oom_kills") or ()]
+    recent = [pair for pair in old if 0 <= seen.boottime - pair[0] <= _HOUR_SECONDS]
     try:
-        counters = dict(line.split() for line in here.text("/proc/vmstat").splitlines())
-        return [*kept, [here.boottime, int(counters["oom_kill"])]][-_MOST_REMEMBERED:]
+        counters = dict(line.split() for line in seen.text("/proc/vmstat").splitlines())
+        return [*recent, [seen.boottime, int(counters["oom_kill"])]][-_MOST_REMEMBERED:]
     except (OSError, ValueError, KeyError):
-        return kept
+        return recent
 
 
-def _oom_kills(_here: Surroundings, memory: Any) -> int:
+def _oom_kills(_seen: Observation, memory: Any) -> int:
     return int(memory[-1][1] - memory[0][1])
 
 
-def _listeners_dead(here: Surroundings, _memory: Any) -> int:
-    return sum(bool(one["unit_active"]) and one["listener_pid"] is None for one in here.sample["instances"])
+def _listeners_dead(seen: Observation, _memory: Any) -> int:
+    return sum(
+        bool(instance["unit_active"]) and instance["listener_pid"] is None
+        for instance in seen.sample["instances"]
+    )
 
 
-def _listening(here: Surroundings) -> dict[str, list[float]]:
-    """Return the CPU time of each idle listener's unit, and since when (boot time) it stands at that."""
-    old = here.before.get("listeners_deaf") or {}
+def _listening(seen: Observation) -> dict[str, list[float]]:
+    """Return each idle listener's unit with its CPU time, and the boot time since when it stands at that."""
+    old = seen.before.get("listeners_deaf") or {}
     now = {}
-    for one in here.sample.get("instances") or ():
-        unit = instance_unit(one["name"])
-        used = here.units[unit].cpu_nanoseconds if unit in here.units else None
-        if used is None or one["busy"] or one["listener_pid"] is None:
+    for instance in seen.sample.get("instances") or ():
+        unit = instance_unit(instance["name"])
+        used = seen.units[unit].cpu_nanoseconds if unit in seen.units else None
+        if used is None or instance["busy"] or instance["listener_pid"] is None:
             continue
-        was, since = old.get(unit) or (None, here.boottime)
-        now[unit] = [used, since if was == used else here.boottime]
+        was, since = old.get(unit) or (None, seen.boottime)
+        now[unit] = [used, since if was == used else seen.boottime]
     return now
 
 
-def _listeners_deaf(here: Surroundings, memory: Any) -> int:
-    if here.sample["instances"] and not here.units:
-        raise LookupError("nobody accounts CPU time to the units")
-    return sum(here.boottime - since >= _DEAF_SECONDS for _used, since in memory.values())
+def _listeners_deaf(seen: Observation, memory: Any) -> int:
+    if seen.sample["instances"] and not seen.units:
+        raise LookupError("the CPU time of the units is not known")
+    return sum(seen.boottime - since >= _DEAF_SECONDS for _used, since in memory.values())
 
 
-def _cache_damaged(here: Surroundings, _memory: Any) -> int:
+def _cache_damaged(seen: Observation, _memory: Any) -> int:
     from ..store.verify import verify
 
-    return len(verify(here.store_dir, predict=True).corrupt)
+    return len(verify(seen.store_dir, predict=True).corrupt)
 
 
-def _runner_age_days(here: Surroundings, _memory: Any) -> float:
+def _runner_age_days(seen: Observation, _memory: Any) -> float:
     from ..store.index import Index
     from ..store.layout import Layout
 
-    refs = Index(Layout(here.store_dir)).refs().values()
+    refs = Index(Layout(seen.store_dir)).refs().values()
     installed = max(ref.installed_at for ref in refs if ref.kind == "runner")
     since = datetime.fromisoformat(installed.replace("Z", "+00:00")).timestamp()
-    return round(max(0.0, here.now - since) / _DAY_SECONDS, 1)
+    return round(max(0.0, seen.now - since) / _DAY_SECONDS, 1)
 
 
-def _clock_skew(here: Surroundings, _memory: Any) -> float:
-    stated = here.server_clock()
+def _clock_skew(seen: Observation, _memory: Any) -> float:
+    stated = seen.server_clock()
     if stated is None:
-        raise LookupError("the server did not tell the time")
-    return abs(round(here.now - stated, 1))
+        raise LookupError("the server's answer has no date")
+    return abs(round(seen.now - stated, 1))
 
 
-def _clock_synchronized(_here: Surroundings, _memory: Any) -> bool:
+def _clock_synchronized(_seen: Observation, _memory: Any) -> bool:
     import ctypes
 
-    # struct timex begins with modes = 0, which only asks; TIME_ERROR (5) is a clock that nobody synchronizes.
+    # struct timex begins with modes = 0, which only asks. TIME_ERROR (5): the clock is not synchronized.
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.create_string_buffer(512))
     if state < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return bool(state != 5)
 
 
-_READERS: Mapping[str, Callable[[Surroundings, Any], Any]] = {
+_READERS: Mapping[str, Callable[[Observation, Any], Any]] = {
     "on_battery": _on_battery,
     "battery_percent": _battery_percent,
     "temperature_celsius": _temperature,
@@ -186,8 +184,8 @@ _READERS: Mapping[str, Callable[[Surroundings, Any], Any]] = {
     "clock_skew_seconds": _clock_skew,
     "clock_synchronized": _clock_synchronized,
 }
-# What of the machine must be known from one check to the next.
-_REMEMBER: Mapping[str, Callable[[Surroundings], Any]] = {
+# What the next check must know of this one.
+_REMEMBER: Mapping[str, Callable[[Observation], Any]] = {
     "oom_kills": _oom_count,
     "listeners_deaf": _listening,
 }

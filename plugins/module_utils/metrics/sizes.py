@@ -1,4 +1,4 @@
-"""How much caches hold, without walking over gigabytes: the store says it itself, the rest is remembered."""
+"""How much the caches hold: the store's own records say it, and the Rust caches are walked."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Callable, NamedTuple, Optional
 
 LEAST_SECONDS = 300.0
-# So many times longer than a walk took it is not repeated: 0.01 % of a core at most goes into it.
+# A walk is repeated after so many times its own CPU time: it takes 0.01 % of a core at most.
 _REST = 10_000
 
 
 class StoreSizes(NamedTuple):
-    """Bytes of all published trees, and of those that the links for models lead to."""
+    """Bytes of all published trees, and of those that a link in ``models`` leads to."""
 
     store: int
     models: int
 
 
 class StoreBooks:
-    """Adds up what the store's own records say, again only when a record came or went."""
+    """Adds up the store's records, again only after a record has come or gone."""
 
     def __init__(self) -> None:
         self._seen: Optional[tuple[object, ...]] = None
         self._sizes = StoreSizes(0, 0)
 
     def sizes(self, store: str) -> StoreSizes:
-        """Return the sizes of ``store``; raises ``OSError`` when there is none or it cannot be read."""
+        """Return the sizes of ``store``. Raises ``OSError`` when it is missing or cannot be read."""
         areas = [os.path.join(store, name) for name in ("trees", "refs", "models")]
-        seen = (store, *(_moved_at(area) for area in areas))
+        seen = (store, *(_modified_at(area) for area in areas))
         if all(moment is None for moment in seen[1:]):
             os.stat(store)
         if seen != self._seen:
@@ -39,7 +40,7 @@ class StoreBooks:
         return self._sizes
 
 
-def _moved_at(directory: str) -> Optional[int]:
+def _modified_at(directory: str) -> Optional[int]:
     try:
         return os.stat(directory).st_mtime_ns
     except FileNotFoundError:
@@ -47,7 +48,7 @@ def _moved_at(directory: str) -> Optional[int]:
 
 
 def _added_up(store: str) -> StoreSizes:
-    # Late, because a program that only reads what a sampler wrote needs none of it.
+    # Imported here, because a program that reads the sampler's sample needs none of it.
     from ..store import trees
     from ..store.index import Index
     from ..store.layout import Layout
@@ -64,8 +65,40 @@ def _added_up(store: str) -> StoreSizes:
     return StoreSizes(sum(sizes.values()), sum(sizes.get(sha256, 0) for sha256 in linked))
 
 
+def tree_bytes(roots: Sequence[str]) -> int:
+    """Return the bytes that the trees at ``roots`` occupy, as ``du --dereference-args`` counts them.
+
+    A root may be a symbolic link; links inside a tree are not followed, and a file with several names counts
+    once. Files that disappear meanwhile are left out. Raises ``OSError`` when a root is missing.
+    """
+    seen: set[tuple[int, int]] = set()
+    return sum(_tree_bytes(os.path.realpath(root), seen) for root in roots)
+
+
+def _tree_bytes(root: str, seen: set[tuple[int, int]]) -> int:
+    total = _new_bytes(os.lstat(root), seen)
+    pending = [root]
+    while pending:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    total += _new_bytes(entry.stat(follow_symlinks=False), seen)
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+    return total
+
+
+def _new_bytes(status: os.stat_result, seen: set[tuple[int, int]]) -> int:
+    inode = (status.st_dev, status.st_ino)
+    if inode in seen:
+        return 0
+    seen.add(inode)
+    # st_blocks counts in 512 bytes, independently of the file system's block: stat(2).
+    return status.st_blocks * 512
+
+
 class InBackground:
-    """Walks over directories in a thread now and then, and gives the latest result at once."""
+    """Walks over directories in a thread now and then, and returns the latest result at once."""
 
     def __init__(self, tree_bytes: Callable[[Sequence[str]], int]) -> None:
         self._walk = tree_bytes
@@ -74,12 +107,12 @@ class InBackground:
         self._due = 0.0
 
     def __call__(self, roots: Sequence[str]) -> int:
-        """Return the size when it was last looked at; raises LookupError as long as nobody knows it."""
+        """Return the size that the latest walk has counted. Raises LookupError before the first result."""
         if time.monotonic() >= self._due and not (self._thread and self._thread.is_alive()):
             self._thread = threading.Thread(target=self._refresh, args=(tuple(roots),), daemon=True)
             self._thread.start()
         if self._result is None:
-            raise LookupError("not known yet")
+            raise LookupError("no walk has ended yet")
         return self._result
 
     def _refresh(self, roots: Sequence[str]) -> None:

@@ -1,32 +1,34 @@
-"""Pure readings of the kernel's text files: what goes in is their content, what comes out has units.
+"""The machine as psutil reads it, and what psutil lacks: the kernel's pressure.
 
-Every function raises ``ValueError`` or ``LookupError`` when the text is not what the kernel writes.
-Formats: proc(5) and the kernel's Documentation/accounting/psi.rst.
+The first reading imports psutil, and nothing else does: the import takes 20 ms, and a command that reads the
+sampler's sample needs none of it. Only what psutil 5.9.0 of Ubuntu 22.04 has is used.
+
+A reading raises ``OSError``, ``ValueError`` or ``LookupError`` when psutil is missing, or when the kernel's
+text is not what it should be. Formats: proc(5), and the kernel's Documentation/accounting/psi.rst.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import NamedTuple
+import os
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any, Callable, NamedTuple, TypeVar
 
-# The unit of /proc/diskstats, whatever the device's own sector size is.
-SECTOR_BYTES = 512
+# A board's chip reads 127 degrees at an input that has no sensor; silicon switches off before 125.
+_NO_SENSOR_CELSIUS = 125.0
 
-# Fields of the "cpu" line of /proc/stat that are time not worked: idle and iowait.
-_IDLE_FIELDS = (3, 4)
-# guest and guest_nice come after these and are contained in user and nice already.
-_COUNTED_FIELDS = 8
+T = TypeVar("T")
 
 
 class CpuTime(NamedTuple):
-    """Clock ticks of all cores together since boot: worked, and worked or idle."""
+    """Seconds of all cores together since boot: spent working, and all."""
 
-    busy: int
-    total: int
+    busy: float
+    total: float
 
 
 class Memory(NamedTuple):
-    """Main memory in bytes and swap in percent, as free(1) of procps 4: used is what is not available."""
+    """Main memory in bytes, and swap in percent. Used is what is not available."""
 
     total_bytes: int
     used_bytes: int
@@ -36,50 +38,115 @@ class Memory(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """Bytes in and out since boot: received and sent, or read and written."""
+    """Bytes since boot: received and sent, or read and written."""
 
     inward: int
     outward: int
 
 
+class DiskSpace(NamedTuple):
+    """Bytes of a file system: all, used, and free for users who are not root."""
+
+    total: int
+    used: int
+    free: int
+
+
 def percent(part: float, whole: float) -> float:
-    """Return ``part`` of ``whole`` as 0 to 100 with one decimal; nothing of nothing is 0."""
+    """Return ``part`` of ``whole`` as 0 to 100 with one decimal; 0 when ``whole`` is 0."""
     return round(min(100.0, max(0.0, 100.0 * part / whole)), 1) if whole > 0 else 0.0
 
 
-def load_1m(loadavg: str) -> float:
-    """Return the mean number of running or waiting tasks over a minute, from /proc/loadavg."""
-    return float(loadavg.split()[0])
+def ask_psutil(question: Callable[[Any], T]) -> T:
+    """Return the answer of ``question``, which gets the module psutil."""
+    try:
+        import psutil
+    except ImportError as error:
+        raise LookupError("Python's psutil is not installed; install the package python3-psutil.") from error
+    try:
+        return question(psutil)
+    # What psutil raises for a text that it does not understand, and on a machine that has no such thing.
+    except (AssertionError, AttributeError, TypeError, NotImplementedError, psutil.Error) as error:
+        raise ValueError(f"psutil cannot read this machine ({error!r}); update psutil.") from error
 
 
-def cpu_time(stat: str) -> CpuTime:
-    """Return the time of all cores from /proc/stat."""
-    name, *fields = stat.splitlines()[0].split()
-    if name != "cpu":
-        raise ValueError(f"the first line of /proc/stat begins with {name!r}")
-    ticks = [int(field) for field in fields[:_COUNTED_FIELDS]]
-    total = sum(ticks)
-    return CpuTime(total - sum(ticks[index] for index in _IDLE_FIELDS), total)
+def load_1m() -> float:
+    """Return the mean number of running or waiting tasks over a minute."""
+    return os.getloadavg()[0]
+
+
+def cpu_time() -> CpuTime:
+    """Return the time of all cores. Waiting for disks is idle time."""
+    times = ask_psutil(lambda psutil: psutil.cpu_times())
+    # The kernel counts guest and guest_nice in user and nice already.
+    total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+    return CpuTime(total - times.idle - times.iowait, total)
 
 
 def cpu_percent(before: CpuTime, after: CpuTime) -> float:
-    """Return the share of all cores that was worked between two readings."""
+    """Return the share of all cores that worked between two readings."""
     return percent(after.busy - before.busy, after.total - before.total)
 
 
-def memory(meminfo: str) -> Memory:
-    """Return memory and swap from /proc/meminfo."""
-    kib = {name: int(rest.split()[0]) for name, rest in (line.split(":", 1) for line in meminfo.splitlines())}
-    total, available = kib["MemTotal"], kib["MemAvailable"]
-    used = total - available
-    swap_total = kib["SwapTotal"]
-    return Memory(
-        total_bytes=total * 1024,
-        used_bytes=used * 1024,
-        available_bytes=available * 1024,
-        used_percent=percent(used, total),
-        swap_used_percent=percent(swap_total - kib["SwapFree"], swap_total),
+def memory() -> Memory:
+    """Return memory and swap."""
+    main, swap = ask_psutil(lambda psutil: (psutil.virtual_memory(), psutil.swap_memory()))
+    # Not psutil's ``used``, which is another thing in each of its versions.
+    used = main.total - main.available
+    return Memory(main.total, used, main.available, percent(used, main.total), percent(swap.used, swap.total))
+
+
+def network_traffic(hardware: Collection[str]) -> Traffic:
+    """Return the bytes over the interfaces in ``hardware``; when there are none, over all but the loopback.
+
+    The second half is for hosts that are containers: their only way out is a virtual interface. On a machine
+    with real ones, bridges and the like would count the same bytes twice.
+    """
+    # Without psutil's correction of counters that wrap: the sample has the kernel's own numbers.
+    counters: Mapping[str, Any] = ask_psutil(lambda psutil: psutil.net_io_counters(pernic=True, nowrap=False))
+    real = [counter for name, counter in counters.items() if name in hardware]
+    chosen = real or [counter for name, counter in counters.items() if name != "lo"]
+    return Traffic(sum(each.bytes_recv for each in chosen), sum(each.bytes_sent for each in chosen))
+
+
+def disk_traffic(hardware: Collection[str]) -> Traffic:
+    """Return the bytes read from and written to the disks in ``hardware``.
+
+    ``hardware`` leaves out partitions, device mapper and loop devices: a disk counts their bytes already.
+    """
+    counters: Mapping[str, Any] = ask_psutil(
+        lambda psutil: psutil.disk_io_counters(perdisk=True, nowrap=False)
     )
+    chosen = [counter for name, counter in counters.items() if name in hardware]
+    if not chosen:
+        raise LookupError("no disk of this machine has counters")
+    return Traffic(sum(each.read_bytes for each in chosen), sum(each.write_bytes for each in chosen))
+
+
+def disk_space(path: str) -> DiskSpace:
+    """Return the space of the file system that ``path`` is on, as df(1) counts it."""
+    usage = ask_psutil(lambda psutil: psutil.disk_usage(path))
+    return DiskSpace(usage.total, usage.used, usage.free)
+
+
+def hottest_celsius() -> float:
+    """Return the temperature of the hottest sensor.
+
+    psutil reads the sensors of hwmon, or the thermal zones on a machine where hwmon has none.
+    """
+    chips: Mapping[str, Any] = ask_psutil(lambda psutil: psutil.sensors_temperatures())
+    celsius = [float(sensor.current) for chip in chips.values() for sensor in chip]
+    return max(each for each in celsius if each < _NO_SENSOR_CELSIUS)
+
+
+def hardware(class_dir: str) -> frozenset[str]:
+    """Return the names in ``class_dir`` (/sys/class/net, /sys/block) that have a device behind them."""
+    return _with_device(class_dir, tuple(os.listdir(class_dir)))
+
+
+@lru_cache(maxsize=8)  # a sampler asks every few seconds, and only a change of names changes this
+def _with_device(class_dir: str, names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name for name in names if os.path.exists(f"{class_dir}/{name}/device"))
 
 
 def pressure_some_avg60(pressure: str) -> float:
@@ -89,34 +156,3 @@ def pressure_some_avg60(pressure: str) -> float:
         if kind == "some":
             return float(dict(pair.split("=", 1) for pair in pairs)["avg60"])
     raise ValueError("no line begins with 'some'")
-
-
-def network_traffic(net_dev: str, hardware: Container[str]) -> Traffic:
-    """Return the bytes over the interfaces in ``hardware``; where none is, over all but the loopback.
-
-    The second half is for hosts that are containers: their only way out is a virtual interface. On a machine
-    with real ones, bridges and the like would count the same bytes twice.
-    """
-    interfaces = {}
-    for line in net_dev.splitlines()[2:]:
-        name, counters = line.split(":", 1)
-        fields = counters.split()
-        interfaces[name.strip()] = Traffic(int(fields[0]), int(fields[8]))
-    real = [traffic for name, traffic in interfaces.items() if name in hardware]
-    chosen = real or [traffic for name, traffic in interfaces.items() if name != "lo"]
-    return Traffic(sum(each.inward for each in chosen), sum(each.outward for each in chosen))
-
-
-def disk_traffic(diskstats: str, hardware: Container[str]) -> Traffic:
-    """Return the bytes read from and written to the disks in ``hardware``, from /proc/diskstats.
-
-    Partitions, device mapper and loop devices are left out by ``hardware``: their bytes are their disk's.
-    """
-    rows = [line.split() for line in diskstats.splitlines()]
-    chosen = [row for row in rows if row[2] in hardware]
-    if not chosen:
-        raise LookupError("no disk of this machine is in /proc/diskstats")
-    return Traffic(
-        sum(int(row[5]) for row in chosen) * SECTOR_BYTES,
-        sum(int(row[9]) for row in chosen) * SECTOR_BYTES,
-    )

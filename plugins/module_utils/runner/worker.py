@@ -1,23 +1,25 @@
-"""Local evidence of a running job: a Runner.Worker process of the instance. GitHub's ``busy`` is not
-asked.
+"""Which processes are the listener and the worker of an instance, by what the kernel says of them.
+
+A worker is a running job; GitHub's ``busy`` is not asked. /proc is read here and not by psutil, which knows
+no control groups and reads command lines whole.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from .layout import UNIT_TEMPLATE
 
 WORKER = "Runner.Worker"
 LISTENER = "Runner.Listener"
-# Room for the paths of an interpreter and its script; a job makes command lines of megabytes if it likes.
+# Enough for the paths of an interpreter and its script. A job can make a command line of megabytes.
 _MOST_BYTES = 16384
 
 
 class Process(NamedTuple):
-    """What /proc tells of one process; empty where it is gone or not readable."""
+    """A process as /proc shows it; a field that cannot be read is empty."""
 
     pid: int
     executable: str
@@ -26,83 +28,88 @@ class Process(NamedTuple):
 
 
 def is_worker(process: Process, root: str, unit: str) -> bool:
-    """Return whether ``process`` runs a job of the instance that lies in ``root`` and runs as ``unit``."""
+    """Return whether ``process`` runs a job of the instance in ``root`` that runs as ``unit``."""
     return is_program(process, WORKER, root, unit)
 
 
 def is_program(process: Process, name: str, root: str, unit: str) -> bool:
-    """Return whether ``process`` is the program ``name`` of the instance in ``root`` that runs as ``unit``.
+    """Return whether ``process`` is the program ``name`` of the instance in ``root``.
 
-    The program may be the executable itself or a script's interpreter's argument; it belongs to the instance
-    when systemd has it in the unit's control group, or when it lies in its directory and in no other
-    instance's group: a job can call its processes what it likes, but none of them leaves its unit.
+    Two things must be true. The process is the instance's: it is in the control group of ``unit``, or in that
+    of no instance, because a person started the runner by hand. And it runs ``name`` from the instance's own
+    ``bin``, or ``bin.<version>`` after the runner has updated itself. The path may be the executable, the
+    first argument, or the second one, after an interpreter. In the unit it may be relative to ``root``, the
+    unit's working directory.
+
+    A job can call its processes what it likes, but it cannot leave its unit: it can imitate the worker of its
+    own instance only.
     """
-    programs = [
-        path for path in (process.executable, *process.arguments[:2]) if os.path.basename(path) == name
-    ]
-    if not programs:
+    split = [path.rpartition("/") for path in (process.executable, *process.arguments[:2])]
+    places = [place for place, _slash, last in split if last == name]
+    if not places:
         return False
-    in_unit = any(
-        line.rpartition("/")[2] == unit or f"/{unit}/" in line for line in process.cgroup.splitlines()
-    )
-    if in_unit or f"/{UNIT_TEMPLATE}" in process.cgroup:
-        return in_unit
-    return any(path.startswith(root + "/") for path in programs)
+    groups = {part for line in process.cgroup.splitlines() for part in line.split(":", 2)[-1].split("/")}
+    in_unit = unit in groups
+    if not in_unit and any(group.startswith(UNIT_TEMPLATE) for group in groups):
+        return False
+    if any(_is_bin(place, f"{root}/") or (in_unit and _is_bin(place, "")) for place in places):
+        return True
+    real = os.path.realpath(root)  # only now, because it asks the kernel for each part of the path
+    return real != root and any(_is_bin(place, f"{real}/") for place in places)
+
+
+def _is_bin(place: str, root: str) -> bool:
+    return place == f"{root}bin" or place.startswith(f"{root}bin.")
 
 
 def has_worker(root: str, unit: str, proc: str = "/proc") -> bool:
     """Return whether a job of the instance runs now."""
-    return any(True for _pid in _running(WORKER, root, unit, proc))
+    return bool(workers(root, unit, proc))
 
 
 def workers(root: str, unit: str, proc: str = "/proc") -> list[int]:
     """Return the process ids of the instance's worker."""
-    return list(_running(WORKER, root, unit, proc))
+    return _running(WORKER, root, unit, proc)
 
 
 def listeners(root: str, unit: str, proc: str = "/proc") -> list[int]:
-    """Return the process ids of the instance's listener; more than one only while it is being replaced."""
-    return list(_running(LISTENER, root, unit, proc))
+    """Return the process ids of the instance's listener; several only while it is being replaced."""
+    return _running(LISTENER, root, unit, proc)
 
 
-def _running(name: str, root: str, unit: str, proc: str) -> Iterator[int]:
-    places = {root, os.path.realpath(root)}
-    for process in processes(proc):
-        if any(is_program(process, name, place, unit) for place in places):
-            yield process.pid
+def _running(name: str, root: str, unit: str, proc: str) -> list[int]:
+    return [process.pid for process in processes(proc) if is_program(process, name, root, unit)]
 
 
 def processes(proc: str = "/proc") -> Iterator[Process]:
-    """Yield every process that can be read; one that ends meanwhile is left out."""
+    """Yield every process that can be read, without those that end meanwhile and threads of the kernel."""
     for entry in os.listdir(proc):
-        if not entry.isdigit():
-            continue
-        place = os.path.join(proc, entry)
-        arguments = first_arguments(int(entry), proc)
-        if not arguments:
-            continue  # a kernel thread, or gone
-        yield Process(
-            int(entry),
-            _link(os.path.join(place, "exe")),
-            arguments,
-            _read(os.path.join(place, "cgroup")),
-        )
+        if entry.isdigit():
+            yield from read_process(int(entry), proc)
 
 
-def first_arguments(pid: int, proc: str = "/proc") -> tuple[str, ...]:
-    """Return the beginning of the command line of process ``pid``; empty for a kernel thread, or when it is
-    gone.
+def read_process(pid: int, proc: str = "/proc", cgroup: Optional[str] = None) -> Iterator[Process]:
+    """Yield process ``pid``, or nothing when it is gone or a thread of the kernel.
+
+    ``cgroup`` is the content of its file of that name, where it is known already.
     """
-    text = _read(os.path.join(proc, str(pid), "cmdline"))
-    return tuple(text.split("\0")) if text else ()
+    text = _read(f"{proc}/{pid}/cmdline")
+    if text:
+        group = _read(f"{proc}/{pid}/cgroup") if cgroup is None else cgroup
+        yield Process(pid, _link(f"{proc}/{pid}/exe"), tuple(text.split("\0")), group)
 
 
 def _read(path: str) -> str:
     try:
-        with open(path, "rb") as file:
-            return file.read(_MOST_BYTES).decode(errors="replace")
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    try:
+        return os.read(descriptor, _MOST_BYTES).decode(errors="replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(descriptor)
 
 
 def _link(path: str) -> str:

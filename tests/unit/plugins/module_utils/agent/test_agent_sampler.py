@@ -1,4 +1,4 @@
-"""The sampler with an imagined machine and a real disk."""
+"""The sampler with a machine that the test invents and a real disk."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
-def test_a_tick_writes_the_three_files(host: Host) -> None:
+def test_sampler_writes_three_files_each_tick(host: Host) -> None:
     host.tick(3)
     sample = read_json(host.places.sample) or {}
     assert sample["timestamp"] == "2026-03-01T09:30:15Z"
@@ -63,13 +63,13 @@ def test_a_tick_writes_the_three_files(host: Host) -> None:
     assert host.said == []
 
 
-def test_the_score_that_is_published_goes_to_prometheus(host: Host) -> None:
+def test_sampler_writes_the_published_score_for_prometheus(host: Host) -> None:
     Path(host.places.health).write_text('{"score": 61}', encoding="utf-8")
     host.tick()
     assert "coldvox_ci_health_score 61" in Path(host.places.prometheus).read_text(encoding="utf-8")
 
 
-def test_what_cannot_be_written_is_said_once_and_stops_nothing_else(host: Host, tmp_path: Path) -> None:
+def test_sampler_logs_a_failed_write_once_and_goes_on(host: Host, tmp_path: Path) -> None:
     (tmp_path / "state/metrics").rename(tmp_path / "state/away")
     host.tick(20)
     assert [line.split(":")[0] for line in host.said] == ["<4>samples.csv", "<4>Prometheus"]
@@ -79,18 +79,14 @@ def test_what_cannot_be_written_is_said_once_and_stops_nothing_else(host: Host, 
     assert host.said[2:] == ["<5>samples.csv: works again", "<5>Prometheus: works again"]
 
 
-def test_an_alert_is_one_line_an_episode(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = host.machine.text
-    load = {"now": "9.5"}
-    monkeypatch.setattr(
-        host.machine, "text", lambda path: f"{load['now']} 1 1\n" if path == "/proc/loadavg" else text(path)
-    )
+def test_sampler_logs_an_alert_at_its_beginning_and_end(host: Host) -> None:
+    host.machine.load = 9.5
     sampler = Sampler(
         Series(TARGET, host.machine.sources()), host.places, Journal(host.said.append), clock=lambda: 0.0
     )
     for _ in range(50):
         sampler.tick()
-    load["now"] = "0.5"
+    host.machine.load = 0.5
     for _ in range(50):
         sampler.tick()
     assert host.said == [
@@ -99,14 +95,14 @@ def test_an_alert_is_one_line_an_episode(host: Host, monkeypatch: pytest.MonkeyP
     ]
 
 
-def test_the_history_takes_its_records_once_a_minute(tmp_path: Path) -> None:
+def test_sampler_ingests_history_records_once_a_minute(tmp_path: Path) -> None:
     taken: list[int] = []
     host = Host(tmp_path, ingest=lambda: taken.append(1))
     host.tick(25)  # a little more than two minutes
     assert len(taken) == 3
 
 
-def test_a_history_that_fails_is_said_and_the_samples_go_on(tmp_path: Path) -> None:
+def test_sampler_goes_on_when_the_history_fails(tmp_path: Path) -> None:
     def fail() -> None:
         raise CiError("the database is locked; wait.")
 
@@ -130,15 +126,15 @@ def served(host: Host, interval: float, ticks: int, waking: Mapping[int, float] 
     return waits
 
 
-def test_samples_keep_their_rate(host: Host) -> None:
+def test_serve_keeps_the_rate_of_samples(host: Host) -> None:
     assert served(host, 5, 4) == [5, 5, 5, 5]
 
 
-def test_after_a_sleep_of_hours_samples_are_not_made_up_for(host: Host) -> None:
+def test_serve_does_not_make_up_for_a_sleep_of_hours(host: Host) -> None:
     assert served(host, 5, 4, {2: 8 * 3600.0}) == [5, 5, 0, 5]
 
 
-def test_systemd_is_told(host: Host, tmp_path: Path) -> None:
+def test_serve_notifies_systemd(host: Host, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
         listener.settimeout(30)
@@ -152,7 +148,7 @@ def test_systemd_is_told(host: Host, tmp_path: Path) -> None:
     assert last == "STOPPING=1"
 
 
-def test_a_systemd_that_is_away_or_abstract_is_no_reason_to_stop(tmp_path: Path) -> None:
+def test_notifier_survives_a_missing_socket_and_takes_an_abstract_one(tmp_path: Path) -> None:
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "nowhere")}).send("READY=1")
     name = f"@coldvox-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
@@ -163,7 +159,7 @@ def test_a_systemd_that_is_away_or_abstract_is_no_reason_to_stop(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("age", "content", "found"),
+    ("age", "content", "returned"),
     [
         (5, {"timestamp": "t"}, True),
         (21, {"timestamp": "t"}, False),
@@ -172,10 +168,12 @@ def test_a_systemd_that_is_away_or_abstract_is_no_reason_to_stop(tmp_path: Path)
         (5, [], False),
     ],
 )
-def test_only_a_fresh_sample_counts(tmp_path: Path, age: float, content: Any, found: bool) -> None:
+def test_fresh_sample_returns_only_a_fresh_one(
+    tmp_path: Path, age: float, content: Any, returned: bool
+) -> None:
     paths = Paths(run=str(tmp_path))
     path = Path(paths.sample)
     path.parent.mkdir()
     path.write_text(json.dumps(content), encoding="utf-8")
-    assert (fresh_sample(paths, 20, path.stat().st_mtime + age) is not None) is found
+    assert (fresh_sample(paths, 20, path.stat().st_mtime + age) is not None) is returned
     assert fresh_sample(Paths(run=str(tmp_path / "missing")), 20, 0) is None

@@ -1,4 +1,4 @@
-"""What is published moves only when several checks in a row agree."""
+"""The published state, which moves only when several checks in a row agree."""
 
 from __future__ import annotations
 
@@ -49,27 +49,27 @@ def published(verdicts: str) -> str:
         ("huuuhhuhhh", "hhhuuuuuuh"),
     ],
 )
-def test_three_checks_in_a_row_must_agree(verdicts: str, expected: str) -> None:
+def test_step_moves_after_three_checks_that_agree(verdicts: str, expected: str) -> None:
     assert published(verdicts) == expected
 
 
-def test_failures_in_a_row_are_counted_by_the_worst_verdict() -> None:
+def test_step_counts_failures_by_the_worst_verdict() -> None:
     assert [state.failures for state in walk("huuduh")] == [0, 1, 2, 0, 1, 0]
 
 
 @pytest.mark.parametrize("seconds", [301.0, -1.0])
-def test_checks_that_are_far_apart_are_not_in_a_row(seconds: float) -> None:
+def test_step_does_not_count_checks_far_apart_as_a_row(seconds: float) -> None:
     before = walk("huu")[-1]
     after = step(before, "unhealthy", POLICY, before.at + seconds)
     assert (after.verdict, after.failures, after.recent) == ("healthy", 1, ("unhealthy",))
 
 
-def test_a_policy_with_other_verdicts_begins_anew() -> None:
+def test_step_starts_again_with_other_verdicts() -> None:
     state = State("excellent", ("excellent",) * 3, 0, 100.0)
     assert step(state, "degraded", POLICY, 160.0).verdict == "degraded"
 
 
-def test_a_policy_decides_how_many() -> None:
+def test_step_takes_the_number_of_checks_from_the_policy() -> None:
     quick = merged_policy({"hysteresis": {"fall_after": 1, "rise_after": 2}})
     state = step(State("healthy", ("healthy",), 0, 0.0), "unhealthy", quick, 1.0)
     assert state.verdict == "unhealthy"
@@ -79,7 +79,7 @@ def test_a_policy_decides_how_many() -> None:
 
 
 def plain(verdicts: str) -> str:
-    """The same rule over the whole row at once."""
+    """Return the verdicts by the same rule over the whole row at once."""
     said = ""
     for count in range(1, len(verdicts) + 1):
         now = RANKS.index(said[-1]) if said else RANKS.index(verdicts[0])
@@ -93,17 +93,17 @@ def plain(verdicts: str) -> str:
 
 
 @given(st.text(RANKS, min_size=1, max_size=40))
-def test_the_steps_agree_with_the_rule_over_the_whole_row(verdicts: str) -> None:
+def test_step_agrees_with_the_rule_over_the_whole_row(verdicts: str) -> None:
     assert published(verdicts) == plain(verdicts)
 
 
 @given(st.text(RANKS, min_size=1, max_size=20), st.sampled_from(RANKS))
-def test_three_checks_that_agree_are_always_believed(before: str, verdict: str) -> None:
+def test_step_always_follows_three_checks_that_agree(before: str, verdict: str) -> None:
     assert published(before + verdict * 3)[-1] == verdict
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60).filter(lambda row: not _three(row)))
-def test_noise_around_a_threshold_never_moves_it(noise: list[bool]) -> None:
+def test_step_never_moves_by_noise_around_a_threshold(noise: list[bool]) -> None:
     assert set(published("hhh" + "".join("u" if bad else "h" for bad in noise))) == {"h"}
 
 
@@ -112,7 +112,7 @@ def _three(row: list[bool]) -> bool:
 
 
 @given(st.text(RANKS, min_size=1, max_size=10))
-def test_a_state_survives_its_file(verdicts: str) -> None:
+def test_decode_returns_the_encoded_state(verdicts: str) -> None:
     state = walk(verdicts)[-1]
     assert decode(encode(state)) == state
 
@@ -127,7 +127,7 @@ def test_a_state_survives_its_file(verdicts: str) -> None:
         {"verdict": [], "at": "x"},
     ],
 )
-def test_a_damaged_state_is_a_first_check(damaged: dict[str, object] | None) -> None:
+def test_decode_of_a_damaged_state_is_a_first_state(damaged: dict[str, object] | None) -> None:
     assert decode(damaged) == State()
 
 
@@ -140,7 +140,7 @@ def test_a_damaged_state_is_a_first_check(damaged: dict[str, object] | None) -> 
         ("unhealthy", False, ["self-hosted"]),
     ],
 )
-def test_the_document_names_the_labels_for_a_workflow(
+def test_health_document_names_the_labels_for_a_workflow(
     verdict: str, allowed: bool, runs_on: list[str]
 ) -> None:
     policy = merged_policy({"fallback_allowed": allowed})

@@ -42,11 +42,11 @@ SAMPLE: dict[str, Any] = {
 }
 
 
-def test_the_columns_are_the_nineteen_of_the_reports() -> None:
+def test_columns_are_the_nineteen_of_the_reports() -> None:
     assert ",".join(csv_log.COLUMNS) == HEADER
 
 
-def test_a_sample_becomes_a_row_in_their_units() -> None:
+def test_row_has_the_units_of_the_reports() -> None:
     environment = {
         "GITHUB_RUN_ID": "77",
         "GITHUB_JOB": "build",
@@ -58,14 +58,14 @@ def test_a_sample_becomes_a_row_in_their_units() -> None:
     )
 
 
-def test_what_is_unknown_is_zero_and_outside_of_a_job_its_columns_say_so() -> None:
+def test_row_has_zero_for_unknown_values_and_defaults_outside_of_a_job() -> None:
     unknown = dict.fromkeys(SAMPLE) | {"timestamp": "2026-03-01T09:30:00Z"}
     row = csv_log.row(unknown, {"GITHUB_JOB": ""})
     assert [float(value) for value in row[1:15]] == [0.0] * 14
     assert row[15:] == ["unknown", "unknown", "1", "unknown"]
 
 
-def test_the_header_stands_once_and_odd_names_stay_in_their_column(tmp_path: Path) -> None:
+def test_append_writes_the_header_once_and_keeps_odd_names_in_their_column(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     for _ in range(2):
         csv_log.append(str(path), [csv_log.row(SAMPLE, {"GITHUB_JOB": 'a, "b"'})])
@@ -75,7 +75,7 @@ def test_the_header_stands_once_and_odd_names_stay_in_their_column(tmp_path: Pat
     assert [row[16] for row in rows] == ['a, "b"'] * 2
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_append_does_not_follow_a_link(tmp_path: Path) -> None:
     target = tmp_path / "precious"
     target.write_text("keep", encoding="utf-8")
     (tmp_path / "samples.csv").symlink_to(target)
@@ -84,7 +84,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert target.read_text(encoding="utf-8") == "keep"
 
 
-def test_a_missing_directory_is_one_sentence(tmp_path: Path) -> None:
+def test_append_to_a_missing_directory_raises_ci_error(tmp_path: Path) -> None:
     with pytest.raises(CiError, match=r"No such file or directory.*give csv_path"):
         csv_log.append(str(tmp_path / "missing" / "samples.csv"), [["x"]])
 
@@ -104,9 +104,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("name", "disarmed"), HOSTILE)
-def test_a_job_cannot_put_a_formula_or_a_second_line_into_the_csv(
-    tmp_path: Path, name: str, disarmed: str
-) -> None:
+def test_row_has_no_formula_and_no_second_line_from_a_job(tmp_path: Path, name: str, disarmed: str) -> None:
     path = tmp_path / "samples.csv"
     csv_log.append(str(path), [csv_log.row(SAMPLE, {"GITHUB_JOB": name})])
     _header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines())
@@ -114,7 +112,7 @@ def test_a_job_cannot_put_a_formula_or_a_second_line_into_the_csv(
 
 
 @given(st.text())
-def test_whatever_a_job_calls_itself_stays_in_one_cell_of_one_line(name: str) -> None:
+def test_job_columns_are_one_cell_of_one_line_for_each_name(name: str) -> None:
     cell = csv_log.job_columns({"GITHUB_JOB": name})["job_name"]
     assert len(cell.splitlines()) <= 1
     assert cell.lstrip()[:1] not in ("=", "+", "-", "@")
@@ -127,7 +125,7 @@ def stamped(number: int) -> list[str]:
     return csv_log.row({**SAMPLE, "timestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ")}, {})
 
 
-def test_a_day_of_samples_is_rotated_and_read_in_order(tmp_path: Path) -> None:
+def test_read_returns_a_rotated_day_in_order(tmp_path: Path) -> None:
     path = str(tmp_path / "samples.csv")
     rotation = csv_log.Rotation(bytes=500_000, kept=7)
     for first in range(0, 17280, 60):
@@ -141,7 +139,7 @@ def test_a_day_of_samples_is_rotated_and_read_in_order(tmp_path: Path) -> None:
     assert len(list(csv_log.read(path, "2026-03-01 23:00:00"))) == 720
 
 
-def test_the_oldest_files_go(tmp_path: Path) -> None:
+def test_append_removes_the_oldest_files(tmp_path: Path) -> None:
     path = str(tmp_path / "samples.csv")
     for number in range(50):
         csv_log.append(path, [stamped(number)], csv_log.Rotation(bytes=1, kept=3))
@@ -152,7 +150,7 @@ def test_the_oldest_files_go(tmp_path: Path) -> None:
     assert [row["timestamp"][-5:] for row in csv_log.read(path)] == ["03:50", "03:55", "04:00", "04:05"]
 
 
-def test_samplers_that_write_at_once_lose_no_line_and_write_one_header_a_file(tmp_path: Path) -> None:
+def test_append_of_several_samplers_loses_no_line_and_writes_one_header_a_file(tmp_path: Path) -> None:
     path = str(tmp_path / "samples.csv")
 
     def write(number: int) -> None:
@@ -169,7 +167,7 @@ def test_samplers_that_write_at_once_lose_no_line_and_write_one_header_a_file(tm
         assert file.read_text(encoding="utf-8").count("timestamp") == 1
 
 
-def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+def test_append_leaves_no_half_line_on_a_full_disk(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     csv_log.append(str(path), [stamped(0)])
     before = path.read_bytes()
@@ -191,7 +189,7 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_lines_that_are_no_samples_are_passed_over(tmp_path: Path) -> None:
+def test_read_leaves_out_lines_that_are_not_samples(tmp_path: Path) -> None:
     path = tmp_path / "samples.csv"
     csv_log.append(str(path), [stamped(0)])
     with path.open("ab") as file:
@@ -199,6 +197,6 @@ def test_lines_that_are_no_samples_are_passed_over(tmp_path: Path) -> None:
     assert len(list(csv_log.read(str(path)))) == 1
 
 
-def test_no_samples_at_all_is_one_sentence(tmp_path: Path) -> None:
+def test_read_without_samples_raises_ci_error(tmp_path: Path) -> None:
     with pytest.raises(CiError, match=r"There are no samples at .*start the sampler"):
         list(csv_log.read(str(tmp_path / "samples.csv")))

@@ -13,7 +13,7 @@ def opened() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_a_file_is_read_anew_each_time_and_opened_once(tmp_path: Path) -> None:
+def test_kept_files_read_again_each_time_and_open_once(tmp_path: Path) -> None:
     files, path = KeptFiles(), tmp_path / "a"
     path.write_text("first")
     before = opened()
@@ -25,20 +25,20 @@ def test_a_file_is_read_anew_each_time_and_opened_once(tmp_path: Path) -> None:
     assert opened() == before
 
 
-def test_the_kernels_files_move_on() -> None:
+def test_kept_files_show_the_kernels_new_numbers() -> None:
     files = KeptFiles()
     first = int(files.text("/proc/self/schedstat").split()[0])
     while int(files.text("/proc/self/schedstat").split()[0]) == first:
         pass
 
 
-def test_a_file_longer_than_one_reading_is_whole(tmp_path: Path) -> None:
+def test_kept_files_read_a_long_file_whole(tmp_path: Path) -> None:
     path = tmp_path / "long"
     path.write_text("x" * 200_000)
     assert len(KeptFiles().text(str(path))) == 200_000
 
 
-def test_a_process_that_has_ended_is_an_error_and_leaves_nothing_open() -> None:
+def test_kept_files_close_the_file_of_a_process_that_has_ended() -> None:
     files = KeptFiles()
     process = subprocess.Popen(["sleep", "60"])
     path = f"/proc/{process.pid}/status"
@@ -51,7 +51,7 @@ def test_a_process_that_has_ended_is_an_error_and_leaves_nothing_open() -> None:
     assert opened() == before
 
 
-def test_not_everything_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_files_limit_the_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "_MOST", 3)
     files = KeptFiles()
     before = opened()
@@ -63,6 +63,6 @@ def test_not_everything_stays_open(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     files.close()
 
 
-def test_what_is_missing_is_an_error(tmp_path: Path) -> None:
+def test_kept_files_raise_for_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         KeptFiles().text(str(tmp_path / "missing"))

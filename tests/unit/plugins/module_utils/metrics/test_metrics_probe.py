@@ -12,14 +12,14 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics import probe
 
 
-def test_a_server_is_reachable_while_it_listens() -> None:
+def test_reachable_while_the_server_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/owner/repository"
         assert probe.reachable(url) is True
     assert probe.reachable(url) is False
 
 
-def test_a_resolver_that_never_answers_takes_no_longer_than_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reachable_does_not_wait_for_a_resolver_beyond_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = threading.Event()
 
     def resolve(*_: object, **__: object) -> list[object]:
@@ -34,14 +34,14 @@ def test_a_resolver_that_never_answers_takes_no_longer_than_the_time(monkeypatch
 
 
 @pytest.mark.parametrize("url", ["ftp://github.com", "github.com", "https://", "", "https://h:port"])
-def test_what_is_no_address_is_an_error_that_a_sample_survives(url: str) -> None:
+def test_reachable_raises_value_error_for_an_invalid_address(url: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         probe.reachable(url)
 
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """A server that tells a time of 2026, whatever the time is."""
+    """A server whose date is always one of 2026."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -61,14 +61,14 @@ def server() -> Iterator[str]:
         running.shutdown()
 
 
-def test_a_server_tells_the_time(server: str) -> None:
+def test_server_clock_is_that_of_the_answer(server: str) -> None:
     assert probe.server_clock(f"{server}/dated", 30) == 1767225610.0
 
 
 @pytest.mark.parametrize("path", ["/undated", "/odd"])
-def test_a_server_that_tells_no_time_is_not_believed(server: str, path: str) -> None:
+def test_server_clock_is_none_without_a_valid_date(server: str, path: str) -> None:
     assert probe.server_clock(server + path, 30) is None
 
 
-def test_a_server_that_is_away_tells_nothing() -> None:
+def test_server_clock_is_none_without_a_server() -> None:
     assert probe.server_clock("http://127.0.0.1:1/", 30) is None

@@ -29,27 +29,27 @@ def values(text: str) -> dict[str, str]:
     return dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
 
 
-def test_values_have_base_units() -> None:
-    found = values(prometheus.text(SAMPLE, {"score": 80}))
-    assert found["coldvox_ci_load1"] == "50"
-    assert found["coldvox_ci_memory_used_bytes"] == "50"
-    assert found["coldvox_ci_disk_used_ratio"] == "0.5"
-    assert found["coldvox_ci_network_receive_bytes_total"] == "12345678901"
-    assert found["coldvox_ci_model_cache_available"] == "1"
-    assert found["coldvox_ci_network_reachable"] == "0"
-    assert found['coldvox_ci_runner_cpu_used_ratio{runner="one"}'] == "0.125"
-    assert found['coldvox_ci_runner_busy{runner="odd\\"\\\\\\n"}'] == "1"
-    assert found["coldvox_ci_health_score"] == "80"
-    assert found["coldvox_ci_sample_timestamp_seconds"] == "1772357400"
+def test_text_has_values_in_base_units() -> None:
+    written = values(prometheus.text(SAMPLE, {"score": 80}))
+    assert written["coldvox_ci_load1"] == "50"
+    assert written["coldvox_ci_memory_used_bytes"] == "50"
+    assert written["coldvox_ci_disk_used_ratio"] == "0.5"
+    assert written["coldvox_ci_network_receive_bytes_total"] == "12345678901"
+    assert written["coldvox_ci_model_cache_available"] == "1"
+    assert written["coldvox_ci_network_reachable"] == "0"
+    assert written['coldvox_ci_runner_cpu_used_ratio{runner="one"}'] == "0.125"
+    assert written['coldvox_ci_runner_busy{runner="odd\\"\\\\\\n"}'] == "1"
+    assert written["coldvox_ci_health_score"] == "80"
+    assert written["coldvox_ci_sample_timestamp_seconds"] == "1772357400"
 
 
-def test_what_is_null_is_left_out_with_its_family() -> None:
+def test_text_leaves_out_a_null_value_and_its_family() -> None:
     text = prometheus.text({**dict.fromkeys(SAMPLE), "timestamp": SAMPLE["timestamp"]})
     assert list(values(text)) == ["coldvox_ci_sample_timestamp_seconds"]
     assert text.count("# TYPE") == 1
 
 
-def test_every_family_is_told_once_and_named_as_prometheus_wants() -> None:
+def test_text_has_each_family_once_by_the_rules_for_names() -> None:
     text = prometheus.text(SAMPLE, {"score": 80})
     families = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
     assert len(families) == len(set(families))
@@ -60,22 +60,22 @@ def test_every_family_is_told_once_and_named_as_prometheus_wants() -> None:
 
 @pytest.fixture
 def promtool(tmp_path: Path) -> str:
-    """The installed one, or on Debian the package's, unpacked only: installed, it would start a server."""
-    found = shutil.which("promtool")
-    if found is None and shutil.which("apt-get"):
+    """The installed promtool, or Debian's package unpacked: installed, it would start a server."""
+    path = shutil.which("promtool")
+    if path is None and shutil.which("apt-get"):
         download = ["apt-get", "download", "-q", "prometheus"]
         if subprocess.run(download, cwd=tmp_path, check=False).returncode and this_machine().can_install:
             subprocess.run(["apt-get", "update", "-q"], check=False)
             subprocess.run(download, cwd=tmp_path, check=False)
         for package in tmp_path.glob("prometheus_*.deb"):
             subprocess.run(["dpkg-deb", "--extract", package, tmp_path], check=True)
-            found = str(tmp_path / "usr/bin/promtool")
-    if found is None:
+            path = str(tmp_path / "usr/bin/promtool")
+    if path is None:
         pytest.skip("promtool is not here, nor can apt-get download Debian's package prometheus that has it")
-    return found
+    return path
 
 
-def test_promtool_finds_nothing_to_say(promtool: str) -> None:
+def test_text_passes_promtool(promtool: str) -> None:
     done = subprocess.run(
         [promtool, "check", "metrics"],
         input=prometheus.text(SAMPLE, {"score": 80}),

@@ -1,4 +1,4 @@
-"""Whole samples from an imagined machine, whose sources are taken away one by one."""
+"""Whole samples of a machine that the test invents, and whose sources fail one by one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Res
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances import read_units
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sample import Series, Target, take_samples
 from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sizes import StoreSizes
-from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sources import DiskSpace, Sources
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics.sources import Sources
+from ansible_collections.coldvox.ci.plugins.module_utils.metrics.system import (
+    CpuTime,
+    DiskSpace,
+    Memory,
+    Traffic,
+)
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import instance_unit
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.worker import Process
 
@@ -54,6 +60,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.elapsed = 0.0
+        self.load = 4.5
         self.slept: list[float] = []
         self.broken: set[str] = set()
 
@@ -62,7 +69,6 @@ class Machine:
             units=lambda names: read_units(lambda *_, **__: self.systemctl(), names),
             text=self.text,
             names=self.names,
-            hardware=lambda _: frozenset({"eth0", "sda"}),
             processes=lambda _units: [
                 process(7, "/runners/one/bin/Runner.Listener", f"0::/s/{instance_unit('one')}\n"),
                 process(8, "/runners/one/bin/Runner.Worker", f"0::/s/{instance_unit('one')}\n"),
@@ -72,6 +78,11 @@ class Machine:
             store_sizes=lambda path: self.if_readable(path, StoreSizes(5000, 440)),
             tree_bytes=lambda paths: sum(self.if_readable(path, SIZES[path]) for path in paths),
             reachable=lambda url: self.if_readable(url, url == TARGET.github_url),
+            load_1m=lambda: self.if_readable("/proc/loadavg", self.load),
+            cpu_time=lambda: self.if_readable("/proc/stat", CpuTime(self.elapsed, 2 * self.elapsed)),
+            memory=lambda: self.if_readable("/proc/meminfo", Memory(102400, 71680, 30720, 70.0, 0.0)),
+            network_traffic=lambda: self.if_readable("/proc/net/dev", Traffic(10, 20)),
+            disk_traffic=lambda: self.if_readable("/proc/diskstats", Traffic(1024, 2048)),
             cpu_count=lambda: 4,
             now=lambda: datetime(2026, 3, 1, 9, 30, tzinfo=timezone.utc) + timedelta(seconds=self.elapsed),
             monotonic=lambda: self.elapsed,
@@ -103,16 +114,10 @@ class Machine:
         return Result(0, "\n".join(blocks), "")
 
     def text(self, path: str) -> str:
-        ticks = int(self.elapsed * 100)
         texts = {
-            "/proc/loadavg": "4.5 1 1 1/1 1\n",
-            "/proc/stat": f"cpu {ticks} 0 0 {ticks} 0 0 0 0\n",
-            "/proc/meminfo": "MemTotal: 100 kB\nMemAvailable: 30 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
             "/proc/pressure/cpu": "some avg10=0 avg60=1.5 avg300=0 total=0\n",
             "/proc/pressure/memory": "some avg10=0 avg60=2.5 avg300=0 total=0\n",
             "/proc/pressure/io": "some avg10=0 avg60=3.5 avg300=0 total=0\n",
-            "/proc/net/dev": "a\nb\neth0: 10 0 0 0 0 0 0 0 20 0 0 0 0 0 0 0\n",
-            "/proc/diskstats": "8 0 sda 1 0 2 0 1 0 4 0 0 0 0\n",
         }
         return self.if_readable(path, texts[path])
 
@@ -122,7 +127,7 @@ def sample(machine: Machine, **changes: Any) -> dict[str, Any]:
     return taken
 
 
-def test_a_sample_has_every_key_and_its_value() -> None:
+def test_take_samples_gives_every_key_and_its_value() -> None:
     taken = sample(Machine())
     assert set(taken) == ALL_KEYS
     assert taken["unavailable"] == []
@@ -152,7 +157,7 @@ def test_a_sample_has_every_key_and_its_value() -> None:
     assert {key: taken[key] for key in expected} == expected
 
 
-def test_instances_are_those_that_are_unpacked_in_order_of_name() -> None:
+def test_sample_instances_are_those_unpacked_in_order_of_name() -> None:
     one, two = sample(Machine())["instances"]
     assert one == {
         "name": "one",
@@ -166,13 +171,13 @@ def test_instances_are_those_that_are_unpacked_in_order_of_name() -> None:
     assert (two["name"], two["busy"]) == ("two", False)
 
 
-def test_named_instances_are_looked_at_even_where_nothing_is_unpacked() -> None:
+def test_sample_describes_named_instances_even_where_nothing_is_unpacked() -> None:
     taken = sample(Machine(), instances=["gone"])
     assert [each["name"] for each in taken["instances"]] == ["gone"]
     assert (taken["listeners"], taken["active_jobs"]) == (0, 0)
 
 
-def test_a_host_without_runners_has_none_and_that_is_known() -> None:
+def test_sample_of_a_host_without_runners_has_no_gap() -> None:
     taken = sample(Machine(), base_dir="/nowhere")
     assert (taken["instances"], taken["listeners"], taken["active_jobs"]) == ([], 0, 0)
     assert taken["unavailable"] == []
@@ -196,7 +201,7 @@ def test_a_host_without_runners_has_none_and_that_is_known() -> None:
         ("https://github.com", {"network_reachable"}),
     ],
 )
-def test_a_source_that_cannot_be_read_is_null_and_named(broken: str, keys: set[str]) -> None:
+def test_sample_names_a_source_that_cannot_be_read(broken: str, keys: set[str]) -> None:
     machine = Machine()
     machine.broken.add(broken)
     taken = sample(machine)
@@ -205,25 +210,25 @@ def test_a_source_that_cannot_be_read_is_null_and_named(broken: str, keys: set[s
     assert set(taken["unavailable"]) == keys
 
 
-def test_an_instance_that_only_root_may_look_into_counts() -> None:
+def test_sample_counts_an_instance_that_only_root_may_look_into() -> None:
     machine = Machine()
     machine.broken.add("/runners/two")
     assert [each["name"] for each in sample(machine)["instances"]] == ["one", "two"]
 
 
-def test_without_time_between_two_readings_no_share_is_known() -> None:
+def test_series_has_no_cpu_share_without_time_between_two_readings() -> None:
     taken = Series(TARGET, Machine().sources()).take()
     assert taken["cpu_percent"] is None
     assert taken["unavailable"] == ["cpu_percent"]
 
 
-def test_the_disk_is_that_of_the_work_directory_where_there_is_one() -> None:
+def test_sample_disk_is_that_of_the_work_directory() -> None:
     machine = Machine()
     machine.broken.add("/elsewhere")
     assert sample(machine, work_dir="/elsewhere")["disk_used_percent"] is None
 
 
-def test_an_unreadable_runner_directory_is_not_the_same_as_no_runners() -> None:
+def test_sample_of_an_unreadable_runner_directory_has_gaps() -> None:
     machine = Machine()
     machine.broken.add("/runners")
     taken = sample(machine)
@@ -231,7 +236,7 @@ def test_an_unreadable_runner_directory_is_not_the_same_as_no_runners() -> None:
     assert {"instances", "active_jobs", "listeners"} <= set(taken["unavailable"])
 
 
-def test_jobs_are_counted_also_where_systemd_is_silent() -> None:
+def test_sample_counts_jobs_when_systemd_does_not_answer() -> None:
     machine = Machine()
     machine.broken.add("systemctl")
     taken = sample(machine)
@@ -251,19 +256,19 @@ def test_jobs_are_counted_also_where_systemd_is_silent() -> None:
         (["small"], "/nowhere", False),
     ],
 )
-def test_the_model_cache_is_there_when_every_wanted_model_is(
+def test_sample_model_cache_is_available_when_every_wanted_model_is(
     models: list[str], directory: str, expected: bool
 ) -> None:
     taken = sample(Machine(), models=models, models_dir=directory)
     assert taken["model_cache_available"] is expected
 
 
-def test_a_model_link_that_leads_nowhere_is_a_missing_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sample_model_cache_lacks_a_model_whose_link_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(DIRECTORIES, "/store/models/large")
     assert sample(Machine())["model_cache_available"] is False
 
 
-def test_samples_keep_their_interval_and_measure_sizes_once() -> None:
+def test_take_samples_keeps_the_interval_and_walks_once() -> None:
     machine = Machine()
     walked: list[list[str]] = []
 

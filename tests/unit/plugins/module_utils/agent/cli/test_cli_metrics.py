@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.endings import Ending, leave
@@ -22,6 +23,8 @@ from tests._support.job_records import started
 @pytest.fixture
 def host(agent: Agent) -> Agent:
     """An agent on a host with one instance, one model and Rust."""
+    # A host has psutil for the system's Python; here only the tests' own Python is sure to have it.
+    (agent.root / "current" / "psutil").symlink_to(Path(psutil.__file__).parent)
     for path in ("state/metrics", "runners/one/bin", "store/models/m/am", "rust", "config"):
         (agent.root / path).mkdir(parents=True)
     config = {"host": "laptop", "github_url": "http://127.0.0.1:1", "rust_dirs": [str(agent.root / "rust")]}

@@ -33,7 +33,7 @@ WORST: dict[str, Any] = {
 }
 
 
-def test_a_fit_host_keeps_every_point() -> None:
+def test_health_score_of_a_fit_host_is_full() -> None:
     assert health_score(FIT) == {
         "score": 100,
         "verdict": "healthy",
@@ -67,25 +67,23 @@ def test_a_fit_host_keeps_every_point() -> None:
         ("network_reachable", False, 20),
     ],
 )
-def test_the_score_table_is_strict_and_counts_the_worse_step_only(
-    signal: str, value: Any, points: int
-) -> None:
-    found = health_score({**FIT, signal: value})
-    assert found["score"] == 100 - points
-    assert [(cost["signal"], cost["value"], cost["points"]) for cost in found["penalties"]] == (
+def test_health_score_is_strict_and_counts_the_worst_step_only(signal: str, value: Any, points: int) -> None:
+    judged = health_score({**FIT, signal: value})
+    assert judged["score"] == 100 - points
+    assert [(cost["signal"], cost["value"], cost["points"]) for cost in judged["penalties"]] == (
         [(signal, value, points)] if points else []
     )
 
 
-def test_a_penalty_names_the_threshold_that_was_passed() -> None:
-    found = health_score({**FIT, "load_1m": 5.2, "network_reachable": False})
-    assert [cost["threshold"] for cost in found["penalties"]] == [4.0, False]
+def test_health_score_penalties_name_the_threshold() -> None:
+    judged = health_score({**FIT, "load_1m": 5.2, "network_reachable": False})
+    assert [cost["threshold"] for cost in judged["penalties"]] == [4.0, False]
 
 
-def test_penalties_past_a_hundred_leave_zero() -> None:
-    found = health_score(WORST)
-    assert sum(cost["points"] for cost in found["penalties"]) == 150
-    assert found["score"] == 0
+def test_health_score_is_never_below_zero() -> None:
+    judged = health_score(WORST)
+    assert sum(cost["points"] for cost in judged["penalties"]) == 150
+    assert judged["score"] == 0
 
 
 @pytest.mark.parametrize(
@@ -98,41 +96,41 @@ def test_penalties_past_a_hundred_leave_zero() -> None:
         (100, 0, "unhealthy", "use-fallback", "cloud-fallback"),
     ],
 )
-def test_verdicts_begin_exactly_at_their_score(
+def test_health_score_verdicts_begin_exactly_at_their_score(
     penalty: int, score: int, verdict: str, recommendation: str, strategy: str
 ) -> None:
     policy = {"penalties": {"network_reachable": [{"equals": False, "points": penalty}]}}
-    found = health_score({**FIT, "network_reachable": False}, policy)
-    assert (found["score"], found["verdict"]) == (score, verdict)
-    assert (found["recommendation"], found["strategy"]) == (recommendation, strategy)
+    judged = health_score({**FIT, "network_reachable": False}, policy)
+    assert (judged["score"], judged["verdict"]) == (score, verdict)
+    assert (judged["recommendation"], judged["strategy"]) == (recommendation, strategy)
 
 
 @pytest.mark.parametrize(
     ("metrics", "strategy"), [(WORST, "force-self-hosted"), (FIT, "self-hosted-primary")]
 )
-def test_without_a_fallback_jobs_stay_on_an_unfit_host(metrics: dict[str, Any], strategy: str) -> None:
+def test_health_score_strategy_without_a_fallback_keeps_jobs(metrics: dict[str, Any], strategy: str) -> None:
     assert health_score(metrics, {"fallback_allowed": False})["strategy"] == strategy
 
 
 @pytest.mark.parametrize("signal", FIT)
-def test_a_signal_that_is_null_or_missing_costs_nothing_and_is_named(signal: str) -> None:
+def test_health_score_names_a_null_signal_that_costs_nothing(signal: str) -> None:
     without = {key: value for key, value in WORST.items() if key != signal}
     for metrics in (without, {**WORST, signal: None}):
-        found = health_score(metrics)
-        assert found["unknown"] == [signal]
-        assert signal not in [cost["signal"] for cost in found["penalties"]]
+        judged = health_score(metrics)
+        assert judged["unknown"] == [signal]
+        assert signal not in [cost["signal"] for cost in judged["penalties"]]
 
 
-def test_a_policy_replaces_one_signal_and_may_judge_another() -> None:
+def test_health_score_policy_replaces_one_signal_and_judges_another() -> None:
     policy = {"penalties": {"load_1m": [], "psi_io_some_avg60": [{"above": 40, "points": 33}]}}
-    found = health_score({**FIT, "load_1m": 99.0, "psi_io_some_avg60": 41, "disk_used_percent": 95}, policy)
-    assert [(cost["signal"], cost["points"]) for cost in found["penalties"]] == [
+    judged = health_score({**FIT, "load_1m": 99.0, "psi_io_some_avg60": 41, "disk_used_percent": 95}, policy)
+    assert [(cost["signal"], cost["points"]) for cost in judged["penalties"]] == [
         ("disk_used_percent", 20),
         ("psi_io_some_avg60", 33),
     ]
 
 
-def test_a_policy_leaves_the_default_as_it_was() -> None:
+def test_health_score_policy_does_not_change_the_default() -> None:
     health_score(FIT, {"penalties": {"load_1m": []}, "fallback_allowed": False})
     assert health_score({**FIT, "load_1m": 9.0})["score"] == 60
     assert DEFAULT_POLICY["fallback_allowed"] is True
@@ -141,7 +139,7 @@ def test_a_policy_leaves_the_default_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ({"penalty": {}}, "unknown key 'penalty'; its keys are penalties, verdicts, fallback_allowed"),
+        ({"penalty": {}}, "unknown key 'penalty'; use one of penalties, verdicts, fallback_allowed"),
         ({"penalties": {"load_1m": [{"over": 8, "points": 1}]}}, "'load_1m' is .*a list of steps"),
         ({"penalties": {"load_1m": [{"above": 8, "points": -1}]}}, "0 or more"),
         ({"penalties": {"load_1m": [{"above": "8", "points": 1}]}}, "'above' with a number"),
@@ -152,7 +150,7 @@ def test_a_policy_leaves_the_default_as_it_was() -> None:
         ({"verdicts": [{"at_least": 0, "verdict": "ok"}]}, "no 'recommendation'"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused(policy: dict[str, Any], message: str) -> None:
+def test_health_score_rejects_an_invalid_policy(policy: dict[str, Any], message: str) -> None:
     with pytest.raises(CiError, match=message):
         health_score(FIT, policy)
 
@@ -160,7 +158,7 @@ def test_a_policy_that_makes_no_sense_is_refused(policy: dict[str, Any], message
 @pytest.mark.parametrize(
     ("signal", "value"), [("load_1m", "high"), ("load_1m", True), ("network_reachable", 1)]
 )
-def test_a_value_of_the_wrong_kind_is_refused_by_name(signal: str, value: Any) -> None:
+def test_health_score_rejects_a_value_of_the_wrong_kind_by_name(signal: str, value: Any) -> None:
     with pytest.raises(CiError, match=f"metric '{signal}'"):
         health_score({**FIT, signal: value})
 
@@ -179,11 +177,11 @@ samples = st.fixed_dictionaries(
 
 
 @given(samples)
-def test_the_score_is_bounded_and_is_what_the_penalties_leave(metrics: dict[str, Any]) -> None:
-    found = health_score(metrics)
-    assert 0 <= found["score"] <= 100
-    assert found["score"] == max(0, 100 - sum(cost["points"] for cost in found["penalties"]))
-    assert set(found["unknown"]) == {key for key, value in metrics.items() if value is None}
+def test_health_score_is_bounded_and_is_the_rest_after_penalties(metrics: dict[str, Any]) -> None:
+    judged = health_score(metrics)
+    assert 0 <= judged["score"] <= 100
+    assert judged["score"] == max(0, 100 - sum(cost["points"] for cost in judged["penalties"]))
+    assert set(judged["unknown"]) == {key for key, value in metrics.items() if value is None}
 
 
 @given(
@@ -191,7 +189,9 @@ def test_the_score_is_bounded_and_is_what_the_penalties_leave(metrics: dict[str,
     st.sampled_from(["load_1m", "memory_used_percent", "disk_used_percent", "active_jobs"]),
     st.data(),
 )
-def test_more_load_never_raises_the_score(metrics: dict[str, Any], signal: str, data: st.DataObject) -> None:
+def test_health_score_never_rises_with_more_load(
+    metrics: dict[str, Any], signal: str, data: st.DataObject
+) -> None:
     value = metrics[signal] or 0
     more = value + data.draw(st.integers(0, 100))
     assert (
@@ -200,19 +200,19 @@ def test_more_load_never_raises_the_score(metrics: dict[str, Any], signal: str, 
 
 
 @given(samples, st.sampled_from(["model_cache_available", "network_reachable"]))
-def test_losing_something_never_raises_the_score(metrics: dict[str, Any], signal: str) -> None:
+def test_health_score_never_rises_with_a_loss(metrics: dict[str, Any], signal: str) -> None:
     assert (
         health_score({**metrics, signal: False})["score"] <= health_score({**metrics, signal: True})["score"]
     )
 
 
 @given(samples, st.sampled_from(sorted(FIT)))
-def test_not_knowing_is_never_worse_than_knowing(metrics: dict[str, Any], signal: str) -> None:
+def test_health_score_of_an_unknown_value_is_never_lower(metrics: dict[str, Any], signal: str) -> None:
     assert health_score({**metrics, signal: None})["score"] >= health_score(metrics)["score"]
 
 
 def plain_score(metrics: dict[str, Any]) -> int:
-    """The score table once more, as its authors wrote it down."""
+    """The score table again, as its authors wrote it."""
     score = 100
     score -= 40 if metrics["load_1m"] > 8.0 else 20 if metrics["load_1m"] > 4.0 else 0
     score -= (
@@ -226,12 +226,12 @@ def plain_score(metrics: dict[str, Any]) -> int:
 
 
 def plain_check(metrics: dict[str, Any]) -> tuple[str, int]:
-    """The health check once more."""
-    found = int(metrics["load_1m"] > 6.0)
-    found += metrics["memory_used_percent"] > 80
-    found += metrics["disk_used_percent"] > 80
-    found += metrics["listeners"] == 0
-    return ("CRITICAL", 2) if found >= 3 else ("CONCERNING", 1) if found else ("EXCELLENT", 0)
+    """The health check again."""
+    findings = int(metrics["load_1m"] > 6.0)
+    findings += metrics["memory_used_percent"] > 80
+    findings += metrics["disk_used_percent"] > 80
+    findings += metrics["listeners"] == 0
+    return ("CRITICAL", 2) if findings >= 3 else ("CONCERNING", 1) if findings else ("EXCELLENT", 0)
 
 
 near_thresholds = st.fixed_dictionaries(
@@ -248,10 +248,10 @@ near_thresholds = st.fixed_dictionaries(
 
 
 @given(near_thresholds)
-def test_both_judgements_agree_with_their_tables_written_down_once_more(metrics: dict[str, Any]) -> None:
+def test_health_score_and_check_agree_with_tables_written_again(metrics: dict[str, Any]) -> None:
     assert health_score(metrics)["score"] == plain_score(metrics)
-    found = health_check(metrics)
-    assert (found["level"], found["exit_code"]) == plain_check(metrics)
+    judged = health_check(metrics)
+    assert (judged["level"], judged["exit_code"]) == plain_check(metrics)
 
 
 WELL: dict[str, Any] = {**FIT, "listeners": 3}
@@ -276,14 +276,14 @@ WELL: dict[str, Any] = {**FIT, "listeners": 3}
         ("listeners", 0, "warning"),
     ],
 )
-def test_the_check_is_strict_and_a_signal_is_one_finding(
+def test_health_check_is_strict_and_a_signal_is_one_finding(
     signal: str, value: Any, severity: str | None
 ) -> None:
-    found = health_check({**WELL, signal: value})
-    assert [(one["signal"], one["severity"]) for one in found["findings"]] == (
+    judged = health_check({**WELL, signal: value})
+    assert [(each["signal"], each["severity"]) for each in judged["findings"]] == (
         [(signal, severity)] if severity else []
     )
-    assert found["exit_code"] == (1 if severity else 0)
+    assert judged["exit_code"] == (1 if severity else 0)
 
 
 @pytest.mark.parametrize(
@@ -295,48 +295,48 @@ def test_the_check_is_strict_and_a_signal_is_one_finding(
         ({"load_1m": 99.0, "listeners": 0, "disk_used_percent": 81}, "CRITICAL", 2),
     ],
 )
-def test_one_or_two_findings_concern_and_three_are_critical(
+def test_health_check_is_concerning_by_two_findings_and_critical_by_three(
     bad: dict[str, Any], level: str, code: int
 ) -> None:
-    found = health_check({**WELL, **bad})
-    assert (found["level"], found["exit_code"]) == (level, code)
+    judged = health_check({**WELL, **bad})
+    assert (judged["level"], judged["exit_code"]) == (level, code)
 
 
-def test_the_check_names_what_it_does_not_know() -> None:
+def test_health_check_names_unknown_signals() -> None:
     assert health_check({**WELL, "listeners": None})["unknown"] == ["listeners"]
     assert health_check({})["level"] == "EXCELLENT"
 
 
 @given(st.fixed_dictionaries({name: st.none() | st.floats(0, 200) for name in DEFAULT_POLICY["check"]}))
-def test_null_never_raises(metrics: dict[str, Any]) -> None:
+def test_health_check_accepts_null(metrics: dict[str, Any]) -> None:
     assert health_check(metrics)["exit_code"] in (0, 1, 2)
 
 
 @pytest.mark.parametrize(
     ("reference", "cores", "load", "points"),
     [
-        (0, 64, 8.01, 40),  # as they are, whatever the machine has
+        (0, 64, 8.01, 40),  # not scaled
         (12, 12, 8.0, 20),
         (12, 24, 16.0, 20),
         (12, 24, 16.01, 40),
         (12, 6, 4.01, 40),
-        (12, None, 8.01, 40),  # nobody knows the cores
+        (12, None, 8.01, 40),  # the number of cores is unknown
     ],
 )
-def test_the_load_scales_with_the_cores_where_a_policy_wants(
+def test_health_score_scales_the_load_with_the_cores(
     reference: int, cores: int | None, load: float, points: int
 ) -> None:
-    found = health_score({**FIT, "cpu_count": cores, "load_1m": load}, {"load_reference_cores": reference})
-    assert 100 - found["score"] == points
+    judged = health_score({**FIT, "cpu_count": cores, "load_1m": load}, {"load_reference_cores": reference})
+    assert 100 - judged["score"] == points
 
 
-def test_the_threshold_that_is_told_is_the_scaled_one() -> None:
-    found = health_score({"cpu_count": 24, "load_1m": 9.0}, {"load_reference_cores": 12})
-    assert found["penalties"][0]["threshold"] == 8.0
+def test_health_score_penalty_has_the_scaled_threshold() -> None:
+    judged = health_score({"cpu_count": 24, "load_1m": 9.0}, {"load_reference_cores": 12})
+    assert judged["penalties"][0]["threshold"] == 8.0
 
 
 @pytest.mark.parametrize("signal", SUGGESTED)
-def test_what_is_off_by_default_costs_only_where_a_policy_names_it(signal: str) -> None:
+def test_health_score_judges_a_suggested_signal_only_if_a_policy_names_it(signal: str) -> None:
     worst = SUGGESTED[signal][0]
     if "equals" in worst:
         bad: Any = worst["equals"]
@@ -344,30 +344,30 @@ def test_what_is_off_by_default_costs_only_where_a_policy_names_it(signal: str) 
         bad = worst["above"] + 1 if "above" in worst else worst["below"] - 1
     metrics = {**FIT, signal: bad}
     assert health_score(metrics)["score"] == 100
-    found = health_score(metrics, {"also": [signal]})
-    assert 100 - found["score"] == worst["points"]
-    assert explanation(found["penalties"][0]).startswith(SIGNALS[signal][1])
+    judged = health_score(metrics, {"also": [signal]})
+    assert 100 - judged["score"] == worst["points"]
+    assert explanation(judged["penalties"][0]).startswith(SIGNALS[signal][1])
 
 
 @pytest.mark.parametrize(
-    ("found", "words"),
+    ("judged", "words"),
     [
         ({"signal": "load_1m", "value": 9.25, "threshold": 8.0}, "load over one minute is 9.25, above 8"),
         ({"signal": "battery_percent", "value": 5, "threshold": 20.0}, "battery charge (%) is 5, below 20"),
         ({"signal": "network_reachable", "value": False, "threshold": False}, "GitHub reachable: no"),
     ],
 )
-def test_every_finding_can_be_said_in_words(found: dict[str, Any], words: str) -> None:
-    assert explanation(found) == words
+def test_explanation_puts_a_finding_into_words(judged: dict[str, Any], words: str) -> None:
+    assert explanation(judged) == words
 
 
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ({"penalties": {"lod_1m": []}}, "unknown signal 'lod_1m' under 'penalties'; the signals are load_1m"),
+        ({"penalties": {"lod_1m": []}}, "unknown signal 'lod_1m' under 'penalties'; use one of load_1m"),
         ({"check": {"lod_1m": []}}, "unknown signal 'lod_1m' under 'check'"),
         ({"check": {"load_1m": [{"above": 1, "points": 3}]}}, "'severity' as one of warning, critical"),
-        ({"also": ["load_1m"]}, "'load_1m' under 'also', for which nothing is suggested"),
+        ({"also": ["load_1m"]}, "'load_1m' under 'also', but no steps are suggested"),
         ({"also": "on_battery"}, "no 'also' as a list"),
         ({"hysteresis": {"fall_after": 0}}, r"hysteresis.fall_after 0; give a number from 1"),
         ({"hysteresis": {"fall": 3}}, "unknown key 'fall'"),
@@ -379,11 +379,11 @@ def test_every_finding_can_be_said_in_words(found: dict[str, Any], words: str) -
         ({"verdicts": ["ok"]}, "'verdicts' as a list of dictionaries"),
     ],
 )
-def test_the_rest_of_a_policy_is_checked_as_well(policy: dict[str, Any], message: str) -> None:
+def test_merged_policy_rejects_invalid_parts(policy: dict[str, Any], message: str) -> None:
     with pytest.raises(CiError, match=message):
         merged_policy(policy)
 
 
-def test_a_complete_policy_is_its_own_completion() -> None:
+def test_merged_policy_of_a_complete_policy_is_itself() -> None:
     whole = merged_policy({"also": ["on_battery"], "penalties": {"load_1m": []}})
     assert merged_policy(whole) == whole

@@ -15,7 +15,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.health.dispatch import 
 from hypothesis import given
 from hypothesis import strategies as st
 
-# Nothing in here gives or costs a point.
+# These values give and cost no points.
 NEUTRAL: dict[str, Any] = {"load_1m": 4.0, "memory_used_percent": 65.0, "active_jobs": 1}
 EQUAL = {
     "self_hosted": {"success_rate": 90, "avg_duration": 300},
@@ -29,7 +29,7 @@ def quotient(dividend: int, divisor: int) -> int:
 
 
 def restated(sample: dict[str, Any], history: dict[str, Any], hour: int) -> tuple[int, str, str]:
-    """The seed's recommendation, written down once more from its description."""
+    """The seed's recommendation, written again from its description."""
     own_rate = history.get("self_hosted", {}).get("success_rate", 100)
     cloud_rate = history.get("cloud", {}).get("success_rate", 95)
     own_time = history.get("self_hosted", {}).get("avg_duration", 300)
@@ -70,10 +70,12 @@ hours = st.integers(0, 23)
 
 
 @given(samples, histories, hours)
-def test_the_decision_is_that_of_the_seed(sample: Any, history: Any, hour: int) -> None:
-    found = dispatch_decision(sample, history, hour)
-    assert (found["score"], found["recommendation"], found["confidence"]) == restated(sample, history, hour)
-    assert -100 <= found["score"] <= 100
+def test_dispatch_decision_is_that_of_the_seed(sample: Any, history: Any, hour: int) -> None:
+    decision = dispatch_decision(sample, history, hour)
+    assert (decision["score"], decision["recommendation"], decision["confidence"]) == restated(
+        sample, history, hour
+    )
+    assert -100 <= decision["score"] <= 100
 
 
 @pytest.mark.parametrize(
@@ -94,14 +96,14 @@ def test_the_decision_is_that_of_the_seed(sample: Any, history: Any, hour: int) 
         ("active_jobs", None, 0),
     ],
 )
-def test_every_signal_steps_where_it_says(signal: str, value: Any, points: int) -> None:
-    found = dispatch_decision({**NEUTRAL, signal: value}, EQUAL, 3)
-    assert found["score"] == points
-    assert {"factor": signal, "value": value, "points": points} in found["factors"]
+def test_dispatch_decision_gives_points_beyond_each_threshold(signal: str, value: Any, points: int) -> None:
+    decision = dispatch_decision({**NEUTRAL, signal: value}, EQUAL, 3)
+    assert decision["score"] == points
+    assert {"factor": signal, "value": value, "points": points} in decision["factors"]
 
 
 @pytest.mark.parametrize(("hour", "points"), [(8, 0), (9, -10), (17, -10), (18, 0), (0, 0), (None, 0)])
-def test_peak_hours_include_both_ends(hour: int | None, points: int) -> None:
+def test_dispatch_decision_peak_hours_include_both_ends(hour: int | None, points: int) -> None:
     assert dispatch_decision(NEUTRAL, EQUAL, hour)["score"] == points
 
 
@@ -122,7 +124,7 @@ def test_peak_hours_include_both_ends(hour: int | None, points: int) -> None:
         ((97.5, 300), (95, 300), 1),
     ],
 )
-def test_rates_and_times_divide_toward_zero(own: Any, cloud: Any, points: int) -> None:
+def test_dispatch_decision_divides_rates_and_times_toward_zero(own: Any, cloud: Any, points: int) -> None:
     history = {
         "self_hosted": {"success_rate": own[0], "avg_duration": own[1]},
         "cloud": {"success_rate": cloud[0], "avg_duration": cloud[1]},
@@ -142,53 +144,54 @@ def test_rates_and_times_divide_toward_zero(own: Any, cloud: Any, points: int) -
         (-100, "force-cloud-fallback", "HIGH"),
     ],
 )
-def test_recommendations_begin_just_above_their_score(
+def test_dispatch_decision_recommendations_begin_just_above_their_score(
     score: int, recommendation: str, confidence: str
 ) -> None:
     policy = {"peak_hours": {"first": 0, "last": 23, "points": score}}
-    found = dispatch_decision(NEUTRAL, EQUAL, 3, policy)
-    assert (found["score"], found["recommendation"], found["confidence"]) == (
+    decision = dispatch_decision(NEUTRAL, EQUAL, 3, policy)
+    assert (decision["score"], decision["recommendation"], decision["confidence"]) == (
         score,
         recommendation,
         confidence,
     )
 
 
-def test_the_worst_of_everything_is_no_worse_than_the_scale() -> None:
+def test_dispatch_decision_score_is_never_below_the_scale() -> None:
     worst = {"load_1m": 99.0, "memory_used_percent": 99.0, "active_jobs": 9}
     history = {
         "self_hosted": {"success_rate": 0, "avg_duration": 9000},
         "cloud": {"success_rate": 100, "avg_duration": 1},
     }
-    found = dispatch_decision(worst, history, 12)
-    assert sum(factor["points"] for factor in found["factors"]) == -124
-    assert found["score"] == -100
+    decision = dispatch_decision(worst, history, 12)
+    assert sum(factor["points"] for factor in decision["factors"]) == -124
+    assert decision["score"] == -100
 
 
-def test_without_a_history_the_defaults_count() -> None:
+def test_dispatch_decision_without_a_history_uses_the_defaults() -> None:
     for history in (None, {}, {"self_hosted": None}, {"cloud": {"success_rate": None}}):
         assert dispatch_decision(NEUTRAL, history)["score"] == 13
 
 
 @given(samples, histories, hours, st.integers(0, 100))
-def test_a_better_record_never_speaks_against_the_host(
+def test_dispatch_decision_never_falls_with_a_better_history(
     sample: Any, history: Any, hour: int, rate: int
 ) -> None:
     def score(own: int) -> int:
         both = {**history, "self_hosted": {**history.get("self_hosted", {}), "success_rate": own}}
-        found: int = dispatch_decision(sample, both, hour)["score"]
-        return found
+        decision: int = dispatch_decision(sample, both, hour)["score"]
+        return decision
 
     assert score(100) >= score(rate) >= score(0)
 
 
 @given(samples, histories, hours, st.sampled_from(sorted(NEUTRAL)), st.integers(0, 50))
-def test_more_of_a_burden_never_speaks_for_the_host(
+def test_dispatch_decision_never_rises_with_more_load(
     sample: Any, history: Any, hour: int, signal: str, more: int
 ) -> None:
     value = sample[signal] or 0
     low, high = (
-        dispatch_decision({**sample, signal: one}, history, hour)["score"] for one in (value, value + more)
+        dispatch_decision({**sample, signal: amount}, history, hour)["score"]
+        for amount in (value, value + more)
     )
     assert high <= low
 
@@ -196,7 +199,7 @@ def test_more_of_a_burden_never_speaks_for_the_host(
 @pytest.mark.parametrize(
     ("policy", "message"),
     [
-        ({"weight": {}}, "unknown key 'weight'; known are defaults, weights"),
+        ({"weight": {}}, "unknown key 'weight'; use one of defaults, weights"),
         ({"weights": {"speed": 1}}, "unknown key 'weights.speed'"),
         ({"weights": 3}, "'weights' is 3; give a dictionary"),
         ({"weights": {"success_rate": "40"}}, "must be numbers"),
@@ -212,18 +215,18 @@ def test_more_of_a_burden_never_speaks_for_the_host(
         ({"recommendations": 3}, "must each have"),
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused(policy: Any, message: str) -> None:
+def test_dispatch_decision_rejects_an_invalid_policy(policy: Any, message: str) -> None:
     with pytest.raises(CiError, match=message):
         dispatch_decision(NEUTRAL, None, 3, policy)
 
 
-def test_a_policy_replaces_entries_and_may_judge_another_signal() -> None:
+def test_dispatch_decision_takes_single_entries_and_other_signals_of_a_policy() -> None:
     policy = {
         "weights": {"avg_duration": 0},
         "signals": {"load_1m": [], "swap_used_percent": [{"above": 50, "points": -33}]},
     }
-    found = dispatch_decision({**NEUTRAL, "load_1m": 99, "swap_used_percent": 51}, None, 3, policy)
-    assert found["score"] == 2 - 33
+    decision = dispatch_decision({**NEUTRAL, "load_1m": 99, "swap_used_percent": 51}, None, 3, policy)
+    assert decision["score"] == 2 - 33
     assert dispatch_decision(NEUTRAL, None, 3)["score"] == 13, "the default has changed"
 
 
@@ -242,13 +245,13 @@ def test_a_policy_replaces_entries_and_may_judge_another_signal() -> None:
         ({}, None, "9", "hour is '9'"),
     ],
 )
-def test_values_that_make_no_sense_are_refused(sample: Any, history: Any, hour: Any, message: str) -> None:
+def test_dispatch_decision_rejects_invalid_values(sample: Any, history: Any, hour: Any, message: str) -> None:
     with pytest.raises(CiError, match=message):
         dispatch_decision(sample, history, hour)
 
 
 def advised(load: float, active: int, room: int) -> str:
-    """The seed's advice, written down once more."""
+    """The seed's advice, written again."""
     if load > 8.0 and active > 1:
         return "throttle"
     return "ready" if active < room else "busy"
@@ -263,13 +266,13 @@ def test_queue_advice_is_that_of_the_seed_on_both_sides_of_every_threshold() -> 
 
 
 @given(samples)
-def test_null_advises_as_zero_does(sample: Any) -> None:
+def test_queue_advice_takes_null_for_zero(sample: Any) -> None:
     zeroed = {name: value or 0 for name, value in sample.items()}
     present = {name: value for name, value in sample.items() if value is not None}
     assert queue_advice(sample) == queue_advice(present) == queue_advice(zeroed)
 
 
-def test_the_sums_of_a_matrix_are_one_history() -> None:
+def test_history_of_adds_up_the_jobs_of_a_matrix() -> None:
     sums = [
         JobSums("build (beta)", "self_hosted", 4, 1, 30.0, 3),
         JobSums("build (stable)", "self_hosted", 6, 6, 60.0, 6),
@@ -282,5 +285,5 @@ def test_the_sums_of_a_matrix_are_one_history() -> None:
     assert dispatch_decision(NEUTRAL, history_of([])) == dispatch_decision(NEUTRAL)
 
 
-def test_the_default_policy_is_sound() -> None:
+def test_dispatch_decision_accepts_its_default_policy() -> None:
     assert dispatch_decision(NEUTRAL, None, 3, DEFAULT_POLICY) == dispatch_decision(NEUTRAL, None, 3)
