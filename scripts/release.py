@@ -1,6 +1,7 @@
-"""Builds the tarball of a release into build/release: ``scripts/release.py v0.2.0``.
+"""Builds the tarball of a release into build/release.
 
-Refuses a tag that galaxy.yml, the changelog or the README do not agree with. Next to the tarball is
+``scripts/release.py v0.2.0``. Refuses a tag that galaxy.yml, the changelog or the README do not agree with.
+Next to the tarball is
 ``notes.md``, the release's part of the changelog.
 """
 

@@ -1,8 +1,8 @@
-"""Run the stages of ``make test`` and end with one plain line: ``N passed, N failed``.
+"""Run the stages of ``make test`` and end with one plain line.
 
-A stage is a list of checks. A check is a command; it counts as one test, or as the cases of the JUnit file
-that it writes. The checks run in three lanes side by side: two mostly wait for SSH, systemd and jobs, each on
-hosts of its own, and one computes. A lane whose hosts are done helps to compute.
+``N passed, N failed``. A stage is a list of checks. A check is a command; it counts as one test, or as the
+cases of the JUnit file that it writes. The checks run in three lanes side by side: two mostly wait for SSH,
+systemd and jobs, each on hosts of its own, and one computes. A lane whose hosts are done helps to compute.
 
 With several lanes, each check's output goes to a log and is shown whole when the check ends. With one lane
 (for example ``make unit``) the output is shown as it comes.
@@ -72,7 +72,10 @@ class Check:
 
 @dataclasses.dataclass
 class Tally:
-    """What has been counted so far; ``notes`` are the names of failures and the reasons of skips."""
+    """What has been counted so far.
+
+    ``notes`` are the names of failures and the reasons of skips.
+    """
 
     passed: int = 0
     failed: int = 0
@@ -93,7 +96,10 @@ class Tally:
             self.notes.append(f"FAILED  {name}")
 
     def add_junit(self, name: str, report: Path, *, ok: bool) -> None:
-        """Count the cases of a JUnit file; a command that failed without a failed case counts as one."""
+        """Count the cases of a JUnit file.
+
+        A command that failed without a failed case counts as one.
+        """
         failed_before = self.failed
         try:
             cases = list(ET.parse(report).iter("testcase"))
@@ -238,7 +244,10 @@ class Run:
         self._stopped = False
 
     def lane(self, *queues: Queue) -> None:
-        """Run the checks of each queue, one after the other; other lanes may take from the same queue."""
+        """Run the checks of each queue, one after the other.
+
+        Other lanes may take from the same queue.
+        """
         for queue in queues:
             while queue:
                 try:
@@ -248,7 +257,10 @@ class Run:
                 self._perform(stage, check)
 
     def wait(self, lanes: list[Future[None]]) -> bool:
-        """Return when all lanes have ended: True, or False after an interrupt, which ends the checks."""
+        """Return when all lanes have ended.
+
+        True, or False after an interrupt, which ends the checks.
+        """
         try:
             while wait(lanes, timeout=SIGN_OF_LIFE_SECONDS).not_done:
                 self._show_sign_of_life()

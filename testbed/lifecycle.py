@@ -90,7 +90,10 @@ def up(world: World, wish: Wish, machine: Machine, paths: Paths, progress: Progr
 
 
 def ensure_machine(machine: Machine, paths: Paths, progress: Progress) -> None:
-    """Return once this machine has the programs and the engine; two worlds may start at once."""
+    """Return once this machine has the programs and the engine.
+
+    Two worlds may start at once.
+    """
     with locked(
         paths.lock("machine"), lambda pid: progress.line("machine", f"waiting for process {pid} to finish")
     ):

@@ -1,1 +1,4 @@
-"""The library of coldvox.ci: imported by modules and filters, and installed on hosts as ``coldvox_ci``."""
+"""The library of coldvox.ci.
+
+Imported by modules and filters, and installed on hosts as ``coldvox_ci``.
+"""

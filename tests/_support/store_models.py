@@ -29,7 +29,10 @@ def model(server: FaultServer, **more: Any) -> Any:
 
 
 def models(server: FaultServer, root: Path, count: int, **more: Any) -> list[Artifact]:
-    """Return ``count`` installed models m0, m1, …, of about 200 kB each; m0 was used longest ago."""
+    """Return ``count`` installed models m0, m1, …, of about 200 kB each.
+
+    M0 was used longest ago.
+    """
     made = []
     for number in range(count):
         data = model_zip(f"model {number}")

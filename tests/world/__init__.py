@@ -1,1 +1,4 @@
-"""Tests of the converged test world; ``make site`` runs them after the scenario that makes it."""
+"""Tests of the converged test world.
+
+``make site`` runs them after the scenario that makes it.
+"""

@@ -1,4 +1,7 @@
-"""Run playbooks against a converged world, as a user types them; COLDVOX_WORLD chooses the world."""
+"""Run playbooks against a converged world, as a user types them.
+
+COLDVOX_WORLD chooses the world.
+"""
 
 from __future__ import annotations
 

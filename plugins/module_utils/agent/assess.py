@@ -1,4 +1,7 @@
-"""One health check of this host: read, judge, and publish the state on which several checks agree."""
+"""One health check of this host.
+
+Read, judge, and publish the state on which several checks agree.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ class Assessment(NamedTuple):
 
 
 def assess(paths: Paths, config: Config) -> Assessment:
-    """Read the host and judge it, without publishing. Raises CiError for an invalid policy."""
+    """Read the host and judge it, without publishing.
+
+    Raises CiError for an invalid policy.
+    """
     policy = merged_policy(config.policy)
     url = probe_url(policy, config.github_url)
     timeout = float(policy["probe"]["timeout_seconds"])
@@ -147,7 +153,10 @@ def publish(paths: Paths, config: Config, assessment: Assessment) -> Published:
 
 
 def last_probe(paths: Paths, valid_seconds: float, _url: str) -> bool:
-    """Return whether the last check reached the network. Raises LookupError when it is too long ago."""
+    """Return whether the last check reached the network.
+
+    Raises LookupError when it is too long ago.
+    """
     kept = read_json(paths.health_state) or {}
     try:
         age = boottime() - float(kept["probed_at"])

@@ -43,7 +43,10 @@ class Alerts:
         self._calm: dict[str, int] = {}
 
     def step(self, sample: Mapping[str, Any]) -> list[Message]:
-        """Return the messages after ``sample``. A null value neither begins nor ends an alert."""
+        """Return the messages after ``sample``.
+
+        A null value neither begins nor ends an alert.
+        """
         messages = []
         for key, limit, unit, words, suffix in LIMITS:
             value = sample.get(key)

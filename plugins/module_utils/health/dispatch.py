@@ -131,7 +131,10 @@ def _factor(name: str, value: Any, points: int) -> dict[str, Any]:
 
 
 def _known(history: Mapping[str, Any], kind: str, defaults: Mapping[str, Any]) -> dict[str, float]:
-    """Return rate and duration of one kind of runner; ``defaults`` replace missing values."""
+    """Return rate and duration of one kind of runner.
+
+    ``defaults`` replace missing values.
+    """
     given = history.get(kind) or {}
     if not isinstance(given, Mapping):
         raise CiError(
@@ -149,12 +152,18 @@ def _known(history: Mapping[str, Any], kind: str, defaults: Mapping[str, Any]) -
 
 
 def _faster(own: float, cloud: float, weight: float) -> int:
-    """Return the points for the duration: ``weight`` times the share of the slower time that is saved."""
+    """Return the points for the duration.
+
+    ``weight`` times the share of the slower time that is saved.
+    """
     return _toward_zero((cloud - own) * weight, max(own, cloud))
 
 
 def _toward_zero(dividend: float, divisor: float) -> int:
-    """Return the quotient without its fraction, as shells divide; 0 when ``divisor`` is 0."""
+    """Return the quotient without its fraction, as shells divide.
+
+    0 when ``divisor`` is 0.
+    """
     if not divisor:
         return 0
     quotient = int(abs(dividend) // abs(divisor))
@@ -191,7 +200,10 @@ def _number(name: str, value: Any) -> Optional[float]:
 
 
 def merged_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
-    """Return DEFAULT_POLICY with ``policy`` over it. Raises CiError if the result is invalid."""
+    """Return DEFAULT_POLICY with ``policy`` over it.
+
+    Raises CiError if the result is invalid.
+    """
     merged = _merge(DEFAULT_POLICY, policy, "")
     numbers = [
         *(merged["weights"][name] for name in DEFAULT_POLICY["weights"]),
@@ -213,7 +225,10 @@ def merged_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _merge(default: Mapping[str, Any], given: Any, place: str) -> dict[str, Any]:
-    """Return ``default`` with ``given`` over it, dictionaries by entry. Only signals may be added."""
+    """Return ``default`` with ``given`` over it, dictionaries by entry.
+
+    Only signals may be added.
+    """
     if not isinstance(given, Mapping):
         raise CiError(f"The dispatch policy's '{place.strip('.')}' is {given!r}; give a dictionary.")
     unknown = sorted(str(key) for key in set(given) - set(default))

@@ -1,4 +1,7 @@
-"""The policy that judges a host: data with defaults, and the check that a policy is valid."""
+"""The policy that judges a host.
+
+Data with defaults, and the check that a policy is valid.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +124,10 @@ _PARTIAL = (*_TABLES, "hysteresis", "probe")
 
 
 def merged_policy(policy: Mapping[str, Any]) -> dict[str, Any]:
-    """Return DEFAULT_POLICY with ``policy`` over it. Raises CiError if the result is invalid."""
+    """Return DEFAULT_POLICY with ``policy`` over it.
+
+    Raises CiError if the result is invalid.
+    """
     for key in policy:
         if key not in DEFAULT_POLICY:
             known = ", ".join(DEFAULT_POLICY)
@@ -252,7 +258,10 @@ def scaled(policy: Mapping[str, Any], metrics: Mapping[str, Any], table: str) ->
 
 
 def holding(signal: str, value: Any, steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return those of ``steps`` that apply to ``value``. Raises CiError if they cannot be compared."""
+    """Return those of ``steps`` that apply to ``value``.
+
+    Raises CiError if they cannot be compared.
+    """
     return [step for step in steps if _applies(signal, value, step)]
 
 
@@ -271,7 +280,10 @@ def threshold(step: Mapping[str, Any]) -> Any:
 
 
 def explanation(finding: Mapping[str, Any]) -> str:
-    """Return one penalty or finding in words: ``load over one minute is 9.3, above 8.0``."""
+    """Return one penalty or finding in words.
+
+    ``load over one minute is 9.3, above 8.0``.
+    """
     value, limit = finding["value"], finding["threshold"]
     words = SIGNALS.get(finding["signal"], ("", finding["signal"]))[1]
     if isinstance(value, bool):

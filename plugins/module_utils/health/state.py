@@ -1,6 +1,7 @@
-"""The published state of a host: it changes only when several checks in a row agree.
+"""The published state of a host.
 
-Without this hysteresis a load that swings around a threshold would send jobs back and forth.
+It changes only when several checks in a row agree. Without this hysteresis a load that swings around a
+threshold would send jobs back and forth.
 """
 
 from __future__ import annotations

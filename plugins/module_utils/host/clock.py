@@ -15,7 +15,10 @@ def boot_id() -> str:
 
 
 def boottime() -> float:
-    """Return the seconds since boot with suspend; a change of the wall clock does not move it."""
+    """Return the seconds since boot with suspend.
+
+    A change of the wall clock does not move it.
+    """
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -23,11 +23,11 @@ class PathError(CiError):
 
 
 def open_directory(path: str, *, create: bool = False) -> Optional[int]:
-    """Open the directory at absolute ``path`` and return its descriptor; None when it does not exist.
+    """Open the directory at absolute ``path`` and return its descriptor.
 
-    A symbolic link on the way is followed only when root or the running user owns it, and no other user can
-    put names into its directory. Missing directories are made, mode 0755, when ``create`` is set. Raises
-    PathError for anything else in the way.
+    None when it does not exist. A symbolic link on the way is followed only when root or the running user
+    owns it, and no other user can put names into its directory. Missing directories are made, mode 0755,
+    when ``create`` is set. Raises PathError for anything else in the way.
     """
     parts = deque(_components(path))
     here = os.open("/", _OPEN_DIRECTORY)
@@ -102,7 +102,10 @@ _MOST_BYTES = 2**20
 
 
 def open_regular(path: str, flags: int) -> int:
-    """Open the regular file ``path`` itself, as an opener for ``open``; raises OSError for anything else."""
+    """Open the regular file ``path`` itself, as an opener for ``open``.
+
+    Raises OSError for anything else.
+    """
     # A planted pipe would block the open, or have no end.
     opened = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(opened).st_mode):

@@ -21,9 +21,10 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Entry:
-    """One wanted path. ``kind`` is file, link or directory; ``target`` is where a link points to.
+    """One wanted path. ``kind`` is file, link or directory.
 
-    ``sha256`` is that of a content which is not here; with it the entry can be compared, but not made.
+    ``target`` is where a link points to. ``sha256`` is that of a content which is not here; with it the
+    entry can be compared, but not made.
     """
 
     path: str
@@ -39,7 +40,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Present:
-    """The present state of a path. ``kind`` is missing, file, link, directory or other."""
+    """The present state of a path.
+
+    ``kind`` is missing, file, link, directory or other.
+    """
 
     kind: str
     mode: int = 0
@@ -53,7 +57,10 @@ MISSING = Present("missing")
 
 
 def entry_from(raw: dict[str, Any]) -> Entry:
-    """Build an Entry from the module's dictionary for one file; raises PathError for a bad mode."""
+    """Build an Entry from the module's dictionary for one file.
+
+    Raises PathError for a bad mode.
+    """
     kind = "link" if raw.get("link_to") else "directory" if raw.get("directory") else "file"
     mode = raw.get("mode") or ("0755" if kind == "directory" else "0644")
     if not _MODE.fullmatch(mode):
@@ -74,7 +81,10 @@ def entry_from(raw: dict[str, Any]) -> Entry:
 
 
 def user_id(name: str) -> Optional[int]:
-    """Return the id of user ``name``, or None if the host has no such user; a number is an id."""
+    """Return the id of user ``name``, or None if the host has no such user.
+
+    A number is an id.
+    """
     try:
         return int(name) if name.isdigit() else pwd.getpwnam(name).pw_uid
     except KeyError:
@@ -82,7 +92,10 @@ def user_id(name: str) -> Optional[int]:
 
 
 def group_id(name: str) -> Optional[int]:
-    """Return the id of group ``name``, or None if the host has no such group; a number is an id."""
+    """Return the id of group ``name``, or None if the host has no such group.
+
+    A number is an id.
+    """
     try:
         return int(name) if name.isdigit() else grp.getgrnam(name).gr_gid
     except KeyError:
@@ -106,7 +119,10 @@ def parent(path: str, *, create: bool = False) -> Iterator[tuple[Optional[int], 
 
 
 def look(path: str) -> Present:
-    """Return the state of ``path`` without following a link there; read a file's whole content."""
+    """Return the state of ``path`` without following a link there.
+
+    Read a file's whole content.
+    """
     with parent(path) as (descriptor, name):
         if descriptor is None:
             return MISSING
@@ -143,7 +159,10 @@ def directory_behind(path: str, link: Present) -> Present:
 
 
 def as_wanted(entry: Entry, present: Present) -> bool:
-    """Return whether ``entry`` is already in place. An owner that does not exist is a difference."""
+    """Return whether ``entry`` is already in place.
+
+    An owner that does not exist is a difference.
+    """
     owned = (present.uid, present.gid) == (user_id(entry.owner), group_id(entry.group))
     if present.kind != entry.kind or not owned:
         return False
@@ -187,7 +206,10 @@ def diff_of(path: str, present: Present, entry: Optional[Entry]) -> dict[str, st
 
 
 def _shown(state: Present, other: Present) -> str:
-    """Return one side of a diff; attributes only if they differ, or if there is no content."""
+    """Return one side of a diff.
+
+    Attributes only if they differ, or if there is no content.
+    """
     if state.kind == "missing":
         return ""
     if state.kind == "link":

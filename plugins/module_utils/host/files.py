@@ -1,7 +1,7 @@
-"""Bring a set of files, links and directories to a state: plan first, then write atomically.
+"""Bring a set of files, links and directories to a state.
 
-Every write is a new file in the same directory, synced and renamed into place. A reader sees the old or the
-new content. A link at the path is replaced and never followed.
+Plan first, then write atomically. Every write is a new file in the same directory, synced and renamed into
+place. A reader sees the old or the new content. A link at the path is replaced and never followed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ class FileSetError(PathError):
 
 @dataclass(frozen=True)
 class Change:
-    """A difference between the wanted and the present state; without ``entry``, a path to remove."""
+    """A difference between the wanted and the present state.
+
+    Without ``entry``, a path to remove.
+    """
 
     path: str
     present: Present
@@ -131,10 +134,10 @@ def validate(changes: Sequence[Change], run: Run) -> None:
 
 
 def converge(wanted: FileSet, changes: Sequence[Change], run: Run) -> list[list[str]]:
-    """Make ``changes`` and run the commands of the set if they are due; return the commands that ran.
+    """Make ``changes`` and run the commands of the set if they are due.
 
-    The marker survives a crash between the first write and the last command, so that the next call runs the
-    commands.
+    Return the commands that ran. The marker survives a crash between the first write and the last command,
+    so that the next call runs the commands.
     """
     if changes and wanted.commands:
         record = json.dumps({"commands": [list(argv) for argv in wanted.commands]}) + "\n"
@@ -158,7 +161,10 @@ def converge(wanted: FileSet, changes: Sequence[Change], run: Run) -> list[list[
 
 
 def commands_due(wanted: FileSet, changes: Sequence[Change]) -> bool:
-    """Return whether the commands must run: for a change, or because an earlier run did not end."""
+    """Return whether the commands must run.
+
+    For a change, or because an earlier run did not end.
+    """
     return bool(wanted.commands) and (bool(changes) or look(wanted.marker).kind != "missing")
 
 

@@ -28,7 +28,10 @@ class Result(NamedTuple):
 
 
 class Run(Protocol):
-    """A function that runs ``argv`` to its end; ``environment`` replaces the inherited one."""
+    """A function that runs ``argv`` to its end.
+
+    ``environment`` replaces the inherited one.
+    """
 
     def __call__(
         self,
@@ -134,7 +137,10 @@ def _attend(child: int) -> int:
 
 
 def become(argv: Sequence[str]) -> NoReturn:
-    """Replace this process by ``argv``; exit with 127 or 126, as shells do, if that fails."""
+    """Replace this process by ``argv``.
+
+    Exit with 127 or 126, as shells do, if that fails.
+    """
     for number in _RESTORED:
         signal.signal(number, signal.SIG_DFL)
     try:
@@ -169,10 +175,10 @@ def parent_of(pid: int) -> tuple[str, int]:
 
 
 def job_process(start: int) -> Process:
-    """Return the process that ends with the job: the runner's worker above ``start``, or ``start``.
+    """Return the process that ends with the job.
 
-    ``start`` is the caller's parent, for example the shell of a script. Raises CiError if that is init, which
-    does not end before the machine does.
+    The runner's worker above ``start``, or ``start``. ``start`` is the caller's parent, for example the
+    shell of a script. Raises CiError if that is init, which does not end before the machine does.
     """
     pid = start
     for _generation in range(_MOST_ANCESTORS):
@@ -191,10 +197,10 @@ def job_process(start: int) -> Process:
 
 
 def hold_until(pid: int, descriptors: Sequence[int]) -> int:
-    """Keep ``descriptors`` open in a new process until ``pid`` has ended; return the new process id.
+    """Keep ``descriptors`` open in a new process until ``pid`` has ended.
 
-    The new process keeps nothing else: no stream, no other descriptor, no working directory. Raises CiError
-    if there is no process ``pid``.
+    Return the new process id. The new process keeps nothing else: no stream, no other descriptor, no working
+    directory. Raises CiError if there is no process ``pid``.
     """
     try:
         watched = os.pidfd_open(pid)

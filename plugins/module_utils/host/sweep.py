@@ -55,7 +55,10 @@ def open_trash(work: int, owner: Optional[int] = None) -> int:
 
 
 def discard(parent: int, name: str, trash: int) -> bool:
-    """Move the entry ``name`` of ``parent`` into ``trash``; return whether that succeeded."""
+    """Move the entry ``name`` of ``parent`` into ``trash``.
+
+    Return whether that succeeded.
+    """
     try:
         # A new name, because the old one may have the full length already.
         os.rename(name, os.urandom(16).hex(), src_dir_fd=parent, dst_dir_fd=trash)
@@ -167,9 +170,10 @@ class _Emptying:
 
 
 def _entries(folder: int) -> Iterator[os.DirEntry[str]]:
-    """Yield the entries of the directory without a list: a job may have made millions of names.
+    """Yield the entries of the directory without a list.
 
-    Entries may be removed meanwhile; readdir(3) gives those that stay exactly once.
+    A job may have made millions of names. Entries may be removed meanwhile; readdir(3) gives those that stay
+    exactly once.
     """
     with os.scandir(folder) as entries:
         yield from entries
@@ -186,7 +190,10 @@ def _mount(folder: int) -> str:
 
 @contextlib.contextmanager
 def _opened(parent: int, name: str) -> Iterator[int]:
-    """Yield the directory ``name`` of ``parent``; give the owner the rights to it first."""
+    """Yield the directory ``name`` of ``parent``.
+
+    Give the owner the rights to it first.
+    """
     named = os.open(name, _NAME_ONLY, dir_fd=parent)
     try:
         status = os.fstat(named)

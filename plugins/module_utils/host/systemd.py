@@ -110,7 +110,10 @@ def _reason(output: str) -> str:
 
 
 class Notifier:
-    """Sends messages to the socket of NOTIFY_SOCKET; without it, ``send`` does nothing."""
+    """Sends messages to the socket of NOTIFY_SOCKET.
+
+    Without it, ``send`` does nothing.
+    """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
@@ -119,7 +122,10 @@ class Notifier:
         )
 
     def send(self, *words: str) -> None:
-        """Send ``words`` such as ``READY=1`` in one message; ignore a systemd that does not answer."""
+        """Send ``words`` such as ``READY=1`` in one message.
+
+        Ignore a systemd that does not answer.
+        """
         if self._socket is None:
             return
         # "@" is the zero byte of an abstract address.

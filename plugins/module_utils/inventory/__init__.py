@@ -1,1 +1,4 @@
-"""Pure helpers of single roles, for the filters: packages, Vosk, labels, cache keys, checks of inputs."""
+"""Pure helpers of single roles, for the filters.
+
+Packages, Vosk, labels, cache keys, checks of inputs.
+"""

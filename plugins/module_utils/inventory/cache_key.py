@@ -1,4 +1,7 @@
-"""Build the key and the restore keys of a model for a cache of GitHub Actions. Pure."""
+"""Build the key and the restore keys of a model for a cache of GitHub Actions.
+
+Pure.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Read the labels that a workflow's jobs ask for, and match runners with them. Pure."""
+"""Read the labels that a workflow's jobs ask for, and match runners with them.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ _EXPRESSION = "${{"
 
 
 class Wanted(NamedTuple):
-    """Labels and group of a ``runs-on``; ``unknown`` are expressions that only a run can evaluate."""
+    """Labels and group of a ``runs-on``.
+
+    ``unknown`` are expressions that only a run can evaluate.
+    """
 
     labels: tuple[str, ...]
     group: str
@@ -98,7 +104,10 @@ def matching_runners(runs_on: Any, runners: Iterable[Mapping[str, Any]]) -> list
 
 
 def runner_labels(runner: Any) -> set[str]:
-    """Return the labels of ``runner`` in lower case; raises CiError when it is not a runner."""
+    """Return the labels of ``runner`` in lower case.
+
+    Raises CiError when it is not a runner.
+    """
     labels = runner.get("labels") if isinstance(runner, Mapping) else None
     if not isinstance(labels, Sequence) or isinstance(labels, str):
         raise CiError(f"A runner is {_short(runner)}; give dictionaries with a list of labels.")

@@ -21,10 +21,11 @@ def libvosk_artifacts(
     releases: Mapping[str, Mapping[str, Any]],
     architecture: str,
 ) -> list[dict[str, Any]]:
-    """Return one artifact per version, linked at ``<prefix>/<version>``; the default version is pinned.
+    """Return one artifact per version, linked at ``<prefix>/<version>``.
 
-    ``releases`` maps version and architecture to the url and sha256 that are used where the inventory
-    gives neither. A value that is missing there too is reported by the module ``artifact``.
+    The default version is pinned. ``releases`` maps version and architecture to the url and sha256 that are
+    used where the inventory gives neither. A value that is missing there too is reported by the module
+    ``artifact``.
     """
     names = [str(version["version"]) for version in versions]
     return [
@@ -42,7 +43,10 @@ def libvosk_artifacts(
 
 
 def libvosk_registry(versions: Sequence[Mapping[str, Any]], default: str, prefix: str) -> dict[str, Any]:
-    """Return the content of the host's registry: the default version and the path of each version."""
+    """Return the content of the host's registry.
+
+    The default version and the path of each version.
+    """
     names = [str(version["version"]) for version in versions]
     return {
         "default": default,

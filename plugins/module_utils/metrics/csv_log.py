@@ -1,4 +1,7 @@
-"""The CSV of samples, in the 19 columns that ColdVox's reports read. An unknown value is 0."""
+"""The CSV of samples, in the 19 columns that ColdVox's reports read.
+
+An unknown value is 0.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,10 @@ def append(path: str, rows: Iterable[list[str]], rotation: Optional[Rotation] = 
 
 
 def _locked(path: str) -> io.FileIO:
-    """Open ``path`` to append and lock it: two samplers that start together write one header."""
+    """Open ``path`` to append and lock it.
+
+    Two samplers that start together write one header.
+    """
     while True:
         file = io.FileIO(path, "a", opener=_open_no_link)
         try:

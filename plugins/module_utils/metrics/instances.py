@@ -26,7 +26,10 @@ UNIT_KEYS = ("unit_active", "cpu_percent", "memory_bytes")
 
 
 class Unit(NamedTuple):
-    """What is accounted to one unit since it started, and its processes; None if unknown."""
+    """What is accounted to one unit since it started, and its processes.
+
+    None if unknown.
+    """
 
     active: bool
     cpu_nanoseconds: Optional[int] = None
@@ -86,7 +89,10 @@ def describe(
 
 
 def _has_a_programs_name(process: Process) -> bool:
-    """Return whether ``process`` may be a listener or worker: of the thousand of a machine, a few are."""
+    """Return whether ``process`` may be a listener or worker.
+
+    Of the thousand of a machine, a few are.
+    """
     return any(path.endswith((LISTENER, WORKER)) for path in (process.executable, *process.arguments[:2]))
 
 
@@ -96,7 +102,10 @@ def _first(program: str, processes: Iterable[Process], root: str, unit: str) -> 
 
 
 def _accounts(unit: Optional[Unit], share: Optional[float]) -> dict[str, Any]:
-    """Return UNIT_KEYS of one instance. A unit at rest uses nothing, even if systemd remembers sums."""
+    """Return UNIT_KEYS of one instance.
+
+    A unit at rest uses nothing, even if systemd remembers sums.
+    """
     if unit is None:
         return dict.fromkeys(UNIT_KEYS)
     if not unit.active:
@@ -190,7 +199,10 @@ def find(root: str, units: Collection[str], depth: int = _DEEPEST) -> dict[str, 
 
 
 def _directories(path: str) -> list[str]:
-    """Return the directories in ``path``, or none: a group may disappear at any moment."""
+    """Return the directories in ``path``, or none.
+
+    A group may disappear at any moment.
+    """
     try:
         with os.scandir(path) as entries:
             return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -199,9 +211,9 @@ def _directories(path: str) -> list[str]:
 
 
 def init_group(cgroup: str) -> Optional[str]:
-    """Return the group in which systemd started, from /proc/1/cgroup; None unless it is cgroup v2.
+    """Return the group in which systemd started, from /proc/1/cgroup.
 
-    In a container that sees the host's groups this is the container's own.
+    None unless it is cgroup v2. In a container that sees the host's groups this is the container's own.
     """
     lines = cgroup.splitlines()
     if len(lines) != 1 or not lines[0].startswith("0::/"):

@@ -13,9 +13,10 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def reachable(url: str, timeout_seconds: float = CONNECT_TIMEOUT_SECONDS) -> bool:
-    """Return whether the server of ``url`` accepts a connection within the time; no request is sent.
+    """Return whether the server of ``url`` accepts a connection within the time.
 
-    The time includes a resolver that does not answer and a name with many addresses. Raises ValueError for a
+    No request is sent. The time includes a resolver that does not answer and a name with many addresses.
+    Raises ValueError for a
     ``url`` that is not an http or https address.
     """
     parts = urlsplit(url)

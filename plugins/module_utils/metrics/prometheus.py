@@ -14,7 +14,10 @@ PREFIX = "coldvox_ci_"
 
 
 class Metric(NamedTuple):
-    """The name, kind and help of a sample's key; ``factor`` converts its value to the base unit."""
+    """The name, kind and help of a sample's key.
+
+    ``factor`` converts its value to the base unit.
+    """
 
     key: str
     name: str

@@ -44,7 +44,10 @@ class Target(NamedTuple):
 
 
 class Counters(NamedTuple):
-    """The values whose difference to the sample before counts, by instance; None if unreadable."""
+    """The values whose difference to the sample before counts, by instance.
+
+    None if unreadable.
+    """
 
     at: float
     cpu: Optional[system.CpuTime]
@@ -59,7 +62,10 @@ class Gaps:
         self.keys: list[str] = []
 
     def read(self, source: Callable[[], T], *keys: str) -> Optional[T]:
-        """Return what ``source`` returns; when it fails, remember ``keys`` and return None."""
+        """Return what ``source`` returns.
+
+        When it fails, remember ``keys`` and return None.
+        """
         try:
             return source()
         except (OSError, ValueError, LookupError, CiError):
@@ -143,7 +149,10 @@ def _is_instance(target: Target, name: str, sources: Sources) -> bool:
 
 
 def _names(directory: str, sources: Sources) -> list[str]:
-    """Return the names in ``directory``, sorted; none when it is missing, which is not a gap."""
+    """Return the names in ``directory``, sorted.
+
+    None when it is missing, which is not a gap.
+    """
     try:
         return sorted(sources.names(directory))
     except (FileNotFoundError, NotADirectoryError):

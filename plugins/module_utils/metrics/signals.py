@@ -82,7 +82,10 @@ def _battery_percent(seen: Observation, _memory: Any) -> float:
 
 
 def _batteries(seen: Observation) -> list[str]:
-    """Return the machine's own batteries. That of a mouse or a headset has the scope of a device."""
+    """Return the machine's own batteries.
+
+    That of a mouse or a headset has the scope of a device.
+    """
     batteries = []
     for path in (f"{_POWER}/{name}" for name in seen.names(_POWER)):
         scope = ""

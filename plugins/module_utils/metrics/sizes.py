@@ -29,7 +29,10 @@ class StoreBooks:
         self._sizes = StoreSizes(0, 0)
 
     def sizes(self, store: str) -> StoreSizes:
-        """Return the sizes of ``store``. Raises ``OSError`` when it is missing or cannot be read."""
+        """Return the sizes of ``store``.
+
+        Raises ``OSError`` when it is missing or cannot be read.
+        """
         areas = [os.path.join(store, name) for name in ("trees", "refs", "models")]
         seen = (store, *(_modified_at(area) for area in areas))
         if all(moment is None for moment in seen[1:]):
@@ -107,7 +110,10 @@ class InBackground:
         self._due = 0.0
 
     def __call__(self, roots: Sequence[str]) -> int:
-        """Return the size that the latest walk has counted. Raises LookupError before the first result."""
+        """Return the size that the latest walk has counted.
+
+        Raises LookupError before the first result.
+        """
         if time.monotonic() >= self._due and not (self._thread and self._thread.is_alive()):
             self._thread = threading.Thread(target=self._refresh, args=(tuple(roots),), daemon=True)
             self._thread.start()

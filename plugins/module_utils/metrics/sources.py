@@ -64,7 +64,10 @@ def machine(run: Run) -> Sources:
 
 
 def resident(run: Run, reachable: Callable[[str], bool]) -> Sources:
-    """Return the sources of a service: it keeps files open, and it does not wait for a size."""
+    """Return the sources of a service.
+
+    It keeps files open, and it does not wait for a size.
+    """
     kept = KeptFiles().text
     return machine(run)._replace(
         units=unit_reader(run, kept),
@@ -75,7 +78,10 @@ def resident(run: Run, reachable: Callable[[str], bool]) -> Sources:
 
 
 def unit_reader(run: Run, text: Callable[[str], str]) -> Callable[[Sequence[str]], Mapping[str, Unit]]:
-    """Return a reader of the instances' units: from their control groups, or from systemctl."""
+    """Return a reader of the instances' units.
+
+    From their control groups, or from systemctl.
+    """
     try:
         group = instances.init_group(text("/proc/1/cgroup"))
     except OSError:

@@ -53,7 +53,10 @@ class DiskSpace(NamedTuple):
 
 
 def percent(part: float, whole: float) -> float:
-    """Return ``part`` of ``whole`` as 0 to 100 with one decimal; 0 when ``whole`` is 0."""
+    """Return ``part`` of ``whole`` as 0 to 100 with one decimal.
+
+    0 when ``whole`` is 0.
+    """
     return round(min(100.0, max(0.0, 100.0 * part / whole)), 1) if whole > 0 else 0.0
 
 
@@ -97,10 +100,11 @@ def memory() -> Memory:
 
 
 def network_traffic(hardware: Collection[str]) -> Traffic:
-    """Return the bytes over the interfaces in ``hardware``; when there are none, over all but the loopback.
+    """Return the bytes over the interfaces in ``hardware``.
 
-    The second half is for hosts that are containers: their only way out is a virtual interface. On a machine
-    with real ones, bridges and the like would count the same bytes twice.
+    When there are none, over all but the loopback. The second half is for hosts that are containers: their
+    only way out is a virtual interface. On a machine with real ones, bridges and the like would count the
+    same bytes twice.
     """
     # Without psutil's correction of counters that wrap: the sample has the kernel's own numbers.
     counters: Mapping[str, Any] = ask_psutil(lambda psutil: psutil.net_io_counters(pernic=True, nowrap=False))

@@ -140,7 +140,10 @@ def _inspect(
 
 
 def _check_account(options: Mapping[str, Any], target: Target, local: Local) -> None:
-    """Raise CiError if the account is gone: systemd would try to start the unit for ever."""
+    """Raise CiError if the account is gone.
+
+    Systemd would try to start the unit for ever.
+    """
     if options["state"] == "present" and local.agent_id is not None and not has_account(target.user):
         raise CiError(
             f"Account '{target.user}' of runner '{options['name']}' was deleted on this host, so its files "

@@ -119,7 +119,10 @@ def claim_lock(layout: Layout) -> Flock:
 
 
 def claim(layout: Layout, name: str) -> Flock:
-    """Take the lock of the instance ``name``; raises CiError if another process holds it."""
+    """Take the lock of the instance ``name``.
+
+    Raises CiError if another process holds it.
+    """
     lock = claim_lock(layout)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     # Flock.acquire would leave a thread behind, and frozen() must have only one.

@@ -71,7 +71,10 @@ _KEYS = {"cores", "memory_gib", "tasks_max", "cpu_weight", "max_instances", "lab
 
 
 def resource_class(name: str, classes: Mapping[str, Mapping[str, Any]]) -> ResourceClass:
-    """Return the class ``name`` of ``classes``; raises CiError if it is missing or invalid."""
+    """Return the class ``name`` of ``classes``.
+
+    Raises CiError if it is missing or invalid.
+    """
     if name not in classes:
         known = ", ".join(sorted(classes)) or "none"
         raise CiError(f"Resource class '{name}' is not defined; define it (known: {known}).")
@@ -115,9 +118,10 @@ def _check_bounds(limits: ResourceClass) -> None:
 
 @dataclass(frozen=True)
 class PoolDefaults:
-    """Settings for all instances of a host; an instance or its class may override them.
+    """Settings for all instances of a host.
 
-    If ``enrols``, the host itself registers its JIT instances for their next jobs.
+    An instance or its class may override them. If ``enrols``, the host itself registers its JIT instances
+    for their next jobs.
     """
 
     base_dir: str

@@ -73,7 +73,10 @@ def workers(root: str, unit: str, proc: str = "/proc") -> list[int]:
 
 
 def listeners(root: str, unit: str, proc: str = "/proc") -> list[int]:
-    """Return the process ids of the instance's listener; several only while it is being replaced."""
+    """Return the process ids of the instance's listener.
+
+    Several only while it is being replaced.
+    """
     return _running(LISTENER, root, unit, proc)
 
 

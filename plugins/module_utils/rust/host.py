@@ -1,4 +1,7 @@
-"""Rust on this host: read rustup's own files; change them by rustup and cargo only."""
+"""Rust on this host: read rustup's own files.
+
+Change them by rustup and cargo only.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,10 @@ _UPDATE_AVAILABLE = 100  # exit status of `rustup check`
 
 @dataclass(frozen=True)
 class RustHost:
-    """One shared Rust installation: its directories, its server, and how to run programs."""
+    """One shared Rust installation.
+
+    Its directories, its server, and how to run programs.
+    """
 
     rustup_home: str
     cargo_home: str
@@ -82,7 +88,10 @@ class RustHost:
         return "current" if filecmp.cmp(rustup, self.installer, shallow=False) else "other"
 
     def updates(self, names: Sequence[str]) -> frozenset[str]:
-        """Ask the server which of ``names`` have an update; only a channel can have an update."""
+        """Ask the server which of ``names`` have an update.
+
+        Only a channel can have an update.
+        """
         asked = [name for name in names if moves(name)]
         if not asked:
             return frozenset()
@@ -110,7 +119,10 @@ class RustHost:
         return self.run([path, *argv], environment=self._environment(), timeout_seconds=self.timeout_seconds)
 
     def _environment(self) -> dict[str, str]:
-        """Return an environment without the caller's: a stray RUSTUP_TOOLCHAIN would change the result."""
+        """Return an environment without the caller's.
+
+        A stray RUSTUP_TOOLCHAIN would change the result.
+        """
         kept = {key: value for key, value in os.environ.items() if key.lower() in _NETWORK}
         return {
             **kept,

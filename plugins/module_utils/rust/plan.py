@@ -49,7 +49,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Installed:
-    """One toolchain on the host; ``complete`` is false after an interrupted installation."""
+    """One toolchain on the host.
+
+    ``complete`` is false after an interrupted installation.
+    """
 
     version: str
     components: frozenset[str]
@@ -87,7 +90,10 @@ class Step:
 
 
 def full_name(name: str, host: str) -> str:
-    """Return ``name`` with the host triple that rustup would add; raises RustError for a bad name."""
+    """Return ``name`` with the host triple that rustup would add.
+
+    Raises RustError for a bad name.
+    """
     match = _NAME.fullmatch(name)
     if match is None:
         raise RustError(
@@ -131,14 +137,20 @@ def parse_settings(text: str) -> dict[str, str]:
 
 
 def plain_component(name: str, triple: str) -> str:
-    """Return a component as people name it: without ``-preview`` and without the triple."""
+    """Return a component as people name it.
+
+    Without ``-preview`` and without the triple.
+    """
     if name.endswith(f"-{triple}"):
         name = name[: -len(triple) - 1]
     return name[: -len("-preview")] if name.endswith("-preview") else name
 
 
 def parse_components(text: str, triple: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return (components, targets) from the text of ``lib/rustlib/components``: a name per line."""
+    """Return (components, targets) from the text of ``lib/rustlib/components``.
+
+    A name per line.
+    """
     components, targets = set(), set()
     for name in text.split():
         if name.startswith("rust-std-"):
@@ -193,7 +205,10 @@ def _toolchain_line(name: str, version: str) -> str:
 
 
 def plan(wanted: Wanted, state: State, updates: frozenset[str] = frozenset()) -> list[Step]:
-    """Return the steps from ``state`` to ``wanted``; ``updates`` names toolchains that can be newer."""
+    """Return the steps from ``state`` to ``wanted``.
+
+    ``updates`` names toolchains that can be newer.
+    """
     steps = [*_plan_rustup(state)]
     for toolchain in wanted.toolchains:
         steps += _plan_toolchain(toolchain, state.toolchains.get(toolchain.name), toolchain.name in updates)

@@ -1,4 +1,7 @@
-"""Files that the role agent renders: settings of the programs, tmpfiles and mounts."""
+"""Files that the role agent renders.
+
+Settings of the programs, tmpfiles and mounts.
+"""
 
 from __future__ import annotations
 

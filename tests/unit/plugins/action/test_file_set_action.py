@@ -42,7 +42,10 @@ PLAYBOOK = """\
 
 
 def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
-    """Run a file_set task and return its result; ``root / 'output'`` is the output at ``-vvv``."""
+    """Run a file_set task and return its result.
+
+    ``root / 'output'`` is the output at ``-vvv``.
+    """
     me = {"owner": str(os.geteuid()), "group": str(os.getegid())}
     listed = json.dumps([{**me, **entry} for entry in files])
     (root / "play.yml").write_text(PLAYBOOK.format(root=root, files=listed))

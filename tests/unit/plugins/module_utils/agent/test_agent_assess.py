@@ -1,4 +1,7 @@
-"""What a health check imports: it runs every minute, and importing psutil takes longer than the check."""
+"""What a health check imports.
+
+It runs every minute, and importing psutil takes longer than the check.
+"""
 
 from __future__ import annotations
 

@@ -113,7 +113,10 @@ def test_sampler_goes_on_when_the_history_fails(tmp_path: Path) -> None:
 
 
 def served(host: Host, interval: float, ticks: int, waking: Mapping[int, float] | None = None) -> list[float]:
-    """Serve ``ticks`` samples and return the wait after each; ``waking`` are sleeps of the machine."""
+    """Serve ``ticks`` samples and return the wait after each.
+
+    ``waking`` are sleeps of the machine.
+    """
     waits: list[float] = []
     clock = {"now": 0.0}
 

@@ -199,7 +199,10 @@ def test_files_mode_must_be_four_octal_digits(mode: str) -> None:
 
 
 def test_files_reader_never_sees_half_a_file(tmp_path: Path) -> None:
-    """The old file stays whole under an open descriptor: it is replaced, not rewritten."""
+    """The old file stays whole under an open descriptor.
+
+    It is replaced, not rewritten.
+    """
     path = tmp_path / "a"
     path.write_text("old")
     path.chmod(0o644)

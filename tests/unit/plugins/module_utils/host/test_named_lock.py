@@ -1,4 +1,7 @@
-"""Locks by name in the library: exact under many processes, and what the kernel's list says of them."""
+"""Locks by name in the library.
+
+Exact under many processes, and what the kernel's list says of them.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,10 @@ def test_a_file_is_found_by_device_and_inode_and_on_anonymous_devices_by_inode(t
 
 @pytest.mark.parametrize("mode", ["plain", "some holders are killed"])
 def test_many_processes_count_exactly(tmp_path: Path, mode: str) -> None:
-    """Each adds to a counter under the lock; in the second mode every eighth dies while it holds the lock."""
+    """Each adds to a counter under the lock.
+
+    In the second mode every eighth dies while it holds the lock.
+    """
     path = named_lock.lock_path(str(tmp_path), "counter")
     counter = tmp_path / "counter"
     counter.write_text("0")

@@ -60,7 +60,10 @@ def test_text_has_each_family_once_by_the_rules_for_names() -> None:
 
 @pytest.fixture
 def promtool(tmp_path: Path) -> str:
-    """The installed promtool, or Debian's package unpacked: installed, it would start a server."""
+    """The installed promtool, or Debian's package unpacked.
+
+    Installed, it would start a server.
+    """
     path = shutil.which("promtool")
     if path is None and shutil.which("apt-get"):
         download = ["apt-get", "download", "-q", "prometheus"]

@@ -125,7 +125,10 @@ def test_listeners_dead_counts_services_without_a_listener(changes: dict[str, An
 
 
 def deafness(readings: list[tuple[int, dict[str, Any]]]) -> list[Any]:
-    """Return how many are deaf after each check, a minute apart; a reading is CPU time and what changed."""
+    """Return how many are deaf after each check, a minute apart.
+
+    A reading is CPU time and what changed.
+    """
     memory: dict[str, Any] = {}
     counted = []
     for number, (used, changes) in enumerate(readings):

@@ -1,4 +1,7 @@
-"""Which process is the worker of an instance: one table of cases for the two doors that answer it."""
+"""Which process is the worker of an instance.
+
+One table of cases for the two doors that answer it.
+"""
 
 from __future__ import annotations
 

@@ -198,7 +198,10 @@ def test_unpack_refuses_entries_that_share_bytes(tmp_path: Path) -> None:
 
 
 def test_inflate_threads_do_not_take_sound_entries_for_overlapping_ones(tmp_path: Path) -> None:
-    """With an extra field in each entry, as Info-ZIP writes it; see the lock in inflate.py."""
+    """With an extra field in each entry, as Info-ZIP writes it.
+
+    See the lock in inflate.py.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for number in range(3000):
@@ -288,7 +291,10 @@ def test_open_tar_without_zstd_says_what_to_do(tmp_path: Path, monkeypatch: pyte
 
 
 def test_members_of_keeps_no_headers_in_memory(tmp_path: Path) -> None:
-    """Each of 1000 members has 20 KB of attributes; tarfile alone would hold 20 MB in the end."""
+    """Each of 1000 members has 20 KB of attributes.
+
+    Tarfile alone would hold 20 MB in the end.
+    """
     archive = tmp_path / "x.tar"
     with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as target:
         for number in range(1000):

@@ -1,4 +1,7 @@
-"""Whether the clock is believed: jumps, holidays, flat batteries, and that a steady clock always is."""
+"""Whether the clock is believed.
+
+Jumps, holidays, flat batteries, and that a steady clock always is.
+"""
 
 from __future__ import annotations
 

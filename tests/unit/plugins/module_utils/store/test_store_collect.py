@@ -86,7 +86,10 @@ def test_collect_respects_age_pins_readers_and_links(server: FaultServer, root: 
 def test_collect_keeps_a_tree_with_hard_links_elsewhere(
     server: FaultServer, root: Path, tmp_path: Path
 ) -> None:
-    """The runner instances have such links: a removal frees nothing, and all would be linked again."""
+    """The runner instances have such links.
+
+    A removal frees nothing, and all would be linked again.
+    """
     twice = tar_of({"a": noise(1000), "b": tar_special(tarfile.LNKTYPE, "a")})
     artifact = wanted("runner", server.serve("/r.tar.gz", twice), twice, kind="runner")
     install(root, artifact)

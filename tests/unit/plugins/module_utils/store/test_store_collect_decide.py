@@ -1,4 +1,7 @@
-"""What a collection decides, as a pure function: tables for the reasons, properties for the rest."""
+"""What a collection decides, as a pure function.
+
+Tables for the reasons, properties for the rest.
+"""
 
 from __future__ import annotations
 

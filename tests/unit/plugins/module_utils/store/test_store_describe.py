@@ -1,4 +1,7 @@
-"""The reports about a store: contents, downloads, leases, and the holders and waiters of locks."""
+"""The reports about a store.
+
+Contents, downloads, leases, and the holders and waiters of locks.
+"""
 
 from __future__ import annotations
 

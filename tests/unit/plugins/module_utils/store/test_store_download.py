@@ -111,7 +111,10 @@ def test_download_starts_over_when_the_file_changed(server: FaultServer, client:
 def test_download_detects_a_change_that_the_server_does_not_state(
     server: FaultServer, client: Client, etag: str | None
 ) -> None:
-    """It answers 206 with bytes of another file: by its ETag, its length or at last the digest that shows."""
+    """It answers 206 with bytes of another file.
+
+    By its ETag, its length or at last the digest that shows.
+    """
     url = server.serve(
         "/x", noise(300_000, "old"), etag='"old"', faults=["break:100000", "500", "500", "500"]
     )

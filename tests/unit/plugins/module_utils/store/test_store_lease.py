@@ -122,7 +122,10 @@ OWNERS = st.sampled_from(["alice", "bob", "carol"])
 
 
 class LeaseMachine(RuleBasedStateMachine):
-    """Any history of wishes, time, reboots and lost files: no two owners at once, and numbers only grow."""
+    """Any history of wishes, time, reboots and lost files.
+
+    No two owners at once, and numbers only grow.
+    """
 
     def __init__(self) -> None:
         super().__init__()
