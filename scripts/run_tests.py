@@ -182,7 +182,10 @@ def testbed(command: str, world: str, *options: str) -> Check:
 
 
 def scenario(name: str, world: str) -> Check:
-    """Return a check that runs a scenario of molecule in ``world``, counted by its testinfra cases."""
+    """Return a check that runs a molecule scenario in ``world``.
+
+    Its testinfra cases are counted.
+    """
     report = REPORTS / f"molecule-{name}.xml"
     environment = {
         "COLDVOX_WORLD": world,
@@ -195,14 +198,14 @@ def scenario(name: str, world: str) -> Check:
 
 
 def roles() -> list[Check]:
-    """Return one scenario per role, in a world that begins bare, and the test with many hosts."""
+    """Return a scenario per role in a bare world, and the test with many hosts."""
     scenarios = [scenario(name, "roles") for name in ROLES]
     many = pytest("many hosts", str(MANY_HOSTS), COLDVOX_WORLD="roles")
     return [testbed("up", "roles", "--fresh"), *scenarios, many, testbed("down", "roles")]
 
 
 def site() -> list[Check]:
-    """Return the scenario that walks the whole way from bare hosts, and the tests of what it converged."""
+    """Return the scenario from bare hosts to a pool, and the tests of its hosts."""
     converged = pytest("converged world", "tests/world", f"--ignore={MANY_HOSTS}")
     tests = [scenario("playbook_site", "test"), converged]
     return [testbed("up", "test", "--fresh"), *tests, testbed("down", "test")]
@@ -223,7 +226,10 @@ Queue = deque[tuple[str, Check]]
 
 @dataclasses.dataclass
 class Result:
-    """The time of one check; ``cpu_seconds`` are those of its own processes, not of hosts or services."""
+    """The time of one check.
+
+    ``cpu_seconds`` are those of its own processes, without hosts and services.
+    """
 
     name: str
     stage: str

@@ -19,7 +19,10 @@ REGISTRATIONS = "ls -d /var/lib/actions-runner/*/.runner 2>/dev/null"
 
 
 def take(world: World, host: str, paths: Paths, progress: Progress) -> str:
-    """Return the name of a new image of ``host``, which must run and must have no registered runner."""
+    """Return the name of a new image of ``host``.
+
+    The host must run and must not have a registered runner.
+    """
     container = world.container(host)
     if host not in load_state(state_path(paths, world)).hosts:
         raise TestbedError(f"--like {host}: this host does not run; start it first with 'up --host {host}'.")

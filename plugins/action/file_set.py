@@ -25,7 +25,7 @@ preload()
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """The action that turns ``template`` and ``source`` into ``content`` for every file of the set."""
+    """The action that fills ``content`` of each file from its template or source."""
 
     _supports_check_mode = True
     _supports_async = False

@@ -13,7 +13,7 @@ from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection impor
 
 
 class GithubAction(ActionBase):  # type: ignore[misc]  # Ansible ships no types
-    """The base of actions that check their options, connect to GitHub and do their work.
+    """The base of actions that check options, connect to GitHub and do their work.
 
     Every CiError becomes a failure with one sentence.
     """

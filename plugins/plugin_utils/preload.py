@@ -1,4 +1,4 @@
-"""Load once what every task of a run needs, in the process that Ansible forks its workers from.
+"""Load plugins once, in the process that Ansible forks its workers from.
 
 Ansible imports an action plugin in the parent process and runs it in a worker, a new process for each task
 and host. What a worker loads itself is gone with it: the filters of the collection alone cost 0.1 s of CPU
@@ -23,9 +23,10 @@ from ansible.plugins.loader import (
 
 @functools.cache
 def preload() -> None:
-    """Load the filters, tests and lookups of Ansible and the collection, and what reaches a host.
+    """Load the plugins that nearly every task needs.
 
-    Nothing depends on it: what cannot be loaded here, a worker reports when it needs it.
+    These are the filters, tests and lookups of Ansible and the collection, and the plugins that reach a
+    host. Nothing depends on it: what cannot be loaded here, a worker reports when it needs it.
     """
     # Any name of a kind makes the loader read all files of that kind.
     with suppress(Exception):

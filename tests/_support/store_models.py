@@ -1,4 +1,4 @@
-"""Small models on a server, stores that hold them, and what a reader sees of a store."""
+"""Small models on a server, stores with them, and a reader's view of a store."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ def present(root: Path) -> set[str]:
 
 
 def moment(jump_days: float = 0.0) -> Instant:
-    """Return now, on a machine whose wall clock was set ``jump_days`` ahead since the store was made."""
+    """Return now, with the wall clock ``jump_days`` ahead.
+
+    The clock was set after the store was made.
+    """
     return Instant(boot_id(), boottime(), time.time() + jump_days * DAY)
 
 
@@ -69,7 +72,7 @@ def snapshot(root: Path) -> dict[str, Any]:
 
 
 def consistent(root: Path) -> bool:
-    """Tell whether the generated files agree with refs and trees, as ``sha256sum`` sees it."""
+    """Return whether generated files, refs and trees agree, by ``sha256sum``."""
     refs = {p.stem: json.loads(p.read_text()) for p in (root / "refs").glob("*.json")}
     listed = json.loads((root / "version-manifest.json").read_text())["artifacts"]
     assert {name: ref["sha256"] for name, ref in refs.items()} == {k: v["sha256"] for k, v in listed.items()}

@@ -1,4 +1,4 @@
-"""Processes that install artifacts (store_worker.py), started, sabotaged and judged."""
+"""Start, sabotage and judge processes that install artifacts (store_worker.py)."""
 
 from __future__ import annotations
 

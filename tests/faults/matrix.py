@@ -1,4 +1,4 @@
-"""The 45 faults that a cache for CI runners must survive, and the tests that inject them.
+"""The 45 faults that a cache for CI runners must survive, and their tests.
 
 The table is faults.yml. ``python -m tests.faults.matrix --write`` writes it to ``docs/faults.md``. A test
 checks that both are equal and that every named test exists.

@@ -113,7 +113,7 @@ def test_store_ignores_a_stale_lock_file(server: FaultServer, root: Path, note: 
 
 @pytest.mark.parametrize("how", ["flock:grants-all", "flock:ENOLCK", "flock:ENOSYS", "flock:EOPNOTSUPP"])
 def test_store_refuses_a_file_system_without_working_locks(server: FaultServer, root: Path, how: str) -> None:
-    """The store refuses such a file system with one sentence, and leaves what is there as it was."""
+    """Refuse the file system with one sentence and change nothing."""
     assert finish(start(root, item(server)))["outcomes"] == ["fetched"]
     before = snapshot(root)
     answer = finish(start(root, {**item(server), "name": "other"}, sabotage=how))

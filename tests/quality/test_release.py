@@ -1,4 +1,4 @@
-"""A release is refused where the tag, galaxy.yml, the changelog and the README do not agree."""
+"""Refuse a release if tag, galaxy.yml, changelog and README do not agree."""
 
 from __future__ import annotations
 

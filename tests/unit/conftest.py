@@ -1,6 +1,6 @@
-"""Makes the checkout importable as ``ansible_collections.coldvox.ci`` and ``testbed``, wherever it lies.
+"""Make the checkout importable as ``ansible_collections.coldvox.ci``.
 
-And has GitHub's description, by which many tests judge.
+The same for ``testbed``, from any directory. And has GitHub's description, by which many tests judge.
 """
 
 from __future__ import annotations

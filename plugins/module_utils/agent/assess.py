@@ -31,7 +31,7 @@ _ROUNDS = 4
 
 
 class Assessment(NamedTuple):
-    """One check: the metrics with all signals that the policy judges, and both judgements."""
+    """One check: metrics with the signals that the policy judges, and both results."""
 
     metrics: Sample
     score: dict[str, Any]
@@ -114,16 +114,17 @@ def _before(paths: Paths) -> dict[str, Any]:
 
 
 class Published(NamedTuple):
-    """The content of ``health.json``, and the verdict that it had before, empty for none."""
+    """The content of ``health.json``, and its verdict before, empty for none."""
 
     document: dict[str, Any]
     before: str
 
 
 def publish(paths: Paths, config: Config, assessment: Assessment) -> Published:
-    """Add ``assessment`` to the checks in a row, write ``health.json`` and return its content.
+    """Add ``assessment`` to the checks in a row and write ``health.json``.
 
-    Raises CiError when it cannot be written; the document that was published before then expires by itself.
+    Returns the new content of the file. Raises CiError when it cannot be written; the document that was
+    published before then expires by itself.
     """
     policy = merged_policy(config.policy)
     before = decode(_before(paths)["state"])

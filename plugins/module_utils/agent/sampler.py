@@ -1,6 +1,7 @@
-"""The sampler service: a sample every few seconds, for people, reports, Prometheus and the health.
+"""The sampler service: a sample every few seconds for all its readers.
 
-It also writes an alert to the journal when a limit is passed, and when that is over.
+Readers are people, reports, Prometheus and the health check. It also writes an alert to the journal when a
+limit is passed, and when that is over.
 """
 
 from __future__ import annotations
@@ -71,7 +72,10 @@ WARNING, NOTICE = "<4>", "<5>"
 
 
 class Journal:
-    """Log an error once until it is over or changes, so that a full disk does not fill the journal."""
+    """Log an error once until it is over or changes.
+
+    Otherwise a full disk would fill the journal too.
+    """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
@@ -162,7 +166,7 @@ def status_line(sample: Mapping[str, Any]) -> str:
 
 
 def fresh_sample(paths: Paths, most_seconds: float, now: float) -> Optional[Sample]:
-    """Return the sampler's latest sample, or None if it is older than ``most_seconds``.
+    """Return the sampler's latest sample, None if older than ``most_seconds``.
 
     ``now`` is the time in seconds since the epoch.
     """

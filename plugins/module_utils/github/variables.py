@@ -17,7 +17,10 @@ MOST_BYTES = 48 * 1024
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable; ``visibility`` is ``all``, ``private`` or ``selected``, and empty in a repository."""
+    """A variable of GitHub Actions.
+
+    ``visibility`` is ``all``, ``private`` or ``selected``, and empty in a repository.
+    """
 
     name: str
     value: str

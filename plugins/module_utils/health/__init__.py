@@ -1,4 +1,4 @@
-"""What a sample means: score, policy, published state, and where the next job should run.
+"""Judge a sample: score, policy, published state, and where the next job runs.
 
 All functions are pure: nothing here reads the machine.
 """

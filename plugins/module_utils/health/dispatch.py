@@ -1,4 +1,4 @@
-"""Decisions on where the next job should run, from a sample, the history and the hour.
+"""Decide where the next job runs, from a sample, the history and the hour.
 
 The policies are data, and the functions are pure.
 """
@@ -268,7 +268,10 @@ def _is_number(value: Any) -> bool:
 
 
 def history_of(sums: Iterable[JobSums]) -> dict[str, dict[str, float]]:
-    """Return the ``sums`` of one job, or of all jobs of its matrix, as ``dispatch_decision`` takes them."""
+    """Return ``sums`` in the form of the history for ``dispatch_decision``.
+
+    ``sums`` are those of one job, or of all jobs of its matrix.
+    """
     history: dict[str, dict[str, float]] = {}
     listed = list(sums)
     for kind in KINDS:

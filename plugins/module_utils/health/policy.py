@@ -243,7 +243,7 @@ def is_number(value: Any) -> bool:
 
 
 def scaled(policy: Mapping[str, Any], metrics: Mapping[str, Any], table: str) -> dict[str, Any]:
-    """Return the steps of ``table`` by signal, with those of the load scaled to the machine's cores."""
+    """Return the steps of ``table`` by signal; the load is scaled to the cores."""
     steps = dict(policy[table])
     cores, reference = metrics.get("cpu_count"), policy["load_reference_cores"]
     if reference and is_number(cores) and "load_1m" in steps:

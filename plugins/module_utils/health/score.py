@@ -14,7 +14,7 @@ _LEVELS = ((3, "CRITICAL", 2), (1, "CONCERNING", 1), (0, "EXCELLENT", 0))
 
 
 def health_score(metrics: Mapping[str, Any], policy: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
-    """Return the score and the verdict of ``metrics``, a sample of the module ``runner_metrics``.
+    """Return score and verdict of ``metrics``, a sample of ``runner_metrics``.
 
     ``policy`` replaces parts of DEFAULT_POLICY: single signals under ``penalties``, the whole of any other
     key. The result has ``score`` (0 to 100), ``verdict``, ``recommendation``, ``strategy``, ``penalties``
@@ -76,7 +76,10 @@ def _worst(signal: str, value: Any, steps: Sequence[Mapping[str, Any]]) -> list[
 
 
 def judged(score: int, verdicts: Iterable[Mapping[str, Any]], fallback_allowed: bool) -> dict[str, str]:
-    """Return verdict, recommendation and strategy of the first verdict that ``score`` reaches."""
+    """Return verdict, recommendation and strategy for ``score``.
+
+    They are those of the first verdict that ``score`` reaches.
+    """
     for step in verdicts:
         if score >= step["at_least"]:
             strategy = step["strategy"]

@@ -27,11 +27,12 @@ class State(NamedTuple):
 
 
 def step(state: State, verdict: str, policy: Mapping[str, Any], at: float) -> State:
-    """Return the state after a check at ``at`` (boot-time clock, seconds) that came to ``verdict``.
+    """Return the state after a check with ``verdict`` at ``at``.
 
-    If ``fall_after`` checks in a row are worse than the published verdict, the mildest of them is published.
-    If ``rise_after`` checks in a row are better, the worst of them is published. The first check is published
-    at once. Checks that are further apart than a verdict is valid, as after a sleep, are not in a row.
+    ``at`` is in seconds of the boot-time clock. If ``fall_after`` checks in a row are worse than the
+    published verdict, the mildest of them is published. If ``rise_after`` checks in a row are better, the
+    worst of them is published. The first check is published at once. Checks that are further apart than a
+    verdict is valid, as after a sleep, are not in a row.
     """
     order = [each["verdict"] for each in policy["verdicts"]]
     fall, rise = policy["hysteresis"]["fall_after"], policy["hysteresis"]["rise_after"]

@@ -1,1 +1,1 @@
-"""The ground of all rooms: Linux, files, locks, processes, systemd, and the host's own layout."""
+"""The ground of all rooms: Linux, files, locks, processes, systemd, paths."""

@@ -1,4 +1,4 @@
-"""Read ``agent.json``, the settings that the role ``agent`` writes for the programs on the host."""
+"""Read ``agent.json``, the settings that the role ``agent`` writes."""
 
 from __future__ import annotations
 

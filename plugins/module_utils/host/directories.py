@@ -1,4 +1,4 @@
-"""Reaching a directory without being led astray by a link that somebody else planted on the way.
+"""Open a directory or a file without following another user's link.
 
 Reading a file in a place where somebody with fewer rights may write: no link and no pipe is opened.
 """

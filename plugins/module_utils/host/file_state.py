@@ -104,7 +104,10 @@ def group_id(name: str) -> Optional[int]:
 
 @contextlib.contextmanager
 def parent(path: str, *, create: bool = False) -> Iterator[tuple[Optional[int], str]]:
-    """Yield the descriptor of the parent directory (None if it is missing) and the name in it."""
+    """Yield the descriptor of the parent directory and the name in it.
+
+    The descriptor is None if the directory is missing.
+    """
     folder, name = os.path.split(path.rstrip("/"))
     if not name:
         raise PathError(f"The path '{path}' does not name a file; give a full path.")

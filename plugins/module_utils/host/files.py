@@ -55,7 +55,7 @@ class Change:
 
 @dataclass(frozen=True)
 class FileSet:
-    """The input of a call: entries, absent paths, and the commands to run after a change."""
+    """The input of a call: entries, absent paths, and commands after a change."""
 
     name: str
     entries: Sequence[Entry]
@@ -70,7 +70,7 @@ class FileSet:
 
 
 def check_set(wanted: FileSet) -> None:
-    """Raise FileSetError if the set contradicts itself or removes a directory near the root."""
+    """Raise FileSetError for a set that contradicts itself or clears near the root."""
     if not _NAME.fullmatch(wanted.name):
         raise FileSetError(
             f"'{wanted.name}' cannot name a file set; use lower case letters, digits and '_', a letter first."
@@ -169,7 +169,10 @@ def commands_due(wanted: FileSet, changes: Sequence[Change]) -> bool:
 
 
 def apply(change: Change) -> None:
-    """Make ``change``; raises FileSetError for an unknown owner and OSError from the disk."""
+    """Make ``change``.
+
+    Raises FileSetError for an unknown owner, and OSError from the disk.
+    """
     entry = change.entry
     if entry is None:
         _remove(change.path)

@@ -1,4 +1,4 @@
-"""The paths on a host: those that ``runnerctl`` was installed with, and the roles' defaults.
+"""The paths on a host: those of the installed ``runnerctl``, or the defaults.
 
 Only this module knows the layout; the role ``agent`` makes the same one. The agent's user writes only in
 directories of its own. The directories above belong to root, so that user cannot put a link in root's way.
@@ -26,12 +26,15 @@ class Paths(NamedTuple):
 
     @property
     def jobs(self) -> str:
-        """The directory with a directory for each instance, where its jobs write their records."""
+        """The directory with a directory for each instance, for its jobs' records."""
         return f"{self.run}/jobs"
 
     @property
     def results(self) -> str:
-        """The directory of job results that root reads from the journal, until the history has them."""
+        """The directory of job results that the history has not read yet.
+
+        Root reads them from the journal.
+        """
         return f"{self.run}/results"
 
     @property
@@ -46,7 +49,10 @@ class Paths(NamedTuple):
 
     @property
     def health_state(self) -> str:
-        """The file that a health check keeps for the next, with the last probe of the network."""
+        """The file that a health check keeps for the next one.
+
+        It also has the last probe of the network.
+        """
         return f"{self.run}/agent/health-state.json"
 
     @property
@@ -71,5 +77,5 @@ class Paths(NamedTuple):
 
 
 def paths_of(defaults: Mapping[str, str]) -> Paths:
-    """Return the paths of ``defaults``, and the built-in path for each one that it lacks."""
+    """Return the paths of ``defaults``, and built-in ones for those it lacks."""
     return Paths(**{name: path for name, path in defaults.items() if name in Paths._fields})

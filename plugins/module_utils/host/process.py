@@ -1,4 +1,4 @@
-"""Run programs, pass signals on to a command, and hold descriptors until a job's process ends.
+"""Run programs, pass signals on, and hold descriptors until a job ends.
 
 ``run`` is passed as an argument, so that pure code never starts a process itself. ``hold_until`` makes a lock
 last exactly as long as a job: a small process of its own keeps the descriptors open and watches the job's
@@ -50,7 +50,7 @@ def run(
     cwd: Optional[str] = None,
     timeout_seconds: Optional[float] = None,
 ) -> Result:
-    """Run ``argv`` without a shell and a terminal, in the C locale, so that output can be parsed.
+    """Run ``argv`` without a shell and a terminal, in the C locale.
 
     As in a shell, the status is 127 for a missing program and 124 for one that exceeds ``timeout_seconds``,
     so that callers need only look at the status.
@@ -92,7 +92,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def run_command(argv: Sequence[str]) -> int:
-    """Run ``argv`` to its end and return its exit code, 128 + n when signal n ended it.
+    """Run ``argv`` to its end; return its exit code, 128 + n for signal n.
 
     A signal from another process goes on to the command. A signal from the terminal's keyboard has reached
     the command already, because it is in our process group. If this process is killed, the kernel kills the
@@ -165,7 +165,7 @@ class Process(NamedTuple):
 
 
 def parent_of(pid: int) -> tuple[str, int]:
-    """Return the short name of ``pid`` and the number of its parent, 0 if ``pid`` cannot be read."""
+    """Return the short name of ``pid`` and its parent's id, 0 if unreadable."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
             before, _paren, after = stream.read().rpartition(")")

@@ -23,7 +23,7 @@ _BLOCK_BYTES = 512  # of st_blocks, stat(2)
 
 
 class Swept(NamedTuple):
-    """Counts of a removal; ``left`` are entries that could not be removed, or not in time."""
+    """Counts of a removal; ``left`` are entries that remain."""
 
     removed: int = 0
     freed_bytes: int = 0
@@ -77,7 +77,7 @@ def discard_all(parent: int, trash: int, keep: Collection[str] = ()) -> None:
 def discard_foreign(
     folder: int, trash: int, owner: int, out_of_time: Callable[[], bool], level: int = 1
 ) -> int:
-    """Move each entry below ``folder`` that another user than ``owner`` owns into ``trash``.
+    """Move each entry below ``folder`` that ``owner`` does not own to ``trash``.
 
     A directory of another user goes with its content, because ``owner`` cannot take anything out of it.
     Returns the number of moved entries.
@@ -114,7 +114,7 @@ def empty(trash: int, out_of_time: Callable[[], bool]) -> Swept:
 
 
 def remove(parent: int, name: str, out_of_time: Callable[[], bool]) -> None:
-    """Delete the directory ``name`` of ``parent`` in place, without the trash directory.
+    """Delete the directory ``name`` of ``parent`` in place, without the trash.
 
     Raises OSError if something is left, for example a mount point.
     """

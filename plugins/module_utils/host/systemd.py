@@ -1,4 +1,4 @@
-"""Call systemctl through ``run``, and send sd_notify(3) messages without its library."""
+"""Call systemctl through ``run``; send sd_notify(3) messages without a library."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def show(run: Run, units: Sequence[str], properties: str = _PROPERTIES) -> dict[
 
 
 def show_loaded(run: Run, patterns: Sequence[str], properties: str = _PROPERTIES) -> dict[str, Unit]:
-    """Return ``properties`` (with Id) of the units that match ``patterns``, by one call.
+    """Return ``properties`` (with Id) of units that match ``patterns``, by one call.
 
     A pattern without ``*`` is the name of a unit. Raises CiError if systemctl fails.
     """

@@ -19,7 +19,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def cache_key(model: Any, os: str, labels: Iterable[str] = ()) -> dict[str, Any]:
-    """Return ``key`` and ``restore_keys`` of ``model``, the most specific restore key first.
+    """Return ``key`` and ``restore_keys`` of ``model``, the most specific first.
 
     ``model`` has ``name`` and ``sha256``; ``os`` is the system and ``labels`` are those of the runners. Order
     and case of the labels do not change the key. Separators keep a restore key from being the prefix of
@@ -54,5 +54,5 @@ def _text(model: Any, field: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return ``text`` with each character that artifact names do not have as ``%`` and its code."""
+    """Return ``text`` with characters that artifact names lack as ``%`` and code."""
     return re.sub(r"[^A-Za-z0-9._+-]", lambda match: f"%{ord(match.group()):X}", text)

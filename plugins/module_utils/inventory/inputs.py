@@ -11,7 +11,7 @@ _ALL_BUT = 0.88
 
 
 class UnknownInput(NamedTuple):
-    """A variable that no role declares, the role that it resembles, and the nearest declared name.
+    """An undeclared variable, the role that it resembles, and the nearest input.
 
     An empty role stands for the collection as a whole.
     """
@@ -27,7 +27,7 @@ class UnknownInput(NamedTuple):
 
 
 def unknown_inputs(names: Iterable[str], inputs: Mapping[str, Iterable[str]]) -> list[UnknownInput]:
-    """Return the variables in ``names`` that start like a role's input and are not declared.
+    """Return the undeclared variables in ``names`` that start like a role's input.
 
     ``inputs`` maps each role to the variables of its argument specs. A name belongs to the role with the
     longest name that it starts with (``vosk_models_x`` is no input of a role ``vosk``). Sorted by name.
@@ -43,7 +43,7 @@ def unknown_inputs(names: Iterable[str], inputs: Mapping[str, Iterable[str]]) ->
 
 
 def misspelt_shared(names: Iterable[str], shared: Iterable[str]) -> list[UnknownInput]:
-    """Return the variables in ``names`` that resemble a collection-wide input in ``shared``.
+    """Return the variables in ``names`` that resemble an input in ``shared``.
 
     Users may have variables of their own that start with ``coldvox_``, so only a similar name counts.
     """
@@ -57,7 +57,7 @@ def misspelt_shared(names: Iterable[str], shared: Iterable[str]) -> list[Unknown
 
 
 def shared_runner_names(host: str, pools: Mapping[str, tuple[str, Iterable[str]]]) -> list[tuple[str, str]]:
-    """Return (runner, other host) for every runner name of ``host`` that another host has too.
+    """Return (runner, other host) for each runner name of ``host`` on another host.
 
     ``pools`` maps a host to the URL that its runners belong to and the runners' names. Two such hosts would
     take the registration from each other every night. GitHub compares names without case.

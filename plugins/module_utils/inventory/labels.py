@@ -82,7 +82,7 @@ def _of_job(name: str, job: Any) -> dict[str, Any]:
 
 
 def matching_runners(runs_on: Any, runners: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the ``runners`` that GitHub could give a job with ``runs_on``, in their order.
+    """Return the ``runners`` that GitHub could give a job with ``runs_on``.
 
     A runner has ``labels``, as texts or as dictionaries with a ``name`` (the form of GitHub's API), and
     may have a ``group``. Raises CiError for a ``runs_on`` with expressions, because its labels are not known

@@ -69,7 +69,7 @@ def package_refusal(failure: Mapping[str, Any], host: str, manager: str, missing
 
 
 def package_plan(result: Mapping[str, Any]) -> list[str]:
-    """Return the names that a transaction in check mode would install, from dnf's or apt's result."""
+    """Return the names that dnf or apt would install, from a check-mode result."""
     planned = [
         entry.split("Installed: ", 1)[1]
         for entry in map(str, result.get("results") or [])

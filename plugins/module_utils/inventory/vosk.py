@@ -1,4 +1,4 @@
-"""Turn libvosk versions and Vosk models of the inventory into artifacts of the store. Pure."""
+"""Turn libvosk versions and Vosk models into artifacts of the store. Pure."""
 
 from __future__ import annotations
 

@@ -186,11 +186,11 @@ def _rotate(path: str, kept: int) -> None:
 
 
 def read(path: str, since: str = "", *, foreign: bool = True) -> Iterator[dict[str, str]]:
-    """Yield the rows of the CSV at ``path`` and of its rotated files, the oldest first, by column.
+    """Yield the rows of the CSV at ``path`` and its rotated files, oldest first.
 
-    Rows earlier than ``since`` and lines that are not samples are left out. A ``foreign`` file is one that
-    another user writes: then no link and no pipe is opened. Raises CiError when there is no file, or a file
-    cannot be read.
+    Each row is a dictionary by column. Rows earlier than ``since`` and lines that are not samples are left
+    out. A ``foreign`` file is one that another user writes: then no link and no pipe is opened. Raises
+    CiError when there is no file, or a file cannot be read.
     """
     number = 1
     while os.path.exists(f"{path}.{number}"):

@@ -1,4 +1,4 @@
-"""The runner instances: their listener and worker, and what the kernel accounts to their units.
+"""The runner instances: listener, worker, and the use of resources of each unit.
 
 The accounts come from the files of cgroup v2, because systemctl would cost a process for each sample. Format:
 the kernel's Documentation/admin-guide/cgroup-v2.rst. runner/worker.py decides which process is an
@@ -116,7 +116,10 @@ def _accounts(unit: Optional[Unit], share: Optional[float]) -> dict[str, Any]:
 def busy_shares(
     before: Mapping[str, Unit], after: Mapping[str, Unit], seconds: float, cpu_count: int
 ) -> dict[str, float]:
-    """Return the percent of all cores each unit used in ``seconds`` between two readings, by unit name."""
+    """Return the percent of all cores each unit used between two readings.
+
+    ``seconds`` is the time between them. The result is by unit name.
+    """
     shares = {}
     for name, unit in after.items():
         earlier = before.get(name)
@@ -187,7 +190,7 @@ class Groups:
 
 
 def find(root: str, units: Collection[str], depth: int = _DEEPEST) -> dict[str, str]:
-    """Return the directory of each of ``units`` that has a group in ``root`` or in the slices below it."""
+    """Return the group's directory of each of ``units`` in ``root`` or its slices."""
     places = {}
     for path in _directories(root):
         name = os.path.basename(path)

@@ -1,7 +1,7 @@
-"""A sample in the text format of Prometheus, for node_exporter's textfile collector.
+"""A sample in the text format of Prometheus, for node_exporter.
 
-Names and units follow prometheus.io/docs/practices/naming: base units, ratios instead of percent, counters
-that end in ``_total``.
+node_exporter's textfile collector reads it. Names and units follow prometheus.io/docs/practices/naming: base
+units, ratios instead of percent, counters that end in ``_total``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ RUNNER = (
 
 
 def text(sample: Mapping[str, Any], health: Optional[Mapping[str, Any]] = None) -> str:
-    """Return ``sample`` and the score of the published ``health`` as a text file, without null values."""
+    """Return ``sample`` and the score of ``health`` as text, without null values."""
     lines: list[str] = []
     for metric in HOST:
         lines += _family(metric, [("", sample.get(metric.key))])

@@ -74,9 +74,10 @@ class Gaps:
 
 
 def take_samples(target: Target, sources: Sources, count: int, interval_seconds: float) -> Iterator[Sample]:
-    """Yield ``count`` samples, the first after FIRST_WINDOW_SECONDS, which give its CPU shares.
+    """Yield ``count`` samples, the first after FIRST_WINDOW_SECONDS.
 
-    The Rust caches are walked only once: their size changes slowly, and they have many files.
+    Its CPU shares are those of that time. The Rust caches are walked only once: their size changes slowly,
+    and they have many files.
     """
     series = Series(target, sources._replace(tree_bytes=_once(sources.tree_bytes)))
     for index in range(count):

@@ -46,9 +46,9 @@ class Observation(NamedTuple):
 
 
 def read_signals(wanted: Iterable[str], seen: Observation) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the values of those ``wanted`` signals that have a reader, and what to remember.
+    """Return the values of the ``wanted`` signals, and the memory for the next call.
 
-    A value that cannot be read is None.
+    Only signals with a reader are read here. A value that cannot be read is None.
     """
     names = [name for name in wanted if name in _READERS]
     memory = {name: _remembered(name, seen) for name in names if name in _REMEMBER}
@@ -101,7 +101,7 @@ def _temperature(_seen: Observation, _memory: Any) -> float:
 
 
 def _oom_count(seen: Observation) -> list[list[float]]:
-    """Return the counter at the last hour's checks as [boot time, kills], the oldest first."""
+    """Return [boot time, kills] of the last hour's checks, the oldest first."""
     old = [[float(at), int(count)] for at, count in seen.before.get("oom_kills") or ()]
     recent = [pair for pair in old if 0 <= seen.boottime - pair[0] <= _HOUR_SECONDS]
     try:
@@ -123,7 +123,10 @@ def _listeners_dead(seen: Observation, _memory: Any) -> int:
 
 
 def _listening(seen: Observation) -> dict[str, list[float]]:
-    """Return each idle listener's unit with its CPU time, and the boot time since when it stands at that."""
+    """Return CPU time, and boot time of its last change, of each idle listener.
+
+    The keys are the names of the units.
+    """
     old = seen.before.get("listeners_deaf") or {}
     now = {}
     for instance in seen.sample.get("instances") or ():

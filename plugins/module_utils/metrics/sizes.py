@@ -1,4 +1,4 @@
-"""How much the caches hold: the store's own records say it, and the Rust caches are walked."""
+"""The sizes of caches: from the store's records, and by a walk for Rust."""
 
 from __future__ import annotations
 
@@ -69,10 +69,11 @@ def _added_up(store: str) -> StoreSizes:
 
 
 def tree_bytes(roots: Sequence[str]) -> int:
-    """Return the bytes that the trees at ``roots`` occupy, as ``du --dereference-args`` counts them.
+    """Return the bytes that the trees at ``roots`` occupy.
 
-    A root may be a symbolic link; links inside a tree are not followed, and a file with several names counts
-    once. Files that disappear meanwhile are left out. Raises ``OSError`` when a root is missing.
+    Counts as ``du --dereference-args``. A root may be a symbolic link; links inside a tree are not followed,
+    and a file with several names counts once. Files that disappear meanwhile are left out. Raises
+    ``OSError`` when a root is missing.
     """
     seen: set[tuple[int, int]] = set()
     return sum(_tree_bytes(os.path.realpath(root), seen) for root in roots)
@@ -101,7 +102,7 @@ def _new_bytes(status: os.stat_result, seen: set[tuple[int, int]]) -> int:
 
 
 class InBackground:
-    """Walks over directories in a thread now and then, and returns the latest result at once."""
+    """Walks over directories in a thread and returns the latest result at once."""
 
     def __init__(self, tree_bytes: Callable[[Sequence[str]], int]) -> None:
         self._walk = tree_bytes

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class Sources(NamedTuple):
-    """How to read the machine. Each raises ``OSError``, ``ValueError`` or ``LookupError`` when it cannot."""
+    """How to read the machine.
+
+    Each source raises ``OSError``, ``ValueError`` or ``LookupError`` for a failure.
+    """
 
     units: Callable[[Sequence[str]], Mapping[str, Unit]]
     text: Callable[[str], str]
@@ -93,7 +96,7 @@ def unit_reader(run: Run, text: Callable[[str], str]) -> Callable[[Sequence[str]
 
 
 def runner_processes(units: Mapping[str, Unit]) -> list[Process]:
-    """Return the processes of ``units``, or all of the machine when a unit's are not known.
+    """Return the processes of ``units``, or all processes if a unit's are unknown.
 
     A runner that a person started by hand is in no unit and thus only in the second list.
     """

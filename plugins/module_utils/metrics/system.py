@@ -144,7 +144,10 @@ def hottest_celsius() -> float:
 
 
 def hardware(class_dir: str) -> frozenset[str]:
-    """Return the names in ``class_dir`` (/sys/class/net, /sys/block) that have a device behind them."""
+    """Return the names in ``class_dir`` that have a device behind them.
+
+    ``class_dir`` is /sys/class/net or /sys/block.
+    """
     return _with_device(class_dir, tuple(os.listdir(class_dir)))
 
 
@@ -154,7 +157,10 @@ def _with_device(class_dir: str, names: tuple[str, ...]) -> frozenset[str]:
 
 
 def pressure_some_avg60(pressure: str) -> float:
-    """Return the percent of the last minute in which some task stalled, from a file of /proc/pressure."""
+    """Return the percent of the last minute in which some task stalled.
+
+    ``pressure`` is the text of a file of /proc/pressure.
+    """
     for line in pressure.splitlines():
         kind, *pairs = line.split()
         if kind == "some":

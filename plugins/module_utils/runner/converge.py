@@ -1,4 +1,4 @@
-"""A pool on its host: inspect the instances, plan, and do the plans one after the other.
+"""A pool on its host: inspect the instances, plan, and carry out each plan.
 
 The module github_runner calls, in this order: pool_of(), inspect_pool(), converge(), diff().
 """
@@ -40,7 +40,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class PlannedInstance:
-    """One instance with its wanted state, its state on the host and at GitHub, and its plan.
+    """An instance: its wanted state, its state on the host and at GitHub, its plan.
 
     ``refusal`` says why the wanted state is impossible; it is empty if it is possible.
     """
@@ -80,7 +80,7 @@ class PlannedInstance:
 
 
 def pool_of(params: Mapping[str, Any]) -> Pool:
-    """Return the wanted pool of this machine for the parameters of the module github_runner."""
+    """Return the wanted pool for the parameters of the module github_runner."""
     return Pool(
         url=params["url"] or "",
         instances=normal_instances(params),

@@ -1,4 +1,4 @@
-"""The pool of a host: from the inventory's instances to accounts, directories and units.
+"""The pool of a host: from instances to accounts, directories and units.
 
 The filter ``runner_pool`` calls resolve_pool() on the controller. Its result goes two ways: the role
 ``github_runner`` makes the accounts, directories and unit settings; the module ``github_runner`` gets

@@ -1,4 +1,4 @@
-"""Which processes are the listener and the worker of an instance, by what the kernel says of them.
+"""The listener and the worker of an instance, recognized by the kernel's data.
 
 A worker is a running job; GitHub's ``busy`` is not asked. /proc is read here and not by psutil, which knows
 no control groups and reads command lines whole.
@@ -28,7 +28,7 @@ class Process(NamedTuple):
 
 
 def is_worker(process: Process, root: str, unit: str) -> bool:
-    """Return whether ``process`` runs a job of the instance in ``root`` that runs as ``unit``."""
+    """Return whether ``process`` runs a job of the instance ``unit`` in ``root``."""
     return is_program(process, WORKER, root, unit)
 
 
@@ -85,7 +85,10 @@ def _running(name: str, root: str, unit: str, proc: str) -> list[int]:
 
 
 def processes(proc: str = "/proc") -> Iterator[Process]:
-    """Yield every process that can be read, without those that end meanwhile and threads of the kernel."""
+    """Yield every readable process, without threads of the kernel.
+
+    A process that ends meanwhile is left out.
+    """
     for entry in os.listdir(proc):
         if entry.isdigit():
             yield from read_process(int(entry), proc)

@@ -68,7 +68,7 @@ class RustHost:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other runs from installing at the same time, which rustup itself does not do.
+        """Keep other runs from installing at the same time; rustup does not.
 
         Waits as long as a program may take. Raises LockTimeoutError.
         """
@@ -140,7 +140,7 @@ class RustHost:
         }
 
     def _explain(self, title: str, done: Result) -> str:
-        """Return one sentence: what failed, where, the program's own reason, and what to do."""
+        """Return a sentence: what failed, where, the program's reason, what to do."""
         if done.status == _TIMED_OUT:
             return (
                 f"{_capital(title)} did not end within {self.timeout_seconds} s; look at the host's network "

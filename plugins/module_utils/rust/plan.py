@@ -36,7 +36,10 @@ class Toolchain:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The wanted state: ``tools`` maps a crate to its version, the empty string meaning any."""
+    """The wanted state.
+
+    ``tools`` maps a crate to its version; an empty text means any version.
+    """
 
     toolchains: tuple[Toolchain, ...]
     tools: Mapping[str, str] = field(default_factory=dict)
@@ -62,7 +65,10 @@ class Installed:
 
 @dataclass(frozen=True)
 class State:
-    """The installed state. ``rustup`` is missing, other (than the given installer) or current."""
+    """The installed state.
+
+    ``rustup`` is missing, other (than the given installer) or current.
+    """
 
     rustup: str
     host: str
@@ -161,7 +167,7 @@ def parse_components(text: str, triple: str) -> tuple[frozenset[str], frozenset[
 
 
 def parse_version(manifest: str) -> str:
-    """Return the compiler's version from a channel manifest, or the empty string when it names none."""
+    """Return the compiler's version from a channel manifest, or an empty text."""
     match = re.search(r'^\[pkg\.rustc\]\nversion = "(\S+)', manifest, flags=re.MULTILINE)
     return match[1] if match else ""
 
@@ -317,7 +323,7 @@ def _plan_tools(wanted: Wanted, state: State) -> list[Step]:
 
 
 def plan_removal(wanted: Wanted, state: State) -> list[Step]:
-    """Return the steps that remove the tools and toolchains of ``wanted`` that ``state`` has."""
+    """Return the steps that remove the installed part of ``wanted``."""
     steps = [
         Step("cargo", ("uninstall", name), f"removing the cargo tool {name}", removes=name)
         for name in wanted.tools
@@ -339,5 +345,5 @@ def triple_of(name: str) -> str:
 
 
 def moves(name: str) -> bool:
-    """Return whether toolchain ``name`` follows a channel, so that it can have updates."""
+    """Return whether toolchain ``name`` follows a channel and can have updates."""
     return _MOVING.match(name) is not None

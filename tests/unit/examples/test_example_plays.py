@@ -1,4 +1,4 @@
-"""The plays in docs/examples, run by ansible-playbook against this machine and the emulator."""
+"""Run the plays in docs/examples against this machine and the emulator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The test run itself: two lanes, whole outputs, a table of seconds, and an end on Ctrl-C."""
+"""The test run itself: lanes, whole outputs, a table of seconds, Ctrl-C."""
 
 from __future__ import annotations
 

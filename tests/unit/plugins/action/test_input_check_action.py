@@ -25,7 +25,7 @@ def check(tmp_path: Path, variables: dict[str, Any], **others: dict[str, Any]) -
 
 
 def play(tmp_path: Path, playbook: str, hosts: dict[str, dict[str, Any]]) -> tuple[int, str]:
-    """Run the checks of ``playbook``, which are its tasks with the tag always, for ``hosts``."""
+    """Run the tasks of ``playbook`` with the tag ``always`` for ``hosts``."""
     (tmp_path / "inventory.json").write_text(
         json.dumps(
             {

@@ -20,7 +20,7 @@ RANKS = "hdu"
 
 
 def walk(verdicts: str, state: State | None = None, seconds: float = 60.0) -> list[State]:
-    """Return the state after each check of ``verdicts``, a letter each, a minute apart."""
+    """Return the states after checks a minute apart; a letter is a verdict."""
     states = [State() if state is None else state]
     for letter in verdicts:
         before = states[-1]

@@ -1,4 +1,4 @@
-"""Whole samples of a machine that the test invents, and whose sources fail one by one."""
+"""Whole samples of an invented machine, whose sources fail one by one."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def process(pid: int, program: str, cgroup: str) -> Process:
 
 
 class Machine:
-    """A machine whose clock moves only when a sample sleeps, and whose cores are half busy."""
+    """A machine with half-busy cores; its clock moves only when a sample sleeps."""
 
     def __init__(self) -> None:
         self.elapsed = 0.0

@@ -1,4 +1,4 @@
-"""Sizes from the records of a real store, and walks in the background with du as witness."""
+"""Sizes from a real store's records; walks are compared with du."""
 
 from __future__ import annotations
 

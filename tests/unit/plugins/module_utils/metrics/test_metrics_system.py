@@ -1,4 +1,4 @@
-"""psutil's readings of files that a test wrote, and of this machine with the kernel's files as witness."""
+"""psutil's readings of written files, and of this machine against /proc."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @pytest.fixture
 def procfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Return a function that writes files of a /proc, which psutil reads instead of the machine's own."""
+    """Return a function that writes the files of a /proc for psutil."""
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path))
     (tmp_path / "net").mkdir()
 

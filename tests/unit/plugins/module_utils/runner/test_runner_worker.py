@@ -84,7 +84,10 @@ def test_is_worker_and_describe_follow_a_link_to_the_base_directory(tmp_path: Pa
 
 
 def test_processes_does_not_keep_a_command_line_without_end(tmp_path: Path) -> None:
-    """A job can give each of its processes megabytes, and all of them are read together."""
+    """A job can give each of its processes megabytes of arguments.
+
+    All of them are read together.
+    """
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "cmdline").write_bytes(b"Runner.Worker\0" + b"x" * 1_000_000)
     (process,) = processes(str(tmp_path))

@@ -22,7 +22,7 @@ START = Instant("boot-1", 1000.0, 1_800_000_000.0)
 
 
 def after(days: float, jump_days: float = 0.0, boot: str = "boot-1", up_days: float = 0.0) -> Instant:
-    """Return the moment ``days`` after START, the wall clock set ``jump_days`` ahead in between."""
+    """Return the moment ``days`` after START; the wall clock jumps ``jump_days``."""
     boottime = START.boottime + days * DAY if boot == START.boot_id else up_days * DAY
     return Instant(boot, boottime, START.wall + (days + jump_days) * DAY)
 
@@ -90,7 +90,7 @@ def test_clock_check_always_trusts_a_steady_clock(steps: list[float]) -> None:
 def test_clock_check_lets_nothing_count_as_older_than_it_is(
     steps: list[tuple[float, float]], unused_after: float
 ) -> None:
-    """Whenever the clock is believed, what it calls a month old was not used for a month of true time.
+    """While the clock is trusted, a month by it is a month of true time.
 
     The allowance is the hour per step that counts as even.
     """

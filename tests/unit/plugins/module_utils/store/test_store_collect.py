@@ -1,4 +1,4 @@
-"""Collecting on disk: what goes, what stays and why, and that a reader never sees half of it."""
+"""Collecting on disk: removed and kept trees, and a whole view for readers."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def test_locks_names_holders_and_waiters(tmp_path: Path) -> None:
 
 
 def test_locks_ignores_the_text_of_a_lock_file(tmp_path: Path) -> None:
-    """Earlier versions wrote the holder there, and in a shared directory every user can write to it."""
+    """Ignore the text: earlier versions and every user of the directory can write it."""
     path = tmp_path / "x.lock"
     path.write_text('{"pid": 1, "purpose": "long ago", "since": "2020-01-01T00:00:00Z"}')
     path.chmod(0o644)

@@ -289,7 +289,7 @@ def test_download_reports_missing_space_before_it_begins(server: FaultServer, cl
 
 
 def test_download_refuses_an_untrusted_certificate(client: Client, tmp_path: Path) -> None:
-    """A downgrade from https to http needs a trusted https server, so both are tried in one: see below."""
+    """Try both in one: a downgrade to http needs a trusted https server."""
     url, certificate, stop = https_server(tmp_path, "http://127.0.0.1:9/x")
     try:
         with pytest.raises(CiError, match="certificate is not accepted"):

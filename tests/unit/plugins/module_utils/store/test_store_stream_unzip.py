@@ -25,7 +25,7 @@ FILES = {"big": noise(600_000), "text": b"hello\n" * 50_000, "dir/small": b"x", 
 
 
 def archive_of(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, *, large: bool = False) -> bytes:
-    """Return a zip; ``large`` writes the sizes as those of members above 4 GiB are written."""
+    """Return a zip; ``large`` writes sizes in the form for members above 4 GiB."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, content in files.items():
@@ -258,7 +258,7 @@ def test_stream_unzip_does_not_hide_an_evil_name(
 def test_stream_unzip_frees_its_space_on_a_full_disk(
     server: FaultServer, root: Path, adopted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it takes is part of what the whole needs, so without it there may be enough."""
+    """Count the bytes that are already unpacked as part of the needed space."""
     kept: list[int] = []
 
     def free_bytes(_fetcher: Fetcher) -> int:
