@@ -63,8 +63,8 @@ def lock_path(directory: str, name: str) -> str:
     shared = status.st_mode & 0o022
     if status.st_uid not in (0, os.geteuid()) or (shared and not status.st_mode & stat.S_ISVTX):
         raise CiError(
-            f"The directory for locks {directory} is not safe: others could replace lock files in it; it "
-            "must belong to root or to you, and be sticky (chmod +t) if others may write to it."
+            f"The directory for locks {directory} is not safe, because other users could replace its files; "
+            "make root or yourself its owner, and make it sticky (chmod +t) if others may write to it."
         )
     return os.path.join(directory, name + _SUFFIX)
 

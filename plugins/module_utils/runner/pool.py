@@ -221,7 +221,7 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
     labels = [*defaults.labels, *(given.get("labels") or ()), *(limits.labels if limits else ())]
     state = str(given.get("state") or "present")
     if state not in STATES:
-        raise CiError(f"state '{state}' is unknown; use one of: {', '.join(STATES)}.")
+        raise CiError(f"The state '{state}' is unknown; use one of: {', '.join(STATES)}.")
     options = normal_instance(
         {
             "name": name,

@@ -104,7 +104,7 @@ class RustHost:
         """Run ``step``; ``toolchain`` builds cargo tools. Raises RustError."""
         if step.program == "installer" and not os.path.isfile(self.installer):
             raise RustError(
-                f"rustup cannot be installed, because its installer '{self.installer}' is not on this host; "
+                f"The program rustup cannot be installed, because its installer '{self.installer}' is not on this host; "
                 "give the path of a verified rustup-init."
             )
         argv = step.argv

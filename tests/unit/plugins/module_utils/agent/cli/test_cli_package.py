@@ -1,7 +1,4 @@
-"""``runnerctl package`` as a process.
-
-It maintains the releases of the installed package.
-"""
+"""``runnerctl package`` as a process, on the releases of the installed package."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_perform_resumes_a_frozen_listener(instance: Instance) -> None:
 
 def test_perform_returns_the_error_of_systemd(instance: Instance) -> None:
     instance.refusal = "no bus"
-    assert act(instance, START).startswith("failed: systemctl cannot show the units (no bus)")
+    assert act(instance, START).startswith("failed: The program systemctl cannot show the units (no bus)")
 
 
 def history() -> History:
