@@ -51,8 +51,8 @@ def show_loaded(run: Run, patterns: Sequence[str], properties: str = _PROPERTIES
     result = run(["systemctl", "show", "--no-pager", f"--property={properties}", *patterns])
     if result.status != 0:
         raise CiError(
-            f"The program systemctl cannot show the units ({_reason(result.stderr)}); check that systemd runs on "
-            "this host."
+            f"The program systemctl cannot show the units ({_reason(result.stderr)}); check that "
+            "systemd runs on this host."
         )
     loaded: dict[str, Unit] = {}
     for block in result.stdout.strip().split("\n\n"):
@@ -100,8 +100,8 @@ def _call(run: Run, arguments: Sequence[str], intent: str) -> None:
     result = run(["systemctl", *arguments])
     if result.status != 0:
         raise CiError(
-            f"The systemd of this host could not {intent} ({_reason(result.stderr or result.stdout)}); see 'systemctl status' "
-            "and 'journalctl' on the host."
+            f"The systemd of this host could not {intent} ({_reason(result.stderr or result.stdout)}); see "
+            "'systemctl status' and 'journalctl' on the host."
         )
 
 

@@ -104,8 +104,8 @@ class RustHost:
         """Run ``step``; ``toolchain`` builds cargo tools. Raises RustError."""
         if step.program == "installer" and not os.path.isfile(self.installer):
             raise RustError(
-                f"The program rustup cannot be installed, because its installer '{self.installer}' is not on this host; "
-                "give the path of a verified rustup-init."
+                f"The program rustup cannot be installed, because its installer '{self.installer}' is not on "
+                "this host; give the path of a verified rustup-init."
             )
         argv = step.argv
         if step.program == "cargo":

@@ -22,55 +22,28 @@ from .index import Index, Ref, check_expected, desired, shown, wanted
 from .layout import Layout
 from .locks import Locks
 from .members import Limits
+from .outcome import (
+    ABSENT,
+    FETCHED,
+    HIT,
+    LINKED,
+    REMOVED,
+    REPAIRED,
+    Observed,
+    check_shape,
+    has_other_shape,
+    needs_tree,
+    outcome_of,
+)
 from .receipt import Condition, Receipt, single_file
 from .trash import clear, discard_tree, interrupted
 
 if TYPE_CHECKING:
     from .fetch import Fetched
 
-HIT, FETCHED, REPAIRED, LINKED = "hit", "fetched", "repaired", "linked"
-REMOVED, ABSENT = "removed", "absent"
 # The tries per url of a downloader, and some time for its pauses: see download.py.
 _PATIENCE_PER_URL = 3
 _PATIENCE_SPARE = 2
-
-
-class Observed(NamedTuple):
-    """The state of one artifact: its tree, its ref, and whether its links are right."""
-
-    condition: Condition
-    ref: Optional[Ref]
-    links_right: bool
-
-
-def has_other_shape(artifact: Artifact, condition: Condition) -> bool:
-    """Tell whether the tree is there, unpacked in another way than ``artifact`` wants."""
-    return condition.receipt is not None and condition.receipt.shape != artifact.shape
-
-
-def needs_tree(artifact: Artifact, condition: Condition) -> bool:
-    """Tell whether the tree has to be fetched."""
-    return condition.receipt is None or has_other_shape(artifact, condition)
-
-
-def check_shape(artifact: Artifact, other_names: Sequence[str]) -> None:
-    """Raise CiError when ``other_names`` rely on the tree in its present shape.
-
-    They are the installed names that share the digest and are not part of this call.
-    """
-    if other_names:
-        raise CiError(
-            f"Artifact {artifact.name}: the same content is installed as {', '.join(other_names)} with "
-            "another format, strip_components or executable; let all of them agree.",
-            artifact=artifact.name,
-        )
-
-
-def outcome_of(artifact: Artifact, observed: Observed, fetch: bool) -> str:
-    """Return the outcome of ``artifact``, as reported to the user."""
-    if fetch:
-        return REPAIRED if observed.condition.damage else FETCHED
-    return HIT if observed.links_right and shown(observed.ref) == desired(artifact) else LINKED
 
 
 class Settings(NamedTuple):

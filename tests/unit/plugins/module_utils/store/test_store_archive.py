@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.store import inflate
-from ansible_collections.coldvox.ci.plugins.module_utils.store.archive import members_of, open_tar, unpack
+from ansible_collections.coldvox.ci.plugins.module_utils.store.archive import unpack
 from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
 from ansible_collections.coldvox.ci.plugins.module_utils.store.receipt import file_sha256, scan
 from ansible_collections.coldvox.ci.plugins.module_utils.store.staging import Staging
+from ansible_collections.coldvox.ci.plugins.module_utils.store.tar_reader import members_of, open_tar
 
 from tests._support.fault_server import LIMITS, noise, sha256, tar_of, tar_special, zip_of
 
