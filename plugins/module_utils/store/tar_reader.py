@@ -1,4 +1,4 @@
-"""Open a tar of any compression and read its members, with a bound on their headers."""
+"""Open a tar of any compression and read its members with bounded headers."""
 
 from __future__ import annotations
 
