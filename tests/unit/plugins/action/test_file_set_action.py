@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[4]
+from tests._support.ansible_process import run_ansible
 
 PLAYBOOK = """\
 - hosts: localhost
@@ -41,25 +40,16 @@ PLAYBOOK = """\
 """
 
 
-def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
+def play(root: Path, files: list[dict[str, Any]], *, warm: bool = True) -> dict[str, Any]:
     """Run a file_set task and return its result; ``root / 'output'`` is the output at ``-vvv``."""
     me = {"owner": str(os.geteuid()), "group": str(os.getegid())}
     listed = json.dumps([{**me, **entry} for entry in files])
     (root / "play.yml").write_text(PLAYBOOK.format(root=root, files=listed))
-    program = Path(sys.executable).with_name("ansible-playbook")
-    done = subprocess.run(
-        [program, "-vvv", "-i", "localhost,", "-c", "local", "play.yml"],
+    done = run_ansible(
+        *("ansible-playbook", "-vvv", "-i", "localhost,", "-c", "local", "play.yml"),
+        *("-e", f"ansible_python_interpreter={sys.executable}"),
         cwd=root,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(root),
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+        warm=warm,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (root / "output").write_text(done.stdout)
@@ -69,8 +59,6 @@ def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.fixture
 def templates(tmp_path: Path) -> Path:
-    (tmp_path / "ansible_collections" / "coldvox").mkdir(parents=True)
-    (tmp_path / "ansible_collections" / "coldvox" / "ci").symlink_to(CHECKOUT)
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates/a.j2").write_text(
         "{{ ansible_managed | comment }}\n"
@@ -88,7 +76,7 @@ def test_file_set_renders_templates_like_the_template_module(templates: Path) ->
         {"path": f"{templates}/out/c", "template": "b.j2"},
         {"path": f"{templates}/out/d", "content": "plain {{ who }}"},
     ]
-    assert play(templates, files)["changed_paths"] == [entry["path"] for entry in files]
+    assert play(templates, files, warm=False)["changed_paths"] == [entry["path"] for entry in files]
     text = (templates / "out/a").read_text()
     assert text.startswith("#\n# This file is kept by Ansible")
     assert text.endswith("#\nhello world\n2\n")
