@@ -17,10 +17,9 @@ import time
 from pathlib import Path
 from typing import Any, Optional
 
-import ansible_collections.coldvox.ci.plugins as collection_plugins
+from tests._support.ansible_process import run_ansible
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-COLLECTIONS = Path(next(iter(collection_plugins.__path__))).parents[3]
 TREE = CHECKOUT / "testbed" / "runner" / "tree"
 TOKEN = "sandbox-admin-token"
 # Runs each unit's run.sh as a process group, as the account of its drop-in, and logs its actions.
@@ -97,6 +96,8 @@ class RunnerHost:
         self.url = url
         #: More variables for the controller.
         self.environment: dict[str, str] = {}
+        #: False starts ansible as from the shell.
+        self.warm = True
         self.user = "nobody" if os.geteuid() == 0 else getpass.getuser()
         self.base = self.root / "base"
         self.units = self.root / "units"
@@ -113,7 +114,6 @@ class RunnerHost:
         )
         program.write_text(text)
         program.chmod(0o755)
-        (self.root / "ansible.cfg").write_text("[defaults]\n")
         (self.units / "coldvox-runner@.service").write_text("[Service]\n")
 
     def publish(self, digest: str, version: Optional[str] = None) -> Path:
@@ -153,32 +153,11 @@ class RunnerHost:
 
     def call(self, module: str, arguments: dict[str, Any], *flags: str) -> dict[str, Any]:
         """Run any module by ansible on this machine; return its result like ``converge``."""
-        environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE", "COLDVOX"))},
-            "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
-            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_CONFIG": str(self.root / "ansible.cfg"),
-            "ANSIBLE_HOME": str(self.root / "ansible"),
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
-        }
-        environment.update(self.environment)
-        command = [
-            str(Path(sys.executable).parent / "ansible"),
-            "localhost",
-            "-m",
-            module,
-        ]
-        interpreter = ["-e", f"ansible_python_interpreter={sys.executable}"]
-        done = subprocess.run(
-            [*command, *flags, *interpreter, "-a", json.dumps(arguments)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
+        done = run_ansible(
+            *("ansible", "localhost", "-m", module, *flags),
+            *("-e", f"ansible_python_interpreter={sys.executable}", "-a", json.dumps(arguments)),
+            environment={"PATH": f"{self.root / 'bin'}:{os.environ['PATH']}", **self.environment},
+            warm=self.warm,
         )
         _head, _arrow, body = done.stdout.rpartition("localhost | ")[2].partition(" => ")
         assert body, done.stdout + done.stderr

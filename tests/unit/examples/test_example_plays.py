@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,7 +15,7 @@ import yaml
 from testbed.github.seed import ADMIN_TOKEN
 from testbed.github.server import Running, emulator
 from testbed.github.state import Job, Label, Runner, Scope
-from tests._support.controller import COLLECTIONS
+from tests._support.ansible_process import run_ansible
 from tests._support.fault_server import FaultServer, fault_server
 from tests._support.store_models import models
 
@@ -55,27 +52,15 @@ class Play:
         self.home = home
         self.store = home / "store"
         (home / "hosts.yml").write_text(INVENTORY, encoding="utf-8")
-        (home / "ansible.cfg").write_text("[defaults]\n", encoding="utf-8")
+        #: False starts ansible-playbook as from the shell.
+        self.warm = True
 
     def __call__(self, name: str, *, status: int = 0, **variables: Any) -> str:
-        done = subprocess.run(
-            [
-                *(Path(sys.executable).parent / "ansible-playbook", EXAMPLES / name, "-i", "hosts.yml"),
-                *("-e", json.dumps({"coldvox_store_dir": str(self.store), **variables})),
-            ],
+        done = run_ansible(
+            *("ansible-playbook", EXAMPLES / name, "-i", "hosts.yml"),
+            *("-e", json.dumps({"coldvox_store_dir": str(self.store), **variables})),
             cwd=self.home,
-            env={
-                **{key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE")},
-                "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-                "ANSIBLE_CONFIG": str(self.home / "ansible.cfg"),
-                "ANSIBLE_HOME": str(self.home / "ansible"),
-                "ANSIBLE_NOCOLOR": "1",
-                "NO_PROXY": "127.0.0.1",
-                "no_proxy": "127.0.0.1",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
+            warm=self.warm,
             timeout=240,
         )
         said = done.stdout + done.stderr
@@ -97,6 +82,7 @@ def play(tmp_path: Path) -> Play:
 
 
 def test_dispatch_example_sets_the_variable(play: Play, github: Running) -> None:
+    play.warm = False
     said = play.github("dispatch.yml", github)
     assert '"recommendation"' in said
     variables = github.emulator.state.variables[Scope("repos", "Coldaine/ColdVox")]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[4]
+from tests._support.ansible_process import run_ansible
 
 PLAYBOOK = """\
 - hosts: localhost
@@ -28,52 +29,43 @@ PLAYBOOK = """\
       rescue:
         - ansible.builtin.debug:
             msg: the test judges the failure by the result
-    - ansible.builtin.copy:
-        content: "{{{{ result | to_json }}}}"
-        dest: {root}/result.json
+    - ansible.builtin.debug:
+        msg: "RESULT {{{{ result | to_json | b64encode }}}}"
     - ansible.builtin.template:
         src: "{{{{ item }}}}"
         dest: "{root}/oracle-{{{{ item }}}}"
-      loop: [a.j2, b.j2]
+      loop: {oracles}
       vars:
         ansible_managed: >-
           This file is kept by Ansible (coldvox.ci). Changes made here by hand are overwritten.
 """
 
 
-def play(root: Path, files: list[dict[str, Any]]) -> dict[str, Any]:
+def play(
+    root: Path, files: list[dict[str, Any]], *, oracles: Sequence[str] = (), warm: bool = True
+) -> dict[str, Any]:
     """Run a file_set task and return its result.
 
-    ``root / 'output'`` is the output at ``-vvv``.
+    ``root / 'output'`` is the output at ``-vvv``. Ansible's own template module renders the ``oracles``.
     """
     me = {"owner": str(os.geteuid()), "group": str(os.getegid())}
     listed = json.dumps([{**me, **entry} for entry in files])
-    (root / "play.yml").write_text(PLAYBOOK.format(root=root, files=listed))
-    program = Path(sys.executable).with_name("ansible-playbook")
-    done = subprocess.run(
-        [program, "-vvv", "-i", "localhost,", "-c", "local", "play.yml"],
+    (root / "play.yml").write_text(PLAYBOOK.format(root=root, files=listed, oracles=list(oracles)))
+    done = run_ansible(
+        *("ansible-playbook", "-vvv", "-i", "localhost,", "-c", "local", "play.yml"),
+        *("-e", f"ansible_python_interpreter={sys.executable}"),
         cwd=root,
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(root),
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
-            "ANSIBLE_LOCALHOST_WARNING": "false",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
+        warm=warm,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (root / "output").write_text(done.stdout)
-    result: dict[str, Any] = json.loads((root / "result.json").read_text())
+    encoded = done.stdout.partition("RESULT ")[2].partition('"')[0]
+    result: dict[str, Any] = json.loads(base64.b64decode(encoded))
     return result
 
 
 @pytest.fixture
 def templates(tmp_path: Path) -> Path:
-    (tmp_path / "ansible_collections" / "coldvox").mkdir(parents=True)
-    (tmp_path / "ansible_collections" / "coldvox" / "ci").symlink_to(CHECKOUT)
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates/a.j2").write_text(
         "{{ ansible_managed | comment }}\n"
@@ -91,7 +83,8 @@ def test_file_set_renders_templates_like_the_template_module(templates: Path) ->
         {"path": f"{templates}/out/c", "template": "b.j2"},
         {"path": f"{templates}/out/d", "content": "plain {{ who }}"},
     ]
-    assert play(templates, files)["changed_paths"] == [entry["path"] for entry in files]
+    made = play(templates, files, oracles=["a.j2", "b.j2"], warm=False)
+    assert made["changed_paths"] == [entry["path"] for entry in files]
     text = (templates / "out/a").read_text()
     assert text.startswith("#\n# This file is kept by Ansible")
     assert text.endswith("#\nhello world\n2\n")

@@ -21,5 +21,5 @@ def github(description: Path) -> Iterator[Running]:
 
 
 @pytest.fixture
-def run(github: Running, tmp_path: Path) -> Controller:
-    return Controller(github, tmp_path)
+def run(github: Running) -> Controller:
+    return Controller(github)

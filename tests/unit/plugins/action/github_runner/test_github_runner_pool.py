@@ -38,6 +38,7 @@ def outcomes(result: dict[str, Any]) -> dict[str, str]:
 
 
 def test_runner_pool_is_registered_once_then_left_alone(host: RunnerHost, admin: AdminClient) -> None:
+    host.warm = False
     predicted = host.converge(ONE, TWO, check=True)
     assert outcomes(predicted) == {"one": "registered", "two": "registered"}
     assert predicted["changed"]
