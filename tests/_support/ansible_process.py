@@ -1,6 +1,7 @@
 """Ansible's programs as processes.
 
-From the shell, or as forks of a server that has imported Ansible. Start and imports are half of a short call's processor time. A server keeps them: see ansible_server.py.
+From the shell, or as forks of a server that has imported Ansible. Start and imports are half of a short
+call's processor time. A server keeps them: see ansible_server.py.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ def run_ansible(
     warm: bool = True,
     timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``ansible`` or ``ansible-playbook`` with this checkout's collection and no other configuration.
+    """Run ``ansible`` or ``ansible-playbook`` with this checkout's collection.
 
-    ``warm`` forks a server; without it, the program starts as from the shell. An interrupted or late call is
-    killed with all its processes. Raises ``subprocess.TimeoutExpired`` after ``timeout`` seconds, and
+    No other configuration is read. ``warm`` forks a server; without it, the program starts as from the
+    shell. An interrupted or late call is killed with all its processes. Raises ``subprocess.TimeoutExpired``
+    after ``timeout`` seconds, and
     ``RuntimeError`` with the server's output when the server dies.
     """
     argv = [str(BIN / program), *map(str, arguments)]

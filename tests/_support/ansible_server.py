@@ -1,8 +1,8 @@
-"""Program that has imported Ansible and forks for each call of ``ansible`` or ``ansible-playbook``.
+"""Server that has imported Ansible and forks for each call of its programs.
 
-Only the imports and the payloads of modules are shared: the server itself never reads a play, an inventory or
-a plugin's options. The fork calls the program's own ``main`` and ends as an interpreter ends.
-ansible_process.py is the other side.
+The programs are ``ansible`` and ``ansible-playbook``. Only the imports and the payloads of modules are
+shared: the server itself never reads a play, an inventory or a plugin's options. The fork calls the
+program's own ``main`` and ends as an interpreter ends. ansible_process.py is the other side.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def programs() -> dict[str, Callable[[], Any]]:
 
 
 def serve(channel: socket.socket) -> None:
-    """Fork for each request; return in the fork, and exit when the client has closed its end."""
+    """Fork for each request; return in the fork, exit when the client has gone."""
     while True:
         message, descriptors, _flags, _address = socket.recv_fds(channel, REQUEST_BYTES, 3)
         if not message:

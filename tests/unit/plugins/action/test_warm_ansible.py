@@ -1,4 +1,4 @@
-"""The warm start of Ansible that most tests here use, compared with a start from the shell."""
+"""The warm start of Ansible, compared with a start from the shell."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def normalized(text: str) -> str:
-    """Return the output without times, temporary names and the name of the interpreter (link or target)."""
+    """Return the output without times, temporary names and the interpreter's name."""
     text = re.sub(r"/bin/python[\d.]*", "PYTHON", text)
     text = re.sub(r"\d+:\d\d:\d\d\.\d+|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+", "TIME", text)
     return re.sub(r"(ansible-(?:local|tmp)-)[\w.-]+|tmp\w{8}", "NAME", text)
