@@ -21,7 +21,7 @@ def test_package_belongs_to_root_and_can_be_read_by_all(host: Host) -> None:
 
 def test_package_has_bytecode_for_the_hosts_python(host: Host) -> None:
     tag = host.check_output("/usr/bin/python3 -c 'import sys; print(sys.implementation.cache_tag)'")
-    assert host.file(f"/opt/coldvox-ci/current/coldvox_ci/cli/__pycache__/main.{tag}.pyc").exists
+    assert host.file(f"/opt/coldvox-ci/current/coldvox_ci/agent/cli/__pycache__/main.{tag}.pyc").exists
 
 
 def test_cache_link_gives_a_job_its_model(as_user: Callable[..., str]) -> None:
