@@ -35,6 +35,14 @@ def recorded(shell: Shell, job: dict[str, Any], *, until: Callable[[dict[str, An
         time.sleep(0.5)
 
 
+def wait_for_watcher(shell: Shell, *, present: bool) -> None:
+    """Wait until root's watcher of a job on NAME runs, or until none runs."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (f"job job on {NAME}" in shell("systemd-inhibit --list --no-pager")) is not present:
+        assert time.monotonic() < deadline, f"a watcher of the job runs: {not present}"
+        time.sleep(0.2)
+
+
 @pytest.mark.parametrize(
     ("script", "result"),
     [
@@ -66,12 +74,11 @@ def test_history_records_the_result_of_a_job(
 def test_history_records_a_job_whose_last_hook_never_ran(
     shell: Shell, github: AdminClient, accident: str, result: str
 ) -> None:
+    # The watcher of the job before may still run, and would be taken for that of this job.
+    wait_for_watcher(shell, present=False)
     number = github.queue_job(LABELS, "sleep 120")
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    # Wait for root's watcher: without it, the result of a job whose listener died is unknown.
-    while f"job job on {NAME}" not in shell("systemd-inhibit --list --no-pager"):
-        assert time.monotonic() < deadline, "no watcher runs for the job"
-        time.sleep(0.2)
+    # Without root's watcher, the result of a job whose listener died is unknown.
+    wait_for_watcher(shell, present=True)
     shell(accident)
     done = github.wait_for_job(number)
     assert done["conclusion"] == result, done
