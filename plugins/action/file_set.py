@@ -42,7 +42,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
                 "with a path."
             )
         whole = [self._rendered(dict(raw), variables) for raw in raw_files]
-        short = [_by_digest(made) if "source" in raw else made for raw, made in zip(raw_files, whole)]
+        short = [
+            made if raw.get("source") is None else _by_digest(made) for raw, made in zip(raw_files, whole)
+        ]
         result: dict[str, Any] = {}
         for files in (short, whole):
             result = self._execute_module(
@@ -59,6 +61,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         template = raw.pop("template", None)
         source = raw.pop("source", None)
         own = raw.pop("vars", None) or {}
+        if "sha256" in raw:
+            # The module would change nothing, and ask for a content that no run brings.
+            raise AnsibleActionFail(
+                f"The file '{raw.get('path')}' of file_set has a sha256, which is no option for playbooks; "
+                "give its source instead."
+            )
         if template is None and source is None:
             return raw
         if (template and source) or raw.keys() & {"content", "link_to", "directory"}:

@@ -13,8 +13,8 @@ description:
   - Renders every template on the controller, then brings all files, links and directories of the set to their
     state in one execution on the host, and runs O(on_change) after a change.
   - Each file is written to a temporary file in the same directory, synced and renamed. A link at the path
-    is replaced, never followed. A link in a parent directory is followed only if root or the running user
-    owns it.
+    is replaced, never followed. A link on the way to it is followed only if root or the running user owns it
+    and no other user can write to its directory.
   - Missing parent directories are created with mode V(0755).
   - A marker below O(state_dir) is written before the first change and removed after the last command, so
     the next run also runs the commands that an interruption prevented.

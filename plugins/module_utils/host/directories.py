@@ -1,6 +1,6 @@
 """Open a directory or a file without following another user's link.
 
-Reading a file in a place where somebody with fewer rights may write: no link and no pipe is opened.
+Where a user with fewer rights may write, reading a file opens neither a link nor a pipe.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def clear(layout: Layout, leftover: Leftover) -> bool:
         return False
     try:
         area = os.path.basename(os.path.dirname(leftover.path))
-        if area in _TREE_AREAS and os.path.lexists(layout.tree(leftover.sha256)):
+        if lock and area in _TREE_AREAS and os.path.lexists(layout.tree(leftover.sha256)):
             return False  # published since we looked
         shutil.rmtree(leftover.path, ignore_errors=True)
         with contextlib.suppress(OSError):

@@ -103,6 +103,7 @@ def test_file_set_renders_templates_like_the_template_module(templates: Path) ->
         ({"template": "a.j2", "content": "x"}, "give one of template"),
         ({"template": "a.j2", "source": "a.txt"}, "give one of template"),
         ({"source": "a.txt", "link_to": "x"}, "give one of template"),
+        ({"sha256": "ab" * 32}, "give its source instead"),
     ],
 )
 def test_file_set_error_names_the_bad_template_and_its_path(

@@ -169,6 +169,7 @@ def test_collect_removes_leftovers_of_killed_processes(server: FaultServer, root
     (artifact,) = models(server, root, 1)
     gone = "ab" * 32
     old = ["partial/cd.part", "partial/cd.part.json", "refs/.m0.json.0123456789ab", ".x.0123456789ab"]
+    old.append(f"receipts/.{gone}.json.0123456789ab")
     for path in (*old, f"receipts/{gone}.json", f"last_used/{gone}", f"progress/{gone}.json"):
         (root / path).write_text("{}")
     for path in old:

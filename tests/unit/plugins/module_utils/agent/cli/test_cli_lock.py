@@ -16,7 +16,7 @@ from tests._support.installed_agent import NOBODY, Agent, first_line, heed_the_k
 
 
 def is_free(agent: Agent, name: str) -> bool:
-    lock = Flock(str(agent.locks / f"{name}.lock"), mode=0o666)
+    lock = Flock(str(agent.locks / f"{name}.lock"))
     free = lock.try_acquire()
     lock.release()
     return free
