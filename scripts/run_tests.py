@@ -344,7 +344,8 @@ class Run:
             with self._lock:
                 self._stopped = True
                 for child, _begun in self._running.values():
-                    os.killpg(child.pid, number)
+                    with contextlib.suppress(ProcessLookupError):  # its lane reports its end a moment later
+                        os.killpg(child.pid, number)
             # A second Ctrl-C does not wait for the clean-up.
             with contextlib.suppress(KeyboardInterrupt):
                 wait(lanes, timeout=GRACE_SECONDS)

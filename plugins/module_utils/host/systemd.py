@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..errors import CiError
 from .process import Run
@@ -117,9 +117,11 @@ class Notifier:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
-        self._socket = (
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if self._address else None
-        )
+        self._socket: Any = None
+        if self._address:
+            import socket  # here, because only the sampler needs it
+
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
 
     def send(self, *words: str) -> None:
         """Send ``words`` such as ``READY=1`` in one message.

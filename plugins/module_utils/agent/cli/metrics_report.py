@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Optional
@@ -122,6 +121,8 @@ def _markdown(summary: Summary) -> str:
 
 
 def _page(summary: Summary) -> str:
+    import html  # here, because the sampler does not need its table of half a megabyte
+
     rows = "".join(
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
         for name, value in _facts(summary)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests._support.installed_agent import Agent, first_line
+from tests._support.installed_agent import PYTHON, Agent, first_line
 
 
 @pytest.fixture
@@ -79,3 +79,17 @@ def test_debug_behind_the_dashes_belongs_to_the_command(agent: Agent) -> None:
 def test_debug_without_a_reader_changes_nothing(agent: Agent, unread: int) -> None:
     words = [str(agent.command), "--debug", "lock", "run", "b", "--", "true"]
     assert subprocess.run(words, stderr=unread, check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "unused"),
+    [(["status"], "socket"), (["heal", "--dry-run"], "socket"), (["metrics", "--help"], "html")],
+)
+def test_main_does_not_import_what_a_command_leaves_unused(
+    agent: Agent, words: list[str], unused: str
+) -> None:
+    argv = [PYTHON, "-I", "-X", "importtime", str(agent.command), *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "argparse" in loaded
+    assert unused not in loaded
