@@ -211,7 +211,7 @@ def test_drain_is_for_root_and_for_instances_that_exist(runner: Runner) -> None:
     unknown = runner.host.run("runnerctl drain nobody")
     assert (unknown.rc, "There is no instance 'nobody'" in unknown.stderr) == (3, True)
     user = runner.host.run(f"cd / && runuser -u nobody -- runnerctl drain {runner.name}")
-    assert (user.rc, "only root" in user.stderr) == (3, True)
+    assert (user.rc, "Only root" in user.stderr) == (3, True)
 
 
 def test_heal_timer_and_services_are_sandboxed(host: Host) -> None:
