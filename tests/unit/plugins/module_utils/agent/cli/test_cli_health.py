@@ -164,7 +164,7 @@ def test_health_json_stays_when_publishing_fails(host: Host) -> None:
     state.unlink()
     state.mkdir()  # nothing can be renamed over a directory
     done = host.agent.run("health", "--publish", status=3)
-    assert "publishing the health of this host failed" in done.stderr
+    assert "Publishing the health of this host failed" in done.stderr
     assert json.loads((host.run_dir / "health.json").read_text()) == before
     assert sorted(path.name for path in host.run_dir.iterdir()) == [
         "health-state.json",
