@@ -32,7 +32,7 @@ PLAY = """\
       check_mode: false
     - ansible.builtin.debug: {msg: "umask {{ mask.stdout }}"}
     - ansible.builtin.fail: {msg: "{{ undefined_here }}"}
-      ignore_errors: true
+      ignore_errors: true  # so that both starts show an ignored failure and go on to a fatal one
     - ansible.builtin.command: /nonexistent/program
       check_mode: false
 """
