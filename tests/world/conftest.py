@@ -81,6 +81,8 @@ def play() -> Play:
                 if kill_when:
                     kill_when()
                 os.killpg(child.pid, signal.SIGKILL if kill_when else signal.SIGINT)
+        # A task that was renamed would leave a test without its interrupt.
+        assert ending or not interrupt_at, f"No task {interrupt_at!r} ran: {output[-2000:]}"
         return Outcome(child.wait(), output)
 
     return run
