@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..errors import CiError
+from .fresh_start import check_keep
 from .instance_records import JIT
 from .layout import (
     Layout,
@@ -121,7 +122,7 @@ class PoolDefaults:
     """Settings for all instances of a host.
 
     An instance or its class may override them. If ``enrols``, the host itself registers its JIT instances
-    for their next jobs.
+    for their next jobs. ``keep`` names what may stay on disk for the next job (fresh_start.py).
     """
 
     base_dir: str
@@ -131,6 +132,7 @@ class PoolDefaults:
     path: Sequence[str] = ()
     state: str = "present"
     enrols: bool = False
+    keep: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,8 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
             "jit": bool(given.get("jit", False)),
             "state": state,
             "environment": _environment(given, defaults, limits, layout),
-            "path": [f"{layout.home}/.cargo/bin", *(str(entry) for entry in defaults.path)],
+            # A job can write there, so the system's directories come first.
+            "path": [*(str(entry) for entry in defaults.path), f"{layout.home}/.cargo/bin"],
         },
         defaults.state,
     )
@@ -250,12 +253,16 @@ def _environment(
 ) -> dict[str, str]:
     """Return the job environment; each instance has its own cargo registry cache.
 
+    A kept build directory is outside of the workspace, because actions/checkout empties that.
+
     The order of precedence, from low to high: the number of cargo jobs that follows from the cores of the
     class, the host, the class, the instance.
     """
     merged: dict[str, object] = {"CARGO_HOME": f"{layout.home}/.cargo", "LANG": "C.UTF-8"}
     if limits:
         merged["CARGO_BUILD_JOBS"] = max(1, int(limits.cores))
+    if "target" in check_keep(defaults.keep):
+        merged["CARGO_TARGET_DIR"] = f"{layout.home}/target"
     merged.update(defaults.environment or {})
     merged.update(limits.environment if limits else {})
     merged.update(given.get("environment") or {})

@@ -12,6 +12,7 @@ from typing import NamedTuple, Optional
 from ...host import systemd
 from ...host.clock import boot_id, boottime
 from ...host.process import Run
+from ...runner.fresh_start import calm_restarts, restarts_of
 from ...runner.instance_records import REGISTRATION
 from ...runner.layout import Layout, instance_layout, instance_unit
 from ...runner.worker import LISTENER, Process, is_program, is_worker, processes
@@ -105,13 +106,13 @@ def _evidence(
     layout, unit = instance_layout(place.base_dir, name), units[instance_unit(name)]
     root, service = os.path.realpath(layout.root), instance_unit(name)
     listener = next((each.pid for each in seen if is_program(each, LISTENER, root, service)), None)
-    restarts = unit.get("NRestarts", "")
     evidence = Evidence(
         name=name,
         enabled=unit.enabled,
         active_state=unit.get("ActiveState", ""),
         sub_state=unit.get("SubState", ""),
-        restarts=int(restarts) if restarts.isdigit() else 0,
+        # A listener that takes one job ends after each. Only restarts since the last job count.
+        restarts=max(0, restarts_of(unit) - calm_restarts(layout)),
         pending=bool(unit.get("Job")),
         registered=any(os.path.exists(layout.file(file)) for file in (".runner", ".runner_migrated")),
         worker=any(is_worker(each, root, service) for each in seen),

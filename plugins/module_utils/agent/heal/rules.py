@@ -38,6 +38,7 @@ class Limits(NamedTuple):
     """The patience of the rules in seconds, and the most actions."""
 
     frozen_seconds: float = 60.0  # a drain freezes for some milliseconds
+    auto_restart_seconds: float = 30.0
     no_listener_seconds: float = 90.0  # run.sh waits up to 31 s for an update of the runner
     conflict_seconds: float = 240.0  # as long as the listener itself tries (_sessionConflictRetryLimit)
     deaf_seconds: float = 300.0  # a poll lasts 50 s
@@ -272,9 +273,14 @@ def _find(evidence: Evidence, noted: Known, now: Clocks, limits: Limits) -> Find
             f"it ends again and again ({evidence.restarts} restarts); see 'journalctl -u "
             f"coldvox-runner@{evidence.name}'",
         )
+    if evidence.active_state == "activating" and evidence.sub_state == "start-pre":
+        return Finding(STARTING, "root prepares it for its next job")
     if evidence.active_state != "active":
-        state = "waits to be started again" if evidence.sub_state == "auto-restart" else "does not run"
-        return Finding(DEAD, f"its unit is enabled and {state}", START)
+        waits = evidence.sub_state == "auto-restart"
+        state = "waits to be started again" if waits else "does not run"
+        # Between two jobs it waits for a fraction of a second.
+        patience = limits.auto_restart_seconds if waits else 0.0
+        return Finding(DEAD, f"its unit is enabled and {state}", START, patience)
     return _find_in_listener(evidence, noted, now, limits)
 
 

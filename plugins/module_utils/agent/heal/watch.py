@@ -21,6 +21,7 @@ from ...host.paths import Paths
 from ...host.process import run
 from ...runner.account import Host, account_of
 from ...runner.drain import frozen, job_came_in
+from ...runner.fresh_start import empty_trash
 from ...runner.layout import Layout, instance_layout, instance_unit, instance_user
 from ...runner.worker import listeners, workers
 from ..hooks import spool
@@ -29,7 +30,7 @@ from .endings import hand_on, known_listeners
 
 Say = Callable[[str], None]
 
-_HOST = Host(run, time.sleep, time.monotonic)
+HOST = Host(run, time.sleep, time.monotonic)
 _SWEEP_SECONDS = 600.0
 # The listener is frozen for this time at most; its poll at GitHub lasts 50 s.
 _FROZEN_SECONDS = 20.0
@@ -45,11 +46,14 @@ class Cleaned(NamedTuple):
     swept: sweep.Swept = sweep.Swept()
 
 
-def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) -> Optional[Cleaned]:
+def watch(
+    base_dir: str, run_dir: str, name: str, say: Say, host: Host = HOST, *, one_job: bool = False
+) -> Optional[Cleaned]:
     """Watch the jobs of the instance ``name`` until it is idle; clean up after each.
 
-    Returns None if each cleanup was prevented by the next job, or without a work directory. Raises CiError
-    for an instance without an account.
+    With ``one_job`` the next start of the listener cleans up (prepare.py), and this only deletes what that
+    moved away. Returns None if each cleanup was prevented by the next job, or without a work directory.
+    Raises CiError for an instance without an account.
     """
     layout, unit = instance_layout(base_dir, name), instance_unit(name)
     account = account_of(instance_user(name))
@@ -65,7 +69,11 @@ def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) 
                     _wait(worker)
         spool.prune(run_dir, name)
         prune_locks(Paths(run=run_dir).locks, account.uid)
-        done = _together(done, clean(layout, unit, account.uid, host))
+        if one_job:
+            cleaned: Optional[Cleaned] = Cleaned(swept=empty_trash(layout, _SWEEP_SECONDS, time.monotonic))
+        else:
+            cleaned = clean(layout, unit, account.uid, host)
+        done = _together(done, cleaned)
         hand_on(host, run_dir, name, pids, since, say)
         # A job that starts during the cleanup does not trigger the path unit again, so check for it here.
         if not workers(layout.root, unit, host.proc):
@@ -83,7 +91,7 @@ def _together(before: Optional[Cleaned], now: Optional[Cleaned]) -> Optional[Cle
     return Cleaned(before.foreign + now.foreign, sweep.Swept(removed, freed, now.swept.left))
 
 
-def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional[Cleaned]:
+def clean(layout: Layout, unit: str, owner: int, host: Host = HOST) -> Optional[Cleaned]:
     """Remove files of other users than ``owner`` from the instance's work directory.
 
     Also empties its trash. No file of a running job is removed: the listener is frozen while files are moved
