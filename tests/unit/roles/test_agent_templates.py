@@ -111,3 +111,35 @@ def test_a_mount_goes_also_while_something_there_is_open() -> None:
     values = {"__agent_lock_dir": "/r/locks", "__agent_jobs_dir": "/r/jobs"}
     unit = render("systemd/system/run.mount.j2", where="/r/jobs", limits="size=1M", **values)
     assert "\nLazyUnmount=yes\n" in unit.partition("[Mount]")[2].partition("[Install]")[0]
+
+
+def test_hook_script_has_an_environment_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "runnerctl").write_text("#!/bin/sh\nexec /usr/bin/env\n")
+    (tmp_path / "runnerctl").chmod(0o755)
+    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))["__agent_hook_variables"]
+    script = render(
+        "../opt/coldvox-ci/hooks/job.sh.j2",
+        event="started",
+        agent_hook_timeout_seconds=5,
+        __agent_command=tmp_path / "runnerctl",
+        __agent_hook_variables=variables,
+    )
+    (tmp_path / "job.sh").write_text(script)
+    hostile = {
+        "LD_PRELOAD": "/nowhere.so",
+        "PYTHONPATH": "/tmp",
+        "ENV": "/tmp/x",
+        "PATH": "/tmp:/usr/bin:/bin",
+    }
+    given = {"RUNNER_NAME": "one", "GITHUB_WORKFLOW": 'two "words"; $(false)', "GITHUB_RUN_ID": "1"}
+    done = subprocess.run(
+        ["bash", "-e", tmp_path / "job.sh"],
+        env={**hostile, **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seen = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    for name in ("PWD", "SHLVL", "_"):  # of the stand-in's own shell
+        seen.pop(name, None)
+    assert seen == {**dict.fromkeys(variables, ""), **given, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}
