@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,7 +22,7 @@ ROLE = Path(__file__).resolve().parents[3] / "roles" / "agent"
 
 def render(name: str, **values: Any) -> str:
     environment = Environment(
-        loader=FileSystemLoader(ROLE / "templates" / "etc"),
+        loader=FileSystemLoader([ROLE / "templates/etc", ROLE / "templates/opt"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         autoescape=False,
@@ -117,8 +118,11 @@ def test_hook_script_has_an_environment_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "runnerctl").write_text("#!/bin/sh\nexec /usr/bin/env\n")
     (tmp_path / "runnerctl").chmod(0o755)
     variables = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))["__agent_hook_variables"]
+    library = ROLE.parents[1] / "plugins/module_utils/agent"
+    read = "".join((library / name).read_text() for name in ("hooks/job.py", "cli/job.py"))
+    assert set(variables) == set(re.findall(r'"((?:GITHUB|RUNNER)_[A-Z_]+)"', read))
     script = render(
-        "../opt/coldvox-ci/hooks/job.sh.j2",
+        "coldvox-ci/hooks/job.sh.j2",
         event="started",
         agent_hook_timeout_seconds=5,
         __agent_command=tmp_path / "runnerctl",
