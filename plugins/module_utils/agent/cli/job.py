@@ -106,8 +106,8 @@ def prepare(options: Options) -> int:
     name, path = check_name(options.instance), None
     try:
         path = prepare_spool(options.run, name)
-    except (CiError, OSError) as error:
-        log(str(error))
+    except OSError as error:
+        log(f"The jobs of {name} are not recorded, because {error.filename} cannot be made ({error.strerror}).")
     fresh = perform(options.runners, name, read_settings(options.config), log)
     if options.json:
         print_json({"path": path, "fresh": plain(fresh)})

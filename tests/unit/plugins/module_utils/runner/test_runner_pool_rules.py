@@ -37,7 +37,7 @@ def test_resolve_pool_completes_a_short_entry() -> None:
                 "LANG": "C.UTF-8",
                 "CARGO_BUILD_JOBS": "6",
             },
-            "path": ["/srv/r/one/_home/.cargo/bin", "/usr/bin"],
+            "path": ["/usr/bin", "/srv/r/one/_home/.cargo/bin"],
         }
     ]
     assert pool["users"] == [
@@ -58,7 +58,7 @@ def test_resolve_pool_writes_limits_to_a_drop_in() -> None:
         "[Service]",
         "User=ci-one",
         "Group=ci-one",
-        'Environment="PATH=/srv/r/one/_home/.cargo/bin:/usr/bin"',
+        'Environment="PATH=/usr/bin:/srv/r/one/_home/.cargo/bin"',
         "Slice=coldvox-ci.slice",
         "CPUQuota=50%",
         "CPUWeight=100",
