@@ -58,6 +58,11 @@ options:
     type: list
     elements: str
     default: []
+  trust:
+    description: Who may start jobs. V(strangers) makes all instances JIT instances and keeps nothing.
+    type: str
+    choices: [team, strangers]
+    default: team
 seealso:
   - plugin: coldvox.ci.github_runner
     plugin_type: module
@@ -117,6 +122,7 @@ def runner_pool(
     state: str = "present",
     enrols: bool = False,
     keep: Sequence[str] = (),
+    trust: str = "team",
 ) -> dict[str, Any]:
     """Return the derived pool as plain data."""
     defaults = PoolDefaults(
@@ -128,6 +134,7 @@ def runner_pool(
         state=state,
         enrols=enrols,
         keep=keep,
+        trust=trust,
     )
     try:
         return resolve_pool(instances, defaults)

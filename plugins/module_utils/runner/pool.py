@@ -32,6 +32,7 @@ from .options import STATES, normal_instance, path_text, variable_text
 
 SLICE = "coldvox-ci.slice"
 _UNIT_DIR = "/etc/systemd/system"
+TEAM, STRANGERS = "team", "strangers"
 _GIB = 1024**3
 # Above this share of MemoryMax the kernel slows the job down and reclaims memory. At MemoryMax it kills.
 _HIGH_SHARE = 0.9
@@ -123,6 +124,7 @@ class PoolDefaults:
 
     An instance or its class may override them. If ``enrols``, the host itself registers its JIT instances
     for their next jobs. ``keep`` names what may stay on disk for the next job (fresh_start.py).
+    ``trust`` says who may start jobs: a TEAM, or STRANGERS, who get a new JIT registration for each job.
     """
 
     base_dir: str
@@ -133,6 +135,7 @@ class PoolDefaults:
     state: str = "present"
     enrols: bool = False
     keep: Sequence[str] = ()
+    trust: str = TEAM
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,7 @@ def resolve_pool(instances: Sequence[Mapping[str, Any]], defaults: PoolDefaults)
     group), ``drop_ins`` (path, content). Raises CiError with the name of the instance for an invalid value.
     """
     check_base_dir(defaults.base_dir)
+    _check_trust(defaults)
     pool = [_resolve(given, defaults) for given in instances]
     check_distinct([item.options["name"] for item in pool])
     kept = [item for item in pool if item.options["state"] != "absent"]
@@ -206,6 +210,17 @@ def resolve_pool(instances: Sequence[Mapping[str, Any]], defaults: PoolDefaults)
         ],
         "drop_ins": [{"path": item.drop_in_path, "content": item.drop_in} for item in kept],
     }
+
+
+def _check_trust(defaults: PoolDefaults) -> None:
+    """Raise CiError if something would pass from a job of a stranger to the next."""
+    if defaults.trust not in (TEAM, STRANGERS):
+        raise CiError(f"The trust '{defaults.trust}' is unknown; use {TEAM} or {STRANGERS}.")
+    if defaults.trust == STRANGERS and defaults.keep:
+        raise CiError(
+            f"Jobs of strangers must not keep {', '.join(defaults.keep)} for the next job; empty the list of "
+            f"what is kept, or set the trust to {TEAM}."
+        )
 
 
 def _resolve(given: Mapping[str, Any], defaults: PoolDefaults) -> PoolInstance:
@@ -232,7 +247,7 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
             "group": str(given.get("group") or ""),
             "work_dir": str(given.get("work_dir") or "_work"),
             "ephemeral": bool(given.get("ephemeral", False)),
-            "jit": bool(given.get("jit", False)),
+            "jit": bool(given.get("jit", defaults.trust == STRANGERS)),
             "state": state,
             "environment": _environment(given, defaults, limits, layout),
             # A job can write there, so the system's directories come first.
@@ -240,6 +255,11 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
         },
         defaults.state,
     )
+    if defaults.trust == STRANGERS and not options["jit"]:
+        raise CiError(
+            "It keeps its registration, whose key a stranger's job can read; leave out jit: false, or set "
+            f"the trust to {TEAM}."
+        )
     if defaults.enrols and options["jit"] and os.path.isabs(options["work_dir"]):
         raise CiError(
             f"work_dir '{options['work_dir']}' cannot be emptied by the service that registers the instance "

@@ -107,7 +107,10 @@ def prepare(options: Options) -> int:
     try:
         path = prepare_spool(options.run, name)
     except OSError as error:
-        log(f"The jobs of {name} are not recorded, because {error.filename} cannot be made ({error.strerror}).")
+        log(
+            f"The jobs of {name} have no records, because {error.filename} cannot be made ({error.strerror}); "
+            "converge the host with the role agent."
+        )
     fresh = perform(options.runners, name, read_settings(options.config), log)
     if options.json:
         print_json({"path": path, "fresh": plain(fresh)})
