@@ -108,8 +108,8 @@ def prepare(options: Options) -> int:
         path = prepare_spool(options.run, name)
     except OSError as error:
         log(
-            f"The jobs of {name} have no records, because {error.filename} cannot be made ({error.strerror}); "
-            "converge the host with the role agent."
+            f"The jobs of {name} have no records, because {error.filename} cannot be made "
+            f"({error.strerror}); converge the host with the role agent."
         )
     fresh = perform(options.runners, name, read_settings(options.config), log)
     if options.json:

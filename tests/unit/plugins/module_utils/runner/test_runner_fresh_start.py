@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
@@ -46,6 +47,17 @@ def as_job(path: Path, content: str = "planted", mode: int = 0o600) -> Path:
     for made in [*missing, path]:
         os.chown(made, JOB.uid, JOB.gid)
     return path
+
+
+def replace(path: Path, make: Callable[[Path], object]) -> None:
+    """Put what ``make`` creates at the place of a file or an empty directory."""
+    path.rmdir() if path.is_dir() else path.unlink()
+    make(path)
+
+
+def link(target: str) -> Callable[[Path], None]:
+    """Return a function that creates a link to ``target``."""
+    return lambda path: path.symlink_to(target)
 
 
 @pytest.fixture
@@ -97,10 +109,7 @@ PLANTS: dict[str, Callable[[Path], object]] = {
     "a directory without rights": lambda root: as_job(root / "_work/locked/x").parent.chmod(0),
     "a deep directory": lambda root: as_job(root / "_home" / "/".join(["deep"] * 60) / "x"),
     "a link to root's file": lambda root: (root / "Link").symlink_to("/etc/passwd"),
-    "a link at the place of home": lambda root: (
-        (root / "_home").rmdir(),
-        (root / "_home").symlink_to("/etc"),
-    ),
+    "a link at the place of home": lambda root: replace(root / "_home", link("/etc")),
     "a link at the place of the work directory": lambda root: (root / "_work").symlink_to("/etc"),
 }
 
@@ -157,9 +166,9 @@ def test_fresh_start_keeps_no_link_and_no_file_at_the_place_of_a_kept_directory(
     [
         lambda path: path.write_text('{"serverUrl": "http://evil"}'),
         lambda path: path.unlink(),
-        lambda path: (path.unlink(), path.mkdir()),
-        lambda path: (path.unlink(), path.symlink_to("/etc/passwd")),
-        lambda path: (path.unlink(), os.mkfifo(path)),
+        lambda path: replace(path, Path.mkdir),
+        lambda path: replace(path, link("/etc/passwd")),
+        lambda path: replace(path, os.mkfifo),
     ],
     ids=["content", "removed", "directory", "link", "pipe"],
 )
@@ -237,7 +246,7 @@ def test_pause_grows_with_starts_that_had_no_job(jobless: int, seconds: float) -
 def test_count_jobless_counts_restarts_since_the_last_job(root: Path) -> None:
     layout, counts = Layout(str(root)), iter([1, 2, 3, 4, 5, 0, 1])
 
-    def run(_argv: list[str], **_options: object) -> Result:
+    def run(_argv: Sequence[str], **_options: Any) -> Result:
         return Result(0, f"Id=coldvox-runner@one.service\nNRestarts={next(counts)}\n", "")
 
     lives = [False, False, True, True, False, False, False]

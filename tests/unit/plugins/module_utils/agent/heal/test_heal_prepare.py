@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal import prepare as preparing
@@ -31,7 +33,7 @@ class Machine:
         self.started: list[str] = []
         self.said: list[str] = []
 
-    def run(self, argv: list[str], **_options: object) -> Result:
+    def run(self, argv: Sequence[str], **_options: Any) -> Result:
         if argv[1] == "start":
             self.started.append(argv[-1])
         return Result(0, f"Id=coldvox-runner@one.service\nNRestarts={self.restarts}\n", "")
