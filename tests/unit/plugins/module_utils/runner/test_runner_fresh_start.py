@@ -246,7 +246,8 @@ def test_pause_grows_with_starts_that_had_no_job(jobless: int, seconds: float) -
 def test_count_jobless_counts_restarts_since_the_last_job(root: Path) -> None:
     layout, counts = Layout(str(root)), iter([1, 2, 3, 4, 5, 0, 1])
 
-    def run(_argv: Sequence[str], **_options: Any) -> Result:
+    def run(argv: Sequence[str], **_options: Any) -> Result:
+        assert argv[:2] == ["systemctl", "show"]
         return Result(0, f"Id=coldvox-runner@one.service\nNRestarts={next(counts)}\n", "")
 
     lives = [False, False, True, True, False, False, False]
