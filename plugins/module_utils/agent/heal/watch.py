@@ -35,6 +35,9 @@ _SWEEP_SECONDS = 600.0
 # The listener is frozen for this time at most; its poll at GitHub lasts 50 s.
 _FROZEN_SECONDS = 20.0
 _REFUSAL_SECONDS = 0.5
+# With a queue of jobs, the next listener has its job within this time.
+_LINGER_SECONDS = 5.0
+_LINGER_PAUSE_SECONDS = 0.5
 _NO_INHIBITOR = "no-sleep-inhibitor"
 _MOST_LETTERS = 80
 
@@ -75,9 +78,19 @@ def watch(
             cleaned = clean(layout, unit, account.uid, host)
         done = _together(done, cleaned)
         hand_on(host, run_dir, name, pids, since, say)
-        # A job that starts during the cleanup does not trigger the path unit again, so check for it here.
-        if not workers(layout.root, unit, host.proc):
+        # A job that starts before this unit has ended does not trigger the path unit again.
+        if not _comes_next(layout, unit, host, _LINGER_SECONDS if one_job else 0.0):
             return done
+
+
+def _comes_next(layout: Layout, unit: str, host: Host, seconds: float) -> bool:
+    """Return whether a job runs, or starts within ``seconds``."""
+    deadline = host.now() + seconds
+    while not workers(layout.root, unit, host.proc):
+        if host.now() >= deadline:
+            return False
+        host.sleep(_LINGER_PAUSE_SECONDS)
+    return True
 
 
 def _together(before: Optional[Cleaned], now: Optional[Cleaned]) -> Optional[Cleaned]:
