@@ -14,7 +14,7 @@ from ...host.clock import boot_id, boottime
 from ...host.process import Run
 from ...runner.fresh_start import calm_restarts, restarts_of
 from ...runner.instance_records import REGISTRATION
-from ...runner.layout import Layout, instance_layout, instance_unit
+from ...runner.layout import Layout, instance_layout, instance_unit, watcher_unit
 from ...runner.worker import LISTENER, Process, is_program, is_worker, processes
 from ..hooks.spool import spool_directory
 from .rules import (
@@ -66,11 +66,6 @@ class Place(NamedTuple):
 def clocks() -> Clocks:
     """Return the present state of the machine's clocks."""
     return Clocks(boottime(), time.monotonic(), boot_id())
-
-
-def watcher_unit(name: str) -> str:
-    """Return the unit that watches the jobs of the instance ``name``."""
-    return f"coldvox-ci-job@{name}.service"
 
 
 def instance_names(base_dir: str) -> list[str]:

@@ -6,19 +6,19 @@ import time
 from typing import Callable, Optional
 
 from ...host import systemd
+from ...host.process import run
 from ...runner.account import Host, account_of
 from ...runner.fresh_start import Fresh, Settings, count_jobless, empty_trash, make_fresh, pause_seconds
 from ...runner.instance_records import LIFE, forget_record
-from ...runner.layout import instance_layout, instance_user
-from .look import watcher_unit
-from .watch import HOST
+from ...runner.layout import instance_layout, instance_user, watcher_unit
 
 # A large build directory takes longer to delete. The watcher does the rest, so that no job waits for it.
 _TRASH_SECONDS = 0.2
+_HOST = Host(run, time.sleep, time.monotonic)
 
 
 def prepare(
-    base_dir: str, name: str, settings: Settings, say: Callable[[str], None], host: Host = HOST
+    base_dir: str, name: str, settings: Settings, say: Callable[[str], None], host: Host = _HOST
 ) -> Optional[Fresh]:
     """Remove what the last job left, and wait if the listener ended without one.
 

@@ -30,7 +30,7 @@ from .endings import hand_on, known_listeners
 
 Say = Callable[[str], None]
 
-HOST = Host(run, time.sleep, time.monotonic)
+_HOST = Host(run, time.sleep, time.monotonic)
 _SWEEP_SECONDS = 600.0
 # The listener is frozen for this time at most; its poll at GitHub lasts 50 s.
 _FROZEN_SECONDS = 20.0
@@ -50,7 +50,7 @@ class Cleaned(NamedTuple):
 
 
 def watch(
-    base_dir: str, run_dir: str, name: str, say: Say, host: Host = HOST, *, one_job: bool = False
+    base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST, *, one_job: bool = False
 ) -> Optional[Cleaned]:
     """Watch the jobs of the instance ``name`` until it is idle; clean up after each.
 
@@ -104,7 +104,7 @@ def _together(before: Optional[Cleaned], now: Optional[Cleaned]) -> Optional[Cle
     return Cleaned(before.foreign + now.foreign, sweep.Swept(removed, freed, now.swept.left))
 
 
-def clean(layout: Layout, unit: str, owner: int, host: Host = HOST) -> Optional[Cleaned]:
+def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional[Cleaned]:
     """Remove files of other users than ``owner`` from the instance's work directory.
 
     Also empties its trash. No file of a running job is removed: the listener is frozen while files are moved
