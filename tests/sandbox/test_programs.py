@@ -1,0 +1,107 @@
+"""Real programs as jobs of a real unit, by profile."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests._support.workshop import ACCOUNT, Workshop
+
+CARGO = """
+cargo new --quiet --vcs none probe && cd probe
+echo '#[test] fn works() { assert_eq!(6 * 7, 42); }' >> src/main.rs
+cargo build --quiet --offline && cargo test --quiet --offline && ./target/debug/probe | grep -q Hello
+"""
+GDB = """
+echo 'int main(int count, char **words) { return !words; }' > main.c && gcc -g main.c -o main
+for turn in 1 2; do gdb -batch -ex 'break main' -ex run -ex 'print &words' -ex continue ./main; done > log 2>&1
+! grep -i 'error' log && test $(grep '^[$]1 = ' log | sort -u | wc -l) = 1
+"""
+VENV = """
+python3 -m venv env
+python3 - <<END
+import zipfile
+with zipfile.ZipFile("probe-1-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("probe.py", "print('installed')")
+    wheel.writestr("probe-1.dist-info/METADATA", "Metadata-Version: 2.1\\nName: probe\\nVersion: 1\\n")
+    wheel.writestr("probe-1.dist-info/WHEEL", "Wheel-Version: 1.0\\nTag: py3-none-any\\n")
+    wheel.writestr("probe-1.dist-info/RECORD", "")
+END
+env/bin/pip install --quiet --no-index ./probe-1-py3-none-any.whl && env/bin/python -m probe | grep -q installed
+"""
+XVFB = """
+Xvfb :99 -nolisten tcp -noreset {options} & server=$!
+n=0; until DISPLAY=:99 xdpyinfo > log 2>&1; do n=$((n+1)); [ $n -lt 100 ] || exit 1; sleep 0.1; done
+kill $server; grep -q 'name of display: *:99' log
+"""
+ROOTLESS = """
+mkdir -p image/bin && cp /bin/busybox image/bin/ && tar -C image -c . | podman import --quiet - tiny >/dev/null
+podman run --rm {options} tiny /bin/busybox sh -c '/bin/busybox id -u; /bin/busybox cat /proc/self/uid_map'
+"""
+#: The programs that every profile must run.
+COMMON = {
+    "gcc": "echo 'int main(void) { return 42; }' > a.c && gcc a.c -o a; ./a; test $? = 42",
+    "git": "git init -q r && cd r && git -c user.name=a -c user.email=b commit -q --allow-empty -m x && git gc -q",
+    "node": "node -e 'if (new Function(\"return 6*7\")() !== 42 || !require(\"os\").cpus) process.exit(1)'",
+    "cargo": CARGO,
+    "python with venv and pip": VENV,
+    "shared memory": "python3 -c 'from multiprocessing import shared_memory as s, Pool as P; m = s.SharedMemory(create=True,"
+    " size=10**6); m.unlink(); P(2).map(abs, range(9))'",
+    "a terminal": "script -qec 'test -t 0' /dev/null",
+}
+#: Programs that trace others or ask for fixed addresses.
+TRACING = {"gdb": GDB, "setarch -R": "setarch -R true", "perf-like reading of /proc/stat": "grep -q cpu0 /proc/stat"}
+TABLE = {
+    "strict": {name: script for name, script in COMMON.items() if name != "node"},
+    "build": {**COMMON, **TRACING, "Xvfb": XVFB.format(options=""), "nice": "nice true"},
+    "desktop": {**COMMON, **TRACING, "Xvfb": XVFB.format(options="")},
+    "containers": {
+        **COMMON,
+        "podman without a network": ROOTLESS.format(options="--network=none"),
+        "podman with pasta": ROOTLESS.format(options=""),
+    },
+}
+#: What a profile refuses; the documentation names it.
+REFUSED = {
+    "strict": {"setarch": "setarch -R true", "gdb": GDB, "chown": "touch a && chown $(id -u) a"},
+    "build": {
+        "setgid directories": "mkdir d && chmod g+s d",
+        "a user namespace": "unshare --user true",
+        "sudo": "sudo -n true",
+        "another processor": "taskset --cpu-list 0 true",
+    },
+    "desktop": {"homes": "ls /home/admin", "kernel messages": "test -e /dev/kmsg"},
+    "containers": {"sudo": "sudo -n true", "another account": "touch /var/lib/coldvox-ci/x"},
+}
+CASES = [(profile, name) for profile, programs in TABLE.items() for name in programs]
+REFUSALS = [(profile, name) for profile, scripts in REFUSED.items() for name in scripts]
+
+
+@pytest.mark.parametrize(("profile", "name"), CASES, ids=[": ".join(case) for case in CASES])
+def test_program_runs(host: Workshop, profile: str, name: str) -> None:
+    done = host.job(f"cd && set -e\n{TABLE[profile][name]}", profile)
+    assert done.status == 0, done.output[-3000:]
+
+
+@pytest.mark.parametrize(("profile", "name"), REFUSALS, ids=[": ".join(case) for case in REFUSALS])
+def test_call_is_refused(host: Workshop, profile: str, name: str) -> None:
+    script = f"cd && set -e\n{REFUSED[profile][name]}"
+    assert host.job(script, profile).status != 0
+
+
+def test_desktop_job_reaches_the_x_server_of_another_account(host: Workshop) -> None:
+    host.must("systemd-run --quiet --collect --unit=live Xvfb :0 -nolisten tcp -nolisten local -ac; sleep 2")
+    try:
+        ask = "DISPLAY=:0 xdpyinfo > /dev/null"
+        assert host.job(ask, "desktop").status == 0
+        assert host.job(ask, "build").status != 0
+        planted = host.job("touch /tmp/.X11-unix/planted", "desktop")
+        assert planted.status != 0
+    finally:
+        host.must("systemctl stop live")
+
+
+def test_podman_leaves_nothing_behind(host: Workshop) -> None:
+    before = host.must("ls /run")
+    assert host.job(f"cd; {ROOTLESS.format(options='--network=none')}", "containers").status == 0
+    assert host.must("ls /run") == before
+    assert host.root(f"pgrep -u {ACCOUNT}").status != 0
