@@ -220,9 +220,9 @@ def roles() -> list[Check]:
 
 
 def site() -> list[Check]:
-    """Return the scenario from bare hosts to a pool, and the tests of its hosts."""
+    """Return the scenario from bare hosts to a pool, the tests of its hosts, and the attacks on one."""
     converged = pytest("converged world", "tests/world", f"--ignore={MANY_HOSTS}")
-    tests = [scenario("playbook_site", "test"), converged]
+    tests = [scenario("playbook_site", "test"), converged, pytest("attacks", "tests/attacks")]
     return [testbed("up", "test", "--fresh"), *tests, testbed("down", "test")]
 
 
