@@ -29,6 +29,7 @@ _GROUPS = {
     "cache": "list, check and clean the artifact store, and link models for jobs",
     "decide": "decide whether the next run of a job should be here",
     "drain": "stop an instance after its job (as root)",
+    "egress": "load the rules that bound what jobs can reach in the network (as root)",
     "enrol": "register a JIT instance for its next job (its service calls this)",
     "heal": "check and heal all instances once, as the timer does (as root)",
     "health": "rate this host, with reasons",
