@@ -14,7 +14,7 @@ from ...host.clock import boot_id, boottime
 from ...host.process import Run
 from ...runner.instance_records import REGISTRATION
 from ...runner.layout import Layout, instance_layout, instance_unit
-from ...runner.worker import LISTENER, Process, is_program, is_worker, processes
+from ...runner.worker import Process, processes, programs
 from ..hooks.spool import spool_directory
 from .rules import (
     AT_REST,
@@ -103,8 +103,8 @@ def _evidence(
     past: Optional[Known],
 ) -> Evidence:
     layout, unit = instance_layout(place.base_dir, name), units[instance_unit(name)]
-    root, service = os.path.realpath(layout.root), instance_unit(name)
-    listener = next((each.pid for each in seen if is_program(each, LISTENER, root, service)), None)
+    listeners, workers = programs(seen, os.path.realpath(layout.root), instance_unit(name))
+    listener = next(iter(listeners), None)
     restarts = unit.get("NRestarts", "")
     evidence = Evidence(
         name=name,
@@ -114,7 +114,7 @@ def _evidence(
         restarts=int(restarts) if restarts.isdigit() else 0,
         pending=bool(unit.get("Job")),
         registered=any(os.path.exists(layout.file(file)) for file in (".runner", ".runner_migrated")),
-        worker=any(is_worker(each, root, service) for each in seen),
+        worker=bool(workers),
         listener=listener is not None,
         frozen=listener is not None and _state(place.proc, listener) == "T",
         connections=None if listener is None else connections(place.proc, listener),

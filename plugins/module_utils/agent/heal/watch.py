@@ -17,14 +17,12 @@ from typing import Any, Callable, NamedTuple, Optional
 from ...host import sweep
 from ...host.directories import read_json
 from ...host.durable import replace_file
-from ...host.paths import Paths
 from ...host.process import run
 from ...runner.account import Host, account_of
 from ...runner.drain import frozen, job_came_in
 from ...runner.layout import Layout, instance_layout, instance_unit, instance_user
 from ...runner.worker import listeners, workers
 from ..hooks import spool
-from ..hooks.spool import prune_locks
 from .endings import hand_on, known_listeners
 
 Say = Callable[[str], None]
@@ -64,7 +62,6 @@ def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) 
                 with _awake(why, run_dir, say):
                     _wait(worker)
         spool.prune(run_dir, name)
-        prune_locks(Paths(run=run_dir).locks, account.uid)
         done = _together(done, clean(layout, unit, account.uid, host))
         hand_on(host, run_dir, name, pids, since, say)
         # A job that starts during the cleanup does not trigger the path unit again, so check for it here.
