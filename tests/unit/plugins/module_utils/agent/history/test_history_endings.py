@@ -180,7 +180,7 @@ def test_add_hosted_result_replaces_an_ending_in_either_order(
     history: History, spool: Path, result: str, expected: str, imported_first: bool
 ) -> None:
     row = hosted(
-        hosted=False, runner_name="laptop", run_id=7, started_at="2027-01-15T08:00:00Z", result=result
+        hosted=False, runner_name="laptop", run_id=7, started_at="2026-01-15T08:00:00Z", result=result
     )
     started(history, record())
     if imported_first:
