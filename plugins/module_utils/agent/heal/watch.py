@@ -17,7 +17,6 @@ from typing import Any, Callable, NamedTuple, Optional
 from ...host import sweep
 from ...host.directories import read_json
 from ...host.durable import replace_file
-from ...host.paths import Paths
 from ...host.process import run
 from ...runner.account import Host, account_of
 from ...runner.drain import frozen, job_came_in
@@ -25,7 +24,6 @@ from ...runner.fresh_start import empty_trash
 from ...runner.layout import Layout, instance_layout, instance_unit, instance_user
 from ...runner.worker import listeners, workers
 from ..hooks import spool
-from ..hooks.spool import prune_locks
 from .endings import hand_on, known_listeners
 
 Say = Callable[[str], None]
@@ -71,7 +69,6 @@ def watch(
                 with _awake(why, run_dir, say):
                     _wait(worker)
         spool.prune(run_dir, name)
-        prune_locks(Paths(run=run_dir).locks, account.uid)
         if one_job:
             cleaned: Optional[Cleaned] = Cleaned(swept=empty_trash(layout, _SWEEP_SECONDS, time.monotonic))
         else:

@@ -1,8 +1,7 @@
 """The spool: the records of an instance's hooks, a file for each event.
 
 ``<run>/jobs/<instance>`` belongs to the account of that instance. So a job can falsify its own records, but
-not those of other instances, and every reader must treat the files as hostile. The file also prunes the lock
-files that jobs leave in a directory that all accounts share and one of them could fill.
+not those of other instances, and every reader must treat the files as hostile.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import grp
 import heapq
-import itertools
 import json
 import os
 import stat
@@ -32,8 +30,6 @@ _RECORDS = (".started.json", ".completed.json")
 # They take memory, and they wait here only while the metrics service does not run.
 _MOST_RECORDS = 1000
 _CLEANING_SECONDS = 60.0
-# As many files as the file system of the locks can hold (role agent).
-_MOST_LOCKS = 4096
 
 
 def spool_directory(run_dir: str, instance: str) -> str:
@@ -148,35 +144,3 @@ def _entries(directory: str) -> Iterator[tuple[os.stat_result, str]]:
         for entry in entries:
             with contextlib.suppress(OSError):
                 yield entry.stat(follow_symlinks=False), entry.name
-
-
-def prune_locks(directory: str, owner: int, most: int = _MOST_LOCKS) -> int:
-    """Remove up to ``most`` free lock files of the user id ``owner``.
-
-    Returns the number of removed entries. Held locks stay. Needs the right to remove files of others there.
-    """
-    from ...host.flock import remove_free  # here, because the hooks do not need it
-
-    deadline = time.monotonic() + _CLEANING_SECONDS
-    removed = 0
-    with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
-        folder = sweep.open_directory(directory)
-        opened.callback(os.close, folder)
-        entries = opened.enter_context(os.scandir(folder))
-        for entry in itertools.islice((each for each in entries if _belongs(each, owner)), most):
-            with contextlib.suppress(OSError):
-                if entry.is_file(follow_symlinks=False):
-                    removed += remove_free(entry.name, folder, owner)
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    sweep.remove(folder, entry.name, lambda: time.monotonic() > deadline)
-                else:
-                    os.unlink(entry.name, dir_fd=folder)
-                removed += 1
-    return removed
-
-
-def _belongs(entry: os.DirEntry[str], owner: int) -> bool:
-    with contextlib.suppress(OSError):
-        return entry.stat(follow_symlinks=False).st_uid == owner
-    return False

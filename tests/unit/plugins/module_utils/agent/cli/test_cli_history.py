@@ -17,7 +17,7 @@ from tests._support.job_records import ended, hosted, put, record
 
 HOUR = 3600.0
 CALM: dict[str, Any] = {
-    "timestamp": "2027-01-15T08:00:00Z",
+    "timestamp": "2026-01-15T08:00:00Z",
     "load_1m": 0.5,
     "memory_used_percent": 20.0,
     "active_jobs": 0,

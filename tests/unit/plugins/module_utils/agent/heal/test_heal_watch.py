@@ -368,13 +368,3 @@ def test_watch_cleans_up_when_results_cannot_be_written(instance: Instance, work
     assert len(heard) == 1
     assert "results cannot be written" in heard[0]
     assert (work / "_coldvox_trash").is_dir()
-
-
-@pytest.mark.usefixtures("work")
-def test_watch_removes_the_locks_of_the_job(instance: Instance, host: Path) -> None:
-    locks = host / "run" / "locks"
-    locks.mkdir()
-    (locks / "left.lock").touch()
-    thread, _said = watched(instance, host)
-    thread.join(30)
-    assert os.listdir(locks) == []
