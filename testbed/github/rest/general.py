@@ -14,12 +14,15 @@ def _get_repository(call: Call) -> Answer:
     for relation in ("parent", "source", "template_repository"):
         shown.pop(relation, None)
     shown["owner"]["login"] = scope.owner
+    public = scope.name in call.state.public
     return Answer(
         200,
         {
             **shown,
             "name": scope.name.split("/")[1],
             "language": "Rust",
+            "private": not public,
+            "visibility": "public" if public else "private",
             "full_name": scope.name,
             "url": f"{call.api_url}{scope.path}",
             "html_url": f"{call.request.base_url}/{scope.name}",

@@ -54,6 +54,12 @@ class Limits(NamedTuple):
 
 
 DEFAULTS = Limits()
+# For a conflict that restarts do not end.
+_THEFT = (
+    "; if no copy of it of yours runs elsewhere, its key may be stolen: remove it on the Runners page at "
+    "GitHub, then run 'ansible-playbook site.yml --tags github_runner' for this host, which registers it "
+    "with a new key"
+)
 FILE = "heal.json"
 
 
@@ -392,7 +398,7 @@ def shown(history: History, checked_at: float) -> dict[str, Any]:
 def needs_person(history: History) -> tuple[str, ...]:
     """Return a sentence for each hopeless instance, or after two failed attempts."""
     return tuple(
-        f"{name}: {known.detail}"
+        f"{name}: {known.detail}{_THEFT if known.condition == CONFLICT else ''}"
         for name, known in sorted(history.instances.items())
         if known.condition in HOPELESS or (known.condition not in GOOD and known.attempts > 1)
     )

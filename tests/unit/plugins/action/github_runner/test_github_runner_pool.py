@@ -8,7 +8,6 @@ import stat
 import subprocess
 from pathlib import Path
 from typing import Any
-from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
@@ -150,10 +149,7 @@ def test_runner_registration_deleted_at_github_is_made_again(host: RunnerHost, a
     made = host.converge(ONE)
 
     number = made["runners"][0]["id"]
-    url = f"{host.url.rpartition('/Coldaine')[0]}/api/v3/repos/Coldaine/ColdVox/actions/runners/{number}"
-    request = Request(url, method="DELETE", headers={"Authorization": f"Bearer {TOKEN}"})
-    with build_opener(ProxyHandler({})).open(request) as response:
-        assert response.status == 204
+    host.remove_at_github(number)
     again = host.converge(ONE)
     assert outcomes(again) == {"one": "registered"}
     assert again["runners"][0]["id"] != number

@@ -182,6 +182,17 @@ def test_decide_resets_attempts_of_a_healthy_instance(machine: Machine) -> None:
     assert machine.history.instances["one"].attempts == 1
 
 
+def test_conflict_that_outlasts_restarts_is_reported_as_a_possible_theft(machine: Machine) -> None:
+    machine.passes(5, instance(message="conflict"))
+    assert rules.needs_person(machine.history) == (), "the first restart may end it"
+    machine.passes(8, instance(message="conflict"))
+    (sentence,) = rules.needs_person(machine.history)
+    assert "its key may be stolen" in sentence
+    assert "ansible-playbook site.yml --tags github_runner" in sentence
+    machine.passes(1, instance())
+    assert rules.needs_person(machine.history) == ()
+
+
 def test_decide_acts_on_one_instance_at_a_time(machine: Machine) -> None:
     machine.look(RESTARTING._replace(name="b", message="conflict"), instance(name="a"), instance(name="c"))
     machine.look(*(DEAD._replace(name=name) for name in "abc"))
