@@ -42,8 +42,6 @@ _SOCKET = re.compile(r"socket:\[(\d+)\]")
 # MESSAGE_ID of "Starting" and "Started" (systemd.journal-fields(7), sd-messages.h).
 _STARTING = ("7d4958e842da4a758f6c1cdc7b36dcc5", "39f53479d3a045ac8e11786248231fbf")
 _JOB = "Running job: "
-# A job can remove them; then root restores them from its copy before the next start.
-_RUNNER_FILES = (".runner", ".runner_migrated")
 # Messages of the runner (actions/runner 2.336.0) and of our unit. The last message in the journal counts.
 _MESSAGES = (
     ("Listening for Jobs", MESSAGE_LISTENING),
@@ -132,6 +130,11 @@ def _evidence(
         invocation = unit.get("InvocationID", "") if listeners else ""
         return evidence._replace(message=proven_message(place.run, service, invocation, listeners))
     return evidence
+
+
+def _registrations(layout: Layout) -> list[str]:
+    """Return the runner's files, and root's copy, from which root restores them before each start."""
+    return [layout.file(".runner"), layout.file(".runner_migrated"), layout.record("registration")]
 
 
 def _needs_journal(evidence: Evidence, past: Optional[Known]) -> bool:
