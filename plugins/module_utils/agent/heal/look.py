@@ -115,9 +115,7 @@ def _evidence(
         # A listener that takes one job ends after each. Only restarts since the last job count.
         restarts=max(0, restarts_of(unit) - calm_restarts(layout)),
         pending=bool(unit.get("Job")),
-        registered=any(
-            map(os.path.exists, (*map(layout.file, _RUNNER_FILES), layout.record("registration")))
-        ),
+        registered=any(map(os.path.exists, _registrations(layout))),
         worker=bool(workers),
         listener=listener is not None,
         frozen=listener is not None and _state(place.proc, listener) == "T",
