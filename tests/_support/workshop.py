@@ -81,6 +81,13 @@ class Workshop:
         assert done.status == 0, f"{script!r} gave {done.status}: {done.output}"
         return done.output
 
+    def wait(self, script: str, seconds: float = 30.0) -> None:
+        """Repeat a script as root until it succeeds; fail the test after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while (done := self.root(script)).status != 0:
+            assert time.monotonic() < deadline, f"{script!r} still gives {done.status}: {done.output}"
+            time.sleep(0.1)
+
     def write(self, files: dict[str, str], mode: int = 0o644) -> None:
         """Write files of root by their absolute paths."""
         archive = io.BytesIO()
@@ -122,12 +129,14 @@ class Workshop:
 
     def prepare(self) -> None:
         """Wait for the boot, apply the role's files and make the account."""
-        deadline = time.monotonic() + BOOT_SECONDS
-        while self.root("systemctl is-system-running").output.strip() not in ("running", "degraded"):
-            assert time.monotonic() < deadline, self.root("systemctl list-jobs").output
-            time.sleep(0.2)
+        self.wait("systemctl is-system-running | grep -E 'running|degraded'", BOOT_SECONDS)
         # Keys of accounts are in their homes, as on a host that is not the testbed's.
         self.must("rm -f /etc/ssh/sshd_config.d/testbed.conf; ssh-keygen -q -A")
+        # As udev makes them.
+        self.must("chmod 666 /dev/fuse /dev/net/tun")
+        # logind would keep an account for 10 s after its last session.
+        self.write({"/etc/systemd/logind.conf.d/test.conf": "[Login]\nUserStopDelaySec=0\n"})
+        self.must("systemctl restart systemd-logind")
         files = hardening_role.files("build")
         programs = {path: text for path, text in files.items() if text.startswith("#!")}
         self.write(programs, mode=0o755)
@@ -140,7 +149,13 @@ class Workshop:
 
     def forget_job(self) -> None:
         """Remove what a job left in its home and on the host."""
-        self.must(f"find {ROOT}/_home -mindepth 1 -delete; find /var/tmp /dev/shm -user {ACCOUNT} -delete")
+        self.must(f"find {ROOT}/_home -mindepth 1 -delete; find /var/tmp /tmp /dev/shm -user {ACCOUNT} -delete")
+        self.forget_user(ACCOUNT)
+
+    def forget_user(self, name: str) -> None:
+        """End the sessions and the manager of an account, and wait until logind has forgotten it."""
+        self.root(f"loginctl disable-linger {name}; loginctl terminate-user {name}")
+        self.wait(f"! loginctl user-status {name} > /dev/null 2>&1")
 
 
 @contextmanager
