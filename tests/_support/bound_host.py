@@ -99,7 +99,7 @@ class BoundHost:
         self.inside, self.outside = inside, outside
         self._servers: list[subprocess.Popen[str]] = []
 
-    def run(self, argv: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
+    def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run ``argv`` as root in the host's network."""
         return subprocess.run(
             ["nsenter", f"--net=/proc/{self.inside}/ns/net", *argv],
