@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,12 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
+
+from testbed.docker_engine import this_machine
+from testbed.errors import TestbedError
+from testbed.paths import testbed_paths
+from testbed.programs import KERNEL_TEST_PROGRAMS, ensure_programs, missing_programs
+from testbed.progress import Progress
 
 OUTSIDE = ("203.0.113.1/24", "140.82.112.5/32", "169.254.169.254/32", "fd00:ec2::254/128", "2001:db8::1/64")
 HOST = ("203.0.113.2/24", "2001:db8::2/64")
@@ -85,11 +90,15 @@ class Answer(NamedTuple):
 
 
 def require_nft() -> None:
-    """Skip a test for users other than root; fail if root's machine lacks nft."""
+    """Skip a test for users other than root; install nft, or fail where that is not allowed."""
     if os.geteuid() != 0:
         pytest.skip("only root can make a network and load rules")
-    if not shutil.which("nft"):
-        pytest.fail("nft is missing, which the testbed installs; install the package nftables")
+    missing = missing_programs(programs=KERNEL_TEST_PROGRAMS)
+    if missing:
+        try:
+            ensure_programs(this_machine(), testbed_paths(), Progress(), missing)
+        except TestbedError as error:
+            pytest.fail(f"The rules cannot be judged without a kernel that has them. {error}")
 
 
 class BoundHost:
@@ -99,7 +108,7 @@ class BoundHost:
         self.inside, self.outside = inside, outside
         self._servers: list[subprocess.Popen[str]] = []
 
-    def run(self, argv: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
+    def run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run ``argv`` as root in the host's network."""
         return subprocess.run(
             ["nsenter", f"--net=/proc/{self.inside}/ns/net", *argv],

@@ -68,8 +68,8 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     strange = sorted(set(overrides) - set(known)) if known else []
     if strange:
         raise CiError(
-            f"The egress policy names the instance '{strange[0]}', which this host does not have; use one of: "
-            f"{', '.join(sorted(known))}."
+            f"The egress policy names the instance '{strange[0]}', which this host does not have; use one "
+            f"of: {', '.join(sorted(known))}."
         )
     urls = [str(url) for url in given.get("urls") or ()]
     mirrors = [_mirror(url) for url in urls if url]
@@ -112,7 +112,8 @@ def opening_of(given: Mapping[str, Any]) -> Opening:
         raise CiError(f"The egress exception '{name}' has the port '{port}'; give a number from 1 to 65535.")
     if protocol not in PROTOCOLS:
         raise CiError(
-            f"The egress exception '{name}' has the protocol '{protocol}'; use one of: {', '.join(PROTOCOLS)}."
+            f"The egress exception '{name}' has the protocol '{protocol}'; use one of: "
+            f"{', '.join(PROTOCOLS)}."
         )
     return Opening(name, host, int(str(port)), protocol)
 
@@ -143,8 +144,8 @@ def _mirror(url: str) -> Opening:
         port = parts.port or _DEFAULT_PORTS[parts.scheme]
     except (KeyError, ValueError):
         raise CiError(
-            f"The address '{url}' of a mirror names no http or https server, so the egress policy cannot open "
-            "it; correct the address."
+            f"The address '{url}' of a mirror names no http or https server, so the egress policy cannot "
+            "open it; correct the address."
         ) from None
     host = parts.hostname or ""
     return opening_of({"name": f"mirror {host}".replace(":", "-")[:64], "host": host, "port": port})

@@ -22,8 +22,8 @@ from ...runner.egress import Network, network_of
 
 _DAY_SECONDS = 86400.0
 _MOST_BYTES = 2**24
-# The services that jobs use (docs.github.com/rest/meta/meta). Not "actions", "actions_macos" and "codespaces":
-# these are the addresses of hosted machines, which anyone can rent.
+# The services that jobs use (docs.github.com/rest/meta/meta). Not "actions", "actions_macos" and
+# "codespaces": these are the addresses of hosted machines, which anyone can rent.
 _SERVICES = ("web", "api", "git", "packages", "pages")
 
 Resolve = Callable[[str], list[str]]

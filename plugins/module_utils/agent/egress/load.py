@@ -202,8 +202,8 @@ def _apply(text: str, directory: str, machine: Machine) -> bool:
         if done.status != 0:
             raise CiError(
                 f"The egress rules in '{candidate}' were not loaded, and the earlier ones stay, because nft "
-                f"refuses them ({' '.join(done.stderr.split())[:300]}); correct the egress inputs of the role "
-                "agent. On a kernel without nf_tables, set agent_egress to 'off'."
+                f"refuses them ({' '.join(done.stderr.split())[:300]}); correct the egress inputs of the "
+                "role agent. On a kernel without nf_tables, set agent_egress to 'off'."
             )
     os.replace(candidate, applied)
     return True
