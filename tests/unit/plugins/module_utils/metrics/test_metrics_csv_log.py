@@ -146,6 +146,7 @@ def test_append_removes_the_oldest_files(tmp_path: Path) -> None:
     for number in range(50):
         csv_log.append(path, [stamped(number)], csv_log.Rotation(bytes=1, kept=3))
     assert sorted(file.name for file in tmp_path.iterdir()) == [
+        ".samples.csv.lock",
         "samples.csv",
         *(f"samples.csv.{number}" for number in (1, 2, 3)),
     ]
@@ -165,7 +166,7 @@ def test_append_of_several_samplers_loses_no_line_and_writes_one_header_a_file(t
     for thread in threads:
         thread.join()
     assert len(list(csv_log.read(path))) == 200
-    for file in tmp_path.iterdir():
+    for file in tmp_path.glob("samples.csv*"):
         assert file.read_text(encoding="utf-8").count("timestamp") == 1
 
 
