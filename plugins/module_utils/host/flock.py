@@ -91,12 +91,7 @@ class Flock:
         began = time.monotonic()
         while not self.try_acquire():
             fd = self._open()
-            if not wait_until(
-                lambda: fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, self._request),
-                lambda: os.close(fd),
-                timeout_seconds,
-                pulse,
-            ):
+            if not wait_until(fd, self._block, timeout_seconds, pulse):
                 holders = describe_holders(self.path)
                 raise LockTimeoutError(
                     f"No lock on {self.path} after {time.monotonic() - began:.0f} s, because {holders} holds "
@@ -166,6 +161,9 @@ class Flock:
             raise _explained(self.path, error) from error
         return True
 
+    def _block(self, fd: int) -> None:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, self._request)
+
     def _is_current(self, fd: int) -> bool:
         """Tell whether the path still names the locked file.
 
@@ -194,19 +192,19 @@ def _unsupported(path: str, reason: str) -> LockUnsupportedError:
 
 
 def wait_until(
-    block: Callable[[], object],
-    close: Callable[[], object],
+    fd: int,
+    block: Callable[[int], object],
     timeout_seconds: Optional[float],
     pulse: Optional[Callable[[], object]] = None,
 ) -> bool:
-    """Return whether ``block``, a call that waits for a lock, returned in time.
+    """Return whether ``block``, a call that waits for a lock on ``fd``, returned in time.
 
-    When time is up it calls ``close`` and returns False. The kernel's wait has no time limit, so a thread
-    waits in the kernel, which wakes it at once, and we wait for the thread. When time is up the thread stays
-    behind and calls ``close`` as soon as the kernel returns. For ``pulse`` see ``Flock.acquire``.
+    When time is up it closes ``fd`` and returns False. The kernel's wait has no time limit, so a thread waits
+    in the kernel, which wakes it at once, and we wait for the thread. When time is up the thread stays behind
+    and closes the descriptor as soon as the kernel returns. For ``pulse`` see ``Flock.acquire``.
     """
     if timeout_seconds is None:
-        block()
+        block(fd)
         return True
     import threading  # most locks are free
 
@@ -216,13 +214,13 @@ def wait_until(
 
     def wait() -> None:
         try:
-            block()
+            block(fd)
         except OSError:
             state["failed"] = True
         with guard:
             granted.set()
             if state["abandoned"]:
-                close()
+                os.close(fd)
 
     threading.Thread(target=wait, name="lock", daemon=True).start()
     last_pulse = pulse() if pulse else None
@@ -237,7 +235,7 @@ def wait_until(
         if granted.is_set() and not state["failed"]:
             return True
         if granted.is_set():
-            close()
+            os.close(fd)
         state["abandoned"] = True
         return False
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Optional
 
 _KINDS = ("FLOCK", "OFDLCK", "POSIX")
 # Only such files are searched for in the descriptors of all processes.
-_SUFFIX = ".lock"
+_SUFFIX = "lock"
 
 
 class KernelLock(NamedTuple):

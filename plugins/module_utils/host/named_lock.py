@@ -122,13 +122,11 @@ def acquire(
             waiting(time.monotonic() - began)
 
     limit = float("inf") if timeout_seconds is None else timeout_seconds
-    if not wait_until(
-        lambda: fcntl.lockf(descriptor, operation, 1, byte), lambda: os.close(descriptor), limit, tell
-    ):
+    if not wait_until(descriptor, lambda opened: fcntl.lockf(opened, operation, 1, byte), limit, tell):
         holders = describe_holders(path, start=byte)
         raise LockTimeoutError(
-            f"The lock {name} was not free within {timeout_seconds:g} s, because {holders} holds it; wait for "
-            "that process or end it, or allow more time with --timeout.",
+            f"The lock {name} was not free within {timeout_seconds:g} s, because {holders} holds it; wait "
+            "for that process or end it, or allow more time with --timeout.",
             holder=holders,
         )
     return lock
@@ -143,8 +141,8 @@ def _open(path: str) -> int:
             return os.open(path, flags | os.O_CREAT, 0o660)
     except OSError as error:
         raise CiError(
-            f"The lock file {path} cannot be opened ({error.strerror}); converge the host with the role agent, "
-            "or run as a member of its group."
+            f"The lock file {path} cannot be opened ({error.strerror}); converge the host with the role "
+            "agent, or run as a member of its group."
         ) from error
 
 

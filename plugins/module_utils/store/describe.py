@@ -9,7 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from ..errors import CiError
 from ..host import kernel_locks, named_lock

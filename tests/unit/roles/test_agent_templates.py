@@ -56,7 +56,6 @@ def test_tmpfiles_creates_the_directories_and_removes_nothing(tmp_path: Path) ->
         __agent_run_dir="/run",
         __agent_state_dir="/state",
         __agent_group="root",
-        agent_locks=["one"],
         __agent_user="root",
         __agent_published=["health.json"],
         __agent_published_dir="/run/agent",
@@ -77,7 +76,7 @@ def test_tmpfiles_creates_the_directories_and_removes_nothing(tmp_path: Path) ->
         "run/heal.json",
         "run/health.json",
         "run/locks",
-        "run/locks/one.lock",
+        "run/locks/names.lock",
         "state/history",
         "state/metrics",
     }

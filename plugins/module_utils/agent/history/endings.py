@@ -133,17 +133,17 @@ def apply_ending(connection: sqlite3.Connection, ending: Ending) -> int:
     record of that time is the job, and any other is a claim of the job itself: it stays without a result and
     is never lost.
     """
-    place = (ending.instance, SELF_HOSTED, ending.since, ending.at)
-    within = "instance = ? AND kind = ? AND began BETWEEN ? AND ?"
-    first = connection.execute(
-        f"SELECT id FROM jobs WHERE {within} ORDER BY began, id LIMIT 1", place
-    ).fetchone()
-    if first is None:
+    rows = connection.execute(
+        "SELECT id FROM jobs WHERE instance = ? AND kind = ? AND began BETWEEN ? AND ? ORDER BY began, id",
+        (ending.instance, SELF_HOSTED, ending.since, ending.at),
+    ).fetchall()
+    if not rows:
         return 0
-    connection.execute(
+    first, *others = rows
+    connection.executemany(
         "UPDATE jobs SET result = '', completed_at = COALESCE(completed_at, ?) "
-        f"WHERE {within} AND id <> ? AND result IN ('', ?)",
-        (ending.at, *place, *first, LOST),
+        "WHERE id = ? AND result IN ('', ?)",
+        [(ending.at, *other, LOST) for other in others],
     )
     return connection.execute(
         "UPDATE jobs SET result = ?, completed_at = COALESCE(completed_at, ?), "

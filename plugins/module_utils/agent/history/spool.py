@@ -28,7 +28,7 @@ MOST_FILES = 2000
 # A hook renames its file at once, so a file that still has another name after this time is abandoned.
 _ABANDONED_SECONDS = 3600.0
 _MOST_REASONS = 10
-# A hook writes its record at once. The kernel's time of the file is from the same clock, and a job cannot set it.
+# A hook writes its record at once. The kernel sets the time of the file's last change by the same clock.
 _AHEAD_SECONDS = 5.0
 _SUFFIXES = (f".{STARTED}.json", f".{COMPLETED}.json")  # in the order in which a job has them
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

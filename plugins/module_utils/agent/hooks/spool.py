@@ -1,16 +1,16 @@
 """The spool: the records of an instance's hooks, a file for each event.
 
-``<run>/jobs/<instance>`` belongs to the account of that instance. So a job can falsify its own records, but
-not those of other instances, and every reader must treat the files as hostile.
+Jobs can write to ``<run>/jobs/<instance>`` of their own instance only. So a job can falsify its own records,
+but not those of other instances, and every reader must treat the files as hostile.
 """
 
 from __future__ import annotations
 
 import contextlib
-import grp
 import heapq
 import json
 import os
+import pwd
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -23,12 +23,14 @@ from ...host.durable import replace_file
 from ...host.paths import Paths
 from ...runner.layout import check_name, instance_user
 
-#: The group whose services read the records (role agent).
-READERS = "coldvox-agent"
+#: The user whose services read and remove the records (role agent).
+AGENT = "coldvox-agent"
 _MOST_BYTES = 65536
 _RECORDS = (".started.json", ".completed.json")
 # They take memory, and they wait here only while the metrics service does not run.
 _MOST_RECORDS = 1000
+# A record takes an inode and a page of memory; twice as many fit, because the next job runs before a prune.
+_LIMITS = b"size=8m,nr_inodes=2048,mode=0755"
 _CLEANING_SECONDS = 60.0
 
 
@@ -40,7 +42,9 @@ def spool_directory(run_dir: str, instance: str) -> str:
 def prepare(run_dir: str, instance: str) -> str:
     """Create the spool of ``instance``, or restore its owner; return its path.
 
-    Needs root. Raises CiError when the host has no such account.
+    Each spool is a file system of its own, so a job can use up only the room of its own instance. The agent
+    owns it, and the sticky bit lets the agent remove the files of jobs, but not the jobs close it. Needs
+    root. Raises CiError when the host has no such account, OSError when the kernel refuses the mount.
     """
     from ...runner.account import account_of  # here, because the hooks do not need it
 
@@ -49,16 +53,28 @@ def prepare(run_dir: str, instance: str) -> str:
     for directory in (os.path.dirname(path), path):
         with contextlib.suppress(FileExistsError):
             os.mkdir(directory, 0o755)
-    readers = account.gid
+    if not os.path.ismount(path):
+        _mount(path)
+    agent = 0
     with contextlib.suppress(KeyError):
-        readers = grp.getgrnam(READERS).gr_gid
+        agent = pwd.getpwnam(AGENT).pw_uid
     opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        os.fchown(opened, account.uid, readers)
-        os.fchmod(opened, 0o770)
+        os.fchown(opened, agent, account.gid)
+        os.fchmod(opened, 0o1770)
     finally:
         os.close(opened)
     return path
+
+
+def _mount(path: str) -> None:
+    import ctypes  # here, because the hooks do not need it
+
+    flags = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC  # the same bits as MS_NOSUID and so on
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"coldvox-ci", os.fsencode(path), b"tmpfs", flags, _LIMITS):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
 
 
 def put_record(run_dir: str, instance: str, name: str, record: Mapping[str, Any]) -> None:
