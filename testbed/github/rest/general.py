@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from ..exchange import Answer
+from ..exchange import Answer, not_found
 from ..rate_limit import rate_limit
 from .call import Call, Operation
 
 
 def _get_repository(call: Call) -> Answer:
     scope = call.scope
+    public = scope.name in call.state.public
+    if not public and call.credential.permissions == {}:
+        raise not_found()
     shown = call.description.example("GET", "/repos/{owner}/{repo}")
     # The example is a fork made from a template; these parts of it violate the description themselves.
     for relation in ("parent", "source", "template_repository"):
         shown.pop(relation, None)
     shown["owner"]["login"] = scope.owner
-    public = scope.name in call.state.public
     return Answer(
         200,
         {
@@ -37,6 +39,6 @@ def _get_rate_limit(call: Call) -> Answer:
 
 
 OPERATIONS = [
-    Operation("GET", "/repos/{owner}/{repo}", _get_repository),
+    Operation("GET", "/repos/{owner}/{repo}", _get_repository, access="public"),
     Operation("GET", "/rate_limit", _get_rate_limit),
 ]

@@ -19,7 +19,7 @@ _ADMINS = frozenset(
 
 
 class Check(NamedTuple):
-    """A check and its faults, CRITICAL first; None if a fact that it needs is unknown."""
+    """A check and its faults; None if a fact that it needs is unknown."""
 
     name: str
     faults: Optional[tuple[Need, ...]]
@@ -28,17 +28,13 @@ class Check(NamedTuple):
 def checks(facts: Facts) -> tuple[Check, ...]:
     """Return every check, in a fixed order."""
     return tuple(
-        Check(name, None if facts._asdict()[source] is None else _sorted(judge(facts)))
+        Check(name, None if facts._asdict()[source] is None else tuple(judge(facts)))
         for name, source, judge in _CHECKS
     )
 
 
-def _sorted(needs: Iterator[Need]) -> tuple[Need, ...]:
-    return tuple(sorted(needs, key=lambda need: need.level != CRITICAL))
-
-
 def _judge_profile(facts: Facts) -> Iterator[Need]:
-    if facts.profile in LIMITS:
+    if facts.profile in LIMITS or not facts.runners:
         return
     what = "The runner units have no sandbox" + (", because the profile is off." if facts.profile else ".")
     yield Need(CRITICAL, what, f"set hardening_profile: build, then {_CONVERGE}")
@@ -194,7 +190,7 @@ def _judge_updates(facts: Facts) -> Iterator[Need]:
 
 # The name of a check, the fact without which it is not possible, and its function.
 _CHECKS = (
-    ("The runner units have a sandbox", "profile", _judge_profile),
+    ("The runner units have a sandbox", "runners", _judge_profile),
     ("The exposure of runner units is within the profile's limit", "units", _judge_exposure),
     ("Jobs do not reach the system bus", "runners", _judge_bus),
     ("Accounts of jobs have no user manager", "lingering", _judge_lingering),

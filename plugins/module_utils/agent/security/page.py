@@ -7,6 +7,7 @@ from typing import Optional
 
 from ...host.clock import timestamp
 from ..report.markdown import table, text
+from ..report.needs import ATTENTION, CRITICAL
 from ..report.words import count
 from .facts import Account, Facts, Port
 from .judge import Check
@@ -41,7 +42,13 @@ def _lines(facts: Facts, checks: Sequence[Check]) -> Iterator[str]:
     yield from table(
         "To do",
         ("Level", "Fault", "Remedy"),
-        [(need.level, text(need.what), text(need.todo)) for check in checks for need in check.faults or ()],
+        [
+            (need.level, text(need.what), text(need.todo))
+            for level in (CRITICAL, ATTENTION)
+            for check in checks
+            for need in check.faults or ()
+            if need.level == level
+        ],
     )
     yield from table(
         "Checks", ("Check", ""), [(text(check.name), _STATES[passed(check)]) for check in checks]

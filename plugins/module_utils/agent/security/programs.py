@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -108,20 +107,21 @@ def set_id_files(run: Run, places: Sequence[str]) -> list[str]:
 
 
 def foreign(run: Run, files: Sequence[str]) -> list[str]:
-    """Return those of ``files`` that no package contains."""
-    if not files:
-        return []
-    if os.path.exists("/var/lib/dpkg/status"):
-        done = run(["dpkg-query", "--search", *dpkg_patterns(files)], timeout_seconds=_SECONDS)
+    """Return those of ``files`` that no package contains, of dpkg or of RPM."""
+    rest, asked = list(files), False
+    if rest:
+        done = run(["dpkg-query", "--search", *dpkg_patterns(rest)], timeout_seconds=_SECONDS)
         # It is 1 if one of the files is in no package.
-        if done.status not in (0, 1):
-            _output(done, "dpkg-query")
-        return foreign_to_dpkg(files, done.stdout)
-    done = run(["rpm", "-qf", "--queryformat", "%{NAME}\n", *files], timeout_seconds=_SECONDS)
-    unowned = set(_UNOWNED.findall(done.stdout))
-    if not done.stdout:
-        _output(done, "rpm")
-    return [path for path in files if path in unowned]
+        if done.status in (0, 1):
+            rest, asked = foreign_to_dpkg(rest, done.stdout), True
+    if rest:
+        done = run(["rpm", "-qf", "--queryformat", "%{NAME}\n", *rest], timeout_seconds=_SECONDS)
+        # Its status is the number of files that are in no package.
+        if done.stdout:
+            rest = foreign_to_rpm(rest, done.stdout)
+        elif not asked:
+            _output(done, "rpm")
+    return rest
 
 
 def dpkg_patterns(files: Iterable[str]) -> list[str]:
@@ -134,6 +134,12 @@ def foreign_to_dpkg(files: Iterable[str], output: str) -> list[str]:
     """Return those of ``files`` that the output of ``dpkg-query --search`` does not name."""
     owned = {line.partition(": ")[2] for line in output.splitlines() if not line.startswith("diversion ")}
     return [path for path in files if owned.isdisjoint((path, path.removeprefix("/usr")))]
+
+
+def foreign_to_rpm(files: Iterable[str], output: str) -> list[str]:
+    """Return those of ``files`` that the output of ``rpm -qf`` calls not owned."""
+    unowned = set(_UNOWNED.findall(output))
+    return [path for path in files if path in unowned]
 
 
 def update_timers(run: Run, dnf_settings: str) -> list[str]:

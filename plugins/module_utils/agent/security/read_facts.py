@@ -25,7 +25,7 @@ from ...host.process import Run
 from ...runner.layout import instance_layout, instance_unit
 from ...store.layout import Layout
 from ..changes import unrecorded
-from ..heal.look import instance_names
+from ..report.read_status import instance_names
 from ..report.sources import Sources, read_text
 from .facts import Account, Facts, Port, Runner
 from .programs import exposures, foreign, set_id_files, sshd_settings, sudo_rules, update_timers
@@ -69,7 +69,7 @@ def read_facts(places: Mapping[str, str], run: Run, etc: str = "/etc") -> Facts:
         sshd=sources.read("sshd", partial(sshd_settings, run)),
         loose=tuple(_loose([os.path.join(etc, name) for name in _DECISIVE])),
         store_fault=_store_fault(paths.store),
-        public=sources.read("public", partial(_public, urls)),
+        public=sources.read("public", partial(public_repositories, urls)),
         audit_wanted=os.path.exists(os.path.join(etc, "audit/rules.d/50-coldvox-ci.rules")),
         unrecorded=unrecorded(run),
         updates=sources.read("updates", partial(update_timers, run, os.path.join(etc, "dnf/automatic.conf"))),
@@ -163,7 +163,7 @@ def _kept_url(path: str) -> str:
         return ""
 
 
-def _public(urls: Sequence[str]) -> list[str]:
+def public_repositories(urls: Sequence[str]) -> list[str]:
     """Return those of ``urls`` that are repositories which GitHub shows without a credential."""
     send = stdlib_transport(_SECONDS)
     public = []
@@ -213,8 +213,10 @@ def _passwords(path: str) -> dict[str, bool]:
 
 
 def _ports() -> list[Port]:
-    import psutil
-
+    try:
+        import psutil
+    except ImportError as error:
+        raise CiError("Python lacks psutil; install the package set runner.") from error
     ports = set()
     for each in psutil.net_connections(kind="inet"):
         protocol = {1: "tcp", 2: "udp"}.get(int(each.type), "")

@@ -117,6 +117,7 @@ def test_fault_is_reported_once_with_a_remedy(change: dict[str, Any], level: str
         runner(url=""),
         {"public": ("https://github.com/other/place",)},
         {"sshd": {}},
+        {"runners": (), "profile": ""},
     ],
 )
 def test_what_does_not_concern_jobs_is_no_fault(change: dict[str, Any]) -> None:

@@ -93,8 +93,21 @@ def test_files_of_packages_are_not_foreign_to_the_real_dpkg(tmp_path: Path) -> N
     assert programs.foreign(run, [owned, str(foreign)]) == [str(foreign)]
 
 
-def test_files_of_packages_are_not_foreign_to_rpm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os.path, "exists", lambda _path: False)
+def test_host_without_a_package_manager_cannot_say_what_is_foreign() -> None:
+    with pytest.raises(CiError, match="rpm gives no answer"):
+        programs.foreign(answering(), ["/usr/bin/su"])
+    assert programs.foreign(answering(), []) == []
+
+
+def test_files_that_dpkg_does_not_know_are_asked_of_rpm() -> None:
+    dpkg = Result(1, "login: /bin/su\n", "no path found matching pattern /tmp/x\n")
+    files = ["/usr/bin/su", "/tmp/x"]
+    assert programs.foreign(answering(dpkg_query=dpkg), files) == ["/tmp/x"]
+    rpm = Result(0, "x\n", "")
+    assert programs.foreign(answering(dpkg_query=dpkg, rpm=rpm), files) == []
+
+
+def test_files_of_packages_are_not_foreign_to_rpm() -> None:
     # As rpm 4.20 answers for /usr/bin/su, /tmp/x and a file of two packages.
     text = "util-linux\nfile /tmp/x is not owned by any package\nglibc\nglibc\n"
     files = ["/usr/bin/su", "/tmp/x", "/usr/lib/y"]
