@@ -176,7 +176,9 @@ class PoolInstance:
             if self.enrols and self.options["state"] == "present":
                 # The started unit itself checks whether there is anything to do.
                 unit = enrolling_unit(self.options["name"])
-                lines.append(f"ExecStopPost=+-/bin/systemctl start --no-block {unit}")
+                # The unit's own view of /run does not have the sockets of systemd.
+                call = f"/usr/bin/nsenter --target=1 --mount -- /bin/systemctl start --no-block {unit}"
+                lines.append(f"ExecStopPost=+-{call}")
         return _HEADER + "[Service]\n" + "\n".join(lines) + "\n"
 
 
