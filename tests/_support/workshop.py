@@ -145,11 +145,15 @@ class Workshop:
         self.write({"/etc/sysusers.d/coldvox-probe.conf": account})
         self.must("systemd-sysusers && systemd-tmpfiles --create coldvox-ci.conf && systemctl daemon-reload")
         self.must("systemctl reset-failed ssh; systemctl restart ssh")
-        self.must(f"install -d -o root -g {ACCOUNT} -m 1770 {ROOT}; install -d -o {ACCOUNT} -m 700 {ROOT}/_home")
+        self.must(
+            f"install -d -o root -g {ACCOUNT} -m 1770 {ROOT}; install -d -o {ACCOUNT} -m 700 {ROOT}/_home"
+        )
 
     def forget_job(self) -> None:
         """Remove what a job left in its home and on the host."""
-        self.must(f"find {ROOT}/_home -mindepth 1 -delete; find /var/tmp /tmp /dev/shm -user {ACCOUNT} -delete")
+        self.must(
+            f"find {ROOT}/_home -mindepth 1 -delete; find /var/tmp /tmp /dev/shm -user {ACCOUNT} -delete"
+        )
         self.forget_user(ACCOUNT)
 
     def forget_user(self, name: str) -> None:
@@ -176,4 +180,3 @@ def workshop(name: str) -> Iterator[Workshop]:
         yield host
     finally:
         docker_cli.remove_containers([name])
-
