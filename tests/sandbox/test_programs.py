@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests._support.workshop import ACCOUNT, Workshop
+from tests._support.workshop import ACCOUNT, TUN, Workshop
 
 CARGO = """
 cargo new --quiet --vcs none probe && cd probe
@@ -73,7 +73,7 @@ TABLE = {
     "containers": {
         **COMMON,
         "podman without a network": ROOTLESS.format(options="--network=none"),
-        "podman with pasta": ROOTLESS.format(options=""),
+        **({"podman with a network": ROOTLESS.format(options="")} if TUN.exists() else {}),
     },
 }
 #: What a profile refuses, as the documentation says, and how the program reports it.
