@@ -213,10 +213,11 @@ def scenario(name: str, world: str) -> Check:
 
 
 def roles() -> list[Check]:
-    """Return a scenario per role in a bare world, and the test with many hosts."""
+    """Return a scenario per role in a bare world, the test with many hosts, and those of the sandbox."""
     scenarios = [scenario(name, "roles") for name in ROLES]
     many = pytest("many hosts", str(MANY_HOSTS), COLDVOX_WORLD="roles")
-    return [testbed("up", "roles", "--fresh"), *scenarios, many, testbed("down", "roles")]
+    sandbox = pytest("sandbox", "tests/sandbox")
+    return [testbed("up", "roles", "--fresh"), *scenarios, many, testbed("down", "roles"), sandbox]
 
 
 def site() -> list[Check]:

@@ -39,8 +39,9 @@ UNIT = "coldvox-runner@probe.service"
 ACCOUNT = "ci-probe"
 ROOT = "/var/lib/actions-runner/probe"
 BOOT_SECONDS = 120.0
-#: Podman needs a /proc that Docker does not mask, and these devices.
-PODMAN = ("--security-opt=systempaths=unconfined", "--device=/dev/net/tun", "--device=/dev/fuse")
+#: Podman needs a /proc that Docker does not mask, and this device for its network.
+TUN = Path("/dev/net/tun")
+PODMAN = ("--security-opt=systempaths=unconfined", *([f"--device={TUN}"] if TUN.exists() else []))
 SERVICE = f"""\
 [Service]
 Type=oneshot
@@ -133,7 +134,7 @@ class Workshop:
         # Keys of accounts are in their homes, as on a host that is not the testbed's.
         self.must("rm -f /etc/ssh/sshd_config.d/testbed.conf; ssh-keygen -q -A")
         # As udev makes them.
-        self.must("chmod 666 /dev/fuse /dev/net/tun")
+        self.must(f"test ! -e {TUN} || chmod 666 {TUN}")
         # logind would keep an account for 10 s after its last session.
         self.write({"/etc/systemd/logind.conf.d/test.conf": "[Login]\nUserStopDelaySec=0\n"})
         self.must("systemctl restart systemd-logind")
@@ -145,11 +146,15 @@ class Workshop:
         self.write({"/etc/sysusers.d/coldvox-probe.conf": account})
         self.must("systemd-sysusers && systemd-tmpfiles --create coldvox-ci.conf && systemctl daemon-reload")
         self.must("systemctl reset-failed ssh; systemctl restart ssh")
-        self.must(f"install -d -o root -g {ACCOUNT} -m 1770 {ROOT}; install -d -o {ACCOUNT} -m 700 {ROOT}/_home")
+        self.must(
+            f"install -d -o root -g {ACCOUNT} -m 1770 {ROOT}; install -d -o {ACCOUNT} -m 700 {ROOT}/_home"
+        )
 
     def forget_job(self) -> None:
         """Remove what a job left in its home and on the host."""
-        self.must(f"find {ROOT}/_home -mindepth 1 -delete; find /var/tmp /tmp /dev/shm -user {ACCOUNT} -delete")
+        self.must(
+            f"find {ROOT}/_home -mindepth 1 -delete; find /var/tmp /tmp /dev/shm -user {ACCOUNT} -delete"
+        )
         self.forget_user(ACCOUNT)
 
     def forget_user(self, name: str) -> None:
@@ -176,4 +181,3 @@ def workshop(name: str) -> Iterator[Workshop]:
         yield host
     finally:
         docker_cli.remove_containers([name])
-
