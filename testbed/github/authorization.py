@@ -40,6 +40,8 @@ def authenticate(
     scheme, token = request.authorization()
     if scheme == "remoteauth":
         return _runner_token(state, token, operation, moment)
+    if operation is not None and operation.access == "public" and not token:
+        return Caller(Credential())
     if operation is not None and operation.access == "app":
         return Caller(Credential(), _app_id(state, token, moment))
     known = state.credentials.get(_password(token) if scheme == "basic" else token)

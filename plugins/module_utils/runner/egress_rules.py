@@ -47,7 +47,10 @@ _HOST = "host"
 
 
 class Subject(NamedTuple):
-    """An instance, its policy, and the ranges of user ids (first, last) that its processes can have."""
+    """An instance, its policy, and the user ids that its processes can have.
+
+    ``users`` are ranges (first, last); the first one is the account itself.
+    """
 
     name: str
     policy: str
@@ -74,7 +77,7 @@ class Reach(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What the host knows: its resolvers, GitHub's networks, and the open destinations.
+    """The host's resolvers, GitHub's networks, and the open destinations.
 
     Ports below ``first_port`` are the host's: no instance can listen there.
     """
@@ -165,10 +168,9 @@ def _answer(family: str) -> str:
 
 
 def _answers(owner: str, subjects: Sequence[Subject]) -> list[str]:
-    """Return the rules that refuse an answer of ``owner`` to a question of another instance.
+    """Return the rules that refuse answers of ``owner`` to other instances.
 
-    The kernel gives the ends of a live connection to nobody else. The own questions come first, so that
-    another's old record of the same ends does not count.
+    The own questions come first, so that an old record of another owner does not count.
     """
     rules = []
     for number, family, _ in _FAMILIES:
@@ -186,7 +188,10 @@ def _answers(owner: str, subjects: Sequence[Subject]) -> list[str]:
 
 
 def _questions(owner: str, subjects: Sequence[Subject]) -> list[str]:
-    """Return the rules that record a question of ``owner``; the ends are now its alone."""
+    """Return the rules that record a question of ``owner``.
+
+    The kernel gives the same ends to one socket at a time, so no earlier record of them counts any more.
+    """
     rules = []
     for number, family, _ in _FAMILIES:
         key = _question(family)

@@ -1,4 +1,4 @@
-"""``runnerctl egress``: load or remove the rules that bound what jobs can reach in the network."""
+"""``runnerctl egress``: load or remove the rules for what jobs can reach."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     unloading = commands.add_parser(
         "unload", help="remove the rules; a runner loads them with its next start"
     )
+    loading.add_argument("--quiet", action="store_true", help="print only changes")
     for command, perform in ((loading, load), (unloading, unload)):
         command.add_argument("--json", action="store_true", help="print JSON")
         command.set_defaults(perform=perform, paths=paths)
@@ -46,7 +47,7 @@ def load(options: argparse.Namespace) -> int:
         log(f"no address is known for {', '.join(loaded.unresolved)}, so jobs cannot reach that yet.")
     if options.json:
         print_json(loaded._asdict())
-    else:
+    elif loaded.changed or not options.quiet:
         policies = ", ".join(f"{name}: {policy}" for name, policy in sorted(loaded.policies.items()))
         print_line(
             f"egress rules {'loaded' if loaded.changed else 'as before'} ({policies or 'no instance'})"

@@ -1,4 +1,4 @@
-"""The addresses behind names, and GitHub's own ranges; the last answers are kept on the host.
+"""The addresses behind names, and GitHub's own ranges.
 
 The rules need addresses, and a boot without network has none. So what was learnt stays in ``known.json``, and
 addresses of a name stay open for a day after they were last seen: a content delivery network changes its
@@ -30,14 +30,17 @@ Resolve = Callable[[str], list[str]]
 
 
 class GitHubAddresses(NamedTuple):
-    """GitHub's networks, and the names of the servers that runners need outside of them."""
+    """GitHub's networks, and the names of servers outside of them that runners need."""
 
     networks: list[Network]
     hosts: list[str]
 
 
 def resolve(host: str) -> list[str]:
-    """Return the addresses of ``host``; raises OSError when the resolver does not answer."""
+    """Return the addresses of ``host``.
+
+    Raises OSError when there are none, or the resolver does not answer.
+    """
     return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
 
 
@@ -53,7 +56,10 @@ def meta_of(answer: Mapping[str, Any]) -> GitHubAddresses:
 
 
 class Addresses:
-    """What is known on this host, in the file ``known.json`` of ``directory``; ``now`` is Unix time."""
+    """What is known on this host, in the file ``known.json`` of ``directory``.
+
+    ``now`` is Unix time.
+    """
 
     def __init__(self, directory: str, now: float) -> None:
         self._path = os.path.join(directory, "known.json")
@@ -102,7 +108,10 @@ class Addresses:
         return {"endpoint": endpoint, "at": self._now, "meta": wanted}
 
     def of_host(self, host: str, resolve_name: Resolve) -> list[Network]:
-        """Return the networks of ``host``: of an address itself, of a name what it resolved to in a day."""
+        """Return the networks of ``host``.
+
+        An address is its own network. A name has all that it resolved to in a day.
+        """
         try:
             return [network_of(host)]
         except ValueError:

@@ -1,4 +1,4 @@
-"""Loading the rules: with the real nft and kernel, and what happens when a part is missing."""
+"""Loading the rules, with the real nft and kernel, and without."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.egress import load as egress
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.egress.addresses import Addresses
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.client import Answer, UnreachableError
+from ansible_collections.coldvox.ci.plugins.module_utils.github.client import (
+    Answer,
+    UnreachableError,
+    stdlib_transport,
+)
 from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result, run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.egress_rules import ruleset
 
+from testbed.github.server import emulator
 from tests._support.bound_host import BoundHost, Target, bound_host, require_nft
 
 BUILD, LINT = 60001, 60002
@@ -223,6 +228,14 @@ def test_addresses_of_a_name_stay_open_for_a_day(tmp_path: Path) -> None:
         )
         known.save()
     assert seen == [["192.0.2.1"], ["192.0.2.1", "192.0.2.2"], ["192.0.2.2", "192.0.2.3"]]
+
+
+def test_meta_endpoint_is_the_one_that_github_describes(description: Path, tmp_path: Path) -> None:
+    with emulator(description) as running:
+        known = Addresses(str(tmp_path), 0.0)
+        found = known.github(f"{running.url}/Coldaine/ColdVox", stdlib_transport(5))
+    # The addresses and no others of GitHub's own example.
+    assert {str(network) for network in found.networks} == {"192.0.2.1/32"}
 
 
 def test_name_without_address_is_reported(site: Site) -> None:
