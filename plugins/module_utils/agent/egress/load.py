@@ -73,15 +73,6 @@ def load(paths: Paths, machine: Machine) -> Loaded:
         lock.release()
 
 
-def unload(paths: Paths, machine: Machine) -> None:
-    """Remove the rules; does nothing on a host without nft."""
-    _remove_table(machine)
-    directory = _directory(paths)
-    for name in _ready(paths):
-        remove_file(os.path.join(directory, "ready", name))
-    remove_file(os.path.join(directory, "rules.nft"))
-
-
 def _load(paths: Paths, machine: Machine) -> Loaded:
     settings = _settings(os.path.join(paths.config, SETTINGS))
     subjects = [_subject(name, settings, machine) for name in _instances(paths.runners)]
