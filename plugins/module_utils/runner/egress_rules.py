@@ -19,26 +19,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from .egress import GITHUB, NONE, OPEN, Network, collapsed, network_of
+from .egress import GITHUB, NONE, OPEN, REFUSED, Network, collapsed
 from .layout import instance_user
 
 TABLE = "coldvox_ci"
 LOG_PREFIX = "coldvox-ci egress"
 
-# What no job needs and what gives credentials away: link-local addresses, and the metadata services of clouds
-# outside of them.
-_REFUSED = (
-    "169.254.0.0/16",  # RFC 3927; 169.254.169.254 is the metadata service of AWS, Azure, GCP, OCI and others
-    "100.100.100.200",  # Alibaba Cloud
-    "168.63.129.16",  # Azure's host agent
-    "192.0.0.192",  # Oracle Cloud, first generation
-    "fe80::/10",  # RFC 4291
-    "fd00:ec2::254",  # AWS
-    "fd20:ce::254",  # Google Cloud
-    "fd00:c1::a9fe:a9fe",  # Oracle Cloud
-    "fd00:42::42",  # Scaleway
-    "64:ff9b::a9fe:0/112",  # 169.254.0.0/16 behind NAT64 (RFC 6052)
-)
 _GITHUB_PORTS = "{ 22, 443 }"
 # An answer on loopback comes in microseconds; a server may think longer about a datagram.
 _TCP_SECONDS, _UDP_SECONDS, _FOREIGN_SECONDS = 3, 30, 2
@@ -242,7 +228,7 @@ def _chains(subject: Subject, subjects: Sequence[Subject], known: Known) -> list
 
 def _away(subject: Subject, known: Known, refuse: str) -> list[str]:
     if subject.policy == OPEN:
-        return [*_to(map(network_of, _REFUSED), "", refuse), "accept"]
+        return [*_to(REFUSED, "", refuse), "accept"]
     rules = []
     if subject.policy == GITHUB:
         rules += _to(known.github, f"tcp dport {_GITHUB_PORTS} ", "accept")

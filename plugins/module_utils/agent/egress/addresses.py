@@ -18,7 +18,7 @@ from ...github.client import Transport, UnreachableError
 from ...github.scope import api_url_of
 from ...host.directories import read_json
 from ...host.durable import make_directory, replace_file
-from ...runner.egress import Network, network_of
+from ...runner.egress import Network, is_forbidden, network_of
 
 _DAY_SECONDS = 86400.0
 _MOST_BYTES = 2**24
@@ -65,10 +65,13 @@ class Addresses:
         self._path = os.path.join(directory, "known.json")
         self._now = now
         self._known = read_json(self._path, _MOST_BYTES) or {}
+        self._before = json.dumps(self._known)
         self._resolver_answers = True
 
     def save(self) -> None:
-        """Write what is known now."""
+        """Write what is known now, if it is more than before."""
+        if json.dumps(self._known) == self._before:
+            return
         make_directory(os.path.dirname(self._path))
         replace_file(self._path, json.dumps(self._known, indent=1, sort_keys=True) + "\n")
 
@@ -110,7 +113,8 @@ class Addresses:
     def of_host(self, host: str, resolve_name: Resolve) -> list[Network]:
         """Return the networks of ``host``.
 
-        An address is its own network. A name has all that it resolved to in a day.
+        An address is its own network. A name has all that it resolved to in a day, but the owner of a name
+        cannot open loopback, link-local addresses or metadata by it.
         """
         try:
             return [network_of(host)]
@@ -122,7 +126,8 @@ class Addresses:
         if fresh is not None:
             recent = {a: at for a, at in before.items() if abs(self._now - at) <= _DAY_SECONDS}
             names[host] = before = {**recent, **dict.fromkeys(fresh, self._now)}
-        return [network_of(address) for address in sorted(before)]
+        networks = [network_of(address) for address in sorted(before)]
+        return [network for network in networks if host == "localhost" or not is_forbidden(network)]
 
     def _fresh(self, host: str, resolve_name: Resolve) -> Optional[list[str]]:
         if not self._resolver_answers:

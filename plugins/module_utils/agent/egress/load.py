@@ -193,7 +193,7 @@ def _apply(text: str, directory: str, machine: Machine) -> bool:
     """Check ``text`` and load it; return False if it is loaded already."""
     applied, candidate = os.path.join(directory, "rules.nft"), os.path.join(directory, "candidate.nft")
     # Another program may have flushed all rules, as nftables.service does.
-    present = _nft(machine, ["list", "table", "inet", TABLE]).status == 0
+    present = _nft(machine, ["list", "chain", "inet", TABLE, "output"]).status == 0
     if present and read_text(applied) == text:
         return False
     make_directory(directory)

@@ -233,6 +233,14 @@ def test_meta_endpoint_is_the_one_that_github_describes(description: Path, tmp_p
     assert {str(network) for network in found.networks} == {"192.0.2.1/32"}
 
 
+def test_name_opens_neither_loopback_nor_metadata(tmp_path: Path) -> None:
+    known = Addresses(str(tmp_path), 0.0)
+    answers = ["127.0.0.1", "::1", "169.254.169.254", "fe80::1", "fd00:ec2::254", "192.0.2.7"]
+    found = known.of_host("rebind.example.com", lambda _: answers)
+    assert [str(network) for network in found] == ["192.0.2.7/32"]
+    assert [str(network) for network in known.of_host("127.0.0.1", lambda _: [])] == ["127.0.0.1/32"]
+
+
 def test_name_without_address_is_reported(site: Site) -> None:
     site.names = None
     exception = {"name": "printer", "host": "printer.lan", "port": 9100}
