@@ -1,4 +1,4 @@
-"""A host with egress rules: a network of the kernel of its own, next to a network outside.
+"""A host with egress rules: a network of its own, and a network outside.
 
 Programs run there as any user id, without accounts. It needs root and nft.
 """
@@ -79,7 +79,7 @@ class Target(NamedTuple):
     port: int
     kind: int = STREAM
     source: str = ""
-    count: int = 1
+    times: int = 1
 
 
 class Answer(NamedTuple):
@@ -90,7 +90,10 @@ class Answer(NamedTuple):
 
 
 def require_nft() -> None:
-    """Skip a test for users other than root; install nft, or fail where that is not allowed."""
+    """Have nft, or fail where it may not be installed.
+
+    Skips a test for users other than root.
+    """
     if os.geteuid() != 0:
         pytest.skip("only root can make a network and load rules")
     missing = missing_programs(programs=KERNEL_TEST_PROGRAMS)
@@ -138,7 +141,7 @@ class BoundHost:
     def ask(self, user: int, *targets: Target, outside: bool = False) -> dict[Target, Answer]:
         """Return what a client of ``user`` gets from each of the servers."""
         arguments = json.dumps(
-            [[_family(t.address), t.kind, t.address, t.port, t.source, t.count] for t in targets]
+            [[_family(t.address), t.kind, t.address, t.port, t.source, t.times] for t in targets]
         )
         command = self._command(user, outside, CLIENT, [arguments])
         done = subprocess.run(command, text=True, capture_output=True, check=True)

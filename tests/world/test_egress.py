@@ -1,4 +1,4 @@
-"""What real jobs of the laptop reach in the network, and what a faulty policy leaves working."""
+"""What real jobs of the laptop reach in the network, and that SSH goes on."""
 
 from __future__ import annotations
 

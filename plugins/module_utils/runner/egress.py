@@ -25,6 +25,24 @@ _HOST_NAME = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)*[a
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
+# What no job needs and what gives credentials away: link-local addresses, and the metadata services of clouds
+# outside of them.
+REFUSED: tuple[Network, ...] = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "169.254.0.0/16",  # RFC 3927; 169.254.169.254 is the metadata service of most clouds
+        "100.100.100.200",  # Alibaba Cloud
+        "168.63.129.16",  # Azure's host agent
+        "192.0.0.192",  # Oracle Cloud, first generation
+        "fe80::/10",  # RFC 4291
+        "fd00:ec2::254",  # AWS
+        "fd20:ce::254",  # Google Cloud
+        "fd00:c1::a9fe:a9fe",  # Oracle Cloud
+        "fd00:42::42",  # Scaleway
+        "64:ff9b::a9fe:0/112",  # 169.254.0.0/16 behind NAT64 (RFC 6052)
+    )
+)
+
 
 class Opening(NamedTuple):
     """A destination: ``host`` is an address, a network or a name."""
@@ -55,6 +73,13 @@ class Settings(NamedTuple):
 def network_of(text: str) -> Network:
     """Return the network or address ``text``; raises ValueError for anything else."""
     return ipaddress.ip_network(text, strict=False)
+
+
+def is_forbidden(network: Network) -> bool:
+    """Return whether only the inventory may open ``network``, by its address."""
+    return network.is_loopback or any(
+        network.version == other.version and network.overlaps(other) for other in REFUSED
+    )
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:
@@ -143,8 +168,9 @@ def _mirror(url: str) -> Opening:
     try:
         port = parts.port or _DEFAULT_PORTS[parts.scheme]
     except (KeyError, ValueError):
+        shown = re.sub("//[^/@]*@", "//", url)  # a login may be a password
         raise CiError(
-            f"The address '{url}' of a mirror names no http or https server, so the egress policy cannot "
+            f"The address '{shown}' of a mirror names no http or https server, so the egress policy cannot "
             "open it; correct the address."
         ) from None
     host = parts.hostname or ""

@@ -19,26 +19,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from .egress import GITHUB, NONE, OPEN, Network, collapsed, network_of
+from .egress import GITHUB, NONE, OPEN, REFUSED, Network, collapsed
 from .layout import instance_user
 
 TABLE = "coldvox_ci"
 LOG_PREFIX = "coldvox-ci egress"
 
-# What no job needs and what gives credentials away: link-local addresses, and the metadata services of clouds
-# outside of them.
-_REFUSED = (
-    "169.254.0.0/16",  # RFC 3927; 169.254.169.254 is the metadata service of AWS, Azure, GCP, OCI and others
-    "100.100.100.200",  # Alibaba Cloud
-    "168.63.129.16",  # Azure's host agent
-    "192.0.0.192",  # Oracle Cloud, first generation
-    "fe80::/10",  # RFC 4291
-    "fd00:ec2::254",  # AWS
-    "fd20:ce::254",  # Google Cloud
-    "fd00:c1::a9fe:a9fe",  # Oracle Cloud
-    "fd00:42::42",  # Scaleway
-    "64:ff9b::a9fe:0/112",  # 169.254.0.0/16 behind NAT64 (RFC 6052)
-)
 _GITHUB_PORTS = "{ 22, 443 }"
 # An answer on loopback comes in microseconds; a server may think longer about a datagram.
 _TCP_SECONDS, _UDP_SECONDS, _FOREIGN_SECONDS = 3, 30, 2
@@ -47,7 +33,10 @@ _HOST = "host"
 
 
 class Subject(NamedTuple):
-    """An instance, its policy, and the ranges of user ids (first, last) that its processes can have."""
+    """An instance, its policy, and the user ids that its processes can have.
+
+    ``users`` are ranges (first, last); the first one is the account itself.
+    """
 
     name: str
     policy: str
@@ -74,7 +63,7 @@ class Reach(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What the host knows: its resolvers, GitHub's networks, and the open destinations.
+    """The host's resolvers, GitHub's networks, and the open destinations.
 
     Ports below ``first_port`` are the host's: no instance can listen there.
     """
@@ -165,10 +154,9 @@ def _answer(family: str) -> str:
 
 
 def _answers(owner: str, subjects: Sequence[Subject]) -> list[str]:
-    """Return the rules that refuse an answer of ``owner`` to a question of another instance.
+    """Return the rules that refuse answers of ``owner`` to other instances.
 
-    The kernel gives the ends of a live connection to nobody else. The own questions come first, so that
-    another's old record of the same ends does not count.
+    The own questions come first, so that an old record of another owner does not count.
     """
     rules = []
     for number, family, _ in _FAMILIES:
@@ -186,7 +174,10 @@ def _answers(owner: str, subjects: Sequence[Subject]) -> list[str]:
 
 
 def _questions(owner: str, subjects: Sequence[Subject]) -> list[str]:
-    """Return the rules that record a question of ``owner``; the ends are now its alone."""
+    """Return the rules that record a question of ``owner``.
+
+    The kernel gives the same ends to one socket at a time, so no earlier record of them counts any more.
+    """
     rules = []
     for number, family, _ in _FAMILIES:
         key = _question(family)
@@ -237,7 +228,7 @@ def _chains(subject: Subject, subjects: Sequence[Subject], known: Known) -> list
 
 def _away(subject: Subject, known: Known, refuse: str) -> list[str]:
     if subject.policy == OPEN:
-        return [*_to(map(network_of, _REFUSED), "", refuse), "accept"]
+        return [*_to(REFUSED, "", refuse), "accept"]
     rules = []
     if subject.policy == GITHUB:
         rules += _to(known.github, f"tcp dport {_GITHUB_PORTS} ", "accept")

@@ -1,4 +1,4 @@
-"""The repository itself, and the caller's rate limit."""
+"""The repository itself, the caller's rate limit, and GitHub's addresses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,15 @@ def _get_rate_limit(call: Call) -> Answer:
     return Answer(200, {"resources": {**shown["resources"], "core": core}, "rate": core})
 
 
+def _get_meta(call: Call) -> Answer:
+    shown = call.description.example("GET", "/meta")
+    # The example has numbers where the description itself wants texts.
+    shown.pop("ssh_key_fingerprints", None)
+    return Answer(200, shown)
+
+
 OPERATIONS = [
+    Operation("GET", "/meta", _get_meta, access="public"),
     Operation("GET", "/repos/{owner}/{repo}", _get_repository, access="public"),
     Operation("GET", "/rate_limit", _get_rate_limit),
 ]

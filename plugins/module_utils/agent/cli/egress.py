@@ -1,4 +1,4 @@
-"""``runnerctl egress``: load or remove the rules that bound what jobs can reach in the network."""
+"""``runnerctl egress``: load the rules for what jobs can reach."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ...errors import CiError
-from ...host.paths import Paths, paths_of
+from ...host.paths import paths_of
 from ...host.process import run
 from .output import OK, log, print_json, print_line
 
@@ -29,46 +29,28 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         description="Makes the rules from egress.json and the instances of this host, checks them with 'nft "
         "-c' and replaces the earlier ones in one transaction. An error leaves the earlier rules.",
     )
-    unloading = commands.add_parser(
-        "unload", help="remove the rules; a runner loads them with its next start"
-    )
-    for command, perform in ((loading, load), (unloading, unload)):
-        command.add_argument("--json", action="store_true", help="print JSON")
-        command.set_defaults(perform=perform, paths=paths)
+    loading.add_argument("--quiet", action="store_true", help="print only changes")
+    loading.add_argument("--json", action="store_true", help="print JSON")
+    loading.set_defaults(perform=load, paths=paths)
 
 
 def load(options: argparse.Namespace) -> int:
     """Load the rules and print the policy of each instance."""
     from ..egress.load import load as perform
 
-    loaded = perform(_paths(options), _machine())
+    if os.geteuid() != 0:
+        raise CiError("Only root can load the egress rules; call it with sudo.")
+    loaded = perform(options.paths, _machine())
     if loaded.unresolved:
         log(f"no address is known for {', '.join(loaded.unresolved)}, so jobs cannot reach that yet.")
     if options.json:
         print_json(loaded._asdict())
-    else:
+    elif loaded.changed or not options.quiet:
         policies = ", ".join(f"{name}: {policy}" for name, policy in sorted(loaded.policies.items()))
         print_line(
             f"egress rules {'loaded' if loaded.changed else 'as before'} ({policies or 'no instance'})"
         )
     return OK
-
-
-def unload(options: argparse.Namespace) -> int:
-    """Remove the rules."""
-    from ..egress.load import unload as perform
-
-    perform(_paths(options), _machine())
-    if options.json:
-        print_json({"policies": {}})
-    return OK
-
-
-def _paths(options: argparse.Namespace) -> Paths:
-    if os.geteuid() != 0:
-        raise CiError("Only root can change the egress rules; call it with sudo.")
-    paths: Paths = options.paths
-    return paths
 
 
 def _machine() -> Machine:

@@ -1,4 +1,4 @@
-"""The addresses behind names, and GitHub's own ranges; the last answers are kept on the host.
+"""The addresses behind names, and GitHub's own ranges.
 
 The rules need addresses, and a boot without network has none. So what was learnt stays in ``known.json``, and
 addresses of a name stay open for a day after they were last seen: a content delivery network changes its
@@ -18,7 +18,7 @@ from ...github.client import Transport, UnreachableError
 from ...github.scope import api_url_of
 from ...host.directories import read_json
 from ...host.durable import make_directory, replace_file
-from ...runner.egress import Network, network_of
+from ...runner.egress import Network, is_forbidden, network_of
 
 _DAY_SECONDS = 86400.0
 _MOST_BYTES = 2**24
@@ -30,14 +30,17 @@ Resolve = Callable[[str], list[str]]
 
 
 class GitHubAddresses(NamedTuple):
-    """GitHub's networks, and the names of the servers that runners need outside of them."""
+    """GitHub's networks, and the names of servers outside of them that runners need."""
 
     networks: list[Network]
     hosts: list[str]
 
 
 def resolve(host: str) -> list[str]:
-    """Return the addresses of ``host``; raises OSError when the resolver does not answer."""
+    """Return the addresses of ``host``.
+
+    Raises OSError when there are none, or the resolver does not answer.
+    """
     return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)})
 
 
@@ -53,16 +56,22 @@ def meta_of(answer: Mapping[str, Any]) -> GitHubAddresses:
 
 
 class Addresses:
-    """What is known on this host, in the file ``known.json`` of ``directory``; ``now`` is Unix time."""
+    """What is known on this host, in the file ``known.json`` of ``directory``.
+
+    ``now`` is Unix time.
+    """
 
     def __init__(self, directory: str, now: float) -> None:
         self._path = os.path.join(directory, "known.json")
         self._now = now
         self._known = read_json(self._path, _MOST_BYTES) or {}
+        self._before = json.dumps(self._known)
         self._resolver_answers = True
 
     def save(self) -> None:
-        """Write what is known now."""
+        """Write what is known now, if it is more than before."""
+        if json.dumps(self._known) == self._before:
+            return
         make_directory(os.path.dirname(self._path))
         replace_file(self._path, json.dumps(self._known, indent=1, sort_keys=True) + "\n")
 
@@ -102,7 +111,11 @@ class Addresses:
         return {"endpoint": endpoint, "at": self._now, "meta": wanted}
 
     def of_host(self, host: str, resolve_name: Resolve) -> list[Network]:
-        """Return the networks of ``host``: of an address itself, of a name what it resolved to in a day."""
+        """Return the networks of ``host``.
+
+        An address is its own network. A name has all that it resolved to in a day, but the owner of a name
+        cannot open loopback, link-local addresses or metadata by it.
+        """
         try:
             return [network_of(host)]
         except ValueError:
@@ -113,7 +126,8 @@ class Addresses:
         if fresh is not None:
             recent = {a: at for a, at in before.items() if abs(self._now - at) <= _DAY_SECONDS}
             names[host] = before = {**recent, **dict.fromkeys(fresh, self._now)}
-        return [network_of(address) for address in sorted(before)]
+        networks = [network_of(address) for address in sorted(before)]
+        return [network for network in networks if host == "localhost" or not is_forbidden(network)]
 
     def _fresh(self, host: str, resolve_name: Resolve) -> Optional[list[str]]:
         if not self._resolver_answers:

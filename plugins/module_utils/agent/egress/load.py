@@ -1,4 +1,4 @@
-"""Make the rules for the instances on this host, check them with nft, and load them.
+"""Make the rules for the instances of this host, and load them with nft.
 
 nft takes a file as one transaction: the old table is replaced as a whole, or stays as it is. The unit of a
 runner starts only if its account is in the rules, see ``ready``.
@@ -33,7 +33,10 @@ _GITHUB_PORT = 443
 
 @dataclass(frozen=True)
 class Machine:
-    """The functions and files of the machine, which tests replace; ``now`` returns Unix time."""
+    """The functions and files of the machine, which tests replace.
+
+    ``now`` returns Unix time.
+    """
 
     run: Run
     now: Callable[[], float]
@@ -45,7 +48,10 @@ class Machine:
 
 
 class Loaded(NamedTuple):
-    """The outcome: whether the rules changed, the policy by instance, and names without any address."""
+    """The outcome.
+
+    Whether the rules changed, the policy by instance, and the names without any address.
+    """
 
     changed: bool
     policies: dict[str, str]
@@ -53,7 +59,10 @@ class Loaded(NamedTuple):
 
 
 def load(paths: Paths, machine: Machine) -> Loaded:
-    """Load the rules for all instances; raises CiError and leaves the old ones if that is not possible."""
+    """Load the rules for all instances.
+
+    Raises CiError and leaves the old rules if that is not possible.
+    """
     make_directory(paths.run)
     # Only root can open the lock, so no job can hold it.
     lock = Flock(os.path.join(paths.run, "egress.lock"), mode=0o600)
@@ -64,21 +73,13 @@ def load(paths: Paths, machine: Machine) -> Loaded:
         lock.release()
 
 
-def unload(paths: Paths, machine: Machine) -> None:
-    """Remove the rules; does nothing on a host without nft."""
-    _remove_table(machine)
-    directory = _directory(paths)
-    for name in _ready(paths):
-        remove_file(os.path.join(directory, "ready", name))
-    remove_file(os.path.join(directory, "rules.nft"))
-
-
 def _load(paths: Paths, machine: Machine) -> Loaded:
     settings = _settings(os.path.join(paths.config, SETTINGS))
     subjects = [_subject(name, settings, machine) for name in _instances(paths.runners)]
     bound = [subject for subject in subjects if subject.policy != OFF]
     policies = {subject.name: subject.policy for subject in subjects}
-    changed, unresolved = False, []
+    changed = False
+    unresolved: list[str] = []
     # Without any instance, the first start of one loads the rules. Until then nft is checked here.
     if bound or settings.policy != OFF:
         known, unresolved = _known(bound, settings, paths, machine)
@@ -176,7 +177,7 @@ def _is_address(host: str) -> bool:
 
 
 def _resolvers(path: str) -> list[Network]:
-    """Return the addresses of the host's resolvers (resolv.conf(5)); 127.0.0.1 if it names none."""
+    """Return the host's resolvers; 127.0.0.1 if resolv.conf(5) names none."""
     words = [line.split() for line in (read_text(path) or "").splitlines()]
     found = []
     for word in words:
@@ -189,10 +190,10 @@ def _resolvers(path: str) -> list[Network]:
 
 
 def _apply(text: str, directory: str, machine: Machine) -> bool:
-    """Check ``text`` and load it, unless it is loaded; return whether it was loaded now."""
+    """Check ``text`` and load it; return False if it is loaded already."""
     applied, candidate = os.path.join(directory, "rules.nft"), os.path.join(directory, "candidate.nft")
     # Another program may have flushed all rules, as nftables.service does.
-    present = _nft(machine, ["list", "table", "inet", TABLE]).status == 0
+    present = _nft(machine, ["list", "chain", "inet", TABLE, "output"]).status == 0
     if present and read_text(applied) == text:
         return False
     make_directory(directory)
@@ -237,7 +238,10 @@ def _ready(paths: Paths) -> list[str]:
 
 
 def _mark(paths: Paths, subjects: Sequence[Subject]) -> None:
-    """Leave a file for each instance whose account the rules know; its unit compares the user id in it."""
+    """Leave a file for each instance whose account the rules know.
+
+    The unit of the instance compares the user id in it.
+    """
     ready = os.path.join(_directory(paths), "ready")
     make_directory(ready)
     for name in set(_ready(paths)) - {subject.name for subject in subjects}:

@@ -34,6 +34,7 @@ def test_bare_off_of_yaml_is_off() -> None:
         ({"instances": {"a": "shut"}}, "'shut' is unknown"),
         ({"instances": {"typo": "none"}, "known": ["a", "b"]}, "'typo', which this host does not have"),
         ({"urls": ["ftp://x/"]}, "names no http or https server"),
+        ({"urls": ["ftp://me:secret@x/"]}, "The address 'ftp://x/' of a mirror"),
         ({"urls": ["http:///"]}, "has the host ''"),
         ({"exceptions": [{"host": "192.0.2.1", "port": 1}]}, "needs a name"),
         ({"exceptions": [{"name": 'a" drop', "host": "192.0.2.1", "port": 1}]}, "needs a name"),

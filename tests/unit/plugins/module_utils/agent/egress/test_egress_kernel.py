@@ -1,4 +1,4 @@
-"""The egress rules in the kernel: what each policy lets through, and what never breaks."""
+"""The egress rules in the kernel: what each policy lets through."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_instance_reaches_its_own_servers_and_no_other(host: BoundHost, user: in
 @pytest.mark.parametrize("user", [0, PERSON])
 def test_people_reach_every_server_on_loopback(host: BoundHost, user: int) -> None:
     # Twice: what an instance sent to a person's question is no question of its own.
-    targets = [target._replace(count=2) for target in ON_LOOPBACK]
+    targets = [target._replace(times=2) for target in ON_LOOPBACK]
     assert {answer.text for answer in host.ask(user, *targets).values()} == {"yes"}
 
 
@@ -150,7 +150,7 @@ def test_closed_port_is_refused_at_once(host: BoundHost) -> None:
 def test_flood_opens_no_server_and_closes_none(host: BoundHost) -> None:
     # With a full queue the kernel answers with cookies, which belong to no socket.
     host.serve(OPEN, "127.0.0.1", 7005, backlog=1)
-    flood = Target("127.0.0.1", 7005, count=300)
+    flood = Target("127.0.0.1", 7005, times=300)
     assert host.ask(GITHUB, flood)[flood].text == "ECONNREFUSED"
     assert answer_of(host, OPEN, "127.0.0.1", 7005).text == "yes"
 

@@ -1,4 +1,4 @@
-"""Loading the rules: with the real nft and kernel, and what happens when a part is missing."""
+"""Loading the rules, with the real nft and kernel, and without."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.egress import load as egress
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.egress.addresses import Addresses
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.client import Answer, UnreachableError
+from ansible_collections.coldvox.ci.plugins.module_utils.github.client import (
+    Answer,
+    UnreachableError,
+    stdlib_transport,
+)
 from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result, run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.egress_rules import ruleset
 
+from testbed.github.server import emulator
 from tests._support.bound_host import BoundHost, Target, bound_host, require_nft
 
 BUILD, LINT = 60001, 60002
@@ -140,18 +145,13 @@ def test_faulty_rules_leave_the_old_ones_and_ssh(
     assert reached(bound, BUILD) == {ELSEWHERE, WEB}
 
 
-def test_off_and_unload_remove_the_table(site: Site, bound: BoundHost) -> None:
+def test_off_removes_the_table(site: Site, bound: BoundHost) -> None:
     site.settings("none")
     site.load()
     site.settings("off")
     assert site.load().policies == {"build": "off", "lint": "off"}
     assert reached(bound, BUILD) == {ELSEWHERE, WEB}
     assert set(site.ready()) == {"build", "lint"}
-    site.settings("none")
-    site.load()
-    egress.unload(site.paths, site.machine())
-    assert site.ready() == {}
-    assert reached(bound, BUILD) == {ELSEWHERE, WEB}
 
 
 def test_missing_nft_is_one_sentence(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +223,22 @@ def test_addresses_of_a_name_stay_open_for_a_day(tmp_path: Path) -> None:
         )
         known.save()
     assert seen == [["192.0.2.1"], ["192.0.2.1", "192.0.2.2"], ["192.0.2.2", "192.0.2.3"]]
+
+
+def test_meta_endpoint_is_the_one_that_github_describes(description: Path, tmp_path: Path) -> None:
+    with emulator(description) as running:
+        known = Addresses(str(tmp_path), 0.0)
+        found = known.github(f"{running.url}/Coldaine/ColdVox", stdlib_transport(5))
+    # The addresses and no others of GitHub's own example.
+    assert {str(network) for network in found.networks} == {"192.0.2.1/32"}
+
+
+def test_name_opens_neither_loopback_nor_metadata(tmp_path: Path) -> None:
+    known = Addresses(str(tmp_path), 0.0)
+    answers = ["127.0.0.1", "::1", "169.254.169.254", "fe80::1", "fd00:ec2::254", "192.0.2.7"]
+    found = known.of_host("rebind.example.com", lambda _: answers)
+    assert [str(network) for network in found] == ["192.0.2.7/32"]
+    assert [str(network) for network in known.of_host("127.0.0.1", lambda _: [])] == ["127.0.0.1/32"]
 
 
 def test_name_without_address_is_reported(site: Site) -> None:
