@@ -18,7 +18,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.host.systemd import Uni
     ],
 )
 def test_failing_is_a_unit_that_waits_after_an_error(sub_state: str, result: str, failing: bool) -> None:
-    """``mkdir run-helper.sh`` let a runner end with 126 for ever, and a converge called that active."""
+    """A runner that a job had broken ended with 126 for ever, and was "active"."""
     unit = Unit(ActiveState="activating", SubState=sub_state, Result=result)
     assert unit.failing is failing
     assert unit.active
