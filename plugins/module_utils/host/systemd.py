@@ -92,6 +92,11 @@ def begin_start(run: Run, unit: str) -> None:
     _call(run, ["start", "--no-block", unit], f"start {unit}")
 
 
+def begin_try_restart(run: Run, unit: str) -> None:
+    """Restart ``unit`` if it runs, without waiting."""
+    _call(run, ["try-restart", "--no-block", unit], f"restart {unit}")
+
+
 def stop(run: Run, unit: str) -> None:
     """Stop ``unit`` and wait until its processes have ended."""
     _call(run, ["stop", unit], f"stop {unit}")

@@ -14,7 +14,7 @@ import pwd
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ...errors import CiError
 from ...host import sweep
@@ -22,6 +22,9 @@ from ...host.directories import read_json
 from ...host.durable import replace_file
 from ...host.paths import Paths
 from ...runner.layout import check_name, instance_user
+
+if TYPE_CHECKING:
+    from ...host.process import Run
 
 #: The user whose services read and remove the records (role agent).
 AGENT = "coldvox-agent"
@@ -39,14 +42,16 @@ def spool_directory(run_dir: str, instance: str) -> str:
     return os.path.join(Paths(run=run_dir).jobs, instance)
 
 
-def prepare(run_dir: str, instance: str) -> str:
+def prepare(run_dir: str, instance: str, run: Optional[Run] = None) -> str:
     """Create the spool of ``instance``, or restore its owner; return its path.
 
     Each spool is a file system of its own, so a job can use up only the room of its own instance. The agent
     owns it, and the sticky bit lets the agent remove the files of jobs, but not the jobs close it. Needs
-    root. Raises CiError when the host has no such account, OSError when the kernel refuses the mount.
+    root. Raises CiError when the host has no such account or systemd does not answer, OSError when the kernel
+    refuses the mount.
     """
-    from ...runner.account import account_of  # here, because the hooks do not need it
+    from ...host import process, systemd  # here, because the hooks do not need them
+    from ...runner.account import account_of
 
     account = account_of(instance_user(check_name(instance)))
     path = spool_directory(run_dir, instance)
@@ -55,6 +60,8 @@ def prepare(run_dir: str, instance: str) -> str:
             os.mkdir(directory, 0o755)
     if not os.path.ismount(path):
         _mount(path)
+        # It may watch the directory that this hides.
+        systemd.begin_try_restart(run or process.run, f"coldvox-ci-job@{instance}.path")
     agent = 0
     with contextlib.suppress(KeyError):
         agent = pwd.getpwnam(AGENT).pw_uid
