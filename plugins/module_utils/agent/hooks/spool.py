@@ -47,8 +47,7 @@ def prepare(run_dir: str, instance: str, run: Optional[Run] = None) -> str:
 
     Each spool is a file system of its own, so a job can use up only the room of its own instance. The agent
     owns it, and the sticky bit lets the agent remove the files of jobs, but not the jobs close it. Needs
-    root. Raises CiError when the host has no such account or systemd does not answer, OSError when the kernel
-    refuses the mount.
+    root. Raises CiError when the host has no such account, OSError when the kernel refuses the mount.
     """
     from ...host import process, systemd  # here, because the hooks do not need them
     from ...runner.account import account_of
@@ -60,8 +59,9 @@ def prepare(run_dir: str, instance: str, run: Optional[Run] = None) -> str:
             os.mkdir(directory, 0o755)
     if not os.path.ismount(path):
         _mount(path)
-        # It may watch the directory that this hides.
-        systemd.begin_try_restart(run or process.run, f"coldvox-ci-job@{instance}.path")
+        with contextlib.suppress(CiError):  # healing starts a watcher that is missing
+            # The path unit may watch the directory that this hides.
+            systemd.begin_try_restart(run or process.run, f"coldvox-ci-job@{instance}.path")
     agent = 0
     with contextlib.suppress(KeyError):
         agent = pwd.getpwnam(AGENT).pw_uid
