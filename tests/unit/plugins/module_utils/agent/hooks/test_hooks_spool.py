@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.hooks import spool
+from ansible_collections.coldvox.ci.plugins.module_utils.host import process
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result
 from ansible_collections.coldvox.ci.plugins.module_utils.runner import account
 
@@ -66,6 +67,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
     calls: list[Sequence[str]] = []
 
     def run(argv: Sequence[str], **_options: object) -> Result:
+        if argv[0] != "systemctl":
+            return process.run(argv)
         calls.append(argv)
         return Result(0, "", "")
 
@@ -121,3 +124,12 @@ def test_prepare_leaves_the_directory_to_the_agent(made: tuple[Path, list[Sequen
         ["findmnt", "-no", "OPTIONS", directory], capture_output=True, text=True, check=True
     ).stdout.split(",")
     assert {"nosuid", "nodev", "noexec"} <= set(options)
+
+
+def test_prepare_names_a_mount_that_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "account_of", lambda _name: account.Account("nobody", NOBODY, NOBODY))
+    with pytest.raises(OSError, match="not permitted") as caught:
+        spool.prepare(
+            str(tmp_path), "one", lambda *_argv, **_options: Result(32, "", "mount: not permitted.")
+        )
+    assert caught.value.filename == str(tmp_path / "jobs" / "one")
