@@ -196,7 +196,7 @@ def test_history_of_a_closed_directory_says_who_may_read_it(host: Agent, words: 
     os.chown(directory, 0, NOBODY - 1)
     refused = host.run(*words, user=NOBODY, status=3)
     assert "cannot be read (Permission denied); run as root, or as a member of the group" in refused.stderr
-    with host.spawn(host.command, "history", user=NOBODY - 1) as member:
+    with host.spawn(str(host.command), "history", user=NOBODY - 1) as member:
         assert member.wait(30) == 0
 
 
