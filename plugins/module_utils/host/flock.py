@@ -197,7 +197,7 @@ def wait_until(
     timeout_seconds: Optional[float],
     pulse: Optional[Callable[[], object]] = None,
 ) -> bool:
-    """Return whether ``block``, a call that waits for a lock on ``fd``, returned in time.
+    """Return whether ``block``, which waits for a lock on ``fd``, returned in time.
 
     When time is up it closes ``fd`` and returns False. The kernel's wait has no time limit, so a thread waits
     in the kernel, which wakes it at once, and we wait for the thread. When time is up the thread stays behind

@@ -116,6 +116,12 @@ def acquire(
         return lock
     except (BlockingIOError, PermissionError):  # fcntl(2): "EACCES or EAGAIN"
         began = time.monotonic()
+    except OSError as error:
+        os.close(descriptor)
+        raise CiError(
+            f"The lock {name} in {directory} cannot be taken ({error.strerror}); use a directory on a local "
+            "file system."
+        ) from error
 
     def tell() -> None:
         if waiting:

@@ -156,7 +156,7 @@ def last_message(run: Run, name: str, *, this_start: bool = False) -> str:
 
 
 def proven_message(run: Run, unit: str, invocation: str = "", pids: Collection[int] = ()) -> str:
-    """Return the last known message of the listener of ``unit``, and of no other process.
+    """Return the last known message that the listener of ``unit`` itself logged.
 
     Every process of the unit can write to its journal. ``pids`` are listeners that run now. Those of the past
     are known by time: before the listener logs its first job, no code of a job has run in that invocation
@@ -184,7 +184,7 @@ class _Start(NamedTuple):
 
 
 def _starts(run: Run, unit: str) -> list[_Start]:
-    """Return the last two starts of ``unit``, the latest first, as systemd logged them."""
+    """Return the last two starts of ``unit`` in systemd's log, the latest first."""
     which = ["_PID=1", f"UNIT={unit}", *(f"MESSAGE_ID={number}" for number in _STARTING)]
     text = _read_journal(run, which, "INVOCATION_ID", "--reverse", f"--lines={2 * len(_STARTING)}")
     starts: dict[str, _Start] = {}
@@ -213,7 +213,7 @@ def _message_since(run: Run, start: _Start) -> str:
 
 
 def _journal(run: Run, which: Sequence[str], *options: str) -> list[Line]:
-    """Return the lines of the journal that processes of accounts wrote to their output.
+    """Return the journal's lines that processes of accounts wrote to their output.
 
     Root's own lines in the unit may contain names of a job's files.
     """

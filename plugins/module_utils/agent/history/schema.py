@@ -188,9 +188,9 @@ def _create(path: str) -> None:
     if os.path.exists(path):
         return
     fresh = f"{path}.{os.urandom(6).hex()}"
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
-        os.fchmod(descriptor, 0o640)  # a process that can read the database can lock it
+        os.fchmod(descriptor, 0o644)  # its directory decides who can open it
         _connect(fresh).close()
         with contextlib.suppress(FileExistsError):  # another process was faster
             os.link(fresh, path)

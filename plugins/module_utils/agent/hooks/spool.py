@@ -7,6 +7,7 @@ but not those of other instances, and every reader must treat the files as hosti
 from __future__ import annotations
 
 import contextlib
+import errno
 import heapq
 import json
 import os
@@ -14,7 +15,7 @@ import pwd
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ...errors import CiError
 from ...host import sweep
@@ -23,6 +24,9 @@ from ...host.durable import replace_file
 from ...host.paths import Paths
 from ...runner.layout import check_name, instance_user
 
+if TYPE_CHECKING:
+    from ...host.process import Run
+
 #: The user whose services read and remove the records (role agent).
 AGENT = "coldvox-agent"
 _MOST_BYTES = 65536
@@ -30,7 +34,7 @@ _RECORDS = (".started.json", ".completed.json")
 # They take memory, and they wait here only while the metrics service does not run.
 _MOST_RECORDS = 1000
 # A record takes an inode and a page of memory; twice as many fit, because the next job runs before a prune.
-_LIMITS = b"size=8m,nr_inodes=2048,mode=0755"
+_LIMITS = "size=8m,nr_inodes=2048,mode=0755"
 _CLEANING_SECONDS = 60.0
 
 
@@ -39,14 +43,15 @@ def spool_directory(run_dir: str, instance: str) -> str:
     return os.path.join(Paths(run=run_dir).jobs, instance)
 
 
-def prepare(run_dir: str, instance: str) -> str:
+def prepare(run_dir: str, instance: str, run: Optional[Run] = None) -> str:
     """Create the spool of ``instance``, or restore its owner; return its path.
 
     Each spool is a file system of its own, so a job can use up only the room of its own instance. The agent
     owns it, and the sticky bit lets the agent remove the files of jobs, but not the jobs close it. Needs
-    root. Raises CiError when the host has no such account, OSError when the kernel refuses the mount.
+    root. Raises CiError when the host has no such account, OSError when it cannot be mounted.
     """
-    from ...runner.account import account_of  # here, because the hooks do not need it
+    from ...host import process, systemd  # here, because the hooks do not need them
+    from ...runner.account import account_of
 
     account = account_of(instance_user(check_name(instance)))
     path = spool_directory(run_dir, instance)
@@ -54,7 +59,11 @@ def prepare(run_dir: str, instance: str) -> str:
         with contextlib.suppress(FileExistsError):
             os.mkdir(directory, 0o755)
     if not os.path.ismount(path):
-        _mount(path)
+        run = run or process.run
+        _mount(run, path)
+        with contextlib.suppress(CiError):  # healing starts a watcher that is missing
+            # The path unit may watch the directory that this hides.
+            systemd.begin_try_restart(run, f"coldvox-ci-job@{instance}.path")
     agent = 0
     with contextlib.suppress(KeyError):
         agent = pwd.getpwnam(AGENT).pw_uid
@@ -67,14 +76,11 @@ def prepare(run_dir: str, instance: str) -> str:
     return path
 
 
-def _mount(path: str) -> None:
-    import ctypes  # here, because the hooks do not need it
-
-    flags = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC  # the same bits as MS_NOSUID and so on
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(b"coldvox-ci", os.fsencode(path), b"tmpfs", flags, _LIMITS):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), path)
+def _mount(run: Run, path: str) -> None:
+    options = f"{_LIMITS},nosuid,nodev,noexec"
+    done = run(["mount", "-t", "tmpfs", "-o", options, "coldvox-ci", path])
+    if done.status != 0:
+        raise OSError(errno.EIO, " ".join(done.stderr.split()), path)
 
 
 def put_record(run_dir: str, instance: str, name: str, record: Mapping[str, Any]) -> None:

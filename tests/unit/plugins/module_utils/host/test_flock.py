@@ -203,7 +203,7 @@ def open_path(reachable: Path) -> str:
 
 @contextlib.contextmanager
 def job(path: str, *calls: str) -> Iterator[str]:
-    """A process of another user that has tried ``calls`` on ``path``; yields those granted."""
+    """Try ``calls`` on ``path`` as another user; yield those granted."""
     code = JOB.format(path=path)
     with subprocess.Popen(
         ["/usr/bin/python3", "-c", code, *calls],

@@ -142,7 +142,7 @@ def test_named_lock_takes_no_space_for_names(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become two jobs")
 def test_named_lock_cannot_be_withheld_by_other_means(reachable: Path) -> None:
-    """The file is root's: a job cannot close it to others, remove it, or lock it by flock."""
+    """A job cannot close root's file to others, remove it, or lock it by flock."""
     path = reachable / named_lock.FILE
     path.touch()
     path.chmod(0o666)

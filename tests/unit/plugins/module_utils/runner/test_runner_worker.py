@@ -113,7 +113,7 @@ def test_programs_are_the_listener_and_its_worker(listener: Process) -> None:
 def test_programs_ignore_what_only_bears_the_name(
     running: tuple[Process, ...], name: str, parent: int, place: str
 ) -> None:
-    """``cp /bin/sleep bin/Runner.Worker`` kept a drain from ending and the machine awake."""
+    """A copy of sleep kept a drain from ending and the machine awake."""
     fake = Process(20, f"{place}/{name}", (f"{place}/{name}",), OWN, parent, 220)
     child = Process(21, WORKER, (WORKER,), OWN, 20, 221)
     assert programs([*running, fake, child], ROOT, UNIT) == programs(running, ROOT, UNIT)

@@ -186,6 +186,20 @@ def test_history_is_read_only_for_other_users(host: Agent) -> None:
     host.run("advice", user=NOBODY)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("words", [["history"], ["decide", "build"]])
+def test_history_of_a_closed_directory_says_who_may_read_it(host: Agent, words: list[str]) -> None:
+    """Jobs may not read it, because a process that can read a database can lock it."""
+    host.run("history")
+    directory = Path(host.paths.history).parent
+    directory.chmod(0o750)
+    os.chown(directory, 0, NOBODY - 1)
+    refused = host.run(*words, user=NOBODY, status=3)
+    assert "cannot be read (Permission denied); run as root, or as a member of the group" in refused.stderr
+    with host.spawn(str(host.command), "history", user=NOBODY - 1) as member:
+        assert member.wait(30) == 0
+
+
 def test_history_reports_a_damaged_database_once(host: Agent) -> None:
     Path(host.paths.history).write_bytes(b"x" * 8192)
     assert "was damaged; it is kept as" in host.run("history").stderr

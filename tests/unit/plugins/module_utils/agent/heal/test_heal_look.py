@@ -255,7 +255,7 @@ def test_proven_message_ignores_lines_of_root(instance: Instance) -> None:
 
 
 def test_proven_message_of_a_running_listener_is_its_own(instance: Instance) -> None:
-    """The old rhythm: several jobs in one invocation, and a listener that came after them."""
+    """Several jobs in one invocation, and a listener that came after them."""
     instance.journal = life("a", 100, *WORK, (JOB, DELETED), (99, "Runner connect error: x"), (JOB, DELETED))
     assert proven_message(instance.run, UNIT, "a", [99]) == "offline"
     assert proven_message(instance.run, UNIT, "a", [98]) == "listening"

@@ -361,7 +361,7 @@ def test_ingest_refuses_a_number_of_many_digits(history: History, spool: Path) -
 
 @pytest.mark.parametrize("fields", [{"at": time.time() + 60}, {"at": NOON, "queued_at": time.time() + 60}])
 def test_ingest_refuses_times_later_than_the_file(
-    history: History, spool: Path, fields: dict[str, float]
+    history: History, spool: Path, fields: dict[str, Any]
 ) -> None:
     """A forged record of the next year stayed on top of the history."""
     path = put(spool, record(**fields))
