@@ -1,4 +1,4 @@
-"""The security report of a converged host, and the audit rules where the kernel has no audit."""
+"""The security report of a converged host, and audit rules in a container."""
 
 from __future__ import annotations
 

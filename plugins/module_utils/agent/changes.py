@@ -1,4 +1,4 @@
-"""Who changed what: the records of the kernel's audit, as changes. Pure, except ``read``.
+"""Who changed what: the records of the kernel's audit, as changes.
 
 The rules of the role ``hardening`` have keys that begin with KEY. The format of the records is described in
 audit-documentation (github.com/linux-audit/audit-documentation/wiki/SPEC-Writing-Good-Events): a value that
@@ -29,9 +29,9 @@ _ANSWER_SECONDS = 120.0
 
 
 class Change(NamedTuple):
-    """A change: ``at`` in Unix seconds, the account that logged in, and the one it acted as.
+    """A change, with the account that logged in and the one it acted as.
 
-    ``login`` is empty for services and timers. ``topic`` is the key of the rule without KEY.
+    ``at`` is in Unix seconds. ``login`` is empty for services and timers. ``topic`` is the key of the rule without KEY.
     """
 
     at: float

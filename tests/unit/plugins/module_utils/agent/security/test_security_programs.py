@@ -172,7 +172,7 @@ def test_unit_reaches_the_bus_unless_it_is_hidden(unit: dict[str, str], reaches:
 
 
 def writes(path: Path, account: str) -> bool:
-    """Return whether a process of ``account`` can make a file in ``path``, as the kernel decides."""
+    """Return whether the kernel lets ``account`` make a file in ``path``."""
     program = [
         "setpriv",
         f"--reuid={account}",
