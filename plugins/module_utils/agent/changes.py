@@ -31,7 +31,8 @@ _ANSWER_SECONDS = 120.0
 class Change(NamedTuple):
     """A change, with the account that logged in and the one it acted as.
 
-    ``at`` is in Unix seconds. ``login`` is empty for services and timers. ``topic`` is the key of the rule without KEY.
+    ``at`` is in Unix seconds. ``login`` is empty for services and timers. ``topic`` is the key of the rule
+    without KEY.
     """
 
     at: float

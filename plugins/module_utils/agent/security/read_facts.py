@@ -45,7 +45,8 @@ _DECISIVE = ("coldvox-ci", "ssh", "sudoers", "sudoers.d", "systemd")
 def read_facts(places: Mapping[str, str], run: Run, etc: str = "/etc") -> Facts:
     """Return this host's facts.
 
-    ``places`` are directories, ``etc`` has the system's settings. A source that gives nothing is None in the facts, and ``unknown`` says why.
+    ``places`` are directories, ``etc`` has the system's settings. A source that gives nothing is None in the
+    facts, and ``unknown`` says why.
     """
     paths = paths_of(places)
     sources = Sources()
