@@ -1,4 +1,4 @@
-"""Who changed what: the records of the kernel's audit, as changes. Pure, except ``read``.
+"""Who changed what: the records of the kernel's audit, as changes.
 
 The rules of the role ``hardening`` have keys that begin with KEY. The format of the records is described in
 audit-documentation (github.com/linux-audit/audit-documentation/wiki/SPEC-Writing-Good-Events): a value that
@@ -29,9 +29,10 @@ _ANSWER_SECONDS = 120.0
 
 
 class Change(NamedTuple):
-    """A change: ``at`` in Unix seconds, the account that logged in, and the one it acted as.
+    """A change, with the account that logged in and the one it acted as.
 
-    ``login`` is empty for services and timers. ``topic`` is the key of the rule without KEY.
+    ``at`` is in Unix seconds. ``login`` is empty for services and timers. ``topic`` is the key of the rule
+    without KEY.
     """
 
     at: float
@@ -171,7 +172,7 @@ def unrecorded(run: Run) -> str:
     rules = [line.split() for line in done.stdout.splitlines()]
     if not any(word.partition("=")[2].startswith(KEY) for words in rules for word in words):
         return "No rule of this collection is loaded; set hardening_audit: true and converge."
-    if any({"-a", "never,task"} <= set(words) or "task,never" in words for words in rules):
+    if any({"never,task", "task,never"}.intersection(words) for words in rules):
         return (
             "A rule 'task,never' turns the audit of files off, as Fedora does by default; remove it from "
             "/etc/audit/rules.d and reboot."

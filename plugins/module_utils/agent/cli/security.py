@@ -1,4 +1,4 @@
-"""``runnerctl security``: who and what could take over this machine, with remedies."""
+"""``runnerctl security``: who and what could take over this machine."""
 
 from __future__ import annotations
 

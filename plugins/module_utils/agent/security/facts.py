@@ -14,7 +14,10 @@ class Unit(NamedTuple):
 
 
 class Account(NamedTuple):
-    """An account that can log in, or that runs jobs; ``has_password`` is None if unknown."""
+    """An account that can log in, or that runs jobs.
+
+    ``has_password`` is None if unknown.
+    """
 
     name: str
     uid: int

@@ -1,4 +1,7 @@
-"""The checks of the security report: a function per check that yields a need for each fault. Pure."""
+"""The checks of the security report. Pure.
+
+A function per check yields a need for each fault.
+"""
 
 from __future__ import annotations
 

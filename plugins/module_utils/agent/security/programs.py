@@ -1,4 +1,4 @@
-"""What the programs of a distribution say about its security; the parsers of their output are pure."""
+"""Answers of a distribution's programs about its security."""
 
 from __future__ import annotations
 
@@ -87,7 +87,10 @@ def _members(entries: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def sshd_settings(run: Run) -> dict[str, str]:
-    """Return the settings of the SSH server, with names in lower case; none without a server."""
+    """Return the settings of the SSH server; none without a server.
+
+    Their names are in lower case.
+    """
     done = run(["sshd", "-T"], timeout_seconds=_SECONDS)
     if done.status == 127:
         return {}
@@ -96,7 +99,7 @@ def sshd_settings(run: Run) -> dict[str, str]:
 
 
 def set_id_files(run: Run, places: Sequence[str]) -> list[str]:
-    """Return the files on the file systems ``places`` that have the setuid or setgid bit."""
+    """Return the setuid and setgid files on the file systems ``places``."""
     pruned = [word for image in _IMAGES for word in ("-path", image, "-prune", "-o")]
     argv = ["find", *places, "-xdev", *pruned, "-type", "f", "-perm", "/6000", "-print0"]
     done = run(argv, timeout_seconds=_SEARCH_SECONDS)
@@ -125,13 +128,16 @@ def foreign(run: Run, files: Sequence[str]) -> list[str]:
 
 
 def dpkg_patterns(files: Iterable[str]) -> list[str]:
-    """Return what to ask dpkg for: Debian 12 knows files of /usr by their old paths in / too."""
+    """Return what to ask dpkg for.
+
+    Debian 12 knows files of /usr by their old paths in / too.
+    """
     plain = [re.sub(r"([*?\[\\])", r"\\\1", path) for path in files]
     return [name for path in plain for name in {path, path.removeprefix("/usr")}]
 
 
 def foreign_to_dpkg(files: Iterable[str], output: str) -> list[str]:
-    """Return those of ``files`` that the output of ``dpkg-query --search`` does not name."""
+    """Return those of ``files`` that ``dpkg-query --search`` does not name."""
     owned = {line.partition(": ")[2] for line in output.splitlines() if not line.startswith("diversion ")}
     return [path for path in files if owned.isdisjoint((path, path.removeprefix("/usr")))]
 

@@ -43,9 +43,10 @@ _DECISIVE = ("coldvox-ci", "ssh", "sudoers", "sudoers.d", "systemd")
 
 
 def read_facts(places: Mapping[str, str], run: Run, etc: str = "/etc") -> Facts:
-    """Return this host's facts; ``places`` are directories, ``etc`` has the system's settings.
+    """Return this host's facts.
 
-    A source that gives nothing is None in the facts, and ``unknown`` says why.
+    ``places`` are directories, ``etc`` has the system's settings. A source that gives nothing is None in the
+    facts, and ``unknown`` says why.
     """
     paths = paths_of(places)
     sources = Sources()
@@ -99,10 +100,13 @@ def _runner(name: str, unit: Mapping[str, str], base_dir: str) -> Runner:
 
 
 def reaches_bus(unit: Mapping[str, str]) -> bool:
-    """Return whether a process of ``unit``, as systemctl shows it, sees the socket of the system bus."""
+    """Return whether a process of ``unit`` sees the socket of the system bus.
+
+    ``unit`` has the properties that systemctl shows.
+    """
 
     def targets(name: str) -> set[str]:
-        """Return where the entries of a property are in the unit: SOURCE:TARGET:OPTIONS, or only TARGET."""
+        """Return the paths in the unit: SOURCE:TARGET:OPTIONS, or only TARGET."""
         return {
             entry.lstrip("-+").split(":")[1 if name.startswith("Bind") and ":" in entry else 0].rstrip("/")
             or "/"
@@ -145,7 +149,10 @@ def can_write(path: str, account: str) -> bool:
 
 
 def _private_text(path: str) -> str:
-    """Return the text of a file that a job may have replaced; empty if it is no regular file."""
+    """Return the text of a file that a job may have replaced.
+
+    It is empty if the file is no regular one.
+    """
     try:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -155,7 +162,7 @@ def _private_text(path: str) -> str:
 
 
 def _kept_url(path: str) -> str:
-    """Return the page that the registration at ``path`` belongs to; empty if it is not kept."""
+    """Return the page of the registration at ``path``; empty if it is not kept."""
     try:
         settings = json.loads(_private_text(path))
         return "" if settings.get("ephemeral") else str(settings.get("gitHubUrl", ""))
@@ -164,7 +171,10 @@ def _kept_url(path: str) -> str:
 
 
 def public_repositories(urls: Sequence[str]) -> list[str]:
-    """Return those of ``urls`` that are repositories which GitHub shows without a credential."""
+    """Return those of ``urls`` that GitHub shows without a credential.
+
+    Raises ValueError if GitHub does not say it.
+    """
     send = stdlib_transport(_SECONDS)
     public = []
     for url in urls:
@@ -204,7 +214,10 @@ def _group_name(number: int) -> str:
 
 
 def _passwords(path: str) -> dict[str, bool]:
-    """Return whether each account of ``path`` has a password (shadow(5)); empty is one too."""
+    """Return whether each account of ``path`` has a password (shadow(5)).
+
+    An empty password is one too.
+    """
     try:
         lines = [line.split(":") for line in read_text(path).splitlines()]
     except OSError:

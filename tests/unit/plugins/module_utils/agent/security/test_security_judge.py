@@ -1,4 +1,4 @@
-"""The checks of the security report: a sound host has no fault, and each fault has a remedy."""
+"""The checks of the security report."""
 
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ def test_what_does_not_concern_jobs_is_no_fault(change: dict[str, Any]) -> None:
     "source", ["units", "runners", "sudo", "foreign_setuid", "sshd", "public", "updates"]
 )
 def test_check_without_its_fact_is_not_possible_instead_of_passed(source: str) -> None:
-    facts = SOUND._replace(**{source: None, "unknown": {source: "no answer"}})
+    missing: dict[str, Any] = {source: None, "unknown": {source: "no answer"}}
+    facts = SOUND._replace(**missing)
     unknown = [check for check in checks(facts) if check.faults is None]
     assert unknown
     assert "* " + source.replace("_", "\\_") + ": no answer" in page(facts, checks(facts))

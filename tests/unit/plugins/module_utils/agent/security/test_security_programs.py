@@ -27,11 +27,15 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.security import p
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.security.facts import SudoRule, Unit
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.security.read_facts import (
     can_write,
+    public_repositories,
     reaches_bus,
     read_facts,
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result, run
+
+from testbed.github.client import AdminClient
+from testbed.github.server import emulator
 
 DATA = Path(__file__).parents[1] / "data"
 RULES = json.loads((DATA / "cvtsudoers.json").read_text(encoding="utf-8"))
@@ -168,7 +172,7 @@ def test_unit_reaches_the_bus_unless_it_is_hidden(unit: dict[str, str], reaches:
 
 
 def writes(path: Path, account: str) -> bool:
-    """Return whether a process of ``account`` can make a file in ``path``, as the kernel decides."""
+    """Return whether the kernel lets ``account`` make a file in ``path``."""
     program = [
         "setpriv",
         f"--reuid={account}",
@@ -230,3 +234,14 @@ def test_read_facts_finds_files_that_others_can_write(tmp_path: Path) -> None:
     unit.chmod(0o644)
     if os.geteuid() == 0:
         assert read_facts({}, answering(find=Result(0, "", "")), str(tmp_path)).loose == ()
+
+
+def test_public_repositories_are_those_that_github_shows_to_everyone(description: Path) -> None:
+    with emulator(description) as github:
+        urls = [f"{github.url}/Coldaine/ColdVox", f"{github.url}/Coldaine/Missing", f"{github.url}/Coldaine"]
+        assert public_repositories(urls) == []
+        AdminClient(github.url).publish()
+        assert public_repositories(urls) == urls[:1]
+        AdminClient(github.url).set_faults({"path_regex": "/repos/", "status": 500, "times": 1})
+        with pytest.raises(ValueError, match="GitHub answered 500"):
+            public_repositories(urls)
