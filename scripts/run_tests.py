@@ -221,7 +221,7 @@ def roles() -> list[Check]:
 
 
 def site() -> list[Check]:
-    """Return the scenario from bare hosts to a pool, the tests of its hosts, and the attacks on one."""
+    """Return the scenario from bare hosts to a pool, tests of it, and attacks."""
     converged = pytest("converged world", "tests/world", f"--ignore={MANY_HOSTS}")
     tests = [scenario("playbook_site", "test"), converged, pytest("attacks", "tests/attacks")]
     return [testbed("up", "test", "--fresh"), *tests, testbed("down", "test")]

@@ -92,7 +92,10 @@ def encoded(path: Path) -> str:
 
 
 def await_login(name: str, access: Access, progress: Progress) -> None:
-    """Return once the administrator can log in; raises TestbedError with the console's end."""
+    """Return once the administrator can log in.
+
+    Raises TestbedError with the end of the console.
+    """
     deadline = time.monotonic() + BOOT_SECONDS
     with progress.step("kernel", "waiting for the login"):
         while (answer := capture([*login(access, HOST), "true"], timeout_seconds=30)).status != 0:

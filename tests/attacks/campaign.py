@@ -23,6 +23,8 @@ touch "$RUNNER_TEMP/ready"
 for _ in $(seq 900); do [ -e "$RUNNER_TEMP/go" ] && break; sleep 0.1; done
 """
 JOB_SECONDS = 120
+#: An attack with one of these stages wins there only: its own job may well see what it has planted.
+DECIDING = ("neighbour", "during", "later", "after")
 BLOCKED, BY_DESIGN, WON, NOT_TRIED = "blocked", "won by design", "WON", "NOT TRIED"
 Root = Callable[[str], str]
 
@@ -38,14 +40,22 @@ class Outcome:
 
 
 class Campaign:
-    """Attacks on one host: ``root`` runs a script there as root and returns its output."""
+    """Attacks on one host.
+
+    ``root`` runs a script there as root and returns its output.
+    """
 
     def __init__(self, github: AdminClient, root: Root) -> None:
         self._github = github
         self._root = root
+        self._stuck = ""
 
     def run(self, attacks: Sequence[Attack]) -> dict[str, Outcome]:
-        """Run all stages of a group; return the outcomes by name."""
+        """Run all stages of a group; return the outcomes by name.
+
+        A runner that takes no job any more would delay each group by JOB_SECONDS, so it fails at once.
+        """
+        assert not self._stuck, f"no more attacks, because of an earlier one: {self._stuck}"
         nonce = f"attack-{secrets.token_hex(6)}"
         variables = _variables(nonce, self._github.url)
         outputs: dict[str, str] = {}
@@ -87,6 +97,7 @@ class Campaign:
         try:
             return str(self._github.wait_for_job(number, timeout_seconds=JOB_SECONDS)["log"])
         except TestbedError as error:
+            self._stuck = str(error)
             return str(error)
 
     def _stage(self, attacks: Sequence[Attack], stage: str, variables: Mapping[str, str]) -> str:
@@ -126,7 +137,8 @@ def _judge(attack: Attack, outputs: Mapping[str, str], control: str, nonce: str)
     stages = [stage for stage in STAGES if stage in attack.stages and stage != "restore"]
     seen = {stage: batch.read(outputs.get(stage, ""), attack.name, nonce) for stage in stages}
     obstacles = [f"{stage}: {each.obstacle}" for stage, each in seen.items() if each.obstacle]
-    winners = [stage for stage, each in seen.items() if each.won]
+    deciding = [stage for stage in stages if stage in DECIDING] or ["job"]
+    winners = [stage for stage in deciding if seen[stage].won]
     output = "\n".join(f"--- {stage}\n{outputs.get(stage, '')}" for stage in stages)
     if winners:
         verdict = BY_DESIGN if attack.by_design else WON

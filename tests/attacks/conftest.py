@@ -33,13 +33,21 @@ def root(script: str) -> str:
 def outcomes_of() -> Outcomes:
     """Return a function that runs a group's attacks once and returns their outcomes."""
     campaign = Campaign(AdminClient(WORLD.emulator_url), root)
-    done: dict[str, dict[str, Outcome]] = {}
+    done: dict[str, dict[str, Outcome] | BaseException] = {}
 
     def outcomes(group: str) -> dict[str, Outcome]:
         if group not in done:
-            done[group] = campaign.run(groups()[group])
-            OUTCOMES.update(done[group])
-        return done[group]
+            try:
+                performed = campaign.run(groups()[group])
+            except Exception as error:
+                done[group] = error
+            else:
+                done[group] = performed
+                OUTCOMES.update(performed)
+        result = done[group]
+        if isinstance(result, BaseException):
+            raise result
+        return result
 
     return outcomes
 

@@ -1,4 +1,4 @@
-"""A host with a kernel of its own, and jobs in the sandbox of the runner units there."""
+"""A host with a kernel of its own, and jobs in the runner's sandbox there."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Guest:
         return output
 
     def job(self, script: str, **directives: str) -> str:
-        """Run a script as a job in the runner's unit, with more directives; return its output."""
+        """Run a script as a job in the runner's unit; return its output."""
         more = "".join(f"{name}={value}\n" for name, value in directives.items())
         unit = f"/run/systemd/system/{UNIT}"
         self.root(

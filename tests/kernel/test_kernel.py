@@ -1,4 +1,4 @@
-"""Limits that bite, records of the audit, and the escape through linger with a real polkit."""
+"""Limits that bite, records of the audit, and linger with a real polkit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def escaped(guest: Guest) -> bool:
 
 @pytest.mark.usefixtures("forgotten")
 def test_linger_escapes_under_polkit_without_our_files(bare_guest: Guest) -> None:
-    """A control: polkit's shipped policy lets a job escape from the strictest unit without our rules."""
+    """A control: without our rules, polkit's shipped policy lets a job escape."""
     output = bare_guest.job(LINGER, NoNewPrivileges="true", ProtectSystem="strict", RestrictNamespaces="true")
     assert "accepted" in output
     assert escaped(bare_guest)
@@ -100,7 +100,10 @@ def test_audit_records_who_changed_sudo_rules(guest: Guest) -> None:
 
 
 def test_network_filter_of_a_unit_acts(guest: Guest) -> None:
-    """The kernel enforces systemd's filter of addresses, which needs control groups of version 2 and BPF."""
+    """The kernel enforces systemd's filter of addresses.
+
+    It needs control groups of version 2 and BPF.
+    """
     guest.root("systemctl is-active ssh || systemctl start ssh")
     connect = "exec 3<>/dev/tcp/127.0.0.1/22 && head -c 4 <&3"
     assert "SSH-" in guest.job(connect)
