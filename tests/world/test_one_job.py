@@ -1,4 +1,4 @@
-"""One job, one life: a job finds nothing of the last one, and none is lost between two listeners."""
+"""A job finds nothing of the last one, and none is lost between two listeners."""
 
 from __future__ import annotations
 

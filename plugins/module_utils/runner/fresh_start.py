@@ -62,14 +62,14 @@ Rules = dict[str, Any]
 
 
 class Settings(NamedTuple):
-    """The rhythm of the instances: whether a listener takes one job, and what may stay after it."""
+    """Whether a listener takes one job, and what may stay after it."""
 
     one_job: bool = False
     keep: tuple[str, ...] = ()
 
 
 class Fresh(NamedTuple):
-    """The result: whether the last listener had a job, and how many entries were removed.
+    """The result: whether there was a job, and how many entries were removed.
 
     ``restored`` are files of the registration that a job had changed.
     """
@@ -80,9 +80,9 @@ class Fresh(NamedTuple):
 
 
 def read_settings(directory: str) -> Settings:
-    """Return the settings in ``runner.json`` of ``directory``; the old rhythm without the file.
+    """Return the settings in ``runner.json`` of ``directory``.
 
-    Raises CiError for a file that cannot be used.
+    Without the file, a listener takes job after job. Raises CiError for a file that cannot be used.
     """
     path = os.path.join(directory, FILE)
     try:
@@ -162,7 +162,7 @@ def _open(opened: contextlib.ExitStack, path: str) -> int:
 
 
 def _own_names(layout: Layout) -> list[str]:
-    """Return the names in the instance's directory that belong to the runner and to root."""
+    """Return the names that belong to the runner and to root."""
     entries = read_record(layout, TREE).get("entries")
     if not isinstance(entries, list) or not entries:
         raise CiError(
@@ -173,7 +173,7 @@ def _own_names(layout: Layout) -> list[str]:
 
 
 def _keep_only(folder: int, trash: int, account: Account, rules: Rules) -> int:
-    """Move all but the names in ``rules`` from ``folder`` to ``trash``; return their number."""
+    """Move all but the names in ``rules`` to ``trash``; return their number."""
     removed = 0
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -192,7 +192,7 @@ def _keep_only(folder: int, trash: int, account: Account, rules: Rules) -> int:
 
 
 def _may_stay(name: str, status: os.stat_result, account: Account, rules: Optional[Rules]) -> bool:
-    """Return whether an entry is what its name promises: a link or another owner's file is not."""
+    """Return whether an entry has the kind and the owner that its name requires."""
     if rules is not None:
         return stat.S_ISDIR(status.st_mode) and status.st_uid == account.uid
     if name in REGISTRATION_FILES:
@@ -201,7 +201,7 @@ def _may_stay(name: str, status: os.stat_result, account: Account, rules: Option
 
 
 def _remove(folder: int, name: str, trash: int) -> None:
-    """Move an entry to ``trash``, or delete it in place where that is another file system."""
+    """Move an entry to ``trash``, or delete it if that is another file system."""
     if sweep.discard(folder, name, trash):
         return
     try:
@@ -260,7 +260,7 @@ def _keep_diagnostics(layout: Layout, root: int) -> bool:
 
 
 def keep_registration(layout: Layout) -> None:
-    """Copy the files of the registration, which no job has seen yet, to root's records."""
+    """Copy the registration to root's records, before a job can change it."""
     folder = layout.record("registration")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     for name in REGISTRATION_FILES:
@@ -283,7 +283,7 @@ def forget_registration(layout: Layout) -> None:
 
 
 def _restore_registration(layout: Layout, root: int, trash: int, account: Account) -> tuple[str, ...]:
-    """Give the runner the registration from root's copy; return the names that differed.
+    """Restore the registration from root's copy; return the names that differed.
 
     A changed file could send the next listener to a server of the job's choice.
     """
@@ -327,7 +327,7 @@ def _write(path: str, content: bytes, owner: Optional[Account] = None) -> None:
 
 
 def empty_trash(layout: Layout, seconds: float, now: Callable[[], float]) -> sweep.Swept:
-    """Delete what fresh starts moved away; stop after ``seconds`` of the clock ``now``."""
+    """Delete what fresh starts moved away, for at most ``seconds`` of ``now``."""
     deadline = now() + seconds
     with contextlib.ExitStack() as opened:
         try:

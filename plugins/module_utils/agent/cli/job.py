@@ -94,7 +94,9 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
 
 
 def prepare(options: Options) -> int:
-    """Make an instance ready for its next listener; its unit calls this before each start.
+    """Make an instance ready for its next listener.
+
+    Its unit calls this before each start.
 
     Without a spool jobs run unrecorded. With files of the last job, no listener starts.
     """

@@ -131,7 +131,10 @@ def _evidence(
 
 
 def _registrations(layout: Layout) -> list[str]:
-    """Return the runner's files, and root's copy, from which root restores them before each start."""
+    """Return the paths of a registration: the runner's files, and root's copy.
+
+    Root restores the files from its copy before each start.
+    """
     return [layout.file(".runner"), layout.file(".runner_migrated"), layout.record("registration")]
 
 

@@ -75,7 +75,7 @@ def test_stolen_key_is_worthless_after_the_runner_was_removed_at_github(
         shutil.copy(host.file("one", name), clone / name)
 
     def take_jobs() -> str:
-        """Start the clone as a thief would, and return the first line that it prints as an error."""
+        """Start the clone as a thief would; return the first line of its errors."""
         argv = [str(clone / "bin/Runner.Listener"), "run"]
         variables = {**os.environ, "RUNNER_ALLOW_RUNASROOT": "1"}
         with subprocess.Popen(argv, env=variables, stderr=subprocess.PIPE, text=True) as thief:
