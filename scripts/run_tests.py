@@ -198,7 +198,7 @@ def scenario(name: str, world: str) -> Check:
 
 
 def roles() -> list[Check]:
-    """Return a scenario per role in a bare world, the test with many hosts, and those of the sandbox."""
+    """Return a scenario per role in a bare world, then many hosts and the sandbox."""
     scenarios = [scenario(name, "roles") for name in ROLES]
     many = pytest("many hosts", str(MANY_HOSTS), COLDVOX_WORLD="roles")
     sandbox = pytest("sandbox", "tests/sandbox")

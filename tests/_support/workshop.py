@@ -1,4 +1,4 @@
-"""A host with systemd, the files of the role hardening, and an account that runs jobs.
+"""A host with systemd, the role hardening, and an account that runs jobs.
 
 A job is a unit with the name, the account and the drop-ins of a runner. It runs a script in place of the
 listener.
@@ -158,7 +158,7 @@ class Workshop:
         self.forget_user(ACCOUNT)
 
     def forget_user(self, name: str) -> None:
-        """End the sessions and the manager of an account, and wait until logind has forgotten it."""
+        """End the sessions of an account; return when logind has forgotten it."""
         self.root(f"loginctl disable-linger {name}; loginctl terminate-user {name}")
         self.wait(f"! loginctl user-status {name} > /dev/null 2>&1")
 
