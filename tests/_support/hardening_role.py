@@ -5,7 +5,6 @@ The scenario ``hardening`` compares them with what Ansible writes.
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,8 @@ def profiles() -> list[str]:
 
 def variables(profile: str, **inputs: Any) -> dict[str, Any]:
     """Return the defaults and the vars of the role with every expression evaluated."""
-    values = {**_read("defaults/main.yml"), **_read("vars/main.yml"), **inputs, "hardening_profile": profile}
-    values.setdefault("ansible_facts", {"architecture": platform.machine()})
+    values = {**_read("defaults/main.yml"), **_read("vars/main.yml"), "ansible_facts": {}, **inputs}
+    values["hardening_profile"] = profile
     environment = NativeEnvironment(undefined=StrictUndefined)
     environment.filters["combine"] = lambda first, second: {**first, **second}
     environment.filters["dirname"] = lambda path: path.rpartition("/")[0]

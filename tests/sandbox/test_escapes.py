@@ -114,7 +114,10 @@ RELOAD = "systemctl daemon-reload; systemctl reload ssh; sleep 1"
 
 
 def try_for_manager(host: Workshop, way: str, walls: tuple[str, ...]) -> str:
-    """Run the attack with only these walls; return what an escaped program wrote."""
+    """Run the attack with only these walls.
+
+    Returns what a program that got out wrote, or nothing.
+    """
     gone = [path for path in (POLKIT, MANAGER, SSHD) if path not in walls]
     try:
         host.must("".join(f"mv {path} {path}.gone; " for path in gone) + RELOAD)
