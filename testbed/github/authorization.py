@@ -40,8 +40,6 @@ def authenticate(
     scheme, token = request.authorization()
     if scheme == "remoteauth":
         return _runner_token(state, token, operation, moment)
-    if operation is not None and operation.access == "public" and not token:
-        return Caller(Credential())
     if operation is not None and operation.access == "app":
         return Caller(Credential(), _app_id(state, token, moment))
     if operation is not None and operation.access == "public" and not scheme:

@@ -1,4 +1,4 @@
-"""The repository itself, the caller's rate limit, and GitHub's addresses."""
+"""The repository itself, and the caller's rate limit."""
 
 from __future__ import annotations
 
@@ -32,12 +32,6 @@ def _get_repository(call: Call) -> Answer:
     )
 
 
-def _get_rate_limit(call: Call) -> Answer:
-    core = rate_limit(call.state, call.request.authorization()[1], call.moment).body()
-    shown = call.description.example("GET", "/rate_limit")
-    return Answer(200, {"resources": {**shown["resources"], "core": core}, "rate": core})
-
-
 def _get_meta(call: Call) -> Answer:
     shown = call.description.example("GET", "/meta")
     # The example has numbers where the description itself wants texts.
@@ -45,8 +39,14 @@ def _get_meta(call: Call) -> Answer:
     return Answer(200, shown)
 
 
+def _get_rate_limit(call: Call) -> Answer:
+    core = rate_limit(call.state, call.request.authorization()[1], call.moment).body()
+    shown = call.description.example("GET", "/rate_limit")
+    return Answer(200, {"resources": {**shown["resources"], "core": core}, "rate": core})
+
+
 OPERATIONS = [
-    Operation("GET", "/meta", _get_meta, access="public"),
     Operation("GET", "/repos/{owner}/{repo}", _get_repository, access="public"),
     Operation("GET", "/rate_limit", _get_rate_limit),
+    Operation("GET", "/meta", _get_meta, access="public"),
 ]
