@@ -359,12 +359,10 @@ def test_ingest_refuses_a_number_of_many_digits(history: History, spool: Path) -
     assert ingest(history, str(spool)).refused == 1
 
 
-@pytest.mark.parametrize("fields", [{"at": time.time() + 60}, {"at": NOON, "queued_at": time.time() + 60}])
-def test_ingest_refuses_times_later_than_the_file(
-    history: History, spool: Path, fields: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("field", ["at", "queued_at"])
+def test_ingest_refuses_times_later_than_the_file(history: History, spool: Path, field: str) -> None:
     """A forged record of the next year stayed on top of the history."""
-    path = put(spool, record(**fields))
+    path = put(spool, {**record(), field: time.time() + 60})
     os.utime(path, (time.time() + 3600, time.time() + 3600))  # a job may set any such time
     added = ingest(history, str(spool))
     assert (added.count, added.refused) == (0, 1)
