@@ -86,6 +86,7 @@ class Instance:
             files_current=all(as_wanted(entry, look(entry.path)) for entry in self._target.files),
             active=unit.active,
             enabled=unit.enabled,
+            failing=unit.failing,
         )
 
     def tree_facts(self, seen: Local) -> dict[str, str]:
@@ -154,8 +155,9 @@ class Instance:
             return
         lock = held or claim(self._layout, name)
         try:
+            now = self.read(self._unit_state())
             # Ignore whether the unit is active: without a registration it ends and restarts by itself.
-            if replaced(self.read(self._unit_state()), exists=seen.exists, active=seen.active) != seen:
+            if replaced(now, exists=seen.exists, active=seen.active, failing=seen.failing) != seen:
                 raise CiError(
                     f"Runner '{name}' was left as it is, because another process changed it meanwhile; "
                     "run again."

@@ -36,6 +36,8 @@ _REFUSAL_SECONDS = 0.5
 # With a queue of jobs, the next listener has its job within this time.
 _LINGER_SECONDS = 5.0
 _LINGER_PAUSE_SECONDS = 0.5
+# A process that a job left could otherwise start this unit as often as it writes a record.
+_SHORT_LINGER_SECONDS = 1.0
 _NO_INHIBITOR = "no-sleep-inhibitor"
 _MOST_LETTERS = 80
 
@@ -76,7 +78,7 @@ def watch(
         done = _together(done, cleaned)
         hand_on(host, run_dir, name, pids, since, say)
         # A job that starts before this unit has ended does not trigger the path unit again.
-        if not _comes_next(layout, unit, host, _LINGER_SECONDS if one_job else 0.0):
+        if not _comes_next(layout, unit, host, _LINGER_SECONDS if one_job else _SHORT_LINGER_SECONDS):
             return done
 
 
