@@ -13,9 +13,6 @@ import pytest
 from tests._support.hardening_role import profiles, variables
 from tests._support.workshop import ACCOUNT, Workshop
 
-# The first test may build the image of the host.
-pytestmark = pytest.mark.timeout(600)
-
 HIDDEN = ("TemporaryFileSystem=/run:ro", "BindReadOnlyPaths=-/run")
 
 

@@ -11,9 +11,6 @@ import pytest
 
 from tests._support.workshop import ACCOUNT, TUN, Workshop
 
-# The first test may build the image of the host.
-pytestmark = pytest.mark.timeout(600)
-
 CARGO = """
 cargo new --quiet --vcs none probe && cd probe
 echo '#[test] fn works() { assert_eq!(6 * 7, 42); }' >> src/main.rs
