@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import time
-from pathlib import Path
 
 from testbed import docker_cli
 from testbed.base_image import base_choice
@@ -20,7 +19,7 @@ from testbed.paths import Paths
 from testbed.process import capture
 from testbed.progress import Progress
 from testbed.rpm_catalogue import load_catalogue
-from testbed.ssh import Access, ensure_access, login
+from testbed.ssh import USER, Access, ensure_access, login
 from testbed.world import LABEL, ROOT_LABEL, Host, World, locked
 
 WORLD = World("kernel", third_octet=60, first_ssh_port=2311, first_extra_port=2700)
@@ -79,16 +78,21 @@ def run_arguments(name: str, image: str, access: Access, paths: Paths) -> list[s
 
 
 def credentials(access: Access) -> str:
-    """Return the words of the kernel's command line that give the guest its keys."""
-    files = {"user_key": access.user_key.with_suffix(".pub"), "host_key": access.host_key}
-    return " ".join(
-        f"systemd.set_credential_binary=testbed.{key}:{encoded(path)}" for key, path in files.items()
-    )
+    """Return the word of the kernel's command line that gives the guest its keys.
+
+    systemd-tmpfiles(8) reads the credential ``tmpfiles.extra``, so the disk has no key.
+    """
+    files = {
+        f"/etc/ssh/authorized_keys/{USER} 0644": access.user_key.with_suffix(".pub"),
+        "/etc/ssh/ssh_host_ed25519_key 0600": access.host_key,
+    }
+    lines = [f"f~ {target} root root - {encoded(source.read_bytes())}\n" for target, source in files.items()]
+    return f"systemd.set_credential_binary=tmpfiles.extra:{encoded(''.join(lines).encode())}"
 
 
-def encoded(path: Path) -> str:
-    """Return the content of a file in base64."""
-    return base64.b64encode(path.read_bytes()).decode("ascii")
+def encoded(content: bytes) -> str:
+    """Return ``content`` in base64."""
+    return base64.b64encode(content).decode("ascii")
 
 
 def await_login(name: str, access: Access, progress: Progress) -> None:
