@@ -1,1 +1,0 @@
-"""Claims that need a kernel of their own: a host under User-Mode Linux."""
