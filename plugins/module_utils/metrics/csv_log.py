@@ -197,6 +197,11 @@ def read(path: str, since: str = "", *, foreign: bool = True) -> Iterator[dict[s
                 raise CiError(
                     f"There are no samples at '{path}'; start the sampler, or give another file with --csv."
                 ) from error
+        except PermissionError as error:
+            raise CiError(
+                f"Cannot read the samples at '{name}' ({error.strerror}); run as root, or as a member of the "
+                "group of its directory."
+            ) from error
         except (OSError, csv.Error) as error:
             raise CiError(f"Cannot read the samples at '{name}' ({error}); remove the file.") from error
 
