@@ -22,7 +22,10 @@ def account(host: Host) -> Iterator[str]:
     host.check_output(f"useradd --system --no-create-home --groups ci {ACCOUNT}")
     host.check_output(f"runnerctl job prepare {INSTANCE}")
     yield ACCOUNT
-    host.check_output(f"umount {RUN}/jobs/{INSTANCE} && userdel {ACCOUNT} && rmdir {RUN}/jobs/{INSTANCE}")
+    # Lazily, because the sampler may read there just now.
+    host.check_output(
+        f"umount --lazy {RUN}/jobs/{INSTANCE} && userdel {ACCOUNT} && rmdir {RUN}/jobs/{INSTANCE}"
+    )
 
 
 @pytest.mark.parametrize("path", [RUN, STATE])
