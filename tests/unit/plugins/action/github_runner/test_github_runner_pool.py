@@ -75,7 +75,11 @@ def test_runner_pool_files_on_the_host_are_complete(host: RunnerHost) -> None:
     assert host.file("one", ".env").stat().st_uid == os.geteuid()
     assert host.file("one", ".runner").owner() == host.user
     record = json.loads(host.file("one", ".coldvox/tree.json").read_text())
+    entries = record.pop("entries")
     assert record == {"tree": "ab" * 32, "version": "2.336.0"}
+    assert (
+        {"bin", "config.sh", "run.sh"} <= set(entries) <= {path.name for path in host.file("one").iterdir()}
+    )
 
 
 def test_runner_secrets_do_not_reach_the_host_or_the_output(host: RunnerHost) -> None:
@@ -135,7 +139,7 @@ def test_runner_version_is_replaced(host: RunnerHost, admin: AdminClient) -> Non
     host.archive = host.publish("cd" * 32, "2.400.0")
     assert outcomes(host.converge(ONE)) == {"one": "updated"}
     record = json.loads(host.file("one", ".coldvox/tree.json").read_text())
-    assert record == {"tree": "cd" * 32, "version": "2.400.0"}
+    assert (record["tree"], record["version"]) == ("cd" * 32, "2.400.0")
     assert minted(admin) == 1
 
 
