@@ -102,6 +102,11 @@ def stop(run: Run, unit: str) -> None:
     _call(run, ["stop", unit], f"stop {unit}")
 
 
+def reset_failed(run: Run, unit: str) -> None:
+    """Forget a failure of ``unit``; an unloaded unit has none."""
+    run(["systemctl", "reset-failed", unit])
+
+
 def begin_stop(run: Run, unit: str) -> None:
     """Stop ``unit`` without waiting; systemd does not restart it by itself any more."""
     _call(run, ["stop", "--no-block", unit], f"stop {unit}")
