@@ -44,10 +44,8 @@ ENVIRONMENT.setdefault("ANSIBLE_TIMEOUT", "60")
 LIBRARY = Path("tests/unit/plugins/module_utils")
 BY_ANSIBLE = ("github",)
 #: They make the same calls of Ansible as test_github_runner_pool.py, which both cores run.
-SCENARIOS = [
-    Path("tests/unit/plugins/action/github_runner") / f"test_github_runner_{name}.py"
-    for name in ("enrol", "failures", "lifecycle")
-]
+POOL = "tests/unit/plugins/action/github_runner/test_github_runner_"
+SCENARIOS = [f"{POOL}{name}.py" for name in ("enrol", "failures", "lifecycle")]
 #: Checks of sanity that only read the files, so the version of ansible-core does not matter.
 STYLE = ("pep8", "pylint", "shellcheck", "yamllint")
 #: It needs no host of the inventory, so it may be in either world.
@@ -56,14 +54,8 @@ MANY_HOSTS = Path("tests/world/test_many_hosts.py")
 PLAIN = ("--no-command-borders",)
 #: Dependency order, so that each role is first checked on a host that has not seen it.
 ROLES = (
-    "hardening",
-    "system_packages",
-    "rust_toolchains",
-    "libvosk",
-    "vosk_models",
-    "agent",
-    "maintenance",
-    "github_runner",
+    *("hardening", "system_packages", "rust_toolchains", "libvosk"),
+    *("vosk_models", "agent", "maintenance", "github_runner"),
 )
 
 
@@ -152,13 +144,10 @@ def lint() -> list[Check]:
 
 def sanity() -> list[Check]:
     """Return the checks that Ansible asks of every collection."""
+    skip, oldest = [f"--skip-test={name}" for name in STYLE], {"VENV": ".venv-oldest"}
     return [
         Check("ansible-test sanity", ["scripts/sanity"]),
-        Check(
-            "ansible-test sanity on the oldest core",
-            ["scripts/sanity", *(word for name in STYLE for word in ("--skip-test", name))],
-            environment={"VENV": ".venv-oldest"},
-        ),
+        Check("ansible-test sanity on the oldest core", ["scripts/sanity", *skip], environment=oldest),
     ]
 
 
@@ -166,22 +155,15 @@ def unit() -> list[Check]:
     """Return the unit tests and those of the page in a browser.
 
     What touches Ansible is tested on both supported ends of ansible-core. The library imports nothing of
-    Ansible (tests/quality holds that), so only the version of Python can matter to it. Its tests run once, on
-    the oldest core's Python: 3.11 is the nearest here to the 3.9 of old hosts, and what a new Python adds is
-    what breaks there. Sanity compiles and imports every file on each Python from 3.9 on, and the tests of
-    modules, actions and faults run the library on the newest.
+    Ansible, so only the version of Python can matter to it. Its tests run once, on the oldest core's Python:
+    3.11 is the nearest here to the 3.9 of old hosts. Sanity imports every file on each Python from 3.9 on.
     """
+    oldest = ["tests/unit/plugins", *(f"--ignore={path}" for path in SCENARIOS)]
     library = [path for path in sorted(LIBRARY.iterdir()) if path.name not in BY_ANSIBLE]
     return [
         pytest("unit", *BOTH_CORES, "tests/unit", "tests/quality", *(f"--ignore={path}" for path in library)),
         pytest("browser", "tests/browser"),
-        pytest(
-            "unit on the oldest core",
-            *BOTH_CORES,
-            "tests/unit/plugins",
-            *(f"--ignore={path}" for path in SCENARIOS),
-            python=OLDEST,
-        ),
+        pytest("unit on the oldest core", *BOTH_CORES, *oldest, python=OLDEST),
     ]
 
 
