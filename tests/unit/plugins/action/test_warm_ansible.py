@@ -31,8 +31,8 @@ PLAY = """\
       changed_when: false
       check_mode: false
     - ansible.builtin.debug: {msg: "umask {{ mask.stdout }}"}
-    - ansible.builtin.fail: {msg: "{{ undefined_here }}"}
-      ignore_errors: true  # so that both starts show an ignored failure and go on to a fatal one
+    - block: [ansible.builtin.fail: {msg: "{{ undefined_here }}"}]
+      rescue: [ansible.builtin.debug: {msg: the failure is rescued}]
     - ansible.builtin.command: /nonexistent/program
       check_mode: false
 """
@@ -80,7 +80,8 @@ def test_warm_ansible_gives_what_the_shell_gives(place: Path, mode: list[str]) -
     assert ("+new" in output) == ("--diff" in mode)
     assert "umask 0027" in output
     assert "undefined_here" in output + errors
-    assert output.count("...ignoring") == 1
+    assert "the failure is rescued" in output
+    assert "rescued=1" in output
     assert "/nonexistent/program" in output + errors
 
 
