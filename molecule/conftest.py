@@ -20,6 +20,8 @@ import pytest
 from testinfra.host import Host
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+# For what the scenarios share with the other tests.
+sys.path.insert(0, str(CHECKOUT))
 WORLD = os.environ.get("COLDVOX_WORLD") or "test"
 INVENTORIES = ("inventories/production", "inventories/sandbox", f"molecule/inventory/{WORLD}")
 #: The links that jobs use, as group_vars of inventories/production place them.

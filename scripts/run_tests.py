@@ -195,16 +195,17 @@ def scenario(name: str, world: str) -> Check:
 
 
 def roles() -> list[Check]:
-    """Return a scenario per role in a bare world, and the test with many hosts."""
+    """Return a scenario per role, the test with many hosts, and the sandbox."""
     scenarios = [scenario(name, "roles") for name in ROLES]
     many = pytest("many hosts", str(MANY_HOSTS), COLDVOX_WORLD="roles")
-    return [testbed("up", "roles", "--fresh"), *scenarios, many, testbed("down", "roles")]
+    sandbox = pytest("sandbox", "tests/sandbox")
+    return [testbed("up", "roles", "--fresh"), *scenarios, many, testbed("down", "roles"), sandbox]
 
 
 def site() -> list[Check]:
-    """Return the scenario from bare hosts to a pool, and the tests of its hosts."""
+    """Return the scenario from bare hosts to a pool, tests of it, and attacks."""
     converged = pytest("converged world", "tests/world", f"--ignore={MANY_HOSTS}")
-    tests = [scenario("playbook_site", "test"), converged]
+    tests = [scenario("playbook_site", "test"), converged, pytest("attacks", "tests/attacks")]
     return [testbed("up", "test", "--fresh"), *tests, testbed("down", "test")]
 
 

@@ -28,6 +28,8 @@ SYSTEMD_ARGUMENTS = (
     "--cap-add=SYS_ADMIN",
     # Without it, systemd under ProtectProc=invisible cannot see its own child and PrivateUsers fails.
     "--cap-add=SYS_PTRACE",
+    # For the rules of nftables in the host's own network.
+    "--cap-add=NET_ADMIN",
     "--security-opt=seccomp=unconfined",
     "--security-opt=apparmor=unconfined",
     "--security-opt=label=disable",

@@ -6,7 +6,7 @@ They are installed where the user has agreed to that; elsewhere one error names 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from testbed.docker_engine import Machine, install
 from testbed.errors import UnsupportedMachineError
@@ -16,20 +16,27 @@ from testbed.progress import Progress
 
 #: Program to Debian package. Docker and debootstrap are not listed: not every machine needs them.
 PROGRAMS = {"npm": "npm", "ssh": "openssh-client", "ssh-keygen": "openssh-client", "tar": "tar"}
-FEDORA_NAMES = {"npm": "nodejs-npm", "openssh-client": "openssh-clients"}
+#: What the tests of rules in the kernel need in addition.
+KERNEL_TEST_PROGRAMS = {"ip": "iproute2", "nft": "nftables", "nsenter": "util-linux", "unshare": "util-linux"}
+FEDORA_NAMES = {"iproute2": "iproute", "npm": "nodejs-npm", "openssh-client": "openssh-clients"}
 
 
-def missing_programs(which: Callable[[str], str | None] = shutil.which) -> dict[str, str]:
+def missing_programs(
+    which: Callable[[str], str | None] = shutil.which, programs: Mapping[str, str] = PROGRAMS
+) -> dict[str, str]:
     """Return the missing programs, each with its Debian package."""
-    return {program: package for program, package in PROGRAMS.items() if not which(program)}
+    return {program: package for program, package in programs.items() if not which(program)}
 
 
-def ensure_programs(machine: Machine, paths: Paths, progress: Progress) -> None:
-    """Return once all programs are installed.
+def ensure_programs(
+    machine: Machine, paths: Paths, progress: Progress, missing: Mapping[str, str] | None = None
+) -> None:
+    """Return once all ``missing`` programs, by default the testbed's, are installed.
 
     Raises UnsupportedMachineError, with all their names, where the testbed may not install them.
     """
-    missing = missing_programs()
+    if missing is None:
+        missing = missing_programs()
     packages = sorted(set(missing.values()))
     if machine.can_install:
         # apt checks Debian's packages with Debian's keys, which Ubuntu does not have.
@@ -40,7 +47,7 @@ def ensure_programs(machine: Machine, paths: Paths, progress: Progress) -> None:
         raise UnsupportedMachineError(refusal(missing))
 
 
-def refusal(missing: dict[str, str]) -> str:
+def refusal(missing: Mapping[str, str]) -> str:
     """Return the error that names the missing programs and how to install them."""
     packages = sorted(set(missing.values()))
     fedora = " ".join(sorted(FEDORA_NAMES.get(package, package) for package in packages))

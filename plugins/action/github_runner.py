@@ -20,6 +20,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, normal_instances
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import CREDENTIAL_OPTIONS, connect
+from ansible_collections.coldvox.ci.plugins.plugin_utils.public_repository import refuse_public
 from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_orphans import (
     judge_orphans,
     remove_orphans,
@@ -28,7 +29,9 @@ from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_registration_syn
 from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_rollout import Instance, Rollout
 
 MODULE = "coldvox.ci.github_runner"
-_ACTION_ONLY = CREDENTIAL_OPTIONS | {"registered", "prepared", "orphans", "registration_token", "jit_configs"}
+_ACTION_ONLY = CREDENTIAL_OPTIONS | {
+    *("registered", "prepared", "orphans", "registration_token", "jit_configs", "public_repository"),
+}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
@@ -53,6 +56,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         client = connect(options)
         runners = Runners(client)
         registered = runners.find([instance["name"] for instance in instances])
+        if options["public_repository"] == "refuse":
+            refuse_public(client, instances, registered)
         timeout_seconds = options["online_timeout_seconds"]
         sync = RegistrationSync(runners, registered, timeout_seconds, time.sleep, time.monotonic)
         # Every execution gets GitHub's view from before the changes, so that the module plans the same steps.

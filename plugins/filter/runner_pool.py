@@ -40,7 +40,7 @@ options:
     type: dict
     default: {}
   path:
-    description: Search path of every job, after the instance's own C(.cargo/bin).
+    description: Search path of every job, before the instance's own C(.cargo/bin).
     type: list
     elements: str
     default: []
@@ -53,6 +53,16 @@ options:
     description: Whether the host registers its JIT instances for their next jobs itself.
     type: bool
     default: false
+  keep:
+    description: What may stay on disk for an instance's next job.
+    type: list
+    elements: str
+    default: []
+  trust:
+    description: Who may start jobs. V(strangers) makes all instances JIT instances and keeps nothing.
+    type: str
+    choices: [team, strangers]
+    default: team
 seealso:
   - plugin: coldvox.ci.github_runner
     plugin_type: module
@@ -111,6 +121,8 @@ def runner_pool(
     path: Sequence[str] = (),
     state: str = "present",
     enrols: bool = False,
+    keep: Sequence[str] = (),
+    trust: str = "team",
 ) -> dict[str, Any]:
     """Return the derived pool as plain data."""
     defaults = PoolDefaults(
@@ -121,6 +133,8 @@ def runner_pool(
         path=path,
         state=state,
         enrols=enrols,
+        keep=keep,
+        trust=trust,
     )
     try:
         return resolve_pool(instances, defaults)

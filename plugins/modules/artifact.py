@@ -19,7 +19,7 @@ description:
     download it once.
   - An installed artifact is recognized by its receipt, without reading its content, so a call that changes
     nothing takes about a millisecond per artifact.
-  - The store must be on a local file system with C(flock) and C(fsync), such as ext4, XFS or Btrfs.
+  - The store must be on a local file system with file locks and C(fsync), such as ext4, XFS or Btrfs.
 extends_documentation_fragment:
   - coldvox.ci.attributes
 attributes:

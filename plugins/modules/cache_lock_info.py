@@ -15,7 +15,7 @@ description:
   - Lists the leases of M(coldvox.ci.cache_lock) on the managed host, including expired ones.
   - Lists the kernel locks that are held at this moment in the store and in O(lock_dirs), with the processes
     that hold them and the processes that wait.
-  - The processes come from C(/proc/locks). To see all of them, run the module as root, not in a container.
+  - The processes come from C(/proc). To see all of them, run the module as root, not in a container.
 extends_documentation_fragment:
   - coldvox.ci.attributes
   - coldvox.ci.attributes.info
@@ -101,7 +101,7 @@ locks:
       description: The lock file.
       type: str
     name:
-      description: The file's name without its suffix.
+      description: The file's name without its suffix, or the name of a lock that a job took by name.
       type: str
     mode:
       description: V(exclusive) or V(shared).

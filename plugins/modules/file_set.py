@@ -92,7 +92,9 @@ options:
     elements: str
     default: []
   on_change:
-    description: Commands to run in order after a change, each a list of arguments.
+    description:
+      - Commands to run in order after a change, each a list of arguments.
+      - The failure of a command that begins with C(-) is a warning, as in a unit of systemd.
     type: list
     elements: list
     default: []
@@ -206,7 +208,7 @@ def main() -> None:
         commands = [list(argv) for argv in wanted.commands] if due else []
         if not module.check_mode:
             files.validate(changes, run)
-            commands = files.converge(wanted, changes, run)
+            commands = files.converge(wanted, changes, run, module.warn)
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
     except OSError as error:

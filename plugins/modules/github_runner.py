@@ -132,6 +132,16 @@ options:
     type: str
     choices: [never, offline, always]
     default: offline
+  public_repository:
+    description:
+      - Whether instances that keep their registration may be registered with a public repository. Everyone
+        can propose a change there, and its jobs would run on this host.
+      - V(refuse) sends one more request, only if an instance must be registered that is not
+        O(instances[].ephemeral), and fails before any change if the repository is public. The repositories of
+        an organization or enterprise are not checked.
+    type: str
+    choices: [refuse, allow]
+    default: refuse
   drain_timeout_seconds:
     description:
       - How long to wait for a running job before a restart, stop or removal. After that time the instance

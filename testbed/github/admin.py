@@ -154,6 +154,13 @@ def _support(call: AdminCall) -> Answer:
     return Answer(204)
 
 
+def _visibility(call: AdminCall) -> Answer:
+    """Make a repository public or private."""
+    change = call.emulator.state.public.add if call.data["public"] else call.emulator.state.public.discard
+    change(call.data["repository"])
+    return Answer(204)
+
+
 def _limit(call: AdminCall) -> Answer:
     call.emulator.state.requests_limit = int(call.data["limit"])
     return Answer(204)
@@ -191,4 +198,5 @@ _ROUTES: dict[tuple[str, str], Callable[[AdminCall], Answer]] = {
     ("POST", "/clock"): _advance,
     ("POST", "/rate_limit"): _limit,
     ("POST", "/support"): _support,
+    ("POST", "/visibility"): _visibility,
 }

@@ -42,6 +42,8 @@ def authenticate(
         return _runner_token(state, token, operation, moment)
     if operation is not None and operation.access == "app":
         return Caller(Credential(), _app_id(state, token, moment))
+    if operation is not None and operation.access == "public" and not scheme:
+        return Caller(Credential(permissions={}))
     known = state.credentials.get(_password(token) if scheme == "basic" else token)
     if scheme not in ("bearer", "token", "basic") or known is None:
         raise _unauthorized("Requires authentication" if not token else "Bad credentials")

@@ -105,5 +105,9 @@ class AdminClient:
         """
         self.call("POST", "/lies", {"runner": runner, **lies})
 
+    def publish(self, repository: str = "Coldaine/ColdVox") -> None:
+        """Make a repository public."""
+        self.call("POST", "/visibility", {"repository": repository, "public": True})
+
     def health(self) -> dict[str, Any]:
         return dict(self.call("GET", "/health"))

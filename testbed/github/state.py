@@ -200,6 +200,8 @@ class GitHubState:
     label_ids: dict[str, int] = field(default_factory=dict)
     requests_used: dict[str, int] = field(default_factory=dict)
     requests_limit: int = 5000
+    # The repositories that everyone can read.
+    public: set[str] = field(default_factory=set)
     # Runner version to the time when its support ends.
     support_ends: dict[str, str] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(21))

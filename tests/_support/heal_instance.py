@@ -69,7 +69,7 @@ class Instance:
         if self.refusal:
             return Result(1, "", self.refusal)
         if argv[0] == "journalctl":
-            return Result(0, self._journal(argv) if "--output=json" in argv else self.journal, "")
+            return Result(0, self._journal(argv), "")
         if argv[1] == "show":
             shown = [{"Id": unit, **self.units.get(unit, {})} for unit in argv[4:]]
             return Result(
@@ -81,12 +81,28 @@ class Instance:
         return Result(0, "", "")
 
     def _journal(self, argv: Sequence[str]) -> str:
-        """Return the lines since the given time, in the given order."""
-        asked = dict(word.partition("=")[::2] for word in argv[1:])
+        """Return the lines since the given time, in the given order.
+
+        A line without a field matches every value of it, but systemd wrote only lines that name it.
+        """
+        words = [word.partition("=")[::2] for word in argv[1:]]
+        asked = dict(words)
         since = float(asked.get("--since", "@0")[1:])
-        lines = self.journal.splitlines(keepends=True)
-        recent = [line for line in lines if int(json.loads(line)["__REALTIME_TIMESTAMP"]) / 1e6 >= since]
-        return "".join(reversed(recent) if "--reverse" in asked else recent)
+        wanted: dict[str, set[str]] = {}
+        for field, value in words:
+            if not field.startswith("--"):
+                wanted.setdefault(field, set()).add(value)
+        recent = []
+        for line in self.journal.splitlines(keepends=True):
+            fields = {"UNIT": "", **json.loads(line)}
+            if int(fields["__REALTIME_TIMESTAMP"]) / 1e6 >= since and all(
+                fields.get(field, *values) in values if len(values) == 1 else fields.get(field) in values
+                for field, values in wanted.items()
+            ):
+                recent.append(line)
+        number = int(asked.get("--lines", "1000000"))
+        ordered = recent[::-1] if "--reverse" in asked else recent
+        return "".join(ordered[:number])
 
     def asked(self, word: str) -> list[list[str]]:
         """The calls of systemctl for ``word``."""

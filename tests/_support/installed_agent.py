@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.coldvox.ci.plugins.lookup.agent_files import LIBRARY, release_files
+from ansible_collections.coldvox.ci.plugins.module_utils.host.named_lock import FILE
 from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths, paths_of
 
 NOBODY = 65534
@@ -54,7 +55,9 @@ class Agent:
         for file in (self.paths.sample, self.paths.history):
             Path(file).parent.mkdir(parents=True)
         self.locks.mkdir()
-        self.locks.chmod(0o1777)
+        names = self.locks / FILE
+        names.touch()
+        names.chmod(0o666)
 
     def identity(self, user: int | None) -> dict[str, Any]:
         """Return what makes a subprocess one of ``user``; None stays who runs the tests."""

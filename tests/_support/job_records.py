@@ -9,8 +9,8 @@ from typing import Any
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.database import History
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.jobs import Job, checked
 
-#: 2027-01-15T08:00:00Z.
-NOON = 1_800_000_000.0
+#: 2026-01-15T08:00:00Z.
+NOON = 1_768_464_000.0
 
 
 def record(event: str = "started", **fields: Any) -> dict[str, Any]:
@@ -75,6 +75,6 @@ def hosted(**fields: Any) -> dict[str, Any]:
         "queued_seconds": 5,
         "duration_seconds": 300,
         "result": "success",
-        "started_at": "2027-01-15T08:00:00Z",
+        "started_at": "2026-01-15T08:00:00Z",
         **fields,
     }

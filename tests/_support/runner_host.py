@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any, Optional
+from urllib.request import ProxyHandler, Request, build_opener
 
 from tests._support.ansible_process import run_ansible
 
@@ -165,6 +166,13 @@ class RunnerHost:
         result["_output"] = done.stdout + done.stderr
         result["failed"] = done.returncode != 0
         return result
+
+    def remove_at_github(self, number: int) -> None:
+        """Delete a registration as a person does on GitHub's page."""
+        url = f"{self.url.rpartition('/Coldaine')[0]}/api/v3/repos/Coldaine/ColdVox/actions/runners/{number}"
+        request = Request(url, method="DELETE", headers={"Authorization": f"Bearer {TOKEN}"})
+        with build_opener(ProxyHandler({})).open(request) as response:
+            assert response.status == 204
 
     def pids(self) -> dict[str, int]:
         """Return the main process of every unit that was started, by instance."""

@@ -32,11 +32,11 @@ def sabotage(how: str) -> None:
     kind, _colon, rest = how.partition(":")
     if kind == "flock":
 
-        def flock(_fd: int, _operation: int) -> None:
+        def refuse(_fd: int, _command: int, _request: bytes) -> None:
             if rest != "grants-all":
                 raise OSError(getattr(errno, rest), os.strerror(getattr(errno, rest)))
 
-        setattr(fcntl, "flock", flock)  # noqa: B010  # mypy refuses a plain assignment
+        setattr(fcntl, "fcntl", refuse)  # noqa: B010  # mypy refuses a plain assignment
     elif kind == "wall-clock":
         true_time, jumps = time.time, [0]
 

@@ -2,9 +2,9 @@
 
     python tests/bench/run.py [--full] [--archive-mib N] [--repetitions N] [NAME...]
 
-The benchmarks are those of ``BENCHMARKS``; ``converge``, ``pool`` and ``warm`` need the world (``make bench``
-sees to that). Each figure is the median of its repetitions, which alternate between the candidates. All data
-is below ``.testbed/bench`` and gone afterwards.
+The benchmarks are those of ``BENCHMARKS``; ``converge``, ``pool``, ``turnaround`` and ``warm`` need the world
+(``make bench`` sees to that). Each figure is the median of its repetitions, which alternate between the
+candidates. All data is below ``.testbed/bench`` and gone afterwards.
 """
 
 from __future__ import annotations
@@ -17,12 +17,25 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import cold, converge, history, hooks, link, locks, metrics, status, verify, warm
+from tests.bench import (
+    cold,
+    converge,
+    history,
+    hooks,
+    link,
+    locks,
+    metrics,
+    status,
+    turnaround,
+    verify,
+    warm,
+)
 from tests.bench.common import PLACE, Options
 
 BENCHMARKS = {
     "converge": converge.measure,
     "pool": converge.measure_pool,
+    "turnaround": turnaround.measure,
     "cold": cold.measure,
     "warm": warm.measure,
     "link": link.measure,

@@ -17,7 +17,8 @@ MACHINE_PATHS = re.compile(
         (
             r"(?<![\w./-])/" + r"(?:work|farm)/",
             r"/home/" + r"(?!coldaine\b|runner\b|user\b)\w+/",
-            r"/root" + r"/\.",
+            # The audit rules watch root's keys.
+            r"/root" + r"/\.(?!ssh\b)",
         )
     )
 )

@@ -5,8 +5,10 @@ The same for ``testbed``, from any directory. And has GitHub's description, by w
 
 from __future__ import annotations
 
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,14 @@ def description() -> Path:
         return description.prepare(testbed_paths().cache, operations())
     except TestbedError as error:
         pytest.fail(f"The emulator cannot be judged without GitHub's own description. {error}")
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A directory that every user of the machine can reach, unlike pytest's own."""
+    root = Path(tempfile.mkdtemp(prefix="coldvox-reachable-"))
+    root.chmod(0o755)
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root)

@@ -54,7 +54,7 @@ def test_lock_excludes_a_second_holder_and_passes_the_exit_code_on(as_user: Call
 
 def test_lock_directory_is_for_the_group_alone(host: Host, refused: Callable[..., None]) -> None:
     directory = host.file(LOCKS)
-    assert (directory.user, directory.group, directory.mode) == ("root", "ci", 0o1770)
+    assert (directory.user, directory.group, directory.mode) == ("root", "ci", 0o750)
     refused("runnerctl lock run other -- true", user="nobody")
 
 

@@ -22,7 +22,10 @@ def account(host: Host) -> Iterator[str]:
     host.check_output(f"useradd --system --no-create-home --groups ci {ACCOUNT}")
     host.check_output(f"runnerctl job prepare {INSTANCE}")
     yield ACCOUNT
-    host.check_output(f"userdel {ACCOUNT} && rm -rf {RUN}/jobs/{INSTANCE} {RUN}/locks/fill*")
+    # Lazily, because the sampler may read there just now.
+    host.check_output(
+        f"umount --lazy {RUN}/jobs/{INSTANCE} && userdel {ACCOUNT} && rmdir {RUN}/jobs/{INSTANCE}"
+    )
 
 
 @pytest.mark.parametrize("path", [RUN, STATE])
@@ -68,21 +71,50 @@ def test_job_directories_are_mounts_without_programs(host: Host, place: str) -> 
     assert unit.split() == ["active", "enabled"]
 
 
-@pytest.mark.parametrize("place", [f"jobs/{INSTANCE}", "locks"])
 @pytest.mark.parametrize(
     "script",
     [f"head -c {BYTES} /dev/zero > fill", f"for n in $(seq {NAMES}); do : > fill$n || exit 1; done"],
     ids=["bytes", "names"],
 )
-def test_job_cannot_fill_run(host: Host, account: str, place: str, script: str) -> None:
-    free = "df --output=avail,iavail /run | tail -n 1"
+def test_job_fills_the_records_of_its_instance_alone(host: Host, account: str, script: str) -> None:
+    free = f"df --output=avail,iavail /run {RUN}/jobs | tail -n 2"
     before = host.check_output(free).split()
-    filling = host.run(f"cd {RUN}/{place} && runuser -u {account} -- sh -c '{script}'")
+    filling = host.run(f"cd {RUN}/jobs/{INSTANCE} && runuser -u {account} -- sh -c '{script}'")
     assert filling.rc != 0
     assert "No space left on device" in filling.stderr
     host.check_output("head -c 1M /dev/zero > /run/room && rm /run/room && systemctl daemon-reload")
     after = host.check_output(free).split()
     assert all(int(now) > int(then) * 0.9 for now, then in zip(after, before, strict=True))
+
+
+def test_job_cannot_close_its_records(
+    host: Host, refused: Callable[..., None], as_user: Callable[..., str], account: str
+) -> None:
+    directory = host.file(f"{RUN}/jobs/{INSTANCE}")
+    assert (directory.user, directory.group, directory.mode) == (USER, account, 0o1770)
+    refused(f"chmod 755 {directory.path}", account)
+    as_user(f"touch {directory.path}/1.json && chmod 0 {directory.path}/1.json", account)
+    as_user(f"rm -f {directory.path}/1.json", USER)
+
+
+@pytest.mark.parametrize("name", ["history", "metrics"])
+def test_job_cannot_read_what_it_could_lock(
+    host: Host, refused: Callable[..., None], account: str, name: str
+) -> None:
+    directory = host.file(f"{STATE}/{name}")
+    assert (directory.user, directory.group, directory.mode) == (USER, USER, 0o750)
+    refused(f"ls {directory.path}", account)
+
+
+def test_job_cannot_use_up_or_withhold_locks(host: Host, refused: Callable[..., None], account: str) -> None:
+    names = host.file(f"{RUN}/locks/names.lock")
+    assert (names.user, names.group, names.mode) == ("root", "ci", 0o660)
+    for attempt in (f"touch {RUN}/locks/x", f"rm -f {names.path}", f"chmod 0 {names.path}"):
+        refused(attempt, account)
+    filling = host.run(f"runuser -u {account} -- sh -c 'head -c {BYTES} /dev/zero > {names.path}'")
+    assert "No space left on device" in filling.stderr
+    assert host.check_output(f"runuser -u {account} -- runnerctl lock run x -- echo held") == "held"
+    host.check_output(f": > {names.path}")
 
 
 def test_status_can_be_read_by_any_user(host: Host) -> None:

@@ -105,7 +105,7 @@ def _number(text: Optional[str], default: float) -> float:
 
 
 #: The area of a call decides which permission it needs.
-RUNNERS, VARIABLES, JOBS, APP = "runners", "variables", "jobs", "app"
+RUNNERS, VARIABLES, JOBS, APP, METADATA = "runners", "variables", "jobs", "app", "metadata"
 
 # docs.github.com/rest/authentication/permissions-required-for-fine-grained-personal-access-tokens, and the
 # classic scopes as each endpoint's page names them.
@@ -115,6 +115,7 @@ _FINE = {
     (VARIABLES, "repository"): ("Variables", "repo"),
     (VARIABLES, "organization"): ("Variables (organization)", "admin:org"),
     (JOBS, "repository"): ("Actions", "repo"),
+    (METADATA, "repository"): ("Metadata", "repo"),
 }
 _CLASSIC = {
     (RUNNERS, "enterprise"): "the classic scope 'manage_runners:enterprise', which no App or fine-grained "

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -133,11 +133,14 @@ def validate(changes: Sequence[Change], run: Run) -> None:
             )
 
 
-def converge(wanted: FileSet, changes: Sequence[Change], run: Run) -> list[list[str]]:
+def converge(
+    wanted: FileSet, changes: Sequence[Change], run: Run, warn: Callable[[str], None]
+) -> list[list[str]]:
     """Make ``changes`` and run the commands of the set if they are due.
 
     Return the commands that ran. The marker survives a crash between the first write and the last command,
-    so that the next call runs the commands.
+    so that the next call runs the commands. A failure of a command that begins with ``-`` goes to ``warn``,
+    as systemd ignores it in its units.
     """
     if changes and wanted.commands:
         record = json.dumps({"commands": [list(argv) for argv in wanted.commands]}) + "\n"
@@ -149,13 +152,18 @@ def converge(wanted: FileSet, changes: Sequence[Change], run: Run) -> list[list[
     if not commands_due(wanted, changes):
         return []
     for argv in wanted.commands:
-        done = run(argv)
-        if done.status != 0:
-            raise FileSetError(
-                f"The files of '{wanted.name}' are in place, but '{' '.join(argv)}' failed with status "
-                f"{done.status} ({_last_line(done.stderr or done.stdout)}); correct that and converge again, "
-                "which repeats the command."
-            )
+        optional = argv[0].startswith("-")
+        program = argv[0].removeprefix("-")
+        done = run([program, *argv[1:]])
+        if done.status == 0:
+            continue
+        failure = (
+            f"The files of '{wanted.name}' are in place, but '{' '.join([program, *argv[1:]])}' failed with "
+            f"status {done.status} ({_last_line(done.stderr or done.stdout)}); correct that and"
+        )
+        if not optional:
+            raise FileSetError(f"{failure} converge again, which repeats the command.")
+        warn(f"{failure} run it on the host, if you need it there.")
     _remove(wanted.marker)
     return [list(argv) for argv in wanted.commands]
 

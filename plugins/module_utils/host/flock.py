@@ -1,8 +1,11 @@
-"""Kernel locks on files (flock), exclusive or shared.
+"""Kernel locks on whole files, exclusive or shared.
 
-A wait for one has a limit. The kernel releases a lock when the process that holds it ends. A lock file is
-empty: /proc/locks names the holder (kernel_locks.py). A user of a lock file never unlinks it; only root does
-so, while it holds the lock itself.
+They are open file description locks (fcntl_locking(2)). The kernel grants an exclusive one only on a writable
+descriptor, so a user who may only read a lock file can share the lock but never hold it against others.
+flock(2) grants both on any descriptor.
+
+A wait for a lock has a limit. The kernel releases a lock when the last process that holds it ends. A lock
+file is empty: kernel_locks.py names the holder. A user of a lock file never unlinks it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import struct
 import time
 from types import TracebackType
 from typing import Callable, Optional
@@ -19,6 +23,14 @@ from .kernel_locks import describe_holders
 
 _UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP)
 _PULSE_SECONDS = 0.5
+_STRUCT = "hhqqi4x"  # struct flock of fcntl(2): type, whence, start, length (0 is to the end), pid
+
+
+def _request(kind: int) -> bytes:
+    return struct.pack(_STRUCT, kind, os.SEEK_SET, 0, 0, 0)
+
+
+_SHARED, _EXCLUSIVE = _request(fcntl.F_RDLCK), _request(fcntl.F_WRLCK)
 
 
 class LockTimeoutError(CiError):
@@ -29,19 +41,19 @@ class LockTimeoutError(CiError):
 
 
 class LockUnsupportedError(CiError):
-    """The file system has no flock, or one that grants every lock."""
+    """The file system has no file locks, or grants every lock."""
 
 
 class Flock:
     """One lock on one file, for ``with`` or for ``acquire`` and ``release``.
 
-    ``mode`` are the permission bits of a new lock file. A user without write permission can take the lock
-    too, because flock does not ask how the file was opened.
+    ``mode`` are the permission bits of a new lock file. A user without write permission can take a shared
+    lock only.
     """
 
     def __init__(self, path: str, *, shared: bool = False, mode: int = 0o644) -> None:
         self.path = path
-        self._operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        self._request = _SHARED if shared else _EXCLUSIVE
         self._mode = mode
         self._fd = -1
 
@@ -56,7 +68,7 @@ class Flock:
     def try_acquire(self) -> bool:
         """Take the lock if it is free now; return whether it is held."""
         fd = self._open()
-        while self._lock(fd, self._operation | fcntl.LOCK_NB):
+        while self._lock(fd):
             if self._is_current(fd):
                 self._fd = fd
                 return True
@@ -79,7 +91,7 @@ class Flock:
         began = time.monotonic()
         while not self.try_acquire():
             fd = self._open()
-            if not _wait(fd, self._operation, timeout_seconds, pulse):
+            if not wait_until(fd, self._block, timeout_seconds, pulse):
                 holders = describe_holders(self.path)
                 raise LockTimeoutError(
                     f"No lock on {self.path} after {time.monotonic() - began:.0f} s, because {holders} holds "
@@ -131,22 +143,26 @@ class Flock:
 
         O_CREAT cannot open it. fs.protected_regular refuses O_CREAT in a sticky directory (proc_sys_fs(5)).
         """
+        access = os.O_RDONLY if self._request == _SHARED else os.O_RDWR
         try:
-            return os.open(self.path, os.O_RDONLY | flags)
+            return os.open(self.path, access | flags)
         except FileNotFoundError:
             raise _explained(self.path, refusal) from refusal
         except OSError as again:
             raise _explained(self.path, again) from again
 
-    def _lock(self, fd: int, operation: int) -> bool:
+    def _lock(self, fd: int) -> bool:
         try:
-            fcntl.flock(fd, operation)
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, self._request)
         except BlockingIOError:
             return False
         except OSError as error:
             os.close(fd)
             raise _explained(self.path, error) from error
         return True
+
+    def _block(self, fd: int) -> None:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, self._request)
 
     def _is_current(self, fd: int) -> bool:
         """Tell whether the path still names the locked file.
@@ -170,22 +186,25 @@ def _explained(path: str, error: OSError) -> CiError:
 
 def _unsupported(path: str, reason: str) -> LockUnsupportedError:
     return LockUnsupportedError(
-        f"The file system of {path} has no working flock ({reason}), so processes cannot be kept apart; "
+        f"The file system of {path} has no working file locks ({reason}), so processes cannot be kept apart; "
         "use a local file system there, such as ext4, XFS or Btrfs."
     )
 
 
-def _wait(
-    fd: int, operation: int, timeout_seconds: Optional[float], pulse: Optional[Callable[[], object]]
+def wait_until(
+    fd: int,
+    block: Callable[[int], object],
+    timeout_seconds: Optional[float],
+    pulse: Optional[Callable[[], object]] = None,
 ) -> bool:
-    """Wait for the lock on ``fd`` and return whether it was granted.
+    """Return whether ``block``, which waits for a lock on ``fd``, returned in time.
 
-    When time is up it closes ``fd`` and returns False. flock has no time limit, so a thread waits in the
-    kernel, which wakes it at once, and we wait for the thread. When time is up the thread stays behind and
-    closes the descriptor as soon as the kernel returns.
+    When time is up it closes ``fd`` and returns False. The kernel's wait has no time limit, so a thread waits
+    in the kernel, which wakes it at once, and we wait for the thread. When time is up the thread stays behind
+    and closes the descriptor as soon as the kernel returns. For ``pulse`` see ``Flock.acquire``.
     """
     if timeout_seconds is None:
-        fcntl.flock(fd, operation)
+        block(fd)
         return True
     import threading  # most locks are free
 
@@ -193,9 +212,9 @@ def _wait(
     granted = threading.Event()
     state = {"abandoned": False, "failed": False}
 
-    def block() -> None:
+    def wait() -> None:
         try:
-            fcntl.flock(fd, operation)
+            block(fd)
         except OSError:
             state["failed"] = True
         with guard:
@@ -203,7 +222,7 @@ def _wait(
             if state["abandoned"]:
                 os.close(fd)
 
-    threading.Thread(target=block, name="flock", daemon=True).start()
+    threading.Thread(target=wait, name="lock", daemon=True).start()
     last_pulse = pulse() if pulse else None
     deadline = time.monotonic() + timeout_seconds
     while not granted.wait(max(0.0, min(_PULSE_SECONDS, deadline - time.monotonic()))):
@@ -222,10 +241,9 @@ def _wait(
 
 
 def occupied(path: str) -> str:
-    """Return how the lock file ``path`` is held now.
+    """Return how the lock file ``path`` is held now, without taking the lock.
 
-    The answer is "exclusive", "shared", or empty for free. Takes the lock for an instant and writes nothing.
-    "unknown" is for a file that we may not open.
+    The answer is "exclusive", "shared", or empty for free. "unknown" is for a file that we may not open.
     """
     try:
         # Non-blocking, because another user may have put a pipe into a shared directory.
@@ -235,45 +253,17 @@ def occupied(path: str) -> str:
     except OSError:
         return "unknown"
     try:
-        if _granted(fd, fcntl.LOCK_EX):
-            return ""
-        return "shared" if _granted(fd, fcntl.LOCK_SH) else "exclusive"
+        in_the_way = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _EXCLUSIVE)
     except OSError:
         return "unknown"
     finally:
         os.close(fd)
-
-
-def _granted(fd: int, operation: int) -> bool:
-    try:
-        fcntl.flock(fd, operation | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def remove_free(name: str, directory: int, owner: int) -> bool:
-    """Remove the free lock file ``name``; return whether it went.
-
-    It is in the open ``directory``, and stays when it is held. Only a file of the user id ``owner`` goes. A
-    process that waits for it takes a new file, see ``Flock``. Raises OSError when the file cannot be
-    examined.
-    """
-    # Others may write to the directory: open neither a link nor a pipe.
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
-    try:
-        if os.fstat(fd).st_uid != owner or not _granted(fd, fcntl.LOCK_EX):
-            return False
-        if not os.path.samestat(os.stat(name, dir_fd=directory, follow_symlinks=False), os.fstat(fd)):
-            return False
-        os.unlink(name, dir_fd=directory)
-        return True
-    finally:
-        os.close(fd)
+    kind = struct.unpack(_STRUCT, in_the_way)[0]
+    return {fcntl.F_RDLCK: "shared", fcntl.F_WRLCK: "exclusive"}.get(kind, "")
 
 
 def require_flock(directory: str) -> None:
-    """Raise LockUnsupportedError unless flock works in ``directory``.
+    """Raise LockUnsupportedError unless file locks work in ``directory``.
 
     Some network file systems grant every lock. Two opens of one file are two holders for the kernel, so the
     second must be refused. When another process runs the same test at this moment, our first try is refused,

@@ -1,24 +1,37 @@
-"""Holders and waiters of lock files, from /proc/locks (proc_locks(5))."""
+"""Holders and waiters of lock files, from /proc/locks (proc_locks(5)).
+
+The kernel lists an open file description lock without a process, because processes can share a description.
+Its holders are the processes that have the file open with that lock (proc_pid_fdinfo(5)). A caller sees the
+files of other users' processes only as root.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
+
+_KINDS = ("FLOCK", "OFDLCK", "POSIX")
+# Only such files are searched for in the descriptors of all processes.
+_SUFFIX = "lock"
 
 
 class KernelLock(NamedTuple):
-    """One flock, held or awaited. ``pid`` is 0 for a process of another namespace."""
+    """One lock, held or awaited. ``pid`` is 0 for a process out of sight.
+
+    ``start`` is the first byte of the locked range, 0 for a whole file.
+    """
 
     pid: int
     exclusive: bool
     waiting: bool
     device: tuple[int, int]
     inode: int
+    start: int = 0
 
 
 def parse(text: str) -> list[KernelLock]:
-    """Return the flocks in ``text``, the content of /proc/locks; skips other lines.
+    """Return the locks in ``text``, the content of /proc/locks; skips other lines.
 
     A line is ``1: FLOCK  ADVISORY  WRITE 123 00:1a:456 0 EOF``, with ``->`` before FLOCK for a waiter.
     """
@@ -26,28 +39,70 @@ def parse(text: str) -> list[KernelLock]:
     for line in text.splitlines():
         fields = line.split()[1:]
         waiting = fields[:1] == ["->"]
-        kind, _advisory, mode, pid, place = (fields[waiting:] + [""] * 5)[:5]
+        kind, _advisory, mode, pid, place, start = (fields[waiting:] + [""] * 6)[:6]
         try:
             major, minor, inode = place.split(":")
             where = (int(major, 16), int(minor, 16))
-            lock = KernelLock(max(0, int(pid)), mode == "WRITE", waiting, where, int(inode))
+            lock = KernelLock(max(0, int(pid)), mode == "WRITE", waiting, where, int(inode), int(start))
         except ValueError:
             continue
-        if kind == "FLOCK":
+        if kind in _KINDS:
             listed.append(lock)
     return listed
 
 
 def snapshot() -> list[KernelLock]:
-    """Return all flocks of this moment.
+    """Return all locks of this moment.
 
     There are none where a sandbox hides them (ProcSubset=pid).
     """
     try:
         with open("/proc/locks", encoding="ascii", errors="replace") as stream:
-            return parse(stream.read())
+            listed = parse(stream.read())
     except OSError:
         return []
+    if all(lock.pid for lock in listed):
+        return listed
+    opened = sorted(_opened())
+    return [lock if lock.pid else lock._replace(pid=_owner(lock, opened)) for lock in listed]
+
+
+class _Opened(NamedTuple):
+    """A lock file that ``pid`` has open; ``locked`` is READ, WRITE or empty."""
+
+    pid: int
+    inode: int
+    locked: str
+
+
+def _owner(lock: KernelLock, opened: list[_Opened]) -> int:
+    """Return the process of ``lock``, 0 if unknown; removes it from ``opened``."""
+    locked = "" if lock.waiting else "WRITE" if lock.exclusive else "READ"
+    for each in opened:
+        if each.inode == lock.inode and each.locked == locked:
+            opened.remove(each)
+            return each.pid
+    return 0
+
+
+def _opened() -> Iterator[_Opened]:
+    """Yield the lock files that the visible processes have open."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            descriptors = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            continue  # of another user, or it has ended
+        for number in descriptors:
+            path = f"/proc/{pid}/fd/{number}"
+            try:
+                if not os.readlink(path).endswith(_SUFFIX):
+                    continue
+                inode = os.stat(path).st_ino
+                with open(f"/proc/{pid}/fdinfo/{number}", encoding="ascii") as stream:
+                    words = next((line.split() for line in stream if line.startswith("lock:")), [])
+            except OSError:
+                continue
+            yield _Opened(int(pid), inode, words[4] if len(words) > 4 else "")
 
 
 def on_file(locks: Iterable[KernelLock], status: os.stat_result) -> list[KernelLock]:
@@ -86,15 +141,17 @@ def process_start(pid: int) -> int:
         return 0
 
 
-def describe_holders(path: str, locks: Optional[Iterable[KernelLock]] = None) -> str:
+def describe_holders(path: str, locks: Optional[Iterable[KernelLock]] = None, start: int = 0) -> str:
     """Return which processes hold the lock file ``path``, for a message; never raises.
 
-    ``locks`` defaults to those of this moment.
+    ``locks`` defaults to those of this moment. ``start`` is the first byte of the locked range.
     """
     try:
         listed = on_file(snapshot() if locks is None else locks, os.stat(path, follow_symlinks=False))
     except OSError:
         return "an unknown process"
-    pids = sorted({lock.pid for lock in listed if lock.pid and not lock.waiting})
-    named = [f"{pid} ({process_name(pid) or 'ended'})" for pid in pids]
-    return f"process {', '.join(named)}" if named else "an unknown process"
+    held = [lock.pid for lock in listed if not lock.waiting and lock.start == start]
+    named = [f"{pid} ({process_name(pid) or 'ended'})" for pid in sorted(set(held)) if pid]
+    if named:
+        return f"process {', '.join(named)}"
+    return "a process of another user" if held else "an unknown process"

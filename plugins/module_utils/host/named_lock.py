@@ -1,12 +1,16 @@
-"""Locks by name for jobs, held by flock.
+"""Locks by name for jobs: each name is one byte of one file.
 
-They are files in one directory that CI users share. The directory belongs to root and is sticky. Only the
-user who used a name first can remove its lock file, and root after that user's job when no process holds it;
-a file that root made beforehand stays.
+The directory and its file belong to root, so a job can neither remove nor withhold a lock, and a name takes
+no space. The file's content has no meaning. A job can hold any name until it ends, because the purpose of a
+named lock is to make other jobs wait.
+
+These are record locks of a process (fcntl_locking(2)): /proc/locks shows their holder to every user.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import re
 import stat
@@ -14,11 +18,15 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
-from .flock import Flock, LockTimeoutError
-from .kernel_locks import KernelLock, describe_holders, on_file, process_name, snapshot
+from .flock import LockTimeoutError, wait_until
+from .kernel_locks import describe_holders, on_file, process_name, snapshot
 
+#: The file of all names; the role agent creates it.
+FILE = "names.lock"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
-_SUFFIX = ".lock"
+# A file offset is positive and has 63 bits.
+_OFFSET_BYTES = 7
+_MOST_BYTES = 16384
 
 
 class Holder(NamedTuple):
@@ -38,13 +46,23 @@ class LockState(NamedTuple):
     """The holders and the waiters of one lock."""
 
     name: str
-    path: str
     holders: tuple[Holder, ...]
     waiters: tuple[Holder, ...]
 
 
-def lock_path(directory: str, name: str) -> str:
-    """Return the lock file of ``name``.
+class NamedLock:
+    """A held lock. A process may hold one at a time: closing the file releases all."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Release the lock."""
+        os.close(self._descriptor)
+
+
+def check(directory: str, name: str) -> str:
+    """Return the file of the locks in ``directory``.
 
     Raises CiError for a bad name or an unsafe directory.
     """
@@ -66,17 +84,23 @@ def lock_path(directory: str, name: str) -> str:
             f"The directory for locks {directory} is not safe, because other users could replace its files; "
             "make root or yourself its owner, and make it sticky (chmod +t) if others may write to it."
         )
-    return os.path.join(directory, name + _SUFFIX)
+    return os.path.join(directory, FILE)
+
+
+def offset(name: str) -> int:
+    """Return the byte of the lock ``name``."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:_OFFSET_BYTES], "big")
 
 
 def acquire(
-    path: str,
+    directory: str,
+    name: str,
     *,
     shared: bool = False,
     timeout_seconds: Optional[float] = None,
     waiting: Optional[Callable[[float], None]] = None,
-) -> Flock:
-    """Take the lock file ``path`` and return the held lock.
+) -> NamedLock:
+    """Take the lock ``name`` in ``directory`` and return it.
 
     The kernel wakes a waiting caller at once. ``timeout_seconds`` None waits without a limit. ``waiting`` is
     called every half second of the wait with the seconds waited. Raises LockTimeoutError that names the
@@ -84,51 +108,58 @@ def acquire(
     """
     import time
 
-    lock = Flock(path, shared=shared)
-    if lock.try_acquire():
+    path, byte = check(directory, name), offset(name)
+    descriptor = _open(path)
+    lock, operation = NamedLock(descriptor), fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.lockf(descriptor, operation | fcntl.LOCK_NB, 1, byte)
         return lock
-    began = time.monotonic()
+    except (BlockingIOError, PermissionError):  # fcntl(2): "EACCES or EAGAIN"
+        began = time.monotonic()
+    except OSError as error:
+        os.close(descriptor)
+        raise CiError(
+            f"The lock {name} in {directory} cannot be taken ({error.strerror}); use a directory on a local "
+            "file system."
+        ) from error
 
     def tell() -> None:
         if waiting:
             waiting(time.monotonic() - began)
 
-    try:
-        lock.acquire(float("inf") if timeout_seconds is None else timeout_seconds, tell)
-    except LockTimeoutError as error:
-        name = os.path.basename(path)[: -len(_SUFFIX)]
+    limit = float("inf") if timeout_seconds is None else timeout_seconds
+    if not wait_until(descriptor, lambda opened: fcntl.lockf(opened, operation, 1, byte), limit, tell):
+        holders = describe_holders(path, start=byte)
         raise LockTimeoutError(
-            f"The lock {name} was not free within {timeout_seconds:g} s, because {describe_holders(path)} "
-            "holds it; wait for that process or end it, or allow more time with --timeout.",
-            **error.details,
-        ) from error
+            f"The lock {name} was not free within {timeout_seconds:g} s, because {holders} holds it; wait "
+            "for that process or end it, or allow more time with --timeout.",
+            holder=holders,
+        )
     return lock
 
 
-def _state(path: str, locks: list[KernelLock]) -> LockState:
-    """Return the state of the file ``path`` among ``locks``.
-
-    Raises OSError when it is gone.
-    """
-    here = on_file(locks, os.stat(path, follow_symlinks=False))
-
-    def some(waiting: bool) -> tuple[Holder, ...]:
-        return tuple(
-            Holder(lock.pid, lock.exclusive, process_name(lock.pid))
-            for lock in here
-            if lock.waiting == waiting
-        )
-
-    return LockState(os.path.basename(path)[: -len(_SUFFIX)], path, some(waiting=False), some(waiting=True))
+def _open(path: str) -> int:
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        try:
+            return os.open(path, flags)
+        except FileNotFoundError:
+            return os.open(path, flags | os.O_CREAT, 0o660)
+    except OSError as error:
+        raise CiError(
+            f"The lock file {path} cannot be opened ({error.strerror}); converge the host with the role "
+            "agent, or run as a member of its group."
+        ) from error
 
 
 def listed(directory: str) -> Iterator[LockState]:
     """Yield the state of every lock in ``directory`` that is held.
 
-    Yields none when the directory does not exist. Raises CiError when the directory cannot be read.
+    The kernel knows only bytes. The name is the word of a command line that has this byte, else the byte as a
+    number. Yields none when the directory or its file does not exist. Raises CiError when it cannot be read.
     """
     try:
-        names = sorted(name for name in os.listdir(directory) if name.endswith(_SUFFIX))
+        status = os.stat(os.path.join(directory, FILE))
     except FileNotFoundError:
         return
     except OSError as error:
@@ -136,11 +167,27 @@ def listed(directory: str) -> Iterator[LockState]:
             f"The directory for locks {directory} cannot be read ({error.strerror}); run as root or as a "
             "member of its group."
         ) from error
-    locks = snapshot()
-    for name in names:
-        try:
-            state = _state(os.path.join(directory, name), locks)
-        except OSError:
-            continue  # removed since it was listed
-        if state.holders or state.waiters:
-            yield state
+    here = on_file(snapshot(), status)
+    states = []
+    for byte in {lock.start for lock in here}:
+        locks = [lock for lock in here if lock.start == byte]
+        holders, waiters = (
+            tuple(
+                Holder(lock.pid, lock.exclusive, process_name(lock.pid))
+                for lock in locks
+                if lock.waiting == waiting
+            )
+            for waiting in (False, True)
+        )
+        name = next(filter(None, (_name_at(byte, lock.pid) for lock in locks)), f"#{byte:x}")
+        states.append(LockState(name, holders, waiters))
+    yield from sorted(states)
+
+
+def _name_at(byte: int, pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            words = stream.read(_MOST_BYTES).decode(errors="replace").split("\0")
+    except OSError:
+        return ""
+    return next((word for word in words if _NAME.fullmatch(word) and offset(word) == byte), "")

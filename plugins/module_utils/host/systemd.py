@@ -9,7 +9,7 @@ from ..errors import CiError
 from .process import Run
 
 # The output of ``systemctl show`` is made for programs (systemctl(1)).
-_PROPERTIES = "Id,ActiveState,SubState,UnitFileState,NeedDaemonReload"
+_PROPERTIES = "Id,ActiveState,SubState,UnitFileState,NeedDaemonReload,Result"
 _RUNNING_STATES = frozenset(["active", "activating", "reloading"])
 
 
@@ -25,6 +25,12 @@ class Unit(dict[str, str]):
     def running(self) -> bool:
         """Whether the unit runs now."""
         return self.get("ActiveState") == "active"
+
+    @property
+    def failing(self) -> bool:
+        """Whether it ended with an error, and systemd waits to start it again."""
+        waits = self.get("SubState", "").startswith("auto-restart")
+        return waits and self.get("Result", "success") != "success"
 
     @property
     def enabled(self) -> bool:
@@ -86,9 +92,19 @@ def begin_start(run: Run, unit: str) -> None:
     _call(run, ["start", "--no-block", unit], f"start {unit}")
 
 
+def begin_try_restart(run: Run, unit: str) -> None:
+    """Restart ``unit`` if it runs, without waiting."""
+    _call(run, ["try-restart", "--no-block", unit], f"restart {unit}")
+
+
 def stop(run: Run, unit: str) -> None:
     """Stop ``unit`` and wait until its processes have ended."""
     _call(run, ["stop", unit], f"stop {unit}")
+
+
+def reset_failed(run: Run, unit: str) -> None:
+    """Forget a failure of ``unit``; an unloaded unit has none."""
+    run(["systemctl", "reset-failed", unit])
 
 
 def begin_stop(run: Run, unit: str) -> None:

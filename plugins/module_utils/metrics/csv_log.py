@@ -6,7 +6,6 @@ An unknown value is 0.
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple, Optional
 
 from ..errors import CiError
 from ..host.directories import open_regular
+from ..host.flock import Flock
 from .system import percent
 
 MIB = 1024 * 1024
@@ -53,6 +53,8 @@ _JOB_COLUMNS = (
 # A name that begins so is a formula to a spreadsheet (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@")
 _LONGEST_NAME = 200
+# Rows are written in milliseconds; the service must send its watchdog message in time.
+_PATIENCE_SECONDS = 5.0
 
 
 class Rotation(NamedTuple):
@@ -122,40 +124,27 @@ def append(path: str, rows: Iterable[list[str]], rotation: Optional[Rotation] = 
     the oldest is removed. A link at ``path`` is not followed, because other users may be able to write to the
     directory. Raises CiError when the file cannot be written; then it has none of the rows.
     """
+    directory, name = os.path.split(path)
+    # Not the CSV itself: every reader of that file could hold its lock.
+    lock = Flock(os.path.join(directory, f".{name}.lock"), mode=0o600)
     try:
-        with _locked(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            if rotation and size >= rotation.bytes:
-                _rotate(path, rotation.kept)
-                with _locked(path) as fresh:
-                    _write(fresh, rows)
-            else:
-                _write(file, rows)
+        _opened(path).close()  # an error names the CSV and not the lock
+        lock.acquire(_PATIENCE_SECONDS)  # so that two samplers that start together write one header
+        if rotation and os.stat(path).st_size >= rotation.bytes:
+            _rotate(path, rotation.kept)
+        with _opened(path) as file:
+            _write(file, rows)
     except OSError as error:
         raise CiError(
             f"The samples could not be appended to '{path}' ({error.strerror}); "
             "give csv_path as a file in a directory that exists and is writable."
         ) from error
+    finally:
+        lock.release()
 
 
-def _locked(path: str) -> io.FileIO:
-    """Open ``path`` to append and lock it.
-
-    Two samplers that start together write one header.
-    """
-    while True:
-        file = io.FileIO(path, "a", opener=_open_no_link)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # Another process may have moved the file before the lock was taken.
-            if os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
-                return file
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            file.close()
-            raise
-        file.close()
+def _opened(path: str) -> io.FileIO:
+    return io.FileIO(path, "a", opener=_open_no_link)
 
 
 def _write(file: io.FileIO, rows: Iterable[list[str]]) -> None:
@@ -208,6 +197,11 @@ def read(path: str, since: str = "", *, foreign: bool = True) -> Iterator[dict[s
                 raise CiError(
                     f"There are no samples at '{path}'; start the sampler, or give another file with --csv."
                 ) from error
+        except PermissionError as error:
+            raise CiError(
+                f"Cannot read the samples at '{name}' ({error.strerror}); run as root, or as a member of the "
+                "group of its directory."
+            ) from error
         except (OSError, csv.Error) as error:
             raise CiError(f"Cannot read the samples at '{name}' ({error}); remove the file.") from error
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Optional
 
 from ..runner.layout import instance_unit
-from ..runner.worker import LISTENER, WORKER, Process, is_program
+from ..runner.worker import Process, programs
 from .system import percent
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ def describe(
 
     ``busy_share`` is the percent of all cores that each unit used since the last reading, by unit name.
     """
-    candidates = sorted(filter(_has_a_programs_name, processes))
+    everything = list(processes)
     described = []
     for name in names:
         unit = instance_unit(name)
-        listener = _first(LISTENER, candidates, f"{base_dir}/{name}", unit)
-        worker = _first(WORKER, candidates, f"{base_dir}/{name}", unit)
+        listeners, workers = programs(everything, f"{base_dir}/{name}", unit)
+        listener, worker = min(listeners, default=None), min(workers, default=None)
         described.append(
             {
                 "name": name,
@@ -86,19 +86,6 @@ def describe(
             }
         )
     return described
-
-
-def _has_a_programs_name(process: Process) -> bool:
-    """Return whether ``process`` may be a listener or worker.
-
-    Of the thousand of a machine, a few are.
-    """
-    return any(path.endswith((LISTENER, WORKER)) for path in (process.executable, *process.arguments[:2]))
-
-
-def _first(program: str, processes: Iterable[Process], root: str, unit: str) -> Optional[int]:
-    """Return the lowest process id of the instance's ``program``."""
-    return next((each.pid for each in processes if is_program(each, program, root, unit)), None)
 
 
 def _accounts(unit: Optional[Unit], share: Optional[float]) -> dict[str, Any]:

@@ -73,6 +73,8 @@ def _stop_if_idle(host: Host, unit: str, layout: Layout) -> bool:
         systemd.begin_stop(host.run, unit)
         _signal(host, pids, signal.SIGINT)
     systemd.stop(host.run, unit)
+    # A stop while root prepared the next listener counts as a failure of the unit.
+    systemd.reset_failed(host.run, unit)
     return True
 
 

@@ -18,6 +18,7 @@ from ..host.flock import Flock
 from .account import Host, account_of, as_account, clean_environment, has_account, remove_account
 from .configure import configure, forget_configuration, read_agent
 from .drain import claim, drain
+from .fresh_start import forget_registration, keep_registration
 from .instance_records import (
     APPLIED,
     JIT,
@@ -70,8 +71,11 @@ class Instance:
         agent_id, _name = read_agent(layout)
         registered = read_record(layout, REGISTRATION)
         recorded_id = registered.get("agent_id")
-        tree = str(read_record(layout, TREE).get("tree", ""))
-        whole = bool(tree) and (tree != self._target.tree_id or is_linked(layout, self._target.tree))
+        record = read_record(layout, TREE)
+        tree = str(record.get("tree", ""))
+        # Without the list of its entries, nothing can be removed between two jobs.
+        listed = bool(tree and record.get("entries"))
+        whole = listed and (tree != self._target.tree_id or is_linked(layout, self._target.tree))
         return Local(
             exists=os.path.isdir(layout.root) or os.path.isdir(self._drop_ins) or self._owns_account,
             agent_id=agent_id,
@@ -82,6 +86,7 @@ class Instance:
             files_current=all(as_wanted(entry, look(entry.path)) for entry in self._target.files),
             active=unit.active,
             enabled=unit.enabled,
+            failing=unit.failing,
         )
 
     def tree_facts(self, seen: Local) -> dict[str, str]:
@@ -150,8 +155,9 @@ class Instance:
             return
         lock = held or claim(self._layout, name)
         try:
+            now = self.read(self._unit_state())
             # Ignore whether the unit is active: without a registration it ends and restarts by itself.
-            if replaced(self.read(self._unit_state()), exists=seen.exists, active=seen.active) != seen:
+            if replaced(now, exists=seen.exists, active=seen.active, failing=seen.failing) != seen:
                 raise CiError(
                     f"Runner '{name}' was left as it is, because another process changed it meanwhile; "
                     "run again."
@@ -219,7 +225,15 @@ class Instance:
     def _link_tree(self) -> None:
         forget_record(self._layout, TREE)
         link_tree(self._target.tree, self._layout)
-        write_record(self._layout, TREE, {"tree": self._target.tree_id, "version": self._version()})
+        write_record(
+            self._layout,
+            TREE,
+            {
+                "tree": self._target.tree_id,
+                "version": self._version(),
+                "entries": sorted(os.listdir(self._target.tree)),
+            },
+        )
 
     def _version(self) -> str:
         """Return the version that the linked runner itself reports.
@@ -283,6 +297,7 @@ class Instance:
         if not token:
             raise self._changed_meanwhile()
         forget_record(self._layout, REGISTRATION)
+        forget_registration(self._layout)
         agent_id = configure(
             self._host.run,
             self._layout,
@@ -292,6 +307,8 @@ class Instance:
             token=token,
             replace=replace,
         )
+        if not target.registration.ephemeral:
+            keep_registration(self._layout)
         self._note_registration(agent_id)
 
     def _enrol(self, secrets: RegistrationSecrets) -> None:
@@ -304,6 +321,7 @@ class Instance:
             raise self._changed_meanwhile()
         agent_id, config = secrets.jit[name]
         forget_configuration(self._layout)
+        forget_registration(self._layout)
         self._note_registration(agent_id)
         text = f"ACTIONS_RUNNER_INPUT_JITCONFIG={config}\n"
         write(root_file(self._layout.record(JIT), text, mode=0o600))

@@ -14,6 +14,7 @@ REGISTRATION = "registration.json"
 TREE = "tree.json"
 APPLIED = "applied.json"
 JIT = "jit.env"
+LIFE = "life.json"
 ORPHAN = "orphan.json"
 
 

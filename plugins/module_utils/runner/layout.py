@@ -116,6 +116,11 @@ def instance_unit(name: str) -> str:
     return f"{UNIT_TEMPLATE}{name}.service"
 
 
+def watcher_unit(name: str) -> str:
+    """Return the systemd unit that watches the jobs of the instance ``name``."""
+    return f"coldvox-ci-job@{name}.service"
+
+
 def enrolling_unit(name: str) -> str:
     """Return the systemd unit that registers the instance ``name`` for its next job."""
     return f"coldvox-ci-enrol@{name}.service"

@@ -264,6 +264,7 @@ RUNNER_SPEC: dict[str, Any] = {
     "unit_dir": {"type": "path", "default": "/etc/systemd/system"},
     "max_age_days": {"type": "int", "default": 30},
     "replace": {"type": "str", "choices": ["never", "offline", "always"], "default": "offline"},
+    "public_repository": {"type": "str", "choices": ["refuse", "allow"], "default": "refuse"},
     "drain_timeout_seconds": {"type": "int", "default": 1800},
     "online_timeout_seconds": {"type": "int", "default": 60},
     "state": {"type": "str", "choices": STATES, "default": "present"},

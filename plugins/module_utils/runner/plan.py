@@ -73,6 +73,7 @@ class Local:
     files_current: bool = False
     active: bool = False
     enabled: bool = False
+    failing: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ def _plan_present(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Pla
     if restart_reason:
         back = (Step.SET_LABELS,) if Step.WITHDRAW_LABELS in stop else labels
         return Plan("updated", (*stop, *tree, Step.WRITE_FILES, Step.START, *back), restart_reason)
-    if not local.active or not local.enabled:
-        return Plan("updated", (Step.START, *labels), "the unit is not running or not enabled")
+    if not local.active or not local.enabled or local.failing:
+        return Plan("updated", (Step.START, *labels), "the unit does not run, is disabled, or fails")
     return Plan("relabelled", labels, "the labels differ") if labels else UNCHANGED
 
 

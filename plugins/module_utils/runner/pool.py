@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..errors import CiError
+from .fresh_start import check_keep
 from .instance_records import JIT
 from .layout import (
     Layout,
@@ -31,6 +32,7 @@ from .options import STATES, normal_instance, path_text, variable_text
 
 SLICE = "coldvox-ci.slice"
 _UNIT_DIR = "/etc/systemd/system"
+TEAM, STRANGERS = "team", "strangers"
 _GIB = 1024**3
 # Above this share of MemoryMax the kernel slows the job down and reclaims memory. At MemoryMax it kills.
 _HIGH_SHARE = 0.9
@@ -121,7 +123,8 @@ class PoolDefaults:
     """Settings for all instances of a host.
 
     An instance or its class may override them. If ``enrols``, the host itself registers its JIT instances
-    for their next jobs.
+    for their next jobs. ``keep`` names what may stay on disk for the next job (fresh_start.py).
+    ``trust`` says who may start jobs: a TEAM, or STRANGERS, who get a new JIT registration for each job.
     """
 
     base_dir: str
@@ -131,6 +134,8 @@ class PoolDefaults:
     path: Sequence[str] = ()
     state: str = "present"
     enrols: bool = False
+    keep: Sequence[str] = ()
+    trust: str = TEAM
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,9 @@ class PoolInstance:
             if self.enrols and self.options["state"] == "present":
                 # The started unit itself checks whether there is anything to do.
                 unit = enrolling_unit(self.options["name"])
-                lines.append(f"ExecStopPost=+-/bin/systemctl start --no-block {unit}")
+                # The unit's own view of /run does not have the sockets of systemd.
+                call = f"/usr/bin/nsenter --target=1 --mount -- /bin/systemctl start --no-block {unit}"
+                lines.append(f"ExecStopPost=+-{call}")
         return _HEADER + "[Service]\n" + "\n".join(lines) + "\n"
 
 
@@ -183,6 +190,7 @@ def resolve_pool(instances: Sequence[Mapping[str, Any]], defaults: PoolDefaults)
     group), ``drop_ins`` (path, content). Raises CiError with the name of the instance for an invalid value.
     """
     check_base_dir(defaults.base_dir)
+    _check_trust(defaults)
     pool = [_resolve(given, defaults) for given in instances]
     check_distinct([item.options["name"] for item in pool])
     kept = [item for item in pool if item.options["state"] != "absent"]
@@ -204,6 +212,17 @@ def resolve_pool(instances: Sequence[Mapping[str, Any]], defaults: PoolDefaults)
         ],
         "drop_ins": [{"path": item.drop_in_path, "content": item.drop_in} for item in kept],
     }
+
+
+def _check_trust(defaults: PoolDefaults) -> None:
+    """Raise CiError if something would pass from a job of a stranger to the next."""
+    if defaults.trust not in (TEAM, STRANGERS):
+        raise CiError(f"The trust '{defaults.trust}' is unknown; use {TEAM} or {STRANGERS}.")
+    if defaults.trust == STRANGERS and defaults.keep:
+        raise CiError(
+            f"Jobs of strangers must not keep {', '.join(defaults.keep)} for the next job; empty the list of "
+            f"what is kept, or set the trust to {TEAM}."
+        )
 
 
 def _resolve(given: Mapping[str, Any], defaults: PoolDefaults) -> PoolInstance:
@@ -230,13 +249,19 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
             "group": str(given.get("group") or ""),
             "work_dir": str(given.get("work_dir") or "_work"),
             "ephemeral": bool(given.get("ephemeral", False)),
-            "jit": bool(given.get("jit", False)),
+            "jit": bool(given.get("jit", defaults.trust == STRANGERS)),
             "state": state,
             "environment": _environment(given, defaults, limits, layout),
-            "path": [f"{layout.home}/.cargo/bin", *(str(entry) for entry in defaults.path)],
+            # A job can write there, so the system's directories come first.
+            "path": [*(str(entry) for entry in defaults.path), f"{layout.home}/.cargo/bin"],
         },
         defaults.state,
     )
+    if defaults.trust == STRANGERS and not options["jit"]:
+        raise CiError(
+            "It keeps its registration, whose key a stranger's job can read; leave out jit: false, or set "
+            f"the trust to {TEAM}."
+        )
     if defaults.enrols and options["jit"] and os.path.isabs(options["work_dir"]):
         raise CiError(
             f"work_dir '{options['work_dir']}' cannot be emptied by the service that registers the instance "
@@ -250,12 +275,16 @@ def _environment(
 ) -> dict[str, str]:
     """Return the job environment; each instance has its own cargo registry cache.
 
+    A kept build directory is outside of the workspace, because actions/checkout empties that.
+
     The order of precedence, from low to high: the number of cargo jobs that follows from the cores of the
     class, the host, the class, the instance.
     """
     merged: dict[str, object] = {"CARGO_HOME": f"{layout.home}/.cargo", "LANG": "C.UTF-8"}
     if limits:
         merged["CARGO_BUILD_JOBS"] = max(1, int(limits.cores))
+    if "target" in check_keep(defaults.keep):
+        merged["CARGO_TARGET_DIR"] = f"{layout.home}/target"
     merged.update(defaults.environment or {})
     merged.update(limits.environment if limits else {})
     merged.update(given.get("environment") or {})

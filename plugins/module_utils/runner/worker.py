@@ -7,7 +7,7 @@ no control groups and reads command lines whole.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
 
 from .layout import UNIT_TEMPLATE
@@ -19,21 +19,82 @@ _MOST_BYTES = 16384
 
 
 class Process(NamedTuple):
-    """A process as /proc shows it; a field that cannot be read is empty."""
+    """A process as /proc shows it; a field that cannot be read is empty or 0.
+
+    ``started`` is in clock ticks since boot.
+    """
 
     pid: int
     executable: str
     arguments: tuple[str, ...]
     cgroup: str
+    parent: int = 0
+    started: int = 0
 
 
-def is_worker(process: Process, root: str, unit: str) -> bool:
-    """Return whether ``process`` runs a job of the instance ``unit`` in ``root``."""
-    return is_program(process, WORKER, root, unit)
+class Programs(NamedTuple):
+    """The process ids of an instance's listeners and workers.
+
+    Several listeners only while one is replaced, and while a worker is between fork and exec.
+    """
+
+    listeners: list[int]
+    workers: list[int]
+
+
+def programs(seen: Iterable[Process], root: str, unit: str) -> Programs:
+    """Return the listeners and workers of the instance ``unit`` in ``root``.
+
+    A job can start a process with any name, but it cannot choose its ancestors. In the unit, a listener
+    descends from the main process with no worker in between, and a worker is a child of such a listener. The
+    main process is the oldest of the unit. An orphan of a job has a parent outside of the unit too, but it is
+    younger. Without the unit's control group a person started the runner, and its name is enough.
+    """
+    everything = list(seen)
+    candidates = list(filter(_has_a_programs_name, everything))  # of a thousand, a few are
+    listeners = [each for each in candidates if is_program(each, LISTENER, root, unit)]
+    workers = [each for each in candidates if is_program(each, WORKER, root, unit)]
+    if not listeners and not workers:
+        return Programs([], [])
+    members = {each.pid: each for each in everything if _is_in(each, unit)}
+    below = {each.pid for each in workers}
+    proven = {
+        each.pid for each in listeners if each.pid not in members or _is_main_line(each, members, below)
+    }
+    return Programs(
+        [each.pid for each in listeners if each.pid in proven],
+        [each.pid for each in workers if each.pid not in members or each.parent in proven],
+    )
+
+
+def _has_a_programs_name(process: Process) -> bool:
+    return any(path.endswith((LISTENER, WORKER)) for path in (process.executable, *process.arguments[:2]))
+
+
+def _is_main_line(process: Process, members: dict[int, Process], workers: set[int]) -> bool:
+    """Return whether ``process`` descends from the oldest of ``members``.
+
+    None of ``workers`` may be in between.
+    """
+    seen: set[int] = set()
+    while process.parent in members and process.pid not in seen:
+        seen.add(process.pid)
+        process = members[process.parent]
+        if process.pid in workers:
+            return False
+    return process.started <= min(each.started for each in members.values())
+
+
+def _is_in(process: Process, unit: str) -> bool:
+    return unit in _groups(process)
+
+
+def _groups(process: Process) -> set[str]:
+    return {part for line in process.cgroup.splitlines() for part in line.split(":", 2)[-1].split("/")}
 
 
 def is_program(process: Process, name: str, root: str, unit: str) -> bool:
-    """Return whether ``process`` is the program ``name`` of the instance in ``root``.
+    """Return whether ``process`` is called like ``name`` of the instance in ``root``.
 
     Two things must be true. The process is the instance's: it is in the control group of ``unit``, or in that
     of no instance, because a person started the runner by hand. And it runs ``name`` from the instance's own
@@ -41,14 +102,14 @@ def is_program(process: Process, name: str, root: str, unit: str) -> bool:
     first argument, or the second one, after an interpreter. In the unit it may be relative to ``root``, the
     unit's working directory.
 
-    A job can call its processes what it likes, but it cannot leave its unit: it can imitate the worker of its
-    own instance only.
+    A job can call its processes what it likes, but it cannot leave its unit: it can imitate the programs of
+    its own instance only. ``programs`` rejects these.
     """
     split = [path.rpartition("/") for path in (process.executable, *process.arguments[:2])]
     places = [place for place, _slash, last in split if last == name]
     if not places:
         return False
-    groups = {part for line in process.cgroup.splitlines() for part in line.split(":", 2)[-1].split("/")}
+    groups = _groups(process)
     in_unit = unit in groups
     if not in_unit and any(group.startswith(UNIT_TEMPLATE) for group in groups):
         return False
@@ -69,19 +130,12 @@ def has_worker(root: str, unit: str, proc: str = "/proc") -> bool:
 
 def workers(root: str, unit: str, proc: str = "/proc") -> list[int]:
     """Return the process ids of the instance's worker."""
-    return _running(WORKER, root, unit, proc)
+    return programs(processes(proc), root, unit).workers
 
 
 def listeners(root: str, unit: str, proc: str = "/proc") -> list[int]:
-    """Return the process ids of the instance's listener.
-
-    Several only while it is being replaced.
-    """
-    return _running(LISTENER, root, unit, proc)
-
-
-def _running(name: str, root: str, unit: str, proc: str) -> list[int]:
-    return [process.pid for process in processes(proc) if is_program(process, name, root, unit)]
+    """Return the process ids of the instance's listener, see ``Programs``."""
+    return programs(processes(proc), root, unit).listeners
 
 
 def processes(proc: str = "/proc") -> Iterator[Process]:
@@ -102,7 +156,10 @@ def read_process(pid: int, proc: str = "/proc", cgroup: Optional[str] = None) ->
     text = _read(f"{proc}/{pid}/cmdline")
     if text:
         group = _read(f"{proc}/{pid}/cgroup") if cgroup is None else cgroup
-        yield Process(pid, _link(f"{proc}/{pid}/exe"), tuple(text.split("\0")), group)
+        # The name in parentheses may hold anything; the 2nd and 20th fields after it: proc_pid_stat(5).
+        fields = _read(f"{proc}/{pid}/stat").rpartition(")")[2].split()
+        parent, started = (int(fields[1]), int(fields[19])) if len(fields) > 19 else (0, 0)
+        yield Process(pid, _link(f"{proc}/{pid}/exe"), tuple(text.split("\0")), group, parent, started)
 
 
 def _read(path: str) -> str:

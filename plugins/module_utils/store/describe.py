@@ -9,14 +9,15 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 from ..errors import CiError
-from ..host import kernel_locks
+from ..host import kernel_locks, named_lock
 from ..host.clock import boottime, timestamp
 from ..host.durable import read_text, storage_error
 from ..host.flock import occupied
 from ..host.kernel_locks import KernelLock
+from ..host.named_lock import Holder, LockState
 from . import lease as leasing
 from .index import Index
 from .layout import Layout
@@ -233,6 +234,9 @@ def locks(directories: Iterable[str]) -> list[dict[str, Any]]:
     for directory in directories:
         for name in _names(directory):
             path = os.path.join(directory, name)
+            if name == named_lock.FILE:
+                listed += [_named(path, state) for state in named_lock.listed(directory)]
+                continue
             try:
                 status = os.lstat(path)
             except OSError:
@@ -268,7 +272,18 @@ def _lock(path: str, on_it: list[KernelLock]) -> Optional[dict[str, Any]]:
     }
 
 
-def _process(lock: KernelLock) -> dict[str, Any]:
+def _named(path: str, state: LockState) -> dict[str, Any]:
+    exclusive = any(holder.exclusive for holder in state.holders)
+    return {
+        "path": path,
+        "name": state.name,
+        "mode": "exclusive" if exclusive else "shared",
+        "holders": [_process(holder) for holder in state.holders],
+        "waiters": [_process(waiter) for waiter in state.waiters],
+    }
+
+
+def _process(lock: Union[KernelLock, Holder]) -> dict[str, Any]:
     """Return one holder or waiter.
 
     It has held or waited for at most ``running_seconds``.

@@ -47,4 +47,4 @@ def test_agent_links_lead_to_files_that_the_library_publishes() -> None:
 
 
 def test_agent_user_equals_that_of_the_library() -> None:
-    assert variable("__agent_user") == spool.READERS
+    assert variable("__agent_user") == spool.AGENT

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,7 +22,7 @@ ROLE = Path(__file__).resolve().parents[3] / "roles" / "agent"
 
 def render(name: str, **values: Any) -> str:
     environment = Environment(
-        loader=FileSystemLoader(ROLE / "templates" / "etc"),
+        loader=FileSystemLoader([ROLE / "templates/etc", ROLE / "templates/opt"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         autoescape=False,
@@ -55,7 +56,6 @@ def test_tmpfiles_creates_the_directories_and_removes_nothing(tmp_path: Path) ->
         __agent_run_dir="/run",
         __agent_state_dir="/state",
         __agent_group="root",
-        agent_locks=["one"],
         __agent_user="root",
         __agent_published=["health.json"],
         __agent_published_dir="/run/agent",
@@ -76,7 +76,7 @@ def test_tmpfiles_creates_the_directories_and_removes_nothing(tmp_path: Path) ->
         "run/heal.json",
         "run/health.json",
         "run/locks",
-        "run/locks/one.lock",
+        "run/locks/names.lock",
         "state/history",
         "state/metrics",
     }
@@ -111,3 +111,38 @@ def test_a_mount_goes_also_while_something_there_is_open() -> None:
     values = {"__agent_lock_dir": "/r/locks", "__agent_jobs_dir": "/r/jobs"}
     unit = render("systemd/system/run.mount.j2", where="/r/jobs", limits="size=1M", **values)
     assert "\nLazyUnmount=yes\n" in unit.partition("[Mount]")[2].partition("[Install]")[0]
+
+
+def test_hook_script_has_an_environment_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "runnerctl").write_text("#!/bin/sh\nexec /usr/bin/env\n")
+    (tmp_path / "runnerctl").chmod(0o755)
+    variables = yaml.safe_load((ROLE / "vars/main.yml").read_text(encoding="utf-8"))["__agent_hook_variables"]
+    library = ROLE.parents[1] / "plugins/module_utils/agent"
+    read = "".join((library / name).read_text() for name in ("hooks/job.py", "cli/job.py"))
+    assert set(variables) == set(re.findall(r'"((?:GITHUB|RUNNER)_[A-Z_]+)"', read))
+    script = render(
+        "coldvox-ci/hooks/job.sh.j2",
+        event="started",
+        agent_hook_timeout_seconds=5,
+        __agent_command=tmp_path / "runnerctl",
+        __agent_hook_variables=variables,
+    )
+    (tmp_path / "job.sh").write_text(script)
+    hostile = {
+        "LD_PRELOAD": "/nowhere.so",
+        "PYTHONPATH": "/tmp",
+        "ENV": "/tmp/x",
+        "PATH": "/tmp:/usr/bin:/bin",
+    }
+    given = {"RUNNER_NAME": "one", "GITHUB_WORKFLOW": 'two "words"; $(false)', "GITHUB_RUN_ID": "1"}
+    done = subprocess.run(
+        ["bash", "-e", tmp_path / "job.sh"],
+        env={**hostile, **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seen = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    for name in ("PWD", "SHLVL", "_"):  # of the stand-in's own shell
+        seen.pop(name, None)
+    assert seen == {**dict.fromkeys(variables, ""), **given, "LANG": "C.UTF-8", "PATH": "/usr/bin:/bin"}

@@ -40,7 +40,7 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         "--limit", metavar="N", type=_count, default=_LISTED, help=f"list at most N (default: {_LISTED})"
     )
     group.add_argument(
-        "--since", metavar="TIME", type=_since, help="as in 90m, 24h, 7d, 4w, or a UTC day such as 2026-01-31"
+        "--since", metavar="TIME", type=since, help="as in 90m, 24h, 7d, 4w, or a UTC day such as 2026-01-31"
     )
     group.add_argument(
         "--import",
@@ -66,7 +66,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _since(text: str) -> float:
+def since(text: str) -> float:
+    """Return the Unix time of ``text``: a period before now, a day or a time of UTC."""
     period = _PERIOD.fullmatch(text)
     if period:
         return time.time() - int(period[1]) * _UNIT_SECONDS[period[2]]

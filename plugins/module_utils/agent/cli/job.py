@@ -76,33 +76,57 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         "history.",
     )
     watching.add_argument("instance", metavar="INSTANCE")
+    watching.add_argument("--config", default=paths.config, help="directory of runner.json")
     watching.add_argument("--runners", default=paths.runners, help="directory of the instances")
     watching.set_defaults(perform=watch)
     preparing = commands.add_parser(
-        "prepare", parents=[shared], help="create the directory of an instance's records (as root)"
+        "prepare",
+        parents=[shared],
+        help="make an instance ready for its next listener (as root)",
+        description="Its unit calls this before each start. It creates the directory of the records. With "
+        "github_runner_one_job it removes everything that the last job left, except what github_runner_keep "
+        "names, restores the files of the registration, and waits if the last listeners ended without a job.",
     )
     preparing.add_argument("instance", metavar="INSTANCE")
+    preparing.add_argument("--config", default=paths.config, help="directory of runner.json")
+    preparing.add_argument("--runners", default=paths.runners, help="directory of the instances")
     preparing.set_defaults(perform=prepare)
 
 
 def prepare(options: Options) -> int:
-    """Create the spool of an instance; its unit calls this before each start."""
-    from ..hooks.spool import prepare as perform
+    """Make an instance ready for its next listener.
 
-    path = perform(options.run, options.instance)
+    Its unit calls this before each start.
+
+    Without a spool jobs run unrecorded. With files of the last job, no listener starts.
+    """
+    from ...runner.fresh_start import read_settings
+    from ...runner.layout import check_name
+    from ..heal.prepare import prepare as perform
+    from ..hooks.spool import prepare as prepare_spool
+
+    name, path = check_name(options.instance), None
+    try:
+        path = prepare_spool(options.run, name)
+    except OSError as error:
+        log(
+            f"The jobs of {name} have no records, because {error.filename} cannot be made "
+            f"({error.strerror}); converge the host with the role agent."
+        )
+    fresh = perform(options.runners, name, read_settings(options.config), log)
     if options.json:
-        print_json({"path": path})
-    else:
-        print_line(path)
+        print_json({"path": path, "fresh": plain(fresh)})
     return OK
 
 
 def watch(options: Options) -> int:
     """Watch the jobs of an instance, and remove the files that they leave."""
+    from ...runner.fresh_start import read_settings
     from ...runner.layout import check_name
     from ..heal.watch import watch as perform
 
-    cleaned = perform(options.runners, options.run, check_name(options.instance), log)
+    one_job = read_settings(options.config).one_job
+    cleaned = perform(options.runners, options.run, check_name(options.instance), log, one_job=one_job)
     if options.json:
         print_json({"cleaned": plain(cleaned)})
     elif cleaned and cleaned.swept.removed:

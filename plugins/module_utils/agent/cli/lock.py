@@ -56,17 +56,19 @@ def run(options: argparse.Namespace) -> int:
     from ...host.process import run_command
 
     command = require_command(options.command, "runnerctl lock run NAME -- COMMAND...")
-    path = named_lock.lock_path(options.dir, options.name)
+    path = named_lock.check(options.dir, options.name)
     next_message = _FIRST_MESSAGE_SECONDS
 
     def waiting(seconds: float) -> None:
         nonlocal next_message
         if seconds >= next_message:
             next_message = seconds + _NEXT_MESSAGE_SECONDS
-            log(f"waiting {seconds:.0f} s for the lock {options.name}: {describe_holders(path)} holds it.")
+            holders = describe_holders(path, start=named_lock.offset(options.name))
+            log(f"waiting {seconds:.0f} s for the lock {options.name}: {holders} holds it.")
 
     lock = named_lock.acquire(
-        path,
+        options.dir,
+        options.name,
         shared=options.shared,
         timeout_seconds=options.timeout,
         waiting=waiting,

@@ -27,8 +27,10 @@ _PROGRAM = "runnerctl"
 _GROUPS = {
     "advice": "answer whether this host should take one more job now",
     "cache": "list, check and clean the artifact store, and link models for jobs",
+    "changes": "list who changed what on this machine (as root)",
     "decide": "decide whether the next run of a job should be here",
     "drain": "stop an instance after its job (as root)",
+    "egress": "load the rules that bound what jobs can reach in the network (as root)",
     "enrol": "register a JIT instance for its next job (its service calls this)",
     "heal": "check and heal all instances once, as the timer does (as root)",
     "health": "rate this host, with reasons",
@@ -39,6 +41,7 @@ _GROUPS = {
     "package": "maintain this program (the role agent calls this)",
     "report": "compare the last weeks with the goals on one page",
     "resume": "start a drained instance again (as root)",
+    "security": "check who and what could take over this machine (as root)",
     "status": "show problems, runners, jobs and health on one screen",
 }
 

@@ -11,9 +11,8 @@ from ...host.kernel_locks import describe_holders
 from ...host.process import Run
 from ...runner.account import Host
 from ...runner.drain import claim_lock, drain
-from ...runner.layout import Layout, instance_layout, instance_unit
+from ...runner.layout import Layout, instance_layout, instance_unit, watcher_unit
 from ...runner.worker import has_worker, listeners
-from .look import watcher_unit
 from .rules import RESTART, THAW, Action
 
 DONE = "done"

@@ -46,11 +46,15 @@ _LONGEST_JOB_SECONDS = 5 * 86400.0
 
 
 class Line(NamedTuple):
-    """A line of the journal: Unix seconds, the process that wrote it, and its text."""
+    """A line of the journal: Unix seconds, the process that wrote it, and its text.
+
+    ``root`` is whether that process was root's.
+    """
 
     at: float
     pid: int
     text: str
+    root: bool = False
 
 
 def known_listeners(host: Host, layout: Layout, unit: str, say: Callable[[str], None]) -> set[int]:
@@ -159,7 +163,7 @@ def line_of(text: str) -> Optional[Line]:
     try:
         data = json.loads(text)
         at, pid = int(data["__REALTIME_TIMESTAMP"]) / 1e6, int(data["_PID"])
-        return Line(at, pid, _text(data.get("MESSAGE")))
+        return Line(at, pid, _text(data.get("MESSAGE")), data.get("_UID") == "0")
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 

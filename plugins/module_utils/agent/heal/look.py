@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Optional
 
 from ...host import systemd
 from ...host.clock import boot_id, boottime
 from ...host.process import Run
+from ...runner.fresh_start import calm_restarts, restarts_of
 from ...runner.instance_records import REGISTRATION
-from ...runner.layout import Layout, instance_layout, instance_unit
-from ...runner.worker import LISTENER, Process, is_program, is_worker, processes
+from ...runner.layout import Layout, instance_layout, instance_unit, watcher_unit
+from ...runner.worker import Process, processes, programs
 from ..hooks.spool import spool_directory
+from .endings import Line, line_of
 from .rules import (
     AT_REST,
     BUSY,
@@ -30,18 +33,21 @@ from .rules import (
     Known,
 )
 
-_PROPERTIES = "Id,ActiveState,SubState,UnitFileState,NRestarts,Job"
+_PROPERTIES = "Id,ActiveState,SubState,UnitFileState,NRestarts,Job,InvocationID"
 _QUIET = frozenset([AT_REST, BUSY, HEALTHY])
 _LINES = 40
 _JOURNAL_SECONDS = 10.0
 _ESTABLISHED = "01"  # include/net/tcp_states.h
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
+# MESSAGE_ID of "Starting" and "Started" (systemd.journal-fields(7), sd-messages.h).
+_STARTING = ("7d4958e842da4a758f6c1cdc7b36dcc5", "39f53479d3a045ac8e11786248231fbf")
+_JOB = "Running job: "
 # Messages of the runner (actions/runner 2.336.0) and of our unit. The last message in the journal counts.
 _MESSAGES = (
     ("Listening for Jobs", MESSAGE_LISTENING),
     ("Runner reconnected", MESSAGE_LISTENING),
     # These come before the errors, so that a job's name with the text of an error has no effect.
-    ("Running job: ", MESSAGE_LISTENING),
+    (_JOB, MESSAGE_LISTENING),
     (" completed with result: ", MESSAGE_LISTENING),
     ("A session for this runner already exists", MESSAGE_CONFLICT),
     ("Session Conflict error", MESSAGE_CONFLICT),
@@ -65,11 +71,6 @@ class Place(NamedTuple):
 def clocks() -> Clocks:
     """Return the present state of the machine's clocks."""
     return Clocks(boottime(), time.monotonic(), boot_id())
-
-
-def watcher_unit(name: str) -> str:
-    """Return the unit that watches the jobs of the instance ``name``."""
-    return f"coldvox-ci-job@{name}.service"
 
 
 def instance_names(base_dir: str) -> list[str]:
@@ -103,18 +104,19 @@ def _evidence(
     past: Optional[Known],
 ) -> Evidence:
     layout, unit = instance_layout(place.base_dir, name), units[instance_unit(name)]
-    root, service = os.path.realpath(layout.root), instance_unit(name)
-    listener = next((each.pid for each in seen if is_program(each, LISTENER, root, service)), None)
-    restarts = unit.get("NRestarts", "")
+    service = instance_unit(name)
+    listeners, workers = programs(seen, os.path.realpath(layout.root), service)
+    listener = next(iter(listeners), None)
     evidence = Evidence(
         name=name,
         enabled=unit.enabled,
         active_state=unit.get("ActiveState", ""),
         sub_state=unit.get("SubState", ""),
-        restarts=int(restarts) if restarts.isdigit() else 0,
+        # A listener that takes one job ends after each. Only restarts since the last job count.
+        restarts=max(0, restarts_of(unit) - calm_restarts(layout)),
         pending=bool(unit.get("Job")),
-        registered=any(os.path.exists(layout.file(file)) for file in (".runner", ".runner_migrated")),
-        worker=any(is_worker(each, root, service) for each in seen),
+        registered=any(map(os.path.exists, _registrations(layout))),
+        worker=bool(workers),
         listener=listener is not None,
         frozen=listener is not None and _state(place.proc, listener) == "T",
         connections=None if listener is None else connections(place.proc, listener),
@@ -123,8 +125,17 @@ def _evidence(
         watched=units[watcher_unit(name)].active,
     )
     if _needs_journal(evidence, past):
-        return evidence._replace(message=last_message(place.run, name))
+        invocation = unit.get("InvocationID", "") if listeners else ""
+        return evidence._replace(message=proven_message(place.run, service, invocation, listeners))
     return evidence
+
+
+def _registrations(layout: Layout) -> list[str]:
+    """Return the paths of a registration: the runner's files, and root's copy.
+
+    Root restores the files from its copy before each start.
+    """
+    return [layout.file(".runner"), layout.file(".runner_migrated"), layout.record("registration")]
 
 
 def _needs_journal(evidence: Evidence, past: Optional[Known]) -> bool:
@@ -141,19 +152,88 @@ def last_message(run: Run, name: str, *, this_start: bool = False) -> str:
     With ``this_start`` only messages since the last start of its unit count.
     """
     unit = instance_unit(name)
-    which = f"--unit={unit}"
-    if this_start:
-        invocation = systemd.show(run, [unit], "Id,InvocationID")[unit].get("InvocationID", "")
-        which = f"_SYSTEMD_INVOCATION_ID={invocation}"
-    words = ["journalctl", "--output=cat", "--quiet", "--no-pager", f"--lines={_LINES}", which]
-    return message_in(run(words, timeout_seconds=_JOURNAL_SECONDS).stdout)
+    if not this_start:
+        return proven_message(run, unit)
+    invocation = systemd.show(run, [unit], "Id,InvocationID")[unit].get("InvocationID", "")
+    return proven_message(run, unit, invocation) if invocation else ""
 
 
-def message_in(text: str) -> str:
-    """Return the MESSAGE_ constant of the last known line in ``text``, else ""."""
-    for line in reversed(text.splitlines()):
+def proven_message(run: Run, unit: str, invocation: str = "", pids: Collection[int] = ()) -> str:
+    """Return the last known message that the listener of ``unit`` itself logged.
+
+    Every process of the unit can write to its journal. ``pids`` are listeners that run now. Those of the past
+    are known by time: before the listener logs its first job, no code of a job has run in that invocation
+    (systemd.exec(5)) of the unit. So lines up to then are the runner's, and later ones count if the same
+    process wrote them. Without ``invocation`` the last two count, because the last one may have no lines yet.
+    """
+    if pids:
+        own = [f"_SYSTEMD_INVOCATION_ID={invocation}", *(f"_PID={pid}" for pid in sorted(pids))]
+        message = message_in(_journal(run, own, "--reverse", f"--lines={_LINES}")[::-1])
+        if message:
+            return message
+    for start in _starts(run, unit):
+        if invocation in ("", start.invocation):
+            message = _message_since(run, start)
+            if message:
+                return message
+    return ""
+
+
+class _Start(NamedTuple):
+    """A start of a unit, in Unix seconds."""
+
+    invocation: str
+    at: float
+
+
+def _starts(run: Run, unit: str) -> list[_Start]:
+    """Return the last two starts of ``unit`` in systemd's log, the latest first."""
+    which = ["_PID=1", f"UNIT={unit}", *(f"MESSAGE_ID={number}" for number in _STARTING)]
+    text = _read_journal(run, which, "INVOCATION_ID", "--reverse", f"--lines={2 * len(_STARTING)}")
+    starts: dict[str, _Start] = {}
+    for entry in text.splitlines():
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
+            data = json.loads(entry)
+            invocation, at = str(data["INVOCATION_ID"]), int(data["__REALTIME_TIMESTAMP"]) / 1e6
+            starts[invocation] = _Start(invocation, at)  # reversed, so the first line of each stays
+    return list(starts.values())[:2]
+
+
+def _message_since(run: Run, start: _Start) -> str:
+    """Return the runner's last known message in one invocation of its unit."""
+    invocation = f"_SYSTEMD_INVOCATION_ID={start.invocation}"
+    # With --since, systemd before 254 returns the earliest lines too; it ignores the plus sign.
+    head = _journal(run, [invocation], "--since=@0", f"--lines=+{_LINES}")
+    if not head or head[0].at < start.at:
+        return ""
+    job = next((number for number, line in enumerate(head) if _JOB in line.text), None)
+    if job is None and len(head) < _LINES:
+        return message_in(head)
+    before = head if job is None else head[: job + 1]
+    own = [f"_PID={pid}" for pid in sorted({line.pid for line in before})]
+    tail = _journal(run, [invocation, *own], "--reverse", f"--lines={_LINES}")[::-1]
+    return message_in(tail) or message_in(before)
+
+
+def _journal(run: Run, which: Sequence[str], *options: str) -> list[Line]:
+    """Return the journal's lines that processes of accounts wrote to their output.
+
+    Root's own lines in the unit may contain names of a job's files.
+    """
+    text = _read_journal(run, [*which, "_TRANSPORT=stdout"], "MESSAGE,_PID,_UID", *options)
+    return [line for line in map(line_of, text.splitlines()) if line and not line.root]
+
+
+def _read_journal(run: Run, which: Sequence[str], fields: str, *options: str) -> str:
+    words = ["journalctl", "--output=json", f"--output-fields={fields}", "--quiet", "--no-pager", "--boot"]
+    return run([*words, *options, *which], timeout_seconds=_JOURNAL_SECONDS).stdout
+
+
+def message_in(lines: Sequence[Line]) -> str:
+    """Return the MESSAGE_ constant of the last known line in ``lines``, else ""."""
+    for line in reversed(lines):
         for words, message in _MESSAGES:
-            if words in line:
+            if words in line.text:
                 return message
     return ""
 

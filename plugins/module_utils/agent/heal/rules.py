@@ -23,9 +23,7 @@ AT_REST, BUSY, HEALTHY, STARTING = "at_rest", "busy", "healthy", "starting"
 FROZEN, DEAD, NO_LISTENER, DEAF, CONFLICT = "frozen", "dead", "no_listener", "deaf", "session_conflict"
 OFFLINE, LOOPING, UNREGISTERED, DEPRECATED = "offline", "crash_loop", "unregistered", "version_deprecated"
 GOOD = frozenset([AT_REST, BUSY, HEALTHY, STARTING])
-# A restart does not help against these.
-HOPELESS = frozenset([OFFLINE, LOOPING, UNREGISTERED, DEPRECATED])
-
+HOPELESS = frozenset([OFFLINE, LOOPING, UNREGISTERED, DEPRECATED])  # a restart does not help
 # Actions.
 START, RESTART, THAW = "start", "restart", "thaw"
 
@@ -38,6 +36,7 @@ class Limits(NamedTuple):
     """The patience of the rules in seconds, and the most actions."""
 
     frozen_seconds: float = 60.0  # a drain freezes for some milliseconds
+    auto_restart_seconds: float = 30.0  # between two jobs it lasts a fraction of a second
     no_listener_seconds: float = 90.0  # run.sh waits up to 31 s for an update of the runner
     conflict_seconds: float = 240.0  # as long as the listener itself tries (_sessionConflictRetryLimit)
     deaf_seconds: float = 300.0  # a poll lasts 50 s
@@ -53,6 +52,11 @@ class Limits(NamedTuple):
 
 
 DEFAULTS = Limits()
+# For a conflict that restarts do not end.
+_THEFT = (
+    "; if no copy of it of yours runs elsewhere, its key may be stolen: remove it on GitHub's Runners page, "
+    "then 'ansible-playbook site.yml --tags github_runner' for this host registers it with a new key"
+)
 FILE = "heal.json"
 
 
@@ -272,9 +276,13 @@ def _find(evidence: Evidence, noted: Known, now: Clocks, limits: Limits) -> Find
             f"it ends again and again ({evidence.restarts} restarts); see 'journalctl -u "
             f"coldvox-runner@{evidence.name}'",
         )
+    if evidence.sub_state == "start-pre":
+        return Finding(STARTING, "root prepares it for its next job")
+    if evidence.sub_state == "auto-restart":
+        detail = "its unit is enabled and waits to be started again"
+        return Finding(DEAD, detail, START, limits.auto_restart_seconds)
     if evidence.active_state != "active":
-        state = "waits to be started again" if evidence.sub_state == "auto-restart" else "does not run"
-        return Finding(DEAD, f"its unit is enabled and {state}", START)
+        return Finding(DEAD, "its unit is enabled and does not run", START)
     return _find_in_listener(evidence, noted, now, limits)
 
 
@@ -386,7 +394,7 @@ def shown(history: History, checked_at: float) -> dict[str, Any]:
 def needs_person(history: History) -> tuple[str, ...]:
     """Return a sentence for each hopeless instance, or after two failed attempts."""
     return tuple(
-        f"{name}: {known.detail}"
+        f"{name}: {known.detail}{_THEFT if known.condition == CONFLICT else ''}"
         for name, known in sorted(history.instances.items())
         if known.condition in HOPELESS or (known.condition not in GOOD and known.attempts > 1)
     )

@@ -17,14 +17,13 @@ from typing import Any, Callable, NamedTuple, Optional
 from ...host import sweep
 from ...host.directories import read_json
 from ...host.durable import replace_file
-from ...host.paths import Paths
 from ...host.process import run
 from ...runner.account import Host, account_of
 from ...runner.drain import frozen, job_came_in
+from ...runner.fresh_start import empty_trash
 from ...runner.layout import Layout, instance_layout, instance_unit, instance_user
 from ...runner.worker import listeners, workers
 from ..hooks import spool
-from ..hooks.spool import prune_locks
 from .endings import hand_on, known_listeners
 
 Say = Callable[[str], None]
@@ -34,6 +33,11 @@ _SWEEP_SECONDS = 600.0
 # The listener is frozen for this time at most; its poll at GitHub lasts 50 s.
 _FROZEN_SECONDS = 20.0
 _REFUSAL_SECONDS = 0.5
+# With a queue of jobs, the next listener has its job within this time.
+_LINGER_SECONDS = 5.0
+_LINGER_PAUSE_SECONDS = 0.5
+# A process that a job left could otherwise start this unit as often as it writes a record.
+_SHORT_LINGER_SECONDS = 1.0
 _NO_INHIBITOR = "no-sleep-inhibitor"
 _MOST_LETTERS = 80
 
@@ -45,11 +49,14 @@ class Cleaned(NamedTuple):
     swept: sweep.Swept = sweep.Swept()
 
 
-def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) -> Optional[Cleaned]:
+def watch(
+    base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST, *, one_job: bool = False
+) -> Optional[Cleaned]:
     """Watch the jobs of the instance ``name`` until it is idle; clean up after each.
 
-    Returns None if each cleanup was prevented by the next job, or without a work directory. Raises CiError
-    for an instance without an account.
+    With ``one_job`` the next start of the listener cleans up (prepare.py), and this only deletes what that
+    moved away. Returns None if each cleanup was prevented by the next job, or without a work directory.
+    Raises CiError for an instance without an account.
     """
     layout, unit = instance_layout(base_dir, name), instance_unit(name)
     account = account_of(instance_user(name))
@@ -64,12 +71,25 @@ def watch(base_dir: str, run_dir: str, name: str, say: Say, host: Host = _HOST) 
                 with _awake(why, run_dir, say):
                     _wait(worker)
         spool.prune(run_dir, name)
-        prune_locks(Paths(run=run_dir).locks, account.uid)
-        done = _together(done, clean(layout, unit, account.uid, host))
+        if one_job:
+            cleaned: Optional[Cleaned] = Cleaned(swept=empty_trash(layout, _SWEEP_SECONDS, time.monotonic))
+        else:
+            cleaned = clean(layout, unit, account.uid, host)
+        done = _together(done, cleaned)
         hand_on(host, run_dir, name, pids, since, say)
-        # A job that starts during the cleanup does not trigger the path unit again, so check for it here.
-        if not workers(layout.root, unit, host.proc):
+        # A job that starts before this unit has ended does not trigger the path unit again.
+        if not _comes_next(layout, unit, host, _LINGER_SECONDS if one_job else _SHORT_LINGER_SECONDS):
             return done
+
+
+def _comes_next(layout: Layout, unit: str, host: Host, seconds: float) -> bool:
+    """Return whether a job runs, or starts within ``seconds``."""
+    deadline = host.now() + seconds
+    while not workers(layout.root, unit, host.proc):
+        if host.now() >= deadline:
+            return False
+        host.sleep(_LINGER_PAUSE_SECONDS)
+    return True
 
 
 def _together(before: Optional[Cleaned], now: Optional[Cleaned]) -> Optional[Cleaned]:

@@ -127,24 +127,29 @@ def _ending(path: str) -> Ending:
 
 
 def apply_ending(connection: sqlite3.Connection, ending: Ending) -> int:
-    """Set the result of the jobs that have none; return how many jobs got it.
+    """Set the result of the job that ended; return how many jobs got it, 0 or 1.
 
-    A job may have recorded itself under several names. All of them get the result.
+    An instance runs one job at a time, and its hook records it before any code of the job runs. So the first
+    record of that time is the job, and any other is a claim of the job itself: it stays without a result and
+    is never lost.
     """
+    rows = connection.execute(
+        "SELECT id FROM jobs WHERE instance = ? AND kind = ? AND began BETWEEN ? AND ? ORDER BY began, id",
+        (ending.instance, SELF_HOSTED, ending.since, ending.at),
+    ).fetchall()
+    if not rows:
+        return 0
+    first, *others = rows
+    connection.executemany(
+        "UPDATE jobs SET result = '', completed_at = COALESCE(completed_at, ?) "
+        "WHERE id = ? AND result IN ('', ?)",
+        [(ending.at, *other, LOST) for other in others],
+    )
     return connection.execute(
         "UPDATE jobs SET result = ?, completed_at = COALESCE(completed_at, ?), "
         "foretold = foretold OR completed_at IS NULL, "
         # Where the hook recorded the end and the clock went back, the duration stays unknown.
         "duration_seconds = CASE WHEN completed_at IS NULL THEN ? - started_at ELSE duration_seconds END "
-        "WHERE instance = ? AND kind = ? AND began BETWEEN ? AND ? AND result IN ('', ?)",
-        (
-            ending.result,
-            ending.at,
-            ending.at,
-            ending.instance,
-            SELF_HOSTED,
-            ending.since,
-            ending.at,
-            LOST,
-        ),
+        "WHERE id = ? AND result IN ('', ?)",
+        (ending.result, ending.at, ending.at, *first, LOST),
     ).rowcount

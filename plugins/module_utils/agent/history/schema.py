@@ -101,7 +101,7 @@ def set_aside(path: str) -> tuple[sqlite3.Connection, str]:
 
     If another process did so before, open that new one. Returns and raises the same as ``open_writable``.
     """
-    lock = Flock(f"{path}.lock")
+    lock = Flock(f"{path}.lock", mode=0o600)
     try:
         lock.acquire(_MOST_LOCKED_SECONDS)
     except CiError as error:
@@ -190,7 +190,7 @@ def _create(path: str) -> None:
     fresh = f"{path}.{os.urandom(6).hex()}"
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     try:
-        os.fchmod(descriptor, 0o644)
+        os.fchmod(descriptor, 0o644)  # its directory decides who can open it
         _connect(fresh).close()
         with contextlib.suppress(FileExistsError):  # another process was faster
             os.link(fresh, path)
@@ -249,8 +249,15 @@ def open_readable(path: str) -> Optional[sqlite3.Connection]:
 
     Raises HistoryError when it cannot be read.
     """
-    if not os.path.exists(path):
+    try:
+        os.stat(path)
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise HistoryError(
+            f"The job history {path} cannot be read ({error.strerror}); run as root, or as a member of the "
+            "group of its directory."
+        ) from error
     try:
         try:
             return _reader(path, "mode=ro")

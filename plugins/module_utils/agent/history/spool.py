@@ -28,6 +28,8 @@ MOST_FILES = 2000
 # A hook renames its file at once, so a file that still has another name after this time is abandoned.
 _ABANDONED_SECONDS = 3600.0
 _MOST_REASONS = 10
+# A hook writes its record at once. The kernel sets the time of the file's last change by the same clock.
+_AHEAD_SECONDS = 5.0
 _SUFFIXES = (f".{STARTED}.json", f".{COMPLETED}.json")  # in the order in which a job has them
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A planted FIFO must not block the open.
@@ -52,7 +54,10 @@ class _Pass:
         self.records: list[Record] = []
         self.taken: list[str] = []
         self.reasons: list[str] = []
-        self.owners = _owners(directory, instance)
+        status = os.fstat(directory)
+        self.owners = _owners(status, instance)
+        # The owner of the directory can remove files that it cannot read.
+        self.own = status.st_uid == os.geteuid()
 
     def read(self) -> None:
         """Read the files, each job's start before its end, also if the clock went back."""
@@ -65,7 +70,9 @@ class _Pass:
                 self.taken.append(name)
                 continue
             except PermissionError:
-                self.reasons.append(f"{self.instance}/{clean(name)}: this user may not read it, so it stays.")
+                self.reasons.append(f"{self.instance}/{clean(name)}: this user may not read it.")
+                if self.own:
+                    self.taken.append(name)
                 continue
             except FileNotFoundError:
                 continue  # another process has added and removed it
@@ -113,6 +120,8 @@ class _Pass:
             raise RecordError(f"it names the instance '{record.instance}'")
         if not name.endswith(f".{record.event}.json"):
             raise RecordError(f"its event '{record.event}' differs from its name")
+        if max(record.at, record.queued_at or 0) > status.st_ctime + _AHEAD_SECONDS:
+            raise RecordError("its time is later than its file")
         return record
 
     def remove_taken(self) -> None:
@@ -185,9 +194,9 @@ def _is_instance(name: str) -> bool:
     return False
 
 
-def _owners(directory: int, instance: str) -> set[int]:
+def _owners(directory: os.stat_result, instance: str) -> set[int]:
     """Return the ids of the users whose records of ``instance`` count."""
-    owners = {0, os.geteuid(), os.fstat(directory).st_uid}
+    owners = {0, os.geteuid(), directory.st_uid}
     with contextlib.suppress(KeyError):
         owners.add(pwd.getpwnam(instance_user(instance)).pw_uid)
     return owners

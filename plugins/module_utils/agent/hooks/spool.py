@@ -1,22 +1,21 @@
 """The spool: the records of an instance's hooks, a file for each event.
 
-``<run>/jobs/<instance>`` belongs to the account of that instance. So a job can falsify its own records, but
-not those of other instances, and every reader must treat the files as hostile. The file also prunes the lock
-files that jobs leave in a directory that all accounts share and one of them could fill.
+Jobs can write to ``<run>/jobs/<instance>`` of their own instance only. So a job can falsify its own records,
+but not those of other instances, and every reader must treat the files as hostile.
 """
 
 from __future__ import annotations
 
 import contextlib
-import grp
+import errno
 import heapq
-import itertools
 import json
 import os
+import pwd
 import stat
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ...errors import CiError
 from ...host import sweep
@@ -25,15 +24,18 @@ from ...host.durable import replace_file
 from ...host.paths import Paths
 from ...runner.layout import check_name, instance_user
 
-#: The group whose services read the records (role agent).
-READERS = "coldvox-agent"
+if TYPE_CHECKING:
+    from ...host.process import Run
+
+#: The user whose services read and remove the records (role agent).
+AGENT = "coldvox-agent"
 _MOST_BYTES = 65536
 _RECORDS = (".started.json", ".completed.json")
 # They take memory, and they wait here only while the metrics service does not run.
 _MOST_RECORDS = 1000
+# A record takes an inode and a page of memory; twice as many fit, because the next job runs before a prune.
+_LIMITS = "size=8m,nr_inodes=2048,mode=0755"
 _CLEANING_SECONDS = 60.0
-# As many files as the file system of the locks can hold (role agent).
-_MOST_LOCKS = 4096
 
 
 def spool_directory(run_dir: str, instance: str) -> str:
@@ -41,28 +43,44 @@ def spool_directory(run_dir: str, instance: str) -> str:
     return os.path.join(Paths(run=run_dir).jobs, instance)
 
 
-def prepare(run_dir: str, instance: str) -> str:
+def prepare(run_dir: str, instance: str, run: Optional[Run] = None) -> str:
     """Create the spool of ``instance``, or restore its owner; return its path.
 
-    Needs root. Raises CiError when the host has no such account.
+    Each spool is a file system of its own, so a job can use up only the room of its own instance. The agent
+    owns it, and the sticky bit lets the agent remove the files of jobs, but not the jobs close it. Needs
+    root. Raises CiError when the host has no such account, OSError when it cannot be mounted.
     """
-    from ...runner.account import account_of  # here, because the hooks do not need it
+    from ...host import process, systemd  # here, because the hooks do not need them
+    from ...runner.account import account_of
 
     account = account_of(instance_user(check_name(instance)))
     path = spool_directory(run_dir, instance)
     for directory in (os.path.dirname(path), path):
         with contextlib.suppress(FileExistsError):
             os.mkdir(directory, 0o755)
-    readers = account.gid
+    if not os.path.ismount(path):
+        run = run or process.run
+        _mount(run, path)
+        with contextlib.suppress(CiError):  # healing starts a watcher that is missing
+            # The path unit may watch the directory that this hides.
+            systemd.begin_try_restart(run, f"coldvox-ci-job@{instance}.path")
+    agent = 0
     with contextlib.suppress(KeyError):
-        readers = grp.getgrnam(READERS).gr_gid
+        agent = pwd.getpwnam(AGENT).pw_uid
     opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        os.fchown(opened, account.uid, readers)
-        os.fchmod(opened, 0o770)
+        os.fchown(opened, agent, account.gid)
+        os.fchmod(opened, 0o1770)
     finally:
         os.close(opened)
     return path
+
+
+def _mount(run: Run, path: str) -> None:
+    options = f"{_LIMITS},nosuid,nodev,noexec"
+    done = run(["mount", "-t", "tmpfs", "-o", options, "coldvox-ci", path])
+    if done.status != 0:
+        raise OSError(errno.EIO, " ".join(done.stderr.split()), path)
 
 
 def put_record(run_dir: str, instance: str, name: str, record: Mapping[str, Any]) -> None:
@@ -148,35 +166,3 @@ def _entries(directory: str) -> Iterator[tuple[os.stat_result, str]]:
         for entry in entries:
             with contextlib.suppress(OSError):
                 yield entry.stat(follow_symlinks=False), entry.name
-
-
-def prune_locks(directory: str, owner: int, most: int = _MOST_LOCKS) -> int:
-    """Remove up to ``most`` free lock files of the user id ``owner``.
-
-    Returns the number of removed entries. Held locks stay. Needs the right to remove files of others there.
-    """
-    from ...host.flock import remove_free  # here, because the hooks do not need it
-
-    deadline = time.monotonic() + _CLEANING_SECONDS
-    removed = 0
-    with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
-        folder = sweep.open_directory(directory)
-        opened.callback(os.close, folder)
-        entries = opened.enter_context(os.scandir(folder))
-        for entry in itertools.islice((each for each in entries if _belongs(each, owner)), most):
-            with contextlib.suppress(OSError):
-                if entry.is_file(follow_symlinks=False):
-                    removed += remove_free(entry.name, folder, owner)
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    sweep.remove(folder, entry.name, lambda: time.monotonic() > deadline)
-                else:
-                    os.unlink(entry.name, dir_fd=folder)
-                removed += 1
-    return removed
-
-
-def _belongs(entry: os.DirEntry[str], owner: int) -> bool:
-    with contextlib.suppress(OSError):
-        return entry.stat(follow_symlinks=False).st_uid == owner
-    return False

@@ -23,7 +23,7 @@ def _lines(figures: Figures) -> Iterator[str]:
     yield f"# {text(figures.host)}: CI report, {period(figures)}"
     yield ""
     yield text(summary(figures))
-    yield from _table(
+    yield from table(
         "Goals",
         ("Goal", "Target", "Now", ""),
         [
@@ -35,7 +35,7 @@ def _lines(figures: Figures) -> Iterator[str]:
     price = f"{figures.policy.price_per_minute:g} {text(figures.policy.currency)}"
     yield f"{count(figures.saved_minutes, 'hosted minute')} saved, at {price} a minute."
     if figures.kinds:
-        yield from _table(
+        yield from table(
             "What ran here",
             ("Job", "Workflow", "Runs", "Success", "Mean", "Hosted mean"),
             [
@@ -53,7 +53,7 @@ def _lines(figures: Figures) -> Iterator[str]:
     if figures.more_kinds:
         yield ""
         yield f"And {count(figures.more_kinds, 'kind')} of jobs that took less time."
-    yield from _table(
+    yield from table(
         "Days",
         ("Day", "Succeeded", "Failed", "Hosted", "Mean", "Cache hits"),
         [
@@ -81,7 +81,8 @@ def text(words: object) -> str:
     return escaped.replace("@", "@<!-- -->")
 
 
-def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield the lines of a section with a table of ``rows``; nothing without rows."""
     listed = list(rows)
     if not listed:
         return

@@ -201,11 +201,11 @@ def _units(run: Run, base_dir: str) -> dict[str, systemd.Unit]:
         given = {"timeout_seconds": _SYSTEMD_SECONDS, "environment": {**os.environ, "TZ": "UTC"}}
         return run(argv, **{**given, **options})
 
-    names = [instance_unit(name) for name in _instance_names(base_dir)]
+    names = [instance_unit(name) for name in instance_names(base_dir)]
     return systemd.show_loaded(bounded, [_OWN_UNITS, *names], _UNIT_PROPERTIES)
 
 
-def _instance_names(base_dir: str) -> list[str]:
+def instance_names(base_dir: str) -> list[str]:
     """Return the instances: directories with a ``bin``, or closed to this user."""
     try:
         names = sorted(os.listdir(base_dir))
@@ -224,7 +224,7 @@ def _is_instance(directory: str) -> bool:
 
 
 def _instances(units: Mapping[str, systemd.Unit], base_dir: str, now: float) -> list[Instance]:
-    names = _instance_names(base_dir)
+    names = instance_names(base_dir)
     # With hidepid this user cannot see the processes of others, so their absence proves nothing.
     visible = os.path.exists("/proc/1/cgroup")
     instances = describe(names, base_dir, list(processes()) if visible and names else [], {}, {})

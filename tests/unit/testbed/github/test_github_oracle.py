@@ -61,6 +61,7 @@ def _group_calls(scope: str) -> list[tuple[str, str, Any, int]]:
 
 CALLS = [
     ("GET", REPOSITORY, None, 200),
+    ("GET", "/meta", None, 200),
     ("GET", "/rate_limit", None, 200),
     *_runner_calls(REPOSITORY),
     *_runner_calls(ORGANIZATION),

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -143,7 +142,7 @@ def test_a_replaced_lock_file_is_noticed(path: str) -> None:
     Path(path).touch()
     first.release()
     thread.join()
-    # Whoever waited on the old file must hold the new one: that is the one others see.
+    # The waiter on the old file must hold the new one: that is the one others see.
     assert waiting.held
     assert not Flock(path).try_acquire()
 
@@ -165,20 +164,77 @@ def test_modes_do_not_depend_on_the_umask(path: str) -> None:
         os.umask(before)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_a_reader_without_write_permission_can_share() -> None:
-    # Not below pytest's own directories, which others may not enter.
-    directory = Path(tempfile.mkdtemp())
-    directory.chmod(0o755)
-    path = str(directory / "x.lock")
+# A job can lock what it may read by each call that the kernel has; prints the calls that succeeded.
+JOB = """
+import fcntl, os, struct, sys
+held = []
+def attempt(name, call):
+    descriptor = os.open({path!r}, os.O_RDONLY)
+    try:
+        call(descriptor)
+    except OSError:
+        os.close(descriptor)
+    else:
+        held.append(name)
+def own(kind):
+    return struct.pack("hhqqi4x", kind, 0, 0, 0, 0)
+calls = dict(
+    flock=lambda fd: fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB),
+    record=lambda fd: fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB),
+    open_file=lambda fd: fcntl.fcntl(fd, fcntl.F_OFD_SETLK, own(fcntl.F_WRLCK)),
+    lease=lambda fd: fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK),
+    shared=lambda fd: fcntl.fcntl(fd, fcntl.F_OFD_SETLK, own(fcntl.F_RDLCK)),
+)
+for name in sys.argv[1:]:
+    attempt(name, calls[name])
+print(*held, flush=True)
+sys.stdin.readline()
+"""
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a job's user")
+
+
+@pytest.fixture
+def open_path(reachable: Path) -> str:
+    """A lock file that other users may read."""
+    path = str(reachable / "x.lock")
     with Flock(path):
-        pass
-    code = f"import fcntl, os; fcntl.flock(os.open({path!r}, os.O_RDONLY), fcntl.LOCK_SH); print('shared')"
-    done = subprocess.run(
-        ["/usr/bin/python3", "-c", code], user=65534, group=65534, capture_output=True, text=True, check=False
-    )
-    shutil.rmtree(directory)
-    assert done.stdout == "shared\n"
+        return path
+
+
+@contextlib.contextmanager
+def job(path: str, *calls: str) -> Iterator[str]:
+    """Try ``calls`` on ``path`` as another user; yield those granted."""
+    code = JOB.format(path=path)
+    with subprocess.Popen(
+        ["/usr/bin/python3", "-c", code, *calls],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        user=65534,
+        group=65534,
+        extra_groups=[],
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()
+
+
+@needs_root
+def test_a_reader_cannot_hold_a_lock_against_others(open_path: str) -> None:
+    with job(open_path, "flock", "record", "open_file", "lease") as granted:
+        assert granted == "flock"
+        for shared in (False, True):
+            lock = Flock(open_path, shared=shared)
+            assert lock.try_acquire()
+            lock.release()
+
+
+@needs_root
+def test_a_reader_without_write_permission_can_share(open_path: str) -> None:
+    with job(open_path, "shared") as granted:
+        assert granted == "shared"
+        with Flock(open_path, shared=True):
+            assert not Flock(open_path).try_acquire()
 
 
 def test_the_self_test_believes_a_working_lock(tmp_path: Path) -> None:
@@ -191,8 +247,8 @@ def test_the_self_test_believes_a_lock_that_is_just_being_tested(tmp_path: Path)
 
 
 def test_the_self_test_finds_a_lock_that_grants_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fcntl, "flock", lambda _fd, _operation: None)
-    with pytest.raises(LockUnsupportedError, match=r"no working flock \(it grants every lock\)"):
+    monkeypatch.setattr(fcntl, "fcntl", lambda _fd, _command, _request: None)
+    with pytest.raises(LockUnsupportedError, match=r"no working file locks \(it grants every lock\)"):
         require_flock(str(tmp_path))
 
 
@@ -200,13 +256,13 @@ def test_the_self_test_finds_a_lock_that_grants_all(tmp_path: Path, monkeypatch:
 def test_a_file_system_without_locks_is_recognized(
     tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def refuse(_fd: int, _operation: int) -> None:
+    def refuse(_fd: int, _command: int, _request: bytes) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(LockUnsupportedError, match="no working flock"):
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    with pytest.raises(LockUnsupportedError, match="no working file locks"):
         require_flock(str(tmp_path))
-    with pytest.raises(LockUnsupportedError, match="no working flock"):
+    with pytest.raises(LockUnsupportedError, match="no working file locks"):
         Flock(path).acquire()
 
 

@@ -34,7 +34,7 @@ def file_set(tmp_path: Path, *raw: dict[str, Any], absent: Any = (), commands: A
 def converge(wanted: files.FileSet, recorder: Any = None) -> list[str]:
     """Plan and make all changes; returns the changed paths."""
     changes = files.plan(wanted)
-    files.converge(wanted, changes, recorder or Recorder())
+    files.converge(wanted, changes, recorder or Recorder(), pytest.fail)
     return [change.path for change in changes]
 
 
@@ -130,6 +130,21 @@ def test_files_commands_run_only_after_a_change(tmp_path: Path) -> None:
     assert first.calls == [["one"], ["two", "2"]]
     assert second.calls == []
     assert list((tmp_path / "state/pending").iterdir()) == []
+
+
+def test_files_failure_of_a_command_with_a_dash_is_a_warning(tmp_path: Path) -> None:
+    wanted = file_set(
+        tmp_path, {"path": f"{tmp_path}/a", "content": "x"}, commands=[["-load", "a"], ["next"]]
+    )
+    warnings: list[str] = []
+    recorder = Recorder(1, "no audit support\n")
+    with pytest.raises(files.FileSetError, match="'next' failed"):
+        files.converge(wanted, files.plan(wanted), recorder, warnings.append)
+    assert recorder.calls == [["load", "a"], ["next"]]
+    assert warnings == [
+        "The files of 'test' are in place, but 'load a' failed with status 1 (no audit support); correct "
+        "that and run it on the host, if you need it there."
+    ]
 
 
 def test_files_failed_command_runs_again_with_the_next_call(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -144,6 +146,7 @@ def test_append_removes_the_oldest_files(tmp_path: Path) -> None:
     for number in range(50):
         csv_log.append(path, [stamped(number)], csv_log.Rotation(bytes=1, kept=3))
     assert sorted(file.name for file in tmp_path.iterdir()) == [
+        ".samples.csv.lock",
         "samples.csv",
         *(f"samples.csv.{number}" for number in (1, 2, 3)),
     ]
@@ -163,7 +166,7 @@ def test_append_of_several_samplers_loses_no_line_and_writes_one_header_a_file(t
     for thread in threads:
         thread.join()
     assert len(list(csv_log.read(path))) == 200
-    for file in tmp_path.iterdir():
+    for file in tmp_path.glob("samples.csv*"):
         assert file.read_text(encoding="utf-8").count("timestamp") == 1
 
 
@@ -200,3 +203,36 @@ def test_read_leaves_out_lines_that_are_not_samples(tmp_path: Path) -> None:
 def test_read_without_samples_raises_ci_error(tmp_path: Path) -> None:
     with pytest.raises(CiError, match=r"There are no samples at .*start the sampler"):
         list(csv_log.read(str(tmp_path / "samples.csv")))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a job's user")
+def test_append_is_not_stopped_by_a_readers_lock(reachable: Path) -> None:
+    """A job's lock on the CSV made the service miss its watchdog."""
+    path = reachable / "samples.csv"
+    csv_log.append(str(path), [["1"]])
+    code = (
+        "import fcntl, struct, sys\n"
+        f"file = open({str(path)!r})\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack('hhqqi4x', fcntl.F_RDLCK, 0, 0, 0, 0))\n"
+        f"try: open({str(reachable / '.samples.csv.lock')!r})\n"
+        "except PermissionError: print('held', flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    with subprocess.Popen(
+        ["/usr/bin/python3", "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        user=65534,
+        group=65534,
+        extra_groups=[],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        began = time.monotonic()
+        csv_log.append(str(path), [["2"]], csv_log.Rotation(bytes=1, kept=1))
+        assert time.monotonic() - began < 3
+        process.kill()
+    assert path.read_text().splitlines()[-1] == "2"
+    assert (reachable / "samples.csv.1").exists()

@@ -34,7 +34,7 @@ def cgroup(instance: str) -> str:
 
 
 def made(pid: int, arguments: Sequence[str], group: str) -> Process:
-    return Process(pid, arguments[0], tuple(arguments), group)
+    return Process(pid, arguments[0], tuple(arguments), group, parent=9)
 
 
 def process(pid: int, program: str, instance: str = HEAVY, group: str | None = None) -> Process:
@@ -77,7 +77,7 @@ def test_read_units_raises_ci_error_when_systemd_does_not_answer() -> None:
 
 def test_describe_takes_a_listener_for_idle_and_a_worker_for_a_job() -> None:
     assert pids(process(10, "Runner.Listener")) == (10, None, False)
-    assert pids(process(10, "Runner.Listener"), process(11, "Runner.Worker")) == (10, 11, True)
+    assert pids(process(9, "Runner.Listener"), process(11, "Runner.Worker")) == (9, 11, True)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,8 @@ def test_describe_takes_a_listener_for_idle_and_a_worker_for_a_job() -> None:
     ],
 )
 def test_describe_knows_a_worker_in_every_layout_of_control_groups(group: str) -> None:
-    assert pids(process(10, "Runner.Worker", group=group)) == (None, 10, True)
+    listener = process(9, "Runner.Listener", group=group)
+    assert pids(listener, process(10, "Runner.Worker", group=group)) == (9, 10, True)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_describe_knows_a_worker_in_every_layout_of_control_groups(group: str) -
     ],
 )
 def test_describe_does_not_take_a_look_alike_for_a_job(stranger: Process) -> None:
-    assert pids(stranger) == (None, None, False)
+    assert pids(process(9, "Runner.Listener"), stranger) == (9, None, False)
 
 
 @pytest.mark.parametrize(
@@ -116,12 +117,13 @@ def test_describe_does_not_take_a_look_alike_for_a_job(stranger: Process) -> Non
     ],
 )
 def test_describe_knows_a_worker_by_its_program(argv: list[str]) -> None:
-    assert pids(made(10, argv, cgroup(HEAVY))) == (None, 10, True)
+    assert pids(process(9, "Runner.Listener"), made(10, argv, cgroup(HEAVY))) == (9, 10, True)
 
 
 def test_describe_keeps_instances_of_similar_names_apart() -> None:
     longer = f"{HEAVY}-2"
-    described = describe([HEAVY, longer], BASE, [process(10, "Runner.Worker", longer)], {}, {})
+    runner = [process(9, "Runner.Listener", longer), process(10, "Runner.Worker", longer)]
+    described = describe([HEAVY, longer], BASE, runner, {}, {})
     assert [each["busy"] for each in described] == [False, True]
 
 

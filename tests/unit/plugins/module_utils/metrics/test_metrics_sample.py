@@ -52,7 +52,7 @@ ALL_KEYS = {
 
 
 def process(pid: int, program: str, cgroup: str) -> Process:
-    return Process(pid, program, (program,), cgroup)
+    return Process(pid, program, (program,), cgroup, parent=7)
 
 
 class Machine:

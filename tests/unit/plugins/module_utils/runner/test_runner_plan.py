@@ -54,6 +54,7 @@ def test_plan_ignores_offline_at_github() -> None:
         (changed(start_digest="r"), REMOTE, "updated", (*STOP, *RESTART)),
         (changed(start_digest="r", active=False), REMOTE, "updated", (Step.WRITE_FILES, Step.START)),
         (changed(active=False), REMOTE, "updated", (Step.START,)),
+        (changed(failing=True), REMOTE, "updated", (Step.START,)),
         (changed(enabled=False), REMOTE, "updated", (Step.START,)),
         (LOCAL, Remote(7, online=True, labels=("x",)), "relabelled", (Step.SET_LABELS,)),
         (changed(active=False), Remote(7, online=False), "updated", (Step.START, Step.SET_LABELS)),

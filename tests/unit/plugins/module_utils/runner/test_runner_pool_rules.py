@@ -37,7 +37,7 @@ def test_resolve_pool_completes_a_short_entry() -> None:
                 "LANG": "C.UTF-8",
                 "CARGO_BUILD_JOBS": "6",
             },
-            "path": ["/srv/r/one/_home/.cargo/bin", "/usr/bin"],
+            "path": ["/usr/bin", "/srv/r/one/_home/.cargo/bin"],
         }
     ]
     assert pool["users"] == [
@@ -58,7 +58,7 @@ def test_resolve_pool_writes_limits_to_a_drop_in() -> None:
         "[Service]",
         "User=ci-one",
         "Group=ci-one",
-        'Environment="PATH=/srv/r/one/_home/.cargo/bin:/usr/bin"',
+        'Environment="PATH=/usr/bin:/srv/r/one/_home/.cargo/bin"',
         "Slice=coldvox-ci.slice",
         "CPUQuota=50%",
         "CPUWeight=100",
@@ -154,3 +154,23 @@ def test_resource_class_rejects_invalid_values(broken: dict[str, Any], word: str
 def test_resolve_pool_rejects_base_dir_with_spaces() -> None:
     with pytest.raises(CiError, match="Base directory"):
         resolve({"name": "a"}, base_dir="/srv/my runners")
+
+
+def test_resolve_pool_for_strangers_makes_jit_instances() -> None:
+    pool = resolve_pool([{"name": "one"}], PoolDefaults(base_dir="/srv/r", trust="strangers"))
+    assert pool["instances"][0]["jit"]
+    assert pool["instances"][0]["ephemeral"]
+
+
+@pytest.mark.parametrize(
+    ("instance", "keep", "reason"),
+    [
+        ({"name": "one", "jit": False}, (), "leave out jit: false"),
+        ({"name": "one"}, ("actions",), "empty the list"),
+    ],
+)
+def test_resolve_pool_for_strangers_keeps_nothing(
+    instance: dict[str, object], keep: tuple[str, ...], reason: str
+) -> None:
+    with pytest.raises(CiError, match=reason):
+        resolve_pool([instance], PoolDefaults(base_dir="/srv/r", trust="strangers", keep=keep))

@@ -16,8 +16,9 @@ from ansible_collections.coldvox.ci.plugins.module_utils.metrics.instances impor
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.worker import (
     Process,
     has_worker,
-    is_worker,
+    is_program,
     processes,
+    programs,
 )
 
 BASE, NAME = "/srv/r", "one"
@@ -62,25 +63,84 @@ def case(request: pytest.FixtureRequest) -> tuple[Process, bool]:
     return Process(1, executable, arguments, cgroup), expected
 
 
-def test_is_worker_answers_every_case(case: tuple[Process, bool]) -> None:
+def test_is_program_answers_every_case(case: tuple[Process, bool]) -> None:
     process, expected = case
-    assert is_worker(process, ROOT, UNIT) is expected
+    assert is_program(process, "Runner.Worker", ROOT, UNIT) is expected
 
 
-def test_describe_agrees_with_is_worker(case: tuple[Process, bool]) -> None:
+def test_describe_agrees_with_is_program(case: tuple[Process, bool]) -> None:
+    """The worker is a child of the unit's listener, if it is in the unit."""
     process, expected = case
-    (described,) = describe([NAME], BASE, [process], {}, {})
+    listener = Process(9, f"{ROOT}/bin/Runner.Listener", ("x",), OWN)
+    (described,) = describe([NAME], BASE, [listener, process._replace(parent=9)], {}, {})
     assert described["busy"] is expected
     assert described["worker_pid"] == (1 if expected else None)
 
 
-def test_is_worker_and_describe_follow_a_link_to_the_base_directory(tmp_path: Path) -> None:
+def test_is_program_and_describe_follow_a_link_to_the_base_directory(tmp_path: Path) -> None:
     (tmp_path / "real" / "one").mkdir(parents=True)
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    process = Process(1, f"{tmp_path}/real/one/bin/Runner.Worker", ("x",), OWN)
+    process = Process(1, f"{tmp_path}/real/one/bin/Runner.Worker", ("x",), "")
     for base in ("real", "link"):
-        assert is_worker(process, f"{tmp_path}/{base}/one", UNIT)
+        assert is_program(process, "Runner.Worker", f"{tmp_path}/{base}/one", UNIT)
         assert describe([NAME], f"{tmp_path}/{base}", [process], {}, {})[0]["busy"]
+
+
+LISTENER = f"{ROOT}/bin/Runner.Listener"
+# The processes of a unit with a job, as systemd, run.sh and the runner start them.
+MAIN = Process(10, "/usr/bin/bash", ("/bin/bash", f"{ROOT}/run.sh"), OWN, 1, 100)
+HELPER = Process(11, "/usr/bin/bash", ("/bin/bash", f"{ROOT}/run-helper.sh"), OWN, 10, 100)
+NATIVE = Process(12, LISTENER, (LISTENER, "run"), OWN, 11, 101)
+SCRIPT = Process(12, "/usr/bin/python3.13", ("python3", LISTENER, "run"), OWN, 11, 101)
+JOB = Process(13, WORKER, (WORKER, "spawnclient", "1", "2"), OWN, 12, 200)
+SHELL = Process(14, "/usr/bin/bash", ("bash", "-e", "step.sh"), OWN, 13, 210)
+RUNNER = (MAIN, HELPER, NATIVE)
+
+
+@pytest.mark.parametrize("listener", [NATIVE, SCRIPT])
+def test_programs_are_the_listener_and_its_worker(listener: Process) -> None:
+    assert programs([MAIN, HELPER, listener], ROOT, UNIT) == ([12], [])
+    assert programs([MAIN, HELPER, listener, JOB, SHELL], ROOT, UNIT) == ([12], [13])
+    # Between fork and exec the worker looks like its listener. A drain must see it.
+    between = listener._replace(pid=13, parent=12, started=200)
+    assert programs([MAIN, HELPER, listener, between], ROOT, UNIT) == ([12, 13], [])
+
+
+@pytest.mark.parametrize("running", [RUNNER, (*RUNNER, JOB, SHELL)], ids=["idle", "in a job"])
+@pytest.mark.parametrize("name", ["Runner.Worker", "Runner.Listener"])
+@pytest.mark.parametrize("parent", [1, 14], ids=["orphan", "child of a step"])
+@pytest.mark.parametrize("place", [f"{ROOT}/bin", "bin", f"{ROOT}/bin.1"])
+def test_programs_ignore_what_only_bears_the_name(
+    running: tuple[Process, ...], name: str, parent: int, place: str
+) -> None:
+    """A copy of sleep kept a drain from ending and the machine awake."""
+    fake = Process(20, f"{place}/{name}", (f"{place}/{name}",), OWN, parent, 220)
+    child = Process(21, WORKER, (WORKER,), OWN, 20, 221)
+    assert programs([*running, fake, child], ROOT, UNIT) == programs(running, ROOT, UNIT)
+
+
+def test_programs_ignore_an_orphan_while_the_listener_is_gone() -> None:
+    fake = Process(20, LISTENER, (LISTENER,), OWN, 1, 220)
+    assert programs([MAIN, HELPER, fake, JOB._replace(parent=20)], ROOT, UNIT) == ([], [])
+
+
+def test_programs_include_a_runner_started_by_hand() -> None:
+    by_hand = [each._replace(cgroup="0::/user.slice/session-1.scope") for each in (NATIVE, JOB)]
+    assert programs(by_hand, ROOT, UNIT) == ([12], [13])
+
+
+def test_programs_survive_a_loop_of_parents() -> None:
+    """Processes are read one after the other, so their parents may not fit together."""
+    one = NATIVE._replace(parent=13)
+    other = HELPER._replace(pid=13, parent=12)
+    assert programs([one, other], ROOT, UNIT) in (([], []), ([12], []))
+
+
+def test_processes_reads_parent_and_start() -> None:
+    own = next(each for each in processes() if each.pid == os.getpid())
+    parent = next(each for each in processes() if each.pid == os.getppid())
+    assert own.parent == parent.pid
+    assert 0 < parent.started <= own.started
 
 
 def test_processes_does_not_keep_a_command_line_without_end(tmp_path: Path) -> None:

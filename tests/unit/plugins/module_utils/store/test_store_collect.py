@@ -277,8 +277,8 @@ def test_collect_refuses_a_file_system_without_flock(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     models(server, root, 2)
-    monkeypatch.setattr(fcntl, "flock", lambda _fd, _operation: None)
-    with pytest.raises(CiError, match=r"has no working flock \(it grants every lock\)"):
+    monkeypatch.setattr(fcntl, "fcntl", lambda _fd, _command, _request: None)
+    with pytest.raises(CiError, match=r"has no working file locks \(it grants every lock\)"):
         run(root, 1)
     assert present(root) == {"m0", "m1"}
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.host import flock, named_lock
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock, occupied
 from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import describe, leases, locks
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
@@ -39,7 +40,12 @@ def test_occupied_leaves_no_trace(tmp_path: Path) -> None:
     assert occupied(str(tmp_path / "link")) == "unknown"
 
 
-WAITER = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX)"
+WAITER = f"""
+import sys
+sys.path[:0] = {sys.path!r}
+from {flock.__name__} import Flock
+Flock(sys.argv[1]).acquire()
+"""
 
 
 def test_locks_names_holders_and_waiters(tmp_path: Path) -> None:
@@ -63,6 +69,18 @@ def test_locks_names_holders_and_waiters(tmp_path: Path) -> None:
     assert lock["waiters"][0]["shared"] is False
     assert lock["holders"][0]["command"]
     assert lock["holders"][0]["running_seconds"] > 0
+
+
+def test_locks_lists_the_locks_of_jobs_by_name(tmp_path: Path) -> None:
+    lock = named_lock.acquire(str(tmp_path), "x")
+    try:
+        (listed,) = locks([str(tmp_path)])
+    finally:
+        lock.release()
+    assert listed["path"] == str(tmp_path / named_lock.FILE)
+    # This process has no such word on its command line.
+    assert (listed["name"], listed["mode"]) == (f"#{named_lock.offset('x'):x}", "exclusive")
+    assert [holder["pid"] for holder in listed["holders"]] == [os.getpid()]
 
 
 def test_locks_ignores_the_text_of_a_lock_file(tmp_path: Path) -> None:

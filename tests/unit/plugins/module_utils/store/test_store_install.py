@@ -323,9 +323,9 @@ def test_install_fetches_different_artifacts_in_parallel(server: FaultServer, ro
 def test_install_refuses_a_file_system_without_flock(
     server: FaultServer, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fcntl, "flock", lambda _fd, _operation: None)
+    monkeypatch.setattr(fcntl, "fcntl", lambda _fd, _command, _request: None)
     with pytest.raises(
-        CiError, match=r"^The file system of .* has no working flock .*; use a local file system"
+        CiError, match=r"^The file system of .* has no working file locks .*; use a local file system"
     ):
         install(root, model(server))
     assert server.requests == []

@@ -17,7 +17,7 @@ from tests._support.job_records import ended, hosted, put, record
 
 HOUR = 3600.0
 CALM: dict[str, Any] = {
-    "timestamp": "2027-01-15T08:00:00Z",
+    "timestamp": "2026-01-15T08:00:00Z",
     "load_1m": 0.5,
     "memory_used_percent": 20.0,
     "active_jobs": 0,
@@ -184,6 +184,20 @@ def test_history_is_read_only_for_other_users(host: Agent) -> None:
     assert "may be written only by its owner and by root" in refused.stderr
     host.run("decide", "build", user=NOBODY)
     host.run("advice", user=NOBODY)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("words", [["history"], ["decide", "build"]])
+def test_history_of_a_closed_directory_says_who_may_read_it(host: Agent, words: list[str]) -> None:
+    """Jobs may not read it, because a process that can read a database can lock it."""
+    host.run("history")
+    directory = Path(host.paths.history).parent
+    directory.chmod(0o750)
+    os.chown(directory, 0, NOBODY - 1)
+    refused = host.run(*words, user=NOBODY, status=3)
+    assert "cannot be read (Permission denied); run as root, or as a member of the group" in refused.stderr
+    with host.spawn(str(host.command), "history", user=NOBODY - 1) as member:
+        assert member.wait(30) == 0
 
 
 def test_history_reports_a_damaged_database_once(host: Agent) -> None:

@@ -10,16 +10,18 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.host import named_lock
+from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import LockTimeoutError
 
 from tests._support.installed_agent import NOBODY, Agent, first_line, heed_the_keyboard
 
 
 def is_free(agent: Agent, name: str) -> bool:
-    lock = Flock(str(agent.locks / f"{name}.lock"))
-    free = lock.try_acquire()
-    lock.release()
-    return free
+    try:
+        named_lock.acquire(str(agent.locks), name, timeout_seconds=0).release()
+    except LockTimeoutError:
+        return False
+    return True
 
 
 def gone_within(pid: int, seconds: float) -> bool:
@@ -67,7 +69,7 @@ def test_lock_run_passes_default_signals_and_no_descriptor(agent: Agent) -> None
     direct = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, input="")
     locked = agent.run("lock", "run", "x", "--", "sh", "-c", script)
     assert locked.stdout.splitlines()[:2] == direct.stdout.splitlines()[:2]
-    assert "x.lock" not in locked.stdout
+    assert named_lock.FILE not in locked.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
@@ -157,25 +159,23 @@ def test_lock_run_timeout_names_time_and_holder(agent: Agent) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become two users")
 def test_lock_run_protects_the_lock_file_from_other_users(agent: Agent) -> None:
     other = NOBODY - 1
-    agent.run("lock", "run", "x", "--", "true", user=NOBODY)
-    agent.run("lock", "run", "x", "--", "true", user=other)
-    agent.run("lock", "run", "x", "--", "true")
-    path = agent.locks / "x.lock"
-    assert path.stat().st_uid == NOBODY
-    for attempt in (f"rm -f {path}", f"mv {path} {path}.y", f"ln -sfn /etc/passwd {path}"):
+    path = agent.locks / named_lock.FILE
+    for attempt in (f"rm -f {path}", f"mv {path} {path}.y", f"ln -sfn /etc/passwd {path}", f"chmod 0 {path}"):
         with agent.spawn(*attempt.split(), user=other) as refused:
             assert refused.wait(30) != 0, attempt
     with agent.start("lock", "run", "x", "--", "sh", "-c", "echo in; read end", user=other) as holder:
         assert first_line(holder) == "in"
         done = agent.run("lock", "run", "x", "--timeout", "0", "--", "true", user=NOBODY, status=3)
         assert f"process {holder.pid} (runnerctl) holds it" in done.stderr
+        agent.run("lock", "run", "y", "--timeout", "0", "--", "true", user=NOBODY)
         holder.communicate("\n", timeout=30)
 
 
 def test_lock_run_refuses_a_planted_link(agent: Agent, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("kept")
-    (agent.locks / "x.lock").symlink_to(victim)
+    (agent.locks / named_lock.FILE).unlink()
+    (agent.locks / named_lock.FILE).symlink_to(victim)
     done = agent.run("lock", "run", "x", "--", "true", status=3)
     assert "cannot be opened" in done.stderr
     assert victim.read_text() == "kept"
@@ -195,7 +195,7 @@ def test_lock_run_refuses_an_invalid_name(agent: Agent, name: str) -> None:
     done = agent.run("lock", "run", "--", "true", status=2) if not name else None
     done = done or agent.run("lock", "run", name, "--", "true", status=3)
     assert done.stderr
-    assert list(agent.locks.iterdir()) == []
+    assert list(agent.locks.iterdir()) == [agent.locks / named_lock.FILE]
 
 
 @pytest.mark.parametrize(

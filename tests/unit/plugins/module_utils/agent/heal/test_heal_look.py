@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.endings import Line
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.look import (
     Place,
     connections,
     gather,
     instance_names,
     message_in,
+    proven_message,
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import HEALTHY, Evidence, Known
 
@@ -172,7 +175,7 @@ def test_gather_accepts_either_registration_file(instance: Instance, names: list
     ],
 )
 def test_message_in_returns_the_last_known_message(text: str, meant: str) -> None:
-    assert message_in(text) == meant
+    assert message_in([Line(1.0, 7, line) for line in text.splitlines()]) == meant
 
 
 @pytest.mark.parametrize(
@@ -190,12 +193,73 @@ def test_gather_reads_the_journal_only_for_a_reason(
     instance: Instance, past: Known | None, shown: dict[str, str], reads: bool
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        instance.start("Runner.Listener", CONNECTED.format(host="127.0.0.1", port=server.getsockname()[1]))
+        code = CONNECTED.format(host="127.0.0.1", port=server.getsockname()[1])
+        listener = instance.start("Runner.Listener", code)
         instance.units[UNIT].update(shown)
-        instance.journal = "Listening for Jobs"
+        instance.journal = entry(5, listener.pid, "Listening for Jobs")
         evidence = look(instance, {"one": past} if past else {})
     assert any(call[0] == "journalctl" for call in instance.calls) is reads
     assert evidence.message == ("listening" if reads else "")
+
+
+def entry(at: float, pid: int, text: str, **fields: str) -> str:
+    """A line of a process of an account, as journalctl prints it."""
+    data = {"__REALTIME_TIMESTAMP": str(int(at * 1e6)), "_PID": str(pid), "_UID": "990", "MESSAGE": text}
+    return json.dumps({**data, "_TRANSPORT": "stdout", **fields}) + "\n"
+
+
+def life(invocation: str, at: float, *lines: tuple[int, str]) -> str:
+    """The journal of a start of the unit at ``at``, with ``lines`` of processes."""
+    starting = {"UNIT": UNIT, "INVOCATION_ID": invocation, "MESSAGE_ID": "7d4958e842da4a758f6c1cdc7b36dcc5"}
+    began = entry(at, 1, "Starting", **starting, _UID="0", _TRANSPORT="journal")
+    return began + "".join(
+        entry(at + number, pid, text, _SYSTEMD_INVOCATION_ID=invocation)
+        for number, (pid, text) in enumerate(lines, 1)
+    )
+
+
+LISTENER, HELPER, JOB = 70, 71, 90
+DELETED = "The runner registration has been deleted from the server"
+WORK = [(LISTENER, "Listening for Jobs"), (LISTENER, "Running job: build")]
+
+
+@pytest.mark.parametrize(
+    ("journal", "meant"),
+    [
+        (life("a", 100, (LISTENER, "Listening for Jobs"), (LISTENER, DELETED)), "deleted"),
+        (life("a", 100, (LISTENER, "Listening for Jobs"), (HELPER, "Session Conflict error")), "conflict"),
+        (life("a", 100, *WORK, (JOB, DELETED)), "listening"),
+        (life("a", 100, *WORK, *[(JOB, DELETED)] * 200), "listening"),
+        (life("a", 100, *WORK, (LISTENER, "A session for this runner already exists")), "conflict"),
+        # The journal's limit has removed the beginning, and what stays is a job's.
+        (life("a", 100, (JOB, DELETED)).replace('"100000000"', '"900000000"'), ""),
+        (life("a", 100, *WORK, (JOB, DELETED)) + life("b", 500), "listening"),
+        (life("a", 100, (LISTENER, DELETED)) + life("b", 500, (HELPER, "waits")), "deleted"),
+        (life("a", 100, (LISTENER, DELETED)) + life("b", 500, *WORK), "listening"),
+        (life("a", 100, (LISTENER, DELETED)) + life("b", 500) + life("c", 700), ""),
+        (entry(100, JOB, DELETED, UNIT=UNIT, INVOCATION_ID="a"), ""),
+    ],
+)
+def test_proven_message_ignores_lines_of_jobs(instance: Instance, journal: str, meant: str) -> None:
+    """A job's logger kept a dead listener untouched for 175 s."""
+    instance.journal = journal
+    assert proven_message(instance.run, UNIT) == meant
+
+
+def test_proven_message_ignores_lines_of_root(instance: Instance) -> None:
+    """Root may name a file that a job created."""
+    instance.journal = life("a", 100) + entry(
+        101, 60, f"cannot remove '{DELETED}'", _SYSTEMD_INVOCATION_ID="a", _UID="0"
+    )
+    assert proven_message(instance.run, UNIT) == ""
+
+
+def test_proven_message_of_a_running_listener_is_its_own(instance: Instance) -> None:
+    """Several jobs in one invocation, and a listener that came after them."""
+    instance.journal = life("a", 100, *WORK, (JOB, DELETED), (99, "Runner connect error: x"), (JOB, DELETED))
+    assert proven_message(instance.run, UNIT, "a", [99]) == "offline"
+    assert proven_message(instance.run, UNIT, "a", [98]) == "listening"
+    assert proven_message(instance.run, UNIT, "b", [98]) == ""
 
 
 def test_instance_names_lists_only_our_instances(instance: Instance) -> None:

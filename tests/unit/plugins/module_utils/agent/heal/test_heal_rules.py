@@ -77,7 +77,8 @@ DEAF = instance(connections=0)
         (instance(enabled=False, worker=True), rules.BUSY, None),
         (DEAD, rules.DEAD, "start"),
         (DEAD._replace(active_state="failed", sub_state="failed"), rules.DEAD, "start"),
-        (RESTARTING, rules.DEAD, "start"),
+        (RESTARTING, rules.DEAD, None),
+        (RESTARTING._replace(sub_state="start-pre"), rules.STARTING, None),
         (DEAD._replace(message=""), rules.DEAD, "start"),
         (DEAD._replace(pending=True), rules.STARTING, None),
         (DEAD._replace(registered=False), rules.UNREGISTERED, None),
@@ -108,6 +109,7 @@ def test_decide_sets_the_condition_in_one_pass(
         (instance(enabled=False, frozen=True), "thaw", 2),
         (instance(frozen=True, pending=True), "thaw", 2),
         (instance(listener=False, connections=None), "restart", 3),
+        (RESTARTING, "start", 2),
         (instance(message="conflict"), "restart", 5),
         (RESTARTING._replace(message="conflict"), "start", 5),
         (DEAF, "restart", 7),
@@ -178,6 +180,17 @@ def test_decide_resets_attempts_of_a_healthy_instance(machine: Machine) -> None:
     machine.look(instance(), minutes=60)
     assert machine.look(DEAD).actions
     assert machine.history.instances["one"].attempts == 1
+
+
+def test_conflict_that_outlasts_restarts_is_reported_as_a_possible_theft(machine: Machine) -> None:
+    machine.passes(5, instance(message="conflict"))
+    assert rules.needs_person(machine.history) == (), "the first restart may end it"
+    machine.passes(8, instance(message="conflict"))
+    (sentence,) = rules.needs_person(machine.history)
+    assert "its key may be stolen" in sentence
+    assert "ansible-playbook site.yml --tags github_runner" in sentence
+    machine.passes(1, instance())
+    assert rules.needs_person(machine.history) == ()
 
 
 def test_decide_acts_on_one_instance_at_a_time(machine: Machine) -> None:

@@ -184,12 +184,14 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def watched(instance: Instance, host: Path) -> tuple[threading.Thread, list[str]]:
+def watched(instance: Instance, host: Path, *, one_job: bool = False) -> tuple[threading.Thread, list[str]]:
     """Start to watch; returns the watching thread and what it says."""
     messages: list[str] = []
     machine = Host(instance.run, time.sleep, time.monotonic)
     places = (str(instance.base), str(host / "run"))
-    thread = threading.Thread(target=watch, args=(*places, "one", messages.append, machine))
+    thread = threading.Thread(
+        target=watch, args=(*places, "one", messages.append, machine), kwargs={"one_job": one_job}
+    )
     thread.start()
     return thread, messages
 
@@ -241,6 +243,27 @@ def test_watch_without_a_job_only_cleans(instance: Instance, work: Path, host: P
     thread.join(30)
     assert (logind.text(), messages) == ("", [])
     assert (work / "_coldvox_trash").is_dir()
+
+
+def test_watch_stays_for_the_job_of_the_next_listener(instance: Instance, host: Path) -> None:
+    logind = Logind(host / "bin", HONEST)
+    Path(instance.layout.record("_coldvox_trash")).mkdir()
+    (Path(instance.layout.record("_coldvox_trash")) / "build").touch()
+    first = instance.start("Runner.Worker")
+    thread, messages = watched(instance, host, one_job=True)
+    until(lambda: logind.text().count("begin") == 1)
+    first.kill()
+    first.wait()
+    until(lambda: logind.text().count("end") == 1)
+    time.sleep(1)
+    second = instance.start("Runner.Worker")
+    until(lambda: logind.text().count("begin") == 2)
+    second.kill()
+    second.wait()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert messages == []
+    assert not list(Path(instance.layout.record("_coldvox_trash")).iterdir())
 
 
 def line(pid: int, at: float, text: str) -> str:
@@ -345,13 +368,3 @@ def test_watch_cleans_up_when_results_cannot_be_written(instance: Instance, work
     assert len(heard) == 1
     assert "results cannot be written" in heard[0]
     assert (work / "_coldvox_trash").is_dir()
-
-
-@pytest.mark.usefixtures("work")
-def test_watch_removes_the_locks_of_the_job(instance: Instance, host: Path) -> None:
-    locks = host / "run" / "locks"
-    locks.mkdir()
-    (locks / "left.lock").touch()
-    thread, _said = watched(instance, host)
-    thread.join(30)
-    assert os.listdir(locks) == []

@@ -143,7 +143,7 @@ def test_add_hosted_completes_the_hooks_record_of_a_job(history: History) -> Non
     assert history.add_hosted([row]) == 0
     (job,) = history.jobs()
     assert (job.job, job.result, job.queued_at) == ("build", "failure", NOON - 5)
-    assert history.add_hosted([{**row, "started_at": "2027-01-15T09:00:00Z"}]) == 1
+    assert history.add_hosted([{**row, "started_at": "2026-01-15T09:00:00Z"}]) == 1
 
 
 def test_history_summaries_add_jobs_and_the_older_history(history: History) -> None:

@@ -132,12 +132,19 @@ def test_history_takes_the_hooks_end_after_githubs(history: History) -> None:
     assert (job.completed_at, job.result, job.duration_seconds) == (NOON + 60, "success", 60)
 
 
-def test_ending_applies_to_every_name_of_a_job(history: History, spool: Path) -> None:
-    write(spool, "S")
-    put(spool, record(job="decoy", at=NOON - 1), 2)
-    write(spool, "E")
+def test_ending_gives_one_job_one_result(history: History, spool: Path) -> None:
+    """A job that recorded 15 others of its time gave the history 15 successes."""
+    put(spool, record(), 99)
+    for number in range(1, 16):
+        put(spool, record(job=f"invented-{number}", at=NOON + number), number)
+        put(spool, ended(number + 1, job=f"invented-{number}"), number)
+    put(spool, record(job="never ended", at=NOON + 20), 20)
     ingest(history, str(spool))
-    assert {(job.job, job.result) for job in history.jobs()} == {("build", "failure"), ("decoy", "failure")}
+    for _twice in range(2):
+        leave(str(spool.parent), ending(result="success"))
+        ingest(history, str(spool))
+    started(history, record(at=NOON + 100, run_id=8))
+    assert [(job.job, job.result) for job in history.jobs() if job.result] == [("build", "success")]
 
 
 def test_ending_replaces_the_result_lost(history: History, spool: Path) -> None:
@@ -180,7 +187,7 @@ def test_add_hosted_result_replaces_an_ending_in_either_order(
     history: History, spool: Path, result: str, expected: str, imported_first: bool
 ) -> None:
     row = hosted(
-        hosted=False, runner_name="laptop", run_id=7, started_at="2027-01-15T08:00:00Z", result=result
+        hosted=False, runner_name="laptop", run_id=7, started_at="2026-01-15T08:00:00Z", result=result
     )
     started(history, record())
     if imported_first:

@@ -163,7 +163,7 @@ def test_hosted_job_refuses_a_row_that_is_no_job(row: Any, message: str) -> None
 
 @pytest.mark.parametrize(
     ("text", "at"),
-    [("2027-01-15T08:00:00Z", NOON), ("1970-01-01T00:00:00Z", 0.0), ("", None), (None, None)],
+    [("2026-01-15T08:00:00Z", NOON), ("1970-01-01T00:00:00Z", 0.0), ("", None), (None, None)],
 )
 def test_moment_is_utc(text: Any, at: float | None) -> None:
     assert moment(text) == at
@@ -175,7 +175,7 @@ SUMS = {
     "total_duration": 3000,
     "success_rate": 90,
     "avg_duration": 300,
-    "last_updated": "2027-01-15T08:00:00Z",
+    "last_updated": "2026-01-15T08:00:00Z",
 }
 
 

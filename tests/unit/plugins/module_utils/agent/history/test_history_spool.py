@@ -357,3 +357,19 @@ def test_ingest_refuses_a_number_of_many_digits(history: History, spool: Path) -
     fields: dict[str, Any] = record()
     put(spool, fields).write_text(json.dumps(fields).replace(str(NOON), "9" * 50_000))
     assert ingest(history, str(spool)).refused == 1
+
+
+@pytest.mark.parametrize("field", ["at", "queued_at"])
+def test_ingest_refuses_times_later_than_the_file(history: History, spool: Path, field: str) -> None:
+    """A forged record of the next year stayed on top of the history."""
+    path = put(spool, {**record(), field: time.time() + 60})
+    os.utime(path, (time.time() + 3600, time.time() + 3600))  # a job may set any such time
+    added = ingest(history, str(spool))
+    assert (added.count, added.refused) == (0, 1)
+    assert "its time is later than its file" in added.reasons[0]
+    assert not path.exists()
+
+
+def test_ingest_takes_a_record_of_this_moment(history: History, spool: Path) -> None:
+    put(spool, record(at=time.time()))
+    assert ingest(history, str(spool)).count == 1

@@ -1,0 +1,1 @@
+"""Load the rules that bound what jobs can reach in the network."""

@@ -1,0 +1,1 @@
+"""Attacks on a converged host, each as a real job."""
