@@ -30,14 +30,14 @@ demo: setup ## a fresh machine to a converged laptop-extra, left running to look
 
 .PHONY: test
 test: setup .venv-oldest/complete ## everything: lint, unit tests on both cores, molecule, installed collection
-	@python scripts/run_tests.py
+	@python -m scripts.run_tests
 
 .PHONY: lint unit faults sanity roles site molecule
 lint unit faults sanity roles site: setup .venv-oldest/complete ## one stage of `make test`
-	@python scripts/run_tests.py $@
+	@python -m scripts.run_tests $@
 
 molecule: setup .venv-oldest/complete ## every scenario of molecule, and the tests of converged hosts
-	@python scripts/run_tests.py roles site
+	@python -m scripts.run_tests roles site
 
 .PHONY: bench
 bench: setup ## speed as ratios measured in one run; BENCH='--full cold' chooses

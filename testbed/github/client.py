@@ -56,7 +56,7 @@ class AdminClient:
         return dict(self.call("GET", f"/jobs/{number}"))
 
     def wait_for_job(
-        self, number: int, *, status: str = "completed", timeout_seconds: float = 60
+        self, number: int, *, status: str = "completed", timeout_seconds: float = 150
     ) -> dict[str, Any]:
         """Return the job once it has ``status``.
 

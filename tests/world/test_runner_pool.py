@@ -81,7 +81,7 @@ def listens(shell: Shell, name: str) -> bool:
     return "Listening for Jobs" in shell(f"journalctl -o cat _SYSTEMD_INVOCATION_ID={start}")
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 150) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
@@ -144,8 +144,9 @@ def test_runner_environment_changes_after_the_job(play: Play, shell: Shell, gith
 
 
 @pytest.mark.usefixtures("restored")
-def test_runner_drain_timeout_leaves_the_job_running(play: Play, github: AdminClient) -> None:
-    job = github.queue_job(LABELS, "sleep 40; echo went on to the end")
+def test_runner_drain_timeout_leaves_the_job_running(play: Play, shell: Shell, github: AdminClient) -> None:
+    sign = f"/var/lib/actions-runner/{NAME}/may-end"
+    job = github.queue_job(LABELS, f"until [ -e {sign} ]; do sleep 1; done")
     github.wait_for_job(job, status="in_progress")
     variables = {"github_runner_environment": {"CHANGED": "2"}, "github_runner_drain_timeout_seconds": 2}
     outcome = play("-l", HOST, "--tags", "github_runner_pool", "-e", json.dumps(variables))
@@ -153,6 +154,7 @@ def test_runner_drain_timeout_leaves_the_job_running(play: Play, github: AdminCl
     assert f"'{NAME}' still runs a job after 2 s" in outcome.sentence
     labels = {label["name"] for label in registered(github)[NAME]["labels"]}
     assert set(LABELS) <= labels, "they are back"
+    shell(f"touch {sign}")
     done = github.wait_for_job(job)
     assert done["conclusion"] == "success", done
 
@@ -175,7 +177,7 @@ def test_runner_registration_is_single_after_a_killed_controller(
     cut = play("-l", HOST, "--tags", "github_runner", interrupt_at="pool | Register", kill_when=first)
     assert "PLAY RECAP" not in cut.output
     # The module goes on without its controller, and a converge refuses to work next to it.
-    until(lambda: not shell("pgrep -f '[B]ECOME-SUCCESS' || true"), seconds=120)
+    until(lambda: not shell("pgrep -f '[B]ECOME-SUCCESS' || true"))
     converge(play)
     assert set(registered(github)) == POOL
     assert converge(play) == {HOST: 0}
@@ -186,7 +188,7 @@ def test_runner_pool_returns_after_a_power_cut(play: Play, shell: Shell, github:
     power_cycle(shell)
     converge(play)
     # GitHub reports them online until their sessions from before the cut end.
-    until(lambda: all(listens(shell, name) for name in POOL), seconds=150)
+    until(lambda: all(listens(shell, name) for name in POOL))
     assert online(github) == POOL
     assert {runner["id"] for runner in registered(github).values()} == numbers
     assert minted(github) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_prune_keeps_only_records(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, list[Sequence[str]]]]:
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, list[Sequence[str]]]]:
     """The spools of two instances of one account, and the calls of systemctl."""
     monkeypatch.setattr(account, "account_of", lambda _name: account.Account("nobody", NOBODY, NOBODY))
     calls: list[Sequence[str]] = []
@@ -72,13 +73,14 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path
         calls.append(argv)
         return Result(0, "", "")
 
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    for name in ("one", "two", "one"):
-        spool.prepare(str(tmp_path), name, run)
-    yield tmp_path / "jobs", calls
-    for name in ("one", "two"):
-        subprocess.run(["umount", tmp_path / "jobs" / name], check=True)
+    # Not tmp_path: the account may not enter pytest's directories.
+    with tempfile.TemporaryDirectory() as state:
+        os.chmod(state, 0o755)
+        for name in ("one", "two", "one"):
+            spool.prepare(state, name, run)
+        yield Path(state, "jobs"), calls
+        for name in ("one", "two"):
+            subprocess.run(["umount", Path(state, "jobs", name)], check=True)
 
 
 def as_job(script: str) -> subprocess.CompletedProcess[str]:
