@@ -22,6 +22,8 @@ SCENARIOS = [f"{POOL}{name}.py" for name in ("enrol", "failures", "lifecycle")]
 STYLE = ("pep8", "pylint", "shellcheck", "yamllint")
 #: It needs no host of the inventory, so it may be in either world.
 MANY_HOSTS = Path("tests/world/test_many_hosts.py")
+#: They need only a laptop with its pool, so they may be in either world.
+JOBS = (Path("tests/world/test_one_job.py"), Path("tests/attacks"))
 #: Molecule's frames around what a command prints only break its lines.
 PLAIN = ("--no-command-borders",)
 #: Dependency order, so that each role is first checked on a host that has not seen it.
@@ -122,19 +124,33 @@ def scenario(name: str, world: str) -> Check:
     return Check(f"molecule {name}", argv, junit=report, environment=environment)
 
 
+def converge(world: str) -> Check:
+    """Return a check that brings the laptop of ``world`` to its pool, as a user does."""
+    sources = [f"inventories/{name}" for name in ("production", "sandbox")] + [f"molecule/inventory/{world}"]
+    inventory = [word for source in sources for word in ("-i", source)]
+    return Check(f"site {world}", [f"{BIN}/ansible-playbook", *inventory, "site.yml", "-l", "laptop-extra"])
+
+
 def roles() -> list[Check]:
-    """Return a scenario per role, the test with many hosts, and the sandbox."""
+    """Return a scenario per role, then the tests of jobs that try to do harm."""
     scenarios = [scenario(name, "roles") for name in ROLES]
     many = pytest("many hosts", str(MANY_HOSTS), COLDVOX_WORLD="roles")
-    sandbox = pytest("sandbox", "tests/sandbox")
-    return [testbed("up", "roles", "--fresh"), *scenarios, many, testbed("down", "roles"), sandbox]
+    jobs = [pytest(path.stem, str(path), COLDVOX_WORLD="roles") for path in JOBS]
+    end = [testbed("down", "roles"), pytest("sandbox", "tests/sandbox")]
+    return [testbed("up", "roles", "--fresh"), *scenarios, many, converge("roles"), *jobs, *end]
 
 
 def site() -> list[Check]:
-    """Return the scenario from bare hosts to a pool, tests of it, and attacks."""
-    converged = pytest("converged world", "tests/world", f"--ignore={MANY_HOSTS}")
-    tests = [scenario("playbook_site", "test"), converged, pytest("attacks", "tests/attacks")]
-    return [testbed("up", "test", "--fresh"), *tests, testbed("down", "test")]
+    """Return the scenario from bare hosts to a pool, and the tests of its hosts."""
+    converged = pytest(
+        "converged world", "tests/world", *(f"--ignore={path}" for path in (MANY_HOSTS, *JOBS))
+    )
+    return [
+        testbed("up", "test", "--fresh"),
+        scenario("playbook_site", "test"),
+        converged,
+        testbed("down", "test"),
+    ]
 
 
 STAGES: dict[str, Callable[[], list[Check]]] = {
