@@ -154,6 +154,7 @@ def test_fresh_start_keeps_no_git_database_of_cargo(root: Path, tmp_path: Path) 
     subprocess.run([*git, "config", "core.sshCommand", f"touch {proof};"], check=True)
     subprocess.run([*git, "fetch", "ssh://nowhere/crate"], capture_output=True, check=False)
     assert proof.exists(), "git runs a program that the database names"
+    subprocess.run(["chown", "-R", f"{JOB.uid}:{JOB.gid}", root / "_home/.cargo"], check=True)
     make_fresh(Layout(str(root)), JOB, Settings(True, tuple(KEEPABLE)))
     assert not database.exists()
 
