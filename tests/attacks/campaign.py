@@ -145,9 +145,8 @@ class Campaign:
         try:
             self._root(f"systemctl restart {variables['UNIT']}")
             self._stage(planted, "before", variables)
-            output += self._root(
-                batch.script(planted, "job", {**variables, **PLACES}, prefix=PLANTING, ending=OWNED)
-            )
+            places = {**variables, **PLACES}
+            self._root(batch.script(planted, "job", places, prefix=PLANTING, ending=OWNED))
             for _ in range(2):
                 output += self._log(self._queue(INSTANCE, batch.script(planted, "later", variables)))
         finally:

@@ -40,7 +40,7 @@ class Settings:
 
     def __init__(self, play: Play) -> None:
         self._play = play
-        self._present = SETTINGS[0]
+        self._present: Setting | None = SETTINGS[0]
 
     def change(self, wanted: Setting) -> None:
         """Bring the host to ``wanted``, unless it has it already.
@@ -50,8 +50,9 @@ class Settings:
         """
         if wanted == self._present:
             return
+        before, self._present = self._present, None
         root(sandbox(wanted.profile))
-        if wanted.inputs != self._present.inputs:
+        if before is None or wanted.inputs != before.inputs:
             inputs = json.dumps(wanted.inputs)
             outcome = self._play("-l", HOST, "--tags", "agent,github_runner", "-e", inputs)
             assert outcome.status == 0, f"the setting {wanted.name}: {outcome.output[-4000:]}"
