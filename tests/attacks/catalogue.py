@@ -39,7 +39,8 @@ class Attack:
 
     ``needs`` are the programs without which it cannot be tried. ``by_design`` is a heading of
     docs/security.md for an attack that wins by design, and empty for one that must be blocked. The attacks
-    of a ``group`` share their jobs.
+    of a ``group`` share their jobs. With ``ends_job`` root has to end the attacking job, which then has no
+    log.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Attack:
     by_design: str = ""
     proof: str = ""
     seconds: int = USUAL_SECONDS
+    ends_job: bool = False
 
     @property
     def has_control(self) -> bool:
