@@ -43,6 +43,7 @@ _NO_INHIBITOR = "no-sleep-inhibitor"
 _MOST_LETTERS = 80
 # To ask for the free space takes microseconds; to measure a job's files takes longer and happens less often.
 _CHECK_SECONDS = 1.0
+_SLICE_SECONDS = 0.5
 
 
 class Cleaned(NamedTuple):
@@ -73,9 +74,12 @@ def watch(
                 since = since or time.time()
                 why = f"{_job_name(run_dir, name)} on {name}"
                 with _awake(why, run_dir, say):
-                    while not _has_ended(worker, _CHECK_SECONDS if bound else None):
-                        if bound and bound.is_exceeded(pid):
-                            bound.end_job()
+                    while not _has_ended(worker, _CHECK_SECONDS if one_job else None):
+                        # Of the job before, whose files still take the space.
+                        empty_trash(layout, _SLICE_SECONDS, time.monotonic)
+                        reason = bound.reason_to_end(pid) if bound else ""
+                        if bound and reason:
+                            bound.end_job(reason)
                             bound = None
         spool.prune(run_dir, name)
         if one_job:

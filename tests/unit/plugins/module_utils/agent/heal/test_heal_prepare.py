@@ -107,11 +107,11 @@ def test_prepare_keeps_nothing_of_a_job_that_took_too_much(
     """What was kept would end each following job too."""
     kept = Path(layout.home, "target", "file")
     settings = Settings(one_job=True, keep=("target",))
-    for overfull in (False, True):
+    for overfull in (False, True, False):
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.touch()
         if overfull:
-            write_record(layout, OVERFULL, {"at": 0.0, "reason": "too much"})
+            write_record(layout, OVERFULL, {"at": 0.0, "reason": "too much", "wiped": False})
         preparing.prepare(str(tmp_path), "one", settings, machine.said.append, machine.host)
         assert kept.exists() is not overfull
-    assert read_record(layout, OVERFULL) == {}
+    assert read_record(layout, OVERFULL) == {"at": 0.0, "reason": "too much", "wiped": True}
