@@ -35,8 +35,9 @@ _PAUSE_FACTOR = 20.0
 _LONGEST_SECONDS = 120.0
 # The part of the host's directory that systemd shows to a unit as its own /tmp or /var/tmp.
 _PRIVATE = "/systemd-private-"
+_GIB = 2**30
 # Below this, a file system is short of space; or of inodes, below the share.
-_LEAST_FREE_BYTES = 2**30
+_LEAST_FREE_BYTES = _GIB
 _LEAST_FREE_SHARE = 0.02
 # Root removes the files of an ended job meanwhile, and ends no other for want of space.
 _EMPTYING_SECONDS = 60.0
@@ -119,7 +120,9 @@ class Bound:
         ended = self._host.now()
         self._last = Measured(ended, ended - now, total, space)
         if total > self._limit:
-            return f"its files take more than {size(self._limit)}, the disk_gib of its resource class"
+            return (
+                f"its files take more than {self._limit / _GIB:.3g} GiB, the disk_gib of its resource class"
+            )
         # The end of a small job would not help.
         if space.is_short and total > space.least and self._takes_most(total):
             return f"the disk is almost full, and of all jobs its files take the most ({size(total)})"

@@ -221,9 +221,9 @@ def test_watch_ends_a_job_above_its_bound(
     listener.wait()
     watched.join(60)
     assert not watched.is_alive()
-    assert any("root ended the job, because its files take more than 2.1 MB" in each for each in said)
+    assert any("root ended the job, because its files take more than 0.00195 GiB" in each for each in said)
     record = read_record(instance.layout, OVERFULL)
-    assert ("2.1 MB" in record["reason"], record["wiped"]) == (True, False)
+    assert ("0.00195 GiB" in record["reason"], record["wiped"]) == (True, False)
     assert not instance.asked("kill")
 
 
