@@ -32,8 +32,8 @@ demo: setup ## a fresh machine to a converged laptop-extra, left running to look
 test: setup .venv-oldest/complete ## everything: lint, unit tests on both cores, molecule, installed collection
 	@python -m scripts.run_tests
 
-.PHONY: lint unit faults sanity roles site molecule
-lint unit faults sanity roles site: setup .venv-oldest/complete ## one stage of `make test`
+.PHONY: lint unit faults sandbox sanity roles site molecule
+lint unit faults sandbox sanity roles site: setup .venv-oldest/complete ## one stage of `make test`
 	@python -m scripts.run_tests $@
 
 molecule: setup .venv-oldest/complete ## every scenario of molecule, and the tests of converged hosts

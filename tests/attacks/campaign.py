@@ -23,6 +23,8 @@ touch "$RUNNER_TEMP/ready"
 for _ in $(seq 900); do [ -e "$RUNNER_TEMP/go" ] && break; sleep 0.1; done
 """
 JOB_SECONDS = 120
+#: The emulator's log of a job whose worker was killed.
+KILLED = "The worker ended with -9 and no result."
 #: An attack with one of these stages wins there only: its own job may well see what it has planted.
 DECIDING = ("neighbour", "during", "later", "after")
 #: An attack with one of these stages needs the job to stay until they are done.
@@ -182,6 +184,8 @@ def _judge(
     """
     stages = [stage for stage in STAGES if stage in attack.stages and stage != "restore"]
     seen = {stage: batch.read(outputs.get(stage, ""), attack.name, nonce) for stage in stages}
+    if attack.ends_job and KILLED in outputs.get("job", ""):
+        seen["job"] = batch.Seen(won=False, obstacle="")
     obstacles = [f"{stage}: {each.obstacle}" for stage, each in seen.items() if each.obstacle]
     deciding = [stage for stage in stages if stage in DECIDING] or ["job"]
     winners = [stage for stage in deciding if seen[stage].won]

@@ -44,7 +44,8 @@ class Attack:
     ``needs`` are the programs without which it cannot be tried. ``by_design`` is a heading of
     docs/security.md for an attack that wins by design, and empty for one that must be blocked. ``under``
     names the profiles and trust classes where it wins by design, by default all; elsewhere it must be
-    blocked. The attacks of a ``group`` share their jobs.
+    blocked. The attacks of a ``group`` share their jobs. With ``ends_job`` root has to end the attacking job,
+    which then has no log.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Attack:
     under: tuple[str, ...] = ()
     proof: str = ""
     seconds: int = USUAL_SECONDS
+    ends_job: bool = False
 
     def wins_by_design(self, words: Collection[str]) -> bool:
         """Return whether it wins by design under a setting with these ``words``."""

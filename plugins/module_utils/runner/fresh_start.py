@@ -137,7 +137,7 @@ def make_fresh(layout: Layout, account: Account, settings: Settings) -> Fresh:
         opened.callback(os.close, trash)
         had_job, removed = _keep_diagnostics(layout, root), 0
         home, work = kept(settings.keep)
-        work_dir = _work_directory(layout)
+        work_dir = registered_work_directory(layout)
         rules: Rules = dict.fromkeys(_own_names(layout))
         if home:
             rules[os.path.basename(layout.home)] = home
@@ -213,8 +213,11 @@ def _remove(folder: int, name: str, trash: int) -> None:
         ) from error
 
 
-def _work_directory(layout: Layout) -> str:
-    """Return the work directory of the registration, from root's own copy."""
+def registered_work_directory(layout: Layout) -> str:
+    """Return the work directory of the registration, from root's own copy.
+
+    A job can write another one into its runner's files.
+    """
     text = _read(os.path.join(layout.record("registration"), ".runner"))
     with contextlib.suppress(ValueError, AttributeError):
         data = {key.lower(): value for key, value in json.loads((text or b"").decode("utf-8-sig")).items()}

@@ -9,7 +9,7 @@ from ...host import systemd
 from ...host.process import run
 from ...runner.account import Host, account_of
 from ...runner.fresh_start import Fresh, Settings, count_jobless, empty_trash, make_fresh, pause_seconds
-from ...runner.instance_records import LIFE, forget_record
+from ...runner.instance_records import LIFE, OVERFULL, forget_record, read_record, write_record
 from ...runner.layout import instance_layout, instance_user, watcher_unit
 
 # A large build directory takes longer to delete. The watcher does the rest, so that no job waits for it.
@@ -31,10 +31,15 @@ def prepare(
         return None
     had_job = False
     try:
+        overfull = read_record(layout, OVERFULL)
+        if overfull.get("wiped") is False:  # what was kept may be what takes the space
+            settings = settings._replace(keep=())
         fresh = make_fresh(layout, account_of(instance_user(name)), settings)
         had_job = fresh.had_job
         if empty_trash(layout, _TRASH_SECONDS, time.monotonic).left:
             systemd.begin_start(host.run, watcher_unit(name))
+        if overfull.get("wiped") is False:
+            write_record(layout, OVERFULL, {**overfull, "wiped": True})
     finally:
         pause = pause_seconds(count_jobless(host.run, layout, name, had_job=had_job))
         if pause:

@@ -133,10 +133,10 @@ def test_warm_ansible_that_is_late_is_killed(place: Path) -> None:
 def test_warm_ansible_server_that_dies_is_an_error(place: Path) -> None:
     def kill() -> None:
         wait_until(sleepers)
-        for process in sleepers()[0].parents():
-            if "ansible_server.py" in process.cmdline()[1]:
-                server = process
-        server.kill()
+        parents = sleepers()[0].parents()
+        # The nearest is the server's child that serves this call.
+        servers = [process for process in parents if "ansible_server.py" in " ".join(process.cmdline())]
+        servers[-1].kill()
 
     killer = threading.Thread(target=kill)
     killer.start()

@@ -74,7 +74,7 @@ def test_runner_that_was_drained_is_started_again_after_a_failure(host: RunnerHo
     (host.systemctl / "states").write_text("inactive")
     host.log()
     assert host.converge({**ONE, "environment": {"A": "2"}})["failed"]
-    assert host.log() == ["stop coldvox-runner@one.service", "start coldvox-runner@one.service"]
+    assert host.log() == [f"{verb} coldvox-runner@one.service" for verb in ("stop", "reset-failed", "start")]
 
 
 @pytest.mark.parametrize("name", [".runner_migrated", ".credentials_migrated"])

@@ -129,7 +129,7 @@ def test_runner_restarts_after_a_change_of_its_unit(host: RunnerHost) -> None:
     (folder / "50-hardening.conf").write_text("[Service]\nPrivateTmp=yes\n")
     updated = host.converge(ONE)
     assert outcomes(updated) == {"one": "updated"}
-    assert host.log() == ["stop coldvox-runner@one.service", "start coldvox-runner@one.service"]
+    assert host.log() == [f"{verb} coldvox-runner@one.service" for verb in ("stop", "reset-failed", "start")]
     assert outcomes(host.converge(ONE)) == {"one": "unchanged"}
 
 
@@ -185,7 +185,9 @@ def test_runner_pool_drains_and_returns(host: RunnerHost) -> None:
     rested = host.converge({**ONE, "state": "drained"}, TWO)
     assert outcomes(rested) == {"one": "drained", "two": "unchanged"}
     assert sorted(rested["runners"][0]["labels"]) == ["Linux", "X64", "self-hosted"]
-    assert host.log() == ["stop coldvox-runner@one.service", "disable coldvox-runner@one.service"]
+    assert host.log() == [
+        f"{verb} coldvox-runner@one.service" for verb in ("stop", "reset-failed", "disable")
+    ]
     assert outcomes(host.converge({**ONE, "state": "drained"}, TWO)) == {
         "one": "unchanged",
         "two": "unchanged",
