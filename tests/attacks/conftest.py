@@ -93,7 +93,7 @@ def settings(play: Play) -> Iterator[Settings]:
 
 @pytest.fixture(scope="session")
 def outcomes_of(settings: Settings) -> Outcomes:
-    """Return a function that runs a group's attacks once per setting and returns their outcomes."""
+    """Return a function that runs a group under a setting, once."""
     campaign = Campaign(AdminClient(WORLD.emulator_url), root)
     done: dict[tuple[str, str], dict[str, Outcome] | BaseException] = {}
 
@@ -117,7 +117,7 @@ def outcomes_of(settings: Settings) -> Outcomes:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print how many attacks were tried, were blocked, and won by design, setting by setting."""
+    """Print for each setting how many attacks were tried, blocked, and won."""
     for setting in SETTINGS:
         verdicts = Counter(outcome.verdict for (name, _), outcome in OUTCOMES.items() if name == setting.name)
         if not verdicts:

@@ -52,7 +52,7 @@ SETTINGS = (
 
 
 def tried() -> list[tuple[Setting, Attack]]:
-    """Return each attack with each setting under which it is tried, setting by setting."""
+    """Return each attack with each setting under which it is tried."""
     return [
         (setting, attack) for setting in SETTINGS for attack in attacks() if attack.group in setting.groups
     ]

@@ -1,4 +1,4 @@
-"""A job steals its runner's key: the host reports the clone, and a new key ends it."""
+"""A stolen runner key: the host reports the clone, and a new key ends it."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def programs(seen: Iterable[Process], root: str, unit: str) -> Programs:
 
 
 def job_processes(seen: Iterable[Process], root: str, unit: str) -> list[int]:
-    """Return the process ids of the job of ``unit``, also of those that left its worker.
+    """Return the process ids of a job, also of those that left its worker.
 
     In the unit, that is every process but the listener and its ancestors.
     """

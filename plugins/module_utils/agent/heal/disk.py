@@ -1,4 +1,4 @@
-"""Bound the disk space of a job: measure it while the job runs, and end a job that takes more.
+"""Bound the disk space of a job: measure it, and end a job that takes more.
 
 If the disk is almost full, root ends the job that takes the most. The bound is the unit's LimitFSIZE=
 (runner/pool.py), by which the kernel also limits each single file. The sum of all files has a limit of the
@@ -243,7 +243,7 @@ def ended_jobs(base_dir: str, now: float) -> list[Ended]:
 
 
 def _private_mounts(mountinfo: str) -> list[str]:
-    """Return where a unit's private temporary directories are: proc(5), systemd.exec(5)."""
+    """Return where a unit's private temporary directories are (systemd.exec(5))."""
     with contextlib.suppress(OSError), open(mountinfo, encoding="utf-8", errors="replace") as lines:
         mounts = [line.split() for line in lines]
         return [fields[4] for fields in mounts if _PRIVATE in fields[3]]
