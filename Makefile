@@ -39,6 +39,10 @@ lint unit faults sanity roles site: setup .venv-oldest/complete ## one stage of 
 molecule: setup .venv-oldest/complete ## every scenario of molecule, and the tests of converged hosts
 	@python -m scripts.run_tests roles site
 
+.PHONY: kernel
+kernel: setup ## what needs a kernel of its own: limits, audit, polkit; a host under User-Mode Linux
+	@python -m pytest -q -n 0 tests/kernel
+
 .PHONY: bench
 bench: setup ## speed as ratios measured in one run; BENCH='--full cold' chooses
 	@python -m testbed up --world test

@@ -90,6 +90,13 @@ def fedora_recipe() -> Recipe:
     return Recipe("fedora-host", FEDORA_IMAGE, extra=extra)
 
 
+def kernel_recipe(recipes_by_name: Mapping[str, Recipe], mirror: str) -> Recipe:
+    """Return the recipe of the host with a kernel of its own (kernel.py)."""
+    plain = recipes_by_name["host-base"].tag
+    debian = recipes_by_name["debian-host"].tag
+    return Recipe("kernel-host", debian, arguments={"PLAIN": plain, "MIRROR": mirror})
+
+
 def ensure_image(recipe: Recipe, paths: Paths, progress: Progress) -> None:
     """Build the image unless Docker has it."""
     if docker_cli.image_exists(recipe.tag):
