@@ -92,9 +92,7 @@ def fedora_recipe() -> Recipe:
 
 def kernel_recipe(recipes_by_name: Mapping[str, Recipe], mirror: str) -> Recipe:
     """Return the recipe of the host with a kernel of its own (kernel.py)."""
-    plain = recipes_by_name["host-base"].tag
-    debian = recipes_by_name["debian-host"].tag
-    return Recipe("kernel-host", debian, arguments={"PLAIN": plain, "MIRROR": mirror})
+    return Recipe("kernel-host", recipes_by_name["debian-host"].tag, arguments={"MIRROR": mirror})
 
 
 def ensure_image(recipe: Recipe, paths: Paths, progress: Progress) -> None:
