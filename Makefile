@@ -32,16 +32,12 @@ demo: setup ## a fresh machine to a converged laptop-extra, left running to look
 test: setup .venv-oldest/complete ## everything: lint, unit tests on both cores, molecule, installed collection
 	@python -m scripts.run_tests
 
-.PHONY: lint unit faults sanity roles site molecule
-lint unit faults sanity roles site: setup .venv-oldest/complete ## one stage of `make test`
+.PHONY: lint unit faults kernel sanity roles site molecule
+lint unit faults kernel sanity roles site: setup .venv-oldest/complete ## one stage of `make test`
 	@python -m scripts.run_tests $@
 
 molecule: setup .venv-oldest/complete ## every scenario of molecule, and the tests of converged hosts
 	@python -m scripts.run_tests roles site
-
-.PHONY: kernel
-kernel: setup ## what needs a kernel of its own: limits, audit, polkit; a host under User-Mode Linux
-	@python -m pytest -q -n 0 tests/kernel
 
 .PHONY: bench
 bench: setup ## speed as ratios measured in one run; BENCH='--full cold' chooses

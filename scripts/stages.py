@@ -102,6 +102,11 @@ def faults() -> list[Check]:
     return [pytest("faults", "tests/faults")]
 
 
+def kernel() -> list[Check]:
+    """Return the tests on a host with a kernel of its own, which they boot."""
+    return [pytest("kernel", "tests/kernel")]
+
+
 def testbed(command: str, world: str, *options: str) -> Check:
     """Return a check that starts or stops a world of the testbed."""
     argv = [f"{BIN}/python", "-m", "testbed", command, "--world", world, *options]
@@ -157,6 +162,7 @@ STAGES: dict[str, Callable[[], list[Check]]] = {
     "lint": lint,
     "unit": unit,
     "faults": faults,
+    "kernel": kernel,
     "sanity": sanity,
     "roles": roles,
     "site": site,

@@ -81,7 +81,9 @@ def test_tasks_limit_stops_a_fork_bomb(guest: Guest) -> None:
 
 
 def test_processor_limit_holds(guest: Guest) -> None:
-    spin = "timeout 4 sh -c 'while :; do :; done'; cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.stat"
+    spin = (
+        "timeout 4 sh -c 'while :; do :; done'; cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.stat"
+    )
     counted = dict(line.split() for line in guest.job(spin, **LIMITS).splitlines())
     assert int(counted["nr_throttled"]) > 0
     assert int(counted["usage_usec"]) < 3_000_000, "half of a processor for four seconds"
