@@ -58,5 +58,5 @@ docs-site: setup ## the documentation of all plugins and roles as a web site in 
 
 .PHONY: clean
 clean: ## stop what the testbed started and remove everything that was generated
-	@if [ -x $(BIN)/python ]; then for world in demo roles; do python -m testbed down --world $$world; done; python -m testbed down --world test --caches --engine; fi
+	@if [ -x $(BIN)/python ]; then for world in demo roles kernel; do python -m testbed down --world $$world; done; python -m testbed down --world test --caches --engine; fi
 	@rm -rf .testbed .cache .venv .venv-oldest build .mypy_cache .ruff_cache .hypothesis

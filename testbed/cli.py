@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from testbed import kernel, lifecycle, process
+from testbed import lifecycle, process
 from testbed import status as world_status
 from testbed.caches import ensure_caches
 from testbed.docker_engine import check_machine, stop_engine, this_machine
@@ -69,8 +69,6 @@ def parser() -> argparse.ArgumentParser:
     job.add_argument(
         "--timeout", type=float, default=600, metavar="SECONDS", help="give up after this (default: 600)"
     )
-    own_kernel = commands.add_parser("kernel", help="a host with a kernel of its own, under User-Mode Linux")
-    own_kernel.add_argument("action", choices=("up", "down"))
     return top
 
 
@@ -164,21 +162,10 @@ def job(arguments: argparse.Namespace, _paths: Paths, progress: Progress) -> int
     return 0 if succeeded else 1
 
 
-def boot(arguments: argparse.Namespace, paths: Paths, progress: Progress) -> int:
-    """Start or remove the host with a kernel of its own."""
-    if arguments.action == "down":
-        kernel.down(paths)
-        return 0
-    access = kernel.up(this_machine(), paths, progress)
-    progress.line("kernel", f"log in with 'ssh -F {access.config} {kernel.HOST.name}'")
-    return 0
-
-
 COMMANDS: dict[str, Callable[[argparse.Namespace, Paths, Progress], int]] = {
     "up": up,
     "down": down,
     "status": status,
     "build": build,
     "job": job,
-    "kernel": boot,
 }

@@ -17,6 +17,7 @@ from testbed.process import capture
 from testbed.progress import Progress
 from testbed.rpm_catalogue import Catalogue
 from testbed.wheels import ensure_wheels
+from testbed.world import KERNEL_IMAGE
 
 IMAGES_DIR = Path(__file__).parent / "images"
 PREFIX = "coldvox-testbed"
@@ -90,9 +91,9 @@ def fedora_recipe() -> Recipe:
     return Recipe("fedora-host", FEDORA_IMAGE, extra=extra)
 
 
-def kernel_recipe(recipes_by_name: Mapping[str, Recipe], mirror: str) -> Recipe:
-    """Return the recipe of the host with a kernel of its own (kernel.py)."""
-    return Recipe("kernel-host", recipes_by_name["debian-host"].tag, arguments={"MIRROR": mirror})
+def kernel_recipe(debian_host: str, mirror: str) -> Recipe:
+    """Return the recipe of the hosts with a kernel of their own (kernel.py)."""
+    return Recipe(KERNEL_IMAGE, debian_host, arguments={"MIRROR": mirror})
 
 
 def ensure_image(recipe: Recipe, paths: Paths, progress: Progress) -> None:

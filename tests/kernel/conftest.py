@@ -1,93 +1,96 @@
-"""A host with a kernel of its own, and jobs in the runner's sandbox there."""
+"""A laptop with a kernel of its own: bare, then with the roles and its runners."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from testbed.kernel import HOST, WORLD
+from testbed.github.client import AdminClient
 from testbed.paths import testbed_paths
+from testbed.world import WORLDS
+from tests.attacks import catalogue
+from tests.attacks.campaign import Campaign, Outcome
+from tests.attacks.catalogue import Attack
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-INSTANCE, ACCOUNT = "probe", "ci-probe"
-ROOT = f"/var/lib/actions-runner/{INSTANCE}"
-UNIT = f"coldvox-runner@{INSTANCE}.service"
-#: A unit with the name and the account of a runner. It runs a script in place of the listener.
-SERVICE = f"""\
-[Service]
-Type=oneshot
-User={ACCOUNT}
-WorkingDirectory={ROOT}
-Environment=HOME={ROOT}/_home
-ReadWritePaths={ROOT}
-StandardOutput=file:{ROOT}/output
-StandardError=inherit
-TimeoutStartSec=120
-ExecStart=/bin/bash {ROOT}/job.sh
-"""
+WORLD = WORLDS["kernel"]
+INVENTORIES = ("inventories/production", "inventories/sandbox", f"molecule/inventory/{WORLD.name}")
+#: The other roles do nothing that a container would not show.
+ROLES = "hardening,agent,github_runner"
+#: A job under User-Mode Linux may need several times as long as in a container.
+JOB_SECONDS = 240
+#: How much longer an attack may take than in a container.
+SLOWNESS = 3
+Attacks = Callable[[Sequence[Attack]], dict[str, Outcome]]
 
 
-class Guest:
-    """The running host."""
+class Laptop:
+    """The running host, and the GitHub emulator that sends it jobs."""
 
-    def __init__(self, ssh: list[str]) -> None:
-        self._ssh = ssh
+    def __init__(self) -> None:
+        config = testbed_paths().world(WORLD.name) / "ssh_config"
+        self._ssh = ["ssh", "-F", str(config), "laptop-extra", shlex.join(["sudo", "bash", "-s"])]
+        self.github = AdminClient(WORLD.emulator_url)
 
     def root(self, script: str, *, check: bool = True) -> str:
         """Run a script as root on the host and return its output."""
-        argv = [*self._ssh, shlex.join(["sudo", "bash", "-s"])]
-        done = subprocess.run(argv, input=script, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(
+            self._ssh, input=script, capture_output=True, text=True, check=False, timeout=300
+        )
         output = done.stdout + done.stderr
         assert not check or done.returncode == 0, f"{script!r} gave {done.returncode}: {output}"
         return output
 
-    def job(self, script: str, **directives: str) -> str:
-        """Run a script as a job in the runner's unit; return its output."""
-        more = "".join(f"{name}={value}\n" for name, value in directives.items())
-        unit = f"/run/systemd/system/{UNIT}"
-        self.root(
-            f"mkdir -p {unit}.d\n"
-            f"cat >{unit} <<'END-OF-UNIT'\n{SERVICE}END-OF-UNIT\n"
-            f"cat >{unit}.d/90-test.conf <<'END-OF-UNIT'\n[Service]\n{more}END-OF-UNIT\n"
-            f"cat >{ROOT}/job.sh <<'END-OF-JOB'\n{script}\nEND-OF-JOB\n"
-            f"rm -f {ROOT}/output\nsystemctl daemon-reload\nsystemctl reset-failed {UNIT} 2>/dev/null\n"
-            f"systemctl start {UNIT}\ntrue"
-        )
-        return self.root(f"cat {ROOT}/output")
+    def job(self, labels: list[str], script: str) -> str:
+        """Run a job and return its log; fail the test unless the job succeeds."""
+        number = self.github.queue_job(labels, script)
+        done: dict[str, Any] = self.github.wait_for_job(number, timeout_seconds=JOB_SECONDS)
+        assert done["conclusion"] == "success", done["log"]
+        return str(done["log"])
 
 
 @pytest.fixture(scope="session")
-def bare_guest() -> Iterator[Guest]:
-    """Boot the host, with the account of a runner and without any file of ours."""
-    command = [sys.executable, "-m", "testbed", "kernel"]
-    subprocess.run([*command, "up"], cwd=CHECKOUT, check=True)
-    config = testbed_paths().world(WORLD.name) / "ssh_config"
-    guest = Guest(["ssh", "-F", str(config), HOST.name])
-    guest.root(
-        f"groupadd --force ci; id {ACCOUNT} || useradd --system --gid ci --home-dir {ROOT}/_home {ACCOUNT}\n"
-        f"install -d -m 0755 /var/lib/actions-runner\n"
-        f"install -d -o {ACCOUNT} -g ci -m 0700 {ROOT} {ROOT}/_home"
+def bare_laptop() -> Iterator[Laptop]:
+    """Boot the host; it has no file of ours."""
+    command = [sys.executable, "-m", "testbed"]
+    subprocess.run([*command, "up", "--fresh", "--world", WORLD.name], cwd=CHECKOUT, check=True)
+    yield Laptop()
+    subprocess.run([*command, "down", "--world", WORLD.name], cwd=CHECKOUT, check=True)
+
+
+@pytest.fixture(scope="session")
+def laptop(bare_laptop: Laptop) -> Laptop:
+    """Return the host after the roles, with its runners."""
+    argv = [str(Path(sys.executable).with_name("ansible-playbook")), "site.yml", "--tags", ROLES]
+    argv += ["--limit", "laptop-extra", *(word for path in INVENTORIES for word in ("-i", path))]
+    environment = {"ANSIBLE_TIMEOUT": "60", **os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}
+    done = subprocess.run(
+        argv, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False, timeout=500
     )
-    yield guest
-    subprocess.run([*command, "down"], cwd=CHECKOUT, check=True)
+    assert done.returncode == 0, f"{done.stdout[-3000:]}{done.stderr[-1000:]}"
+    return bare_laptop
 
 
 @pytest.fixture(scope="session")
-def guest(bare_guest: Guest) -> Guest:
-    """Return the host after the role hardening, with its audit rules."""
-    config = testbed_paths().world(WORLD.name) / "ssh_config"
-    argv = [
-        *(str(Path(sys.executable).with_name("ansible-playbook")), "-i", f"{HOST.name},"),
-        *("--ssh-common-args", f"-F {config}", "-e", "hardening_audit=true"),
-        str(CHECKOUT / "tests/kernel/hardened.yml"),
-    ]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_TIMEOUT": "60"}
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=400)
-    assert done.returncode == 0, f"{done.stdout[-3000:]}{done.stderr[-1000:]}"
-    return bare_guest
+def attacks(laptop: Laptop) -> Attacks:
+    """Return a function that tries attacks together and returns their outcomes by name."""
+    campaign = Campaign(laptop.github, laptop.root, JOB_SECONDS)
+
+    def perform(chosen: Sequence[Attack]) -> dict[str, Outcome]:
+        slow = [dataclasses.replace(each, seconds=each.seconds * SLOWNESS) for each in chosen]
+        return campaign.run(slow)
+
+    return perform
+
+
+def named(name: str) -> Attack:
+    """Return one attack of the catalogue."""
+    return next(attack for attack in catalogue.attacks() if attack.name == name)

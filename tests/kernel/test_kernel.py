@@ -1,113 +1,140 @@
-"""Limits that bite, records of the audit, and linger with a real polkit."""
+"""Limits that bite, records of the audit, filters of addresses, and Debian's polkit."""
 
 from __future__ import annotations
 
-import time
+import json
+import re
+from collections.abc import Sequence
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.runner.pool import resource_class
 
-from .conftest import ACCOUNT, ROOT, Guest
+from tests.attacks import batch
+from tests.attacks.campaign import BLOCKED, BY_DESIGN
 
-#: The kernel has 1 GiB, so the class is smaller than those of the role.
-SMALL = {"small": {"cores": 0.5, "memory_gib": 0.0625, "tasks_max": 40}}
-LIMITS = {name: value for name, value in resource_class("small", SMALL).directives.items() if name != "Slice"}
-LINGER = f"""
-units=$HOME/.config/systemd/user
-mkdir -p "$units/default.target.wants"
-cat >"$units/escape.service" <<END
-[Service]
-Type=oneshot
-ExecStart=/bin/sh -c 'grep NoNewPrivs /proc/self/status >{ROOT}/escaped'
+from .conftest import Attacks, Laptop, named
+
+#: An instance with limits that a test can reach (molecule/inventory/kernel), and its labels.
+INSTANCE, LABELS = "laptop-extra-test", ["nobara", "light-test"]
+UNIT, ACCOUNT = f"coldvox-runner@{INSTANCE}.service", f"ci-{INSTANCE}"
+CONTROL_GROUP = "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)"
+
+
+def test_job_escapes_through_polkit_without_our_files(bare_laptop: Laptop) -> None:
+    """A control: polkit's shipped policy and a usual sandbox do not stop the attack."""
+    attack = named("lingering_user_unit")
+    variables = {"NONCE": "attack-bare", "ACCOUNT": "probe", "MINE": "/home/probe"}
+    sandbox = (
+        "User=probe",
+        "NoNewPrivileges=yes",
+        "PrivateTmp=yes",
+        "ProtectSystem=strict",
+        "ReadWritePaths=/home/probe",
+    )
+    properties = " ".join(f"--property={each}" for each in sandbox)
+    bare_laptop.root("useradd --create-home probe")
+    bare_laptop.root(
+        f"cat >/run/attack.sh <<'END-OF-ATTACK'\n{batch.script([attack], 'job', variables)}\nEND-OF-ATTACK\n"
+        f"systemd-run --quiet --wait --pipe {properties} /bin/bash /run/attack.sh"
+    )
+    after = bare_laptop.root(batch.script([attack], "after", variables))
+    assert batch.read(after, attack.name, variables["NONCE"]).won
+    # The program of the attack writes its marker only if it runs outside of the sandbox.
+    outside = "for _ in $(seq 60); do grep won ~probe/escaped && break; sleep 0.5; done"
+    assert f"won {attack.name}" in bare_laptop.root(outside)
+    bare_laptop.root(batch.script([attack], "restore", variables))
+
+
+def test_polkit_refuses_linger_to_the_accounts_of_runners_alone(laptop: Laptop) -> None:
+    """The rule holds outside of the sandbox too, where the bus is in reach."""
+    ask = "runuser -u {0} -- loginctl enable-linger {0} && echo accepted; true"
+    assert "accepted" not in laptop.root(ask.format(ACCOUNT))
+    assert "accepted" in laptop.root(ask.format("probe"))
+    laptop.root("loginctl disable-linger probe")
+
+
+@pytest.mark.parametrize(("scope", "verdict"), [(1, BLOCKED), (0, BY_DESIGN)])
+def test_yama_decides_whether_a_job_traces_its_listener(
+    laptop: Laptop, attacks: Attacks, scope: int, verdict: str
+) -> None:
+    laptop.root(f"sysctl -w kernel.yama.ptrace_scope={scope}")
+    attack = named("trace_own_listener")
+    outcome = attacks([attack])[attack.name]
+    assert outcome.verdict == verdict, f"{outcome.reason}\n{outcome.output}"
+
+
+def test_memory_limit_ends_the_program_and_not_the_runner(laptop: Laptop) -> None:
+    hungry = "if python3 -c 'bytearray({} << 20)'; then echo fits; else echo status $?; fi"
+    assert "fits" in laptop.job(LABELS, hungry.format(20))
+    assert "status 137" in laptop.job(LABELS, hungry.format(160))
+    assert "fits" in laptop.root(hungry.format(160)), "the host has that much"
+    killed = laptop.root("journalctl --dmesg --no-pager --grep 'Memory cgroup out of memory'")
+    assert "(python3)" in killed
+
+
+def test_tasks_limit_stops_a_fork_bomb(laptop: Laptop) -> None:
+    bomb = """python3 - <<'END'
+import subprocess
+started = []
+try:
+    for _ in range(80):
+        started.append(subprocess.Popen(["sleep", "60"]))
+except BlockingIOError as error:
+    print("refused:", error)
+print(len(started), "started")
+for each in started:
+    each.kill()
 END
-ln -sf ../escape.service "$units/default.target.wants/escape.service"
-# With the name: logind finds no session of the caller.
-loginctl enable-linger {ACCOUNT} && echo accepted
-sleep 4
 """
+    seen = laptop.job(LABELS, f"{bomb}{CONTROL_GROUP}; cat pids.max pids.events")
+    assert "refused:" in seen
+    assert re.search(r"^60\nmax [1-9]", seen, re.M), "the control group refused, and no other limit"
+    assert "80 started" in laptop.root(bomb)
 
 
-@pytest.fixture
-def forgotten(bare_guest: Guest) -> None:
-    """Remove what an earlier escape left."""
-    bare_guest.root(
-        f"loginctl disable-linger {ACCOUNT}; systemctl stop user@$(id -u {ACCOUNT}).service\n"
-        f"rm -rf {ROOT}/escaped {ROOT}/_home/.config\ntrue"
-    )
+def test_processor_limit_throttles(laptop: Laptop) -> None:
+    spin = "cat cpu.stat; timeout 4 sh -c 'while :; do :; done' || cat cpu.stat"
+    used, throttled = growth(laptop.job(LABELS, f"{CONTROL_GROUP}; {spin}"))
+    assert throttled > 0
+    assert used < 3_000_000, "half of a processor for four seconds"
 
 
-def escaped(guest: Guest) -> bool:
-    return "NoNewPrivs" in guest.root(f"cat {ROOT}/escaped", check=False)
+def growth(output: str) -> Sequence[int]:
+    """Return by how much two counters of cpu.stat grew."""
+    values = [re.findall(rf"^{name} (\d+)$", output, re.M) for name in ("usage_usec", "nr_throttled")]
+    return [int(last) - int(first) for first, last in values]
 
 
-@pytest.mark.usefixtures("forgotten")
-def test_linger_escapes_under_polkit_without_our_files(bare_guest: Guest) -> None:
-    """A control: without our rules, polkit's shipped policy lets a job escape."""
-    output = bare_guest.job(LINGER, NoNewPrivileges="true", ProtectSystem="strict", RestrictNamespaces="true")
-    assert "accepted" in output
-    assert escaped(bare_guest)
-
-
-@pytest.mark.usefixtures("forgotten")
-def test_linger_is_refused_in_the_sandbox(guest: Guest) -> None:
-    assert "accepted" not in guest.job(LINGER)
-    assert not escaped(guest)
-    assert guest.root(f"ls /var/lib/systemd/linger/{ACCOUNT} 2>/dev/null || true") == ""
-
-
-@pytest.mark.usefixtures("forgotten")
-def test_linger_is_refused_by_polkit_outside_of_the_sandbox(guest: Guest) -> None:
-    """The rule alone holds too: it does not depend on the sandbox."""
-    refused = guest.root(f"runuser -u {ACCOUNT} -- loginctl enable-linger {ACCOUNT} && echo accepted; true")
-    assert "accepted" not in refused
-    # A rule that refuses everybody would prove nothing.
-    other = "useradd --system other; runuser -u other -- loginctl enable-linger other && echo accepted; true"
-    assert "accepted" in guest.root(other)
-
-
-def test_memory_limit_ends_the_program_and_not_the_host(guest: Guest) -> None:
-    hungry = "python3 -c 'bytes(bytearray(90 << 20))' 2>&1; echo status $?"
-    assert "status 0" in guest.job(hungry)
-    output = guest.job(hungry, OOMPolicy="continue", MemorySwapMax="0", **LIMITS)
-    assert "status 137" in output, "the kernel killed the program, and the job went on"
-
-
-def test_tasks_limit_stops_a_fork_bomb(guest: Guest) -> None:
-    bomb = "for number in $(seq 60); do sleep 20 & done; jobs -r | wc -l"
-    output = guest.job(bomb, **LIMITS)
-    assert "Resource temporarily unavailable" in output
-    free = guest.job("for number in $(seq 60); do sleep 1 & done; jobs -r | wc -l")
-    assert "Resource temporarily unavailable" not in free
-
-
-def test_processor_limit_holds(guest: Guest) -> None:
-    spin = (
-        "timeout 4 sh -c 'while :; do :; done'; cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.stat"
-    )
-    counted = dict(line.split() for line in guest.job(spin, **LIMITS).splitlines())
-    assert int(counted["nr_throttled"]) > 0
-    assert int(counted["usage_usec"]) < 3_000_000, "half of a processor for four seconds"
-    free = dict(line.split() for line in guest.job(spin).splitlines())
-    assert int(free.get("nr_throttled", 0)) == 0
-
-
-def test_audit_records_who_changed_sudo_rules(guest: Guest) -> None:
-    guest.root("touch /etc/sudoers.d/planted; rm /etc/sudoers.d/planted")
-    deadline = time.monotonic() + 20
-    while "/etc/sudoers.d" not in (
-        records := guest.root("ausearch --input-logs -k coldvox_sudo </dev/null", check=False)
-    ):
-        assert time.monotonic() < deadline, records[-2000:]
-        time.sleep(1)
-    assert "auid=1000" in records.replace("auid=admin", "auid=1000")
-
-
-def test_network_filter_of_a_unit_acts(guest: Guest) -> None:
-    """The kernel enforces systemd's filter of addresses.
-
-    It needs control groups of version 2 and BPF.
-    """
-    guest.root("systemctl is-active ssh || systemctl start ssh")
+def test_filter_of_a_unit_refuses_addresses(laptop: Laptop) -> None:
     connect = "timeout 5 bash -c 'exec 3<>/dev/tcp/127.0.0.1/22 && head -c 4 <&3'"
-    assert "SSH-" in guest.job(connect)
-    assert "SSH-" not in guest.job(connect, IPAddressDeny="any")
+
+    def answer(*properties: str) -> str:
+        words = " ".join(f"--property={each}" for each in properties)
+        return laptop.root(f"systemd-run --quiet --wait --pipe {words} {connect}", check=False)
+
+    assert "SSH-" in answer()
+    assert "SSH-" not in answer("IPAddressDeny=any")
+    assert "SSH-" in answer("IPAddressDeny=any", "IPAddressAllow=localhost")
+
+
+def test_changes_says_who_changed_what(laptop: Laptop) -> None:
+    planted = {
+        "sudo": "/etc/sudoers.d/planted",
+        "ssh": "/etc/ssh/authorized_keys/planted",
+        "units": "/etc/systemd/system/planted.service",
+    }
+    laptop.root("\n".join(f"echo '# planted' >{path}" for path in planted.values()))
+    # Nobody logged in to change this one.
+    laptop.root("systemd-run --quiet --wait sh -c 'echo >/etc/sudoers.d/by-service'")
+    try:
+        answer = json.loads(laptop.root("runnerctl changes --json --since 1h"))
+    finally:
+        laptop.root(f"rm -f {' '.join(planted.values())} /etc/sudoers.d/by-service")
+    assert answer["unrecorded"] == ""
+    found = {
+        path: (change["topic"], change["login"], change["account"])
+        for change in answer["changes"]
+        for path in change["files"]
+    }
+    for topic, path in planted.items():
+        assert found[path] == (topic, "admin", "root")
+    assert found["/etc/sudoers.d/by-service"] == ("sudo", "", "root")
