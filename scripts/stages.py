@@ -108,6 +108,11 @@ def sandbox() -> list[Check]:
     return [pytest("sandbox", "tests/sandbox")]
 
 
+def kernel() -> list[Check]:
+    """Return the tests on a host with a kernel of its own, which they boot."""
+    return [pytest("kernel", "tests/kernel")]
+
+
 def testbed(command: str, world: str, *options: str) -> Check:
     """Return a check that starts or stops a world of the testbed."""
     argv = [f"{BIN}/python", "-m", "testbed", command, "--world", world, *options]
@@ -164,6 +169,7 @@ STAGES: dict[str, Callable[[], list[Check]]] = {
     "unit": unit,
     "faults": faults,
     "sandbox": sandbox,
+    "kernel": kernel,
     "sanity": sanity,
     "roles": roles,
     "site": site,

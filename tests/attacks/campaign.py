@@ -56,12 +56,13 @@ class Outcome:
 class Campaign:
     """Attacks on one host.
 
-    ``root`` runs a script there as root and returns its output.
+    ``root`` runs a script there as root and returns its output. A job may take ``job_seconds``.
     """
 
-    def __init__(self, github: AdminClient, root: Root) -> None:
+    def __init__(self, github: AdminClient, root: Root, job_seconds: int = JOB_SECONDS) -> None:
         self._github = github
         self._root = root
+        self._job_seconds = job_seconds
         self._stuck = ""
         self._able: set[str] = set()
 
@@ -69,7 +70,7 @@ class Campaign:
         """Run all stages of a group; return the outcomes by name.
 
         ``words`` name the setting of the host. A control has no sandbox, so it wins once for all settings.
-        A runner that takes no job any more would delay each group by JOB_SECONDS, so it fails at once.
+        A runner that takes no job any more would delay each group by ``job_seconds``, so it fails at once.
         """
         assert not self._stuck, f"no more attacks, because of an earlier one: {self._stuck}"
         nonce = f"attack-{secrets.token_hex(6)}"
@@ -124,7 +125,7 @@ class Campaign:
     def _log(self, number: int) -> str:
         """Return the log of a job as soon as it has ended, or why it has not."""
         try:
-            return str(self._github.wait_for_job(number, timeout_seconds=JOB_SECONDS)["log"])
+            return str(self._github.wait_for_job(number, timeout_seconds=self._job_seconds)["log"])
         except TestbedError as error:
             self._stuck = str(error)
             return str(error)
