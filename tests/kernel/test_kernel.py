@@ -15,7 +15,7 @@ from .conftest import Attacks, Laptop, named
 
 #: An instance with limits that a test can reach (molecule/inventory/kernel), and its labels.
 INSTANCE, LABELS = "laptop-extra-test", ["nobara", "light-test"]
-UNIT, ACCOUNT = f"coldvox-runner@{INSTANCE}.service", f"ci-{INSTANCE}"
+ACCOUNT = f"ci-{INSTANCE}"
 CONTROL_GROUP = "cd /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)"
 
 
