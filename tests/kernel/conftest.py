@@ -82,7 +82,7 @@ def laptop(bare_laptop: Laptop) -> Laptop:
 
 @pytest.fixture(scope="session")
 def attacks(laptop: Laptop) -> Attacks:
-    """Return a function that tries attacks together and returns their outcomes by name."""
+    """Return a function that tries attacks together, with their outcomes by name."""
     campaign = Campaign(laptop.github, laptop.root, JOB_SECONDS)
 
     def perform(chosen: Sequence[Attack]) -> dict[str, Outcome]:

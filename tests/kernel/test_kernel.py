@@ -1,4 +1,4 @@
-"""Limits that bite, records of the audit, filters of addresses, and Debian's polkit."""
+"""Limits that bite, records of the audit, address filters, and Debian's polkit."""
 
 from __future__ import annotations
 
