@@ -242,7 +242,7 @@ def test_store_checks_free_space_before_it_unpacks(
     """Compare the unpacked size and a tenth to spare with the free space."""
 
     class Little:
-        f_bavail, f_frsize = len(MODEL) * 2, 1
+        f_bavail, f_frsize, f_flag = len(MODEL) * 2, 1, 0
 
     with monkeypatch.context() as patch:
         patch.setattr(download, "free_space", lambda _path: 2**40)
