@@ -213,7 +213,7 @@ def _is_emptied(layout: Layout) -> bool:
     if 0 <= time.time() - _ended_at(read_record(layout, OVERFULL)) < _EMPTYING_SECONDS:
         return True
     with contextlib.suppress(OSError), os.scandir(layout.record(TRASH)) as entries:
-        return any(True for _ in entries)
+        return next(entries, None) is not None
     return False
 
 
