@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: package_plan
-short_description: List the packages that a transaction in check mode would install
+short_description: List the packages and groups that a transaction adds to a host
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Returns the package names in the result of M(ansible.builtin.dnf) or M(ansible.builtin.apt) in check
-    mode.
+  - Reads the result of M(ansible.builtin.dnf) or M(ansible.builtin.apt), also of check mode. A package that only
+    replaces another version of itself is not in the list.
 positional: _input
 options:
   _input:
@@ -29,7 +29,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The packages, sorted.
+  description: The names, sorted. A group has an C(@) in front.
   type: list
   elements: str
 """

@@ -96,15 +96,15 @@ def github() -> AdminClient:
 
 @pytest.fixture(scope="session")
 def shell() -> Callable[..., str]:
-    """Return a function that runs a script as root on the laptop.
+    """Return a function that runs a script as root on the laptop, or another host.
 
     The function returns the output.
     """
 
-    def run(script: str, stdin: str = "") -> str:
+    def run(script: str, stdin: str = "", host: str = "laptop-extra") -> str:
         config = str(CHECKOUT / ".testbed/worlds" / WORLD.name / "ssh_config")
         command = f"sudo sh -c {shlex.quote(script)}"
-        argv = ["ssh", "-F", config, "laptop-extra", command]
+        argv = ["ssh", "-F", config, host, command]
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{script!r} gave {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout

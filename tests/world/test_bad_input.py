@@ -57,6 +57,12 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"system_packages_extra": ["no-such-package"]},
         ["no-such-package"],
     ),
+    # Fedora retired it in release 34.
+    "retired package": (
+        "system_packages",
+        {"system_packages_extra": ["xorg-x11-utils"]},
+        ["The repositories of laptop-extra have no package xorg-x11-utils;"],
+    ),
 }
 
 

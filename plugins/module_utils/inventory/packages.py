@@ -12,6 +12,12 @@ _UNKNOWN = (
     re.compile(r"No package matching '([^']+)' is available"),
     re.compile(r"^(\S+) no group or environment\b|^(@\S+) .*\bnot available\b"),
 )
+# As they word a success. apt simulates with "Inst", and an upgrade has the old version in brackets.
+_INSTALLED, _REMOVED = "Installed: ", "Removed: "
+_GROUP = re.compile(r"Group (\S+) installed\.")
+_NEW_TO_APT = re.compile(
+    r"^(?:Inst|Selecting previously unselected package) ([a-z0-9][a-z0-9.+-]*?)(?::\w+)?(?: \(|\.$)", re.MULTILINE
+)
 _SHORT = 400
 
 
@@ -69,11 +75,13 @@ def package_refusal(failure: Mapping[str, Any], host: str, manager: str, missing
 
 
 def package_plan(result: Mapping[str, Any]) -> list[str]:
-    """Return the names that dnf or apt would install, from a check-mode result."""
-    planned = [
-        entry.split("Installed: ", 1)[1]
-        for entry in map(str, result.get("results") or [])
-        if entry.startswith("Installed: ")
-    ]
-    planned += re.findall(r"^Inst (\S+)", str(result.get("stdout") or ""), flags=re.MULTILINE)
-    return sorted(set(planned))
+    """Return the packages and groups that a transaction of dnf or apt adds to the host.
+
+    ``result`` is that of a real transaction or of check mode. A package that replaces another version of itself
+    is not in the list.
+    """
+    lines = [str(entry) for entry in result.get("results") or []]
+    added = {line[len(_INSTALLED) :].rsplit("-", 2)[0] for line in lines if line.startswith(_INSTALLED)}
+    replaced = {line[len(_REMOVED) :].rsplit("-", 2)[0] for line in lines if line.startswith(_REMOVED)}
+    groups = {f"@{match[1]}" for match in map(_GROUP.match, lines) if match}
+    return sorted((added - replaced) | groups | set(_NEW_TO_APT.findall(str(result.get("stdout") or ""))))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,10 +65,47 @@ def test_package_refusal_quotes_the_package_manager_on_one_line() -> None:
     assert "it gave no reason" in package_refusal({}, "h", "apt", [])
 
 
-def test_package_plan_reads_dnf_and_apt() -> None:
-    assert package_plan({"results": ["Installed: jq-1.7-1.x86_64", "Removed: old-1"]}) == ["jq-1.7-1.x86_64"]
-    assert package_plan({"stdout": "Reading lists\nInst jq (1.7)\nInst bc (1.0)\nConf jq (1.7)\n"}) == [
-        "bc",
-        "jq",
+def test_package_plan_reads_dnf() -> None:
+    results = [
+        "Installed: jq-1.7.1-10.fc42.x86_64",
+        "Installed: gcc-c++-15.0.1-0.3.fc42.x86_64",
+        # An upgrade, as DNF 4 and DNF 5 word it.
+        "Installed: bash-5.2.37-2.fc42.x86_64",
+        "Removed: bash-5.2.37-1.fc42.x86_64",
+        "Group c-development installed.",
+        "Group development-tools already installed.",
     ]
+    assert package_plan({"results": results}) == ["@c-development", "gcc-c++", "jq"]
     assert package_plan({}) == []
+
+
+def test_package_plan_reads_apt_in_check_mode_and_afterwards() -> None:
+    simulated = """\
+Reading package lists...
+Inst bc (1.07.1-4 Debian:13.1/stable [amd64])
+Inst libc6 [2.41-12] (2.41-13 Debian:13.1/stable [amd64])
+Inst libgdbm6:i386 (1.24-2 Debian:13.1/stable [i386])
+Conf bc (1.07.1-4 Debian:13.1/stable [amd64])
+"""
+    done = """\
+Selecting previously unselected package perl-modules-5.40.
+(Reading database ... 9000 files and directories currently installed.)
+Preparing to unpack .../bc_1.07.1-4_amd64.deb ...
+Selecting previously unselected package libgdbm6:amd64.
+Unpacking libc6 (2.41-13) over (2.41-12) ...
+"""
+    assert package_plan({"stdout": simulated}) == ["bc", "libgdbm6"]
+    assert package_plan({"stdout": done}) == ["libgdbm6", "perl-modules-5.40"]
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("dnf5", ["No package {} available.", "must be installed to use check mode"]),
+        ("apt", ["No package matching '%s' is available", "must be installed to use check mode"]),
+    ],
+)
+def test_ansible_still_words_it_as_the_role_reads_it(module: str, words: list[str]) -> None:
+    source = Path(importlib.import_module(f"ansible.modules.{module}").__file__ or "").read_text()
+    for phrase in words:
+        assert phrase in source
