@@ -1,6 +1,6 @@
 """The packages of the local RPM repository, as spec and comps file.
 
-Their names are Fedora's, from the list in ``names/fedora.tsv``. So a role that asks for a name that Fedora lacks
+Their names are Fedora's, from the list in ``names/fedora.tsv``. A role that asks for a name that Fedora lacks
 fails here as it does there.
 """
 

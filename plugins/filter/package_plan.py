@@ -11,8 +11,8 @@ short_description: List the packages and groups that a transaction adds to a hos
 version_added: 0.1.0
 author: coldvox.ci contributors (@Coldaine)
 description:
-  - Reads the result of M(ansible.builtin.dnf) or M(ansible.builtin.apt), also of check mode. A package that only
-    replaces another version of itself is not in the list.
+  - Reads the result of M(ansible.builtin.dnf) or M(ansible.builtin.apt), also of check mode. A package that
+    only replaces another version of itself is not in the list.
 positional: _input
 options:
   _input:

@@ -10,12 +10,13 @@ module: owned_package
 short_description: Record the packages that Ansible installed, and remove only those
 version_added: 0.3.0
 description:
-  - Records that a transaction of M(ansible.builtin.dnf) or M(ansible.builtin.apt) installed packages which the host
-    did not have before.
-  - Removes packages that it has recorded. A package stays if the host had it before, or if another installed package
-    needs it. The rehearsals of C(rpm) and C(dpkg) decide that, and the same programs remove the packages.
-  - Dependencies that came with a package stay. C(dnf autoremove) and C(apt-get autoremove) remove those that nothing
-    needs any longer.
+  - Records that a transaction of M(ansible.builtin.dnf) or M(ansible.builtin.apt) installed packages that
+    the host did not have before.
+  - Removes packages that it has recorded. A package stays if the host had it before, or if another installed
+    package needs it. The rehearsals of C(rpm) and C(dpkg) decide that, and the same programs remove the
+    packages.
+  - Dependencies that came with a package stay. C(dnf autoremove) and C(apt-get autoremove) remove those that
+    nothing needs any longer.
 author: coldvox.ci contributors (@Coldaine)
 extends_documentation_fragment:
   - coldvox.ci.attributes

@@ -20,5 +20,8 @@ def names(family: str, release: str) -> set[str]:
     """Return every name of every set for a major version of a distribution."""
     data = load(family)
     releases = data["__system_packages_releases"]
-    sets = [*data["__system_packages_catalogue"].values(), *releases.get(release, releases["default"]).values()]
+    sets = [
+        *data["__system_packages_catalogue"].values(),
+        *releases.get(release, releases["default"]).values(),
+    ]
     return {name for each in sets for name in each}

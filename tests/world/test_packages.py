@@ -30,8 +30,8 @@ REMOVAL = """\
 #: A package of the user that needs a package of the role.
 REPORT = """\
 rm -rf /tmp/my-report && mkdir -p /tmp/my-report/DEBIAN
-printf 'Package: my-report\\nVersion: 1\\nArchitecture: all\\nMaintainer: x\\nDescription: x\\nDepends: jq\\n' \\
-    > /tmp/my-report/DEBIAN/control
+printf '%s\\n' 'Package: my-report' 'Version: 1' 'Architecture: all' 'Maintainer: x' 'Description: x' \\
+    'Depends: jq' > /tmp/my-report/DEBIAN/control
 dpkg-deb --build /tmp/my-report && dpkg --install /tmp/my-report.deb
 """
 #: The mirror moves on after the host read its lists: the host knows a file that the mirror no longer has.
@@ -50,8 +50,8 @@ for part in re.findall(r"<data .*?</data>", repomd, re.S):
         (root / href).write_bytes(read(href))
         continue
     packed = read(href)
-    unpack = {"zst": ["/usr/lib/coldvox-testbed/usr/bin/zstd", "-dc"], "gz": ["gzip", "-dc"]}[href.split(".")[-1]]
-    text = subprocess.run(unpack, input=packed, capture_output=True, check=True).stdout
+    unpack = "gzip" if href.endswith(".gz") else "/usr/lib/coldvox-testbed/usr/bin/zstd"
+    text = subprocess.run([unpack, "-dc"], input=packed, capture_output=True, check=True).stdout
     text = text.replace(b'href="htop-', b'href="earlier/htop-')
     (root / "repodata/primary.xml").write_bytes(text)
     digest = hashlib.sha256(text).hexdigest()
@@ -75,10 +75,11 @@ cd /var/lib/apt/lists
 grep -l '^Package: htop$' *_Packages > /dev/null
 sed -i '/^Package: htop$/,/^$/s,^Filename: ,Filename: earlier/,' *_Packages
 # Without this apt would see that the mirror's list is the one that it has.
-sed -i 's/^ [0-9a-f]\\{64\\} / 0000000000000000000000000000000000000000000000000000000000000000 /' *_InRelease
+sed -i '/^ [0-9a-f]\\{64\\} /s/[0-9a-f]\\{8\\} /00000000 /' *_InRelease
 touch --date=@1 *_InRelease
 rm -f /var/cache/apt/*.bin
-touch . /var/lib/apt/periodic/update-success-stamp
+rm -f /var/lib/apt/periodic/update-success-stamp
+touch .
 ! apt-get -q -y install htop
 """
 
@@ -195,13 +196,14 @@ DEBIAN = """\
 set -e
 dir=$(mktemp -d)
 mkdir -p $dir/lists/partial
-mirror=$(grep -rhoE 'https?://[^ ]+' /etc/apt/sources.list /etc/apt/sources.list.d 2> /dev/null | head -n 1)
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror {codename} main" > $dir/sources.list
+mirror=$(grep -rhoE 'https?://[^ ]+' /etc/apt/sources.list* 2> /dev/null | head -n 1)
+keys=/usr/share/keyrings/debian-archive-keyring.gpg
+echo "deb [signed-by=$keys] $mirror {codename} main" > $dir/sources.list
 apt() {{
     program=$1
     shift
-    $program -o Dir::Etc::SourceList=$dir/sources.list -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists=$dir/lists \\
-        -o Dir::State::status=/dev/null -o Dir::Cache=$dir "$@"
+    $program -o Dir::Etc::SourceList=$dir/sources.list -o Dir::Etc::SourceParts=/dev/null \\
+        -o Dir::State::Lists=$dir/lists -o Dir::State::status=/dev/null -o Dir::Cache=$dir "$@"
 }}
 apt apt-get -qq update
 apt apt-cache dumpavail | sed -n 's/^Package: //p'

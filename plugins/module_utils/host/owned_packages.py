@@ -103,9 +103,9 @@ def remove(names: Sequence[str], manager: str, run: Run) -> None:
 def choose(names: Sequence[str], broken_by: Callable[[Sequence[str]], Mapping[str, str]]) -> Plan:
     """Return the largest part of ``names`` that can be removed without breaking a package.
 
-    ``broken_by`` returns what the removal of some names would break: the package by a sentence about its need.
-    A name stays if its removal alone has a need in common with the removal of all. If none has, for example
-    because a package needs one of two, all of them stay.
+    ``broken_by`` returns what the removal of some names would break: a package by the line about its need.
+    A name stays if its removal alone breaks something that the removal of all breaks too. If there is no such
+    name, for example because a package needs one of two, all of them stay.
     """
     alone = {name: broken_by([name]) for name in names}
     going, keep = list(names), dict[str, list[str]]()

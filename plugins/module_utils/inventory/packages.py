@@ -16,7 +16,8 @@ _UNKNOWN = (
 _INSTALLED, _REMOVED = "Installed: ", "Removed: "
 _GROUP = re.compile(r"Group (\S+) installed\.")
 _NEW_TO_APT = re.compile(
-    r"^(?:Inst|Selecting previously unselected package) ([a-z0-9][a-z0-9.+-]*?)(?::\w+)?(?: \(|\.$)", re.MULTILINE
+    r"^(?:Inst|Selecting previously unselected package) ([a-z0-9][a-z0-9.+-]*?)(?::\w+)?(?: \(|\.$)",
+    re.MULTILINE,
 )
 _SHORT = 400
 
@@ -77,8 +78,8 @@ def package_refusal(failure: Mapping[str, Any], host: str, manager: str, missing
 def package_plan(result: Mapping[str, Any]) -> list[str]:
     """Return the packages and groups that a transaction of dnf or apt adds to the host.
 
-    ``result`` is that of a real transaction or of check mode. A package that replaces another version of itself
-    is not in the list.
+    ``result`` is that of a real transaction or of check mode. The list has no package that only replaces
+    another version of itself.
     """
     lines = [str(entry) for entry in result.get("results") or []]
     added = {line[len(_INSTALLED) :].rsplit("-", 2)[0] for line in lines if line.startswith(_INSTALLED)}

@@ -17,7 +17,7 @@ RAWHIDE = "46"
 @pytest.mark.parametrize("release", ["42", "43", "44", RAWHIDE])
 def test_names_are_packages_of_fedora(release: str) -> None:
     offered = fedora_names(release)
-    # dnf accepts a provided name too. But Ansible asks rpm whether it is installed, and rpm knows only packages.
+    # dnf accepts a provided name too, but rpm does not know it as installed.
     assert names("dnf", release) - set(offered) == set()
     assert "dnf5-plugin-automatic" in offered
 
