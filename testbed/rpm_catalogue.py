@@ -128,9 +128,10 @@ def _group(identifier: str, fields: Mapping[str, Any]) -> Group:
 
 
 def _check(catalogue: Catalogue, real: Iterable[str], path: Path) -> None:
-    wanted = {*real, *(name for package in catalogue.packages for name in package.requires)}
+    wanted = {name for package in catalogue.packages for name in package.requires}
     wanted |= {name for group in catalogue.groups for name in (*group.mandatory, *group.default)}
-    lost = sorted(wanted - catalogue.names())
+    packages = {package.name for package in catalogue.packages}
+    lost = sorted((wanted - catalogue.names()) | (set(real) - packages))
     if lost:
         raise TestbedError(
             f"The catalogue {path} names packages that Fedora {catalogue.version} lacks ({', '.join(lost)}); "

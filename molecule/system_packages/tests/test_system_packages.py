@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -25,6 +26,11 @@ def test_packages_are_installed(host: Host, manager: str) -> None:
     assert done.rc == 0, done.stdout + done.stderr
     if manager == "apt":
         assert done.stdout.count("install ok installed") == len(PACKAGES["apt"])
+
+
+def test_role_records_what_it_installed(host: Host, manager: str) -> None:
+    record = json.loads(host.file("/var/lib/coldvox-ci/packages.json").content_string)["installed"]
+    assert set(PACKAGES[manager]) - {"libicu76"} <= set(record)
 
 
 def test_compiler_compiles(as_user: Callable[..., str]) -> None:

@@ -85,6 +85,8 @@ def test_render_comps_lists_the_groups(catalogue: Catalogue) -> None:
     [
         ('requires = ["alsa-lib-devel"]', 'requires = ["nowhere"]', "nowhere"),
         ('[real."gcc-c++"]', '[real.later]\n[real."gcc-c++"]', "later"),
+        # A name that it provides is no package.
+        ('[real."gcc-c++"]', '[real."g++"]\n[real."gcc-c++"]', r"g\+\+"),
         ("default = []", 'default = ["absent"]', "absent"),
     ],
 )
