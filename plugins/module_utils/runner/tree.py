@@ -7,7 +7,6 @@ write them. A link at ``bin`` is the trace of a self-update.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -16,6 +15,7 @@ import stat
 from typing import Optional
 
 from ..errors import CiError
+from ..host.hard_links import link_folder
 from .layout import Layout
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -87,7 +87,7 @@ def link_tree(tree: str, layout: Layout) -> None:
     for leftover in (incoming, outgoing):
         if os.path.lexists(leftover):
             shutil.rmtree(leftover)
-    _link_folder(tree, incoming)
+    link_folder(tree, incoming)
     os.mkdir(outgoing, 0o700)
     for name in sorted(os.listdir(incoming)):
         if os.path.lexists(layout.file(name)):
@@ -98,29 +98,6 @@ def link_tree(tree: str, layout: Layout) -> None:
             os.rename(layout.file(name), os.path.join(outgoing, name))
     os.rmdir(incoming)
     shutil.rmtree(outgoing)
-
-
-def _link_folder(source: str, target: str) -> None:
-    os.mkdir(target)
-    shutil.copymode(source, target)  # 0755 in the store, independent of the umask here
-    for entry in os.scandir(source):
-        place = os.path.join(target, entry.name)
-        if entry.is_dir(follow_symlinks=False):
-            _link_folder(entry.path, place)
-        elif entry.is_symlink():
-            os.symlink(os.readlink(entry.path), place)
-        else:
-            _link_file(entry.path, place)
-
-
-def _link_file(source: str, target: str) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except OSError as error:
-        # Another file system, no hard links there, or too many links to the file.
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP):
-            raise
-        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def age_days(tree: str, now: float) -> Optional[float]:

@@ -10,12 +10,15 @@ import filecmp
 import os
 import platform
 import pwd
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from ..host.durable import make_directory, remove_file, sync_file_system, sync_path
 from ..host.flock import Flock
 from ..host.process import Result, Run
+from .homes import link_home
 from .plan import (
     Installed,
     RustError,
@@ -43,7 +46,8 @@ _UPDATE_AVAILABLE = 100  # exit status of `rustup check`
 class RustHost:
     """One shared Rust installation.
 
-    Its directories, its server, and how to run programs.
+    Its directories, its server, and how to run programs. ``rustup_home`` is a link to a published tree. Such
+    a tree never changes: a step works on a copy, and the link then leads to that copy.
     """
 
     rustup_home: str
@@ -70,13 +74,42 @@ class RustHost:
     def alone(self) -> Iterator[None]:
         """Keep other runs from installing at the same time; rustup does not.
 
-        Waits as long as a program may take. Raises LockTimeoutError.
+        Waits as long as a program may take. Raises LockTimeoutError. Removes trees that an earlier run has
+        replaced; those that this run replaces stay for the programs that still run in them.
         """
-        os.makedirs(self.rustup_home, exist_ok=True)
-        lock = Flock(os.path.join(self.rustup_home, "coldvox.lock"), mode=0o600)
+        make_directory(self._trees)
+        lock = Flock(os.path.join(self._trees, "coldvox.lock"), mode=0o600)
         lock.acquire(self.timeout_seconds)
         with lock:
+            published = os.path.realpath(self.rustup_home)
+            for entry in os.scandir(os.path.realpath(self._trees)):
+                if entry.is_dir() and entry.path != published:
+                    shutil.rmtree(entry.path)
             yield
+
+    @property
+    def _trees(self) -> str:
+        return f"{self.rustup_home}-trees"
+
+    @contextlib.contextmanager
+    def _next_tree(self) -> Iterator[str]:
+        """Yield a copy of the published tree, and publish it unless the block raises."""
+        tree = os.path.join(self._trees, os.urandom(6).hex())
+        try:
+            link_home(self.rustup_home, tree)
+            yield tree
+            sync_file_system(tree)
+        except BaseException:
+            shutil.rmtree(tree, ignore_errors=True)
+            raise
+        if os.path.isdir(self.rustup_home) and not os.path.islink(self.rustup_home):
+            # Made by a version that changed the toolchains in place.
+            os.rename(self.rustup_home, f"{tree}.replaced")
+        link = f"{self.rustup_home}.new"
+        remove_file(link)
+        os.symlink(os.path.relpath(tree, os.path.dirname(self.rustup_home)), link)
+        os.replace(link, self.rustup_home)
+        sync_path(os.path.dirname(self.rustup_home))
 
     def _rustup_state(self) -> str:
         """Compare ``bin/rustup`` with the installer, of which it is a copy."""
@@ -96,8 +129,8 @@ class RustHost:
         if not asked:
             return frozenset()
         done = self._call("rustup", ("check", "--no-self-update"))
-        if done.status not in (0, _UPDATE_AVAILABLE):
-            raise RustError(self._explain("looking for updates", done))
+        if done.status != _UPDATE_AVAILABLE:
+            self._must("looking for updates", done)
         return parse_updates(done.stdout) & frozenset(asked)
 
     def perform(self, step: Step, toolchain: Optional[str]) -> None:
@@ -107,18 +140,23 @@ class RustHost:
                 f"The program rustup cannot be installed, because its installer '{self.installer}' is not on "
                 "this host; give the path of a verified rustup-init."
             )
-        argv = step.argv
         if step.program == "cargo":
-            argv = (*([f"+{toolchain}"] if toolchain else []), *argv, "--root", self.cargo_home)
-        done = self._call(step.program, argv)
+            argv = (*([f"+{toolchain}"] if toolchain else []), *step.argv, "--root", self.cargo_home)
+            self._must(step.title, self._call("cargo", argv))
+            return
+        with self._next_tree() as tree:
+            self._must(step.title, self._call(step.program, step.argv, tree))
+
+    def _must(self, title: str, done: Result) -> None:
         if done.status != 0:
-            raise RustError(self._explain(step.title, done))
+            raise RustError(self._explain(title, done))
 
-    def _call(self, program: str, argv: Sequence[str]) -> Result:
+    def _call(self, program: str, argv: Sequence[str], rustup_home: str = "") -> Result:
         path = self.installer if program == "installer" else os.path.join(self.cargo_home, "bin", program)
-        return self.run([path, *argv], environment=self._environment(), timeout_seconds=self.timeout_seconds)
+        environment = self._environment(rustup_home or self.rustup_home)
+        return self.run([path, *argv], environment=environment, timeout_seconds=self.timeout_seconds)
 
-    def _environment(self) -> dict[str, str]:
+    def _environment(self, rustup_home: str) -> dict[str, str]:
         """Return an environment without the caller's.
 
         A stray RUSTUP_TOOLCHAIN would change the result.
@@ -128,7 +166,7 @@ class RustHost:
             **kept,
             "PATH": _PATH,
             "HOME": pwd.getpwuid(os.geteuid()).pw_dir,
-            "RUSTUP_HOME": self.rustup_home,
+            "RUSTUP_HOME": rustup_home,
             "CARGO_HOME": self.cargo_home,
             "RUSTUP_DIST_SERVER": self.dist_server,
             "RUSTUP_AUTO_INSTALL": "0",

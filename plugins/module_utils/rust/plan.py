@@ -235,7 +235,9 @@ def plan(wanted: Wanted, state: State, updates: frozenset[str] = frozenset()) ->
 def _plan_rustup(state: State) -> list[Step]:
     if state.rustup == "current":
         return []
+    # The profile of a toolchain that a job installs for itself: without documentation.
     argv = ("-y", "--no-modify-path", "--default-toolchain", "none", "--no-update-default-toolchain")
+    argv += ("--profile", "minimal")
     return [
         Step(
             "installer",

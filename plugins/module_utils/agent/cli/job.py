@@ -85,11 +85,13 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         help="make an instance ready for its next listener (as root)",
         description="Its unit calls this before each start. It creates the directory of the records. With "
         "github_runner_one_job it removes everything that the last job left, except what github_runner_keep "
-        "names, restores the files of the registration, and waits if the last listeners ended without a job.",
+        "names, restores the files of the registration, and waits if the last listeners ended without a job. "
+        "It gives the next job the Rust toolchains as its own.",
     )
     preparing.add_argument("instance", metavar="INSTANCE")
     preparing.add_argument("--config", default=paths.config, help="directory of runner.json")
     preparing.add_argument("--runners", default=paths.runners, help="directory of the instances")
+    preparing.add_argument("--rustup-home", default=paths.rust[0], help="directory of the shared toolchains")
     preparing.set_defaults(perform=prepare)
 
 
@@ -113,7 +115,8 @@ def prepare(options: Options) -> int:
             f"The jobs of {name} have no records, because {error.filename} cannot be made "
             f"({error.strerror}); converge the host with the role agent."
         )
-    fresh = perform(options.runners, name, read_settings(options.config), log)
+    settings = read_settings(options.config)
+    fresh = perform(options.runners, name, settings, log, rustup_home=options.rustup_home)
     if options.json:
         print_json({"path": path, "fresh": plain(fresh)})
     return OK

@@ -7,10 +7,11 @@ from typing import Callable, Optional
 
 from ...host import systemd
 from ...host.process import run
-from ...runner.account import Host, account_of
+from ...runner.account import Account, Host, account_of
 from ...runner.fresh_start import Fresh, Settings, count_jobless, empty_trash, make_fresh, pause_seconds
 from ...runner.instance_records import LIFE, forget_record
-from ...runner.layout import instance_layout, instance_user, watcher_unit
+from ...runner.layout import Layout, instance_layout, instance_user, watcher_unit
+from ...runner.toolchains import give_toolchains
 
 # A large build directory takes longer to delete. The watcher does the rest, so that no job waits for it.
 _TRASH_SECONDS = 0.2
@@ -18,21 +19,29 @@ _HOST = Host(run, time.sleep, time.monotonic)
 
 
 def prepare(
-    base_dir: str, name: str, settings: Settings, say: Callable[[str], None], host: Host = _HOST
+    base_dir: str,
+    name: str,
+    settings: Settings,
+    say: Callable[[str], None],
+    host: Host = _HOST,
+    rustup_home: str = "",
 ) -> Optional[Fresh]:
     """Remove what the last job left, and wait if the listener ended without one.
 
-    Returns None in the old rhythm, in which a listener has many jobs. Raises CiError if something stays; the
-    wait then limits how often systemd tries again.
+    Gives the next job the toolchains of ``rustup_home``. Returns None in the old rhythm, in which a listener
+    has many jobs. Raises CiError if something stays; the wait then limits how often systemd tries again.
     """
-    layout = instance_layout(base_dir, name)
+    layout, account = instance_layout(base_dir, name), account_of(instance_user(name))
     if not settings.one_job:
+        _give_toolchains(rustup_home, layout, account, say)
+        empty_trash(layout, _TRASH_SECONDS, time.monotonic)
         forget_record(layout, LIFE)
         return None
     had_job = False
     try:
-        fresh = make_fresh(layout, account_of(instance_user(name)), settings)
+        fresh = make_fresh(layout, account, settings)
         had_job = fresh.had_job
+        _give_toolchains(rustup_home, layout, account, say)
         if empty_trash(layout, _TRASH_SECONDS, time.monotonic).left:
             systemd.begin_start(host.run, watcher_unit(name))
     finally:
@@ -43,3 +52,14 @@ def prepare(
     if fresh.restored:
         say(f"{name}: a job had changed {', '.join(fresh.restored)}; root restored the registration")
     return fresh
+
+
+def _give_toolchains(rustup_home: str, layout: Layout, account: Account, say: Callable[[str], None]) -> None:
+    """Put the shared toolchains into HOME; without them, a job uses ``rustup_home`` itself."""
+    try:
+        give_toolchains(rustup_home, layout, account)
+    except OSError as error:
+        say(
+            f"The job cannot add to the Rust toolchains, because {error.filename or rustup_home} cannot be "
+            f"linked into {layout.home} ({error.strerror}); converge the host with the role rust_toolchains."
+        )

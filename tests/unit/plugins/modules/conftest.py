@@ -1,13 +1,25 @@
-"""A module's ``main`` with options as input and a JSON document as output."""
+"""A module's ``main`` with options as input and a JSON document as output.
+
+For Rust, with the real rustup and a real server.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.coldvox.ci.plugins.modules import rust_toolchain
+
+from testbed.mirror import archives, pypi, rustup, stubs
+from testbed.mirror.server import MirrorServer, mirror
+from testbed.paths import CHECKOUT
+from tests._support.shared_rust import publish
 
 RunModule = Callable[..., dict[str, Any]]
 
@@ -30,3 +42,41 @@ def run_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
         return answer
 
     return perform
+
+
+@pytest.fixture(scope="session")
+def installer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("rustup") / "rustup-init"
+    wheel = pypi.RUSTUP.fetch(CHECKOUT / ".testbed" / "cache")
+    archives.extract_member(wheel, rustup.MEMBER, program, rustup.SHA256)
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    www = tmp_path_factory.mktemp("www")
+    publish(www, "stable", "2024-02-08", stubs.STABLE)
+    publish(www, "1.75.0", "2023-12-28", stubs.MSRV)
+    return www
+
+
+@pytest.fixture
+def server(published: Path, tmp_path: Path) -> Iterator[MirrorServer]:
+    shutil.copytree(published, tmp_path / "www")
+    with mirror(tmp_path / "www") as running:
+        yield running
+
+
+@pytest.fixture
+def keep(run_module: RunModule, server: MirrorServer, installer: Path, tmp_path: Path) -> RunModule:
+    """Return the module with every option set but the toolchains."""
+    return functools.partial(
+        run_module,
+        rust_toolchain.main,
+        rustup_home=f"{tmp_path}/shared/rustup",
+        cargo_home=f"{tmp_path}/shared/cargo",
+        installer=str(installer),
+        dist_server=f"{server.url}/rust-dist",
+        _ansible_diff=True,
+    )

@@ -2,71 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
-from ansible_collections.coldvox.ci.plugins.modules import rust_toolchain
 
-from testbed.mirror import archives, pypi, rust_dist, rustup, stubs
-from testbed.mirror.server import MirrorServer, mirror
-from testbed.paths import CHECKOUT
+from testbed.mirror import stubs
+from testbed.mirror.server import MirrorServer
+from tests._support.shared_rust import ARM, HOST, MSRV, NEWER, STABLE, publish
 
 RunModule = Callable[..., dict[str, Any]]
-HOST = "x86_64-unknown-linux-gnu"
-ARM = "aarch64-unknown-linux-gnu"
-STABLE = f"stable-{HOST}"
-MSRV = f"1.75.0-{HOST}"
 
 pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="the pinned rustup is for x86_64")
-
-
-def publish(www: Path, name: str, date: str, release: stubs.Release) -> None:
-    channel = rust_dist.Channel(name, date, release.version, release.rustc, release.component)
-    rust_dist.write_channel(www / "rust-dist", channel)
-
-
-@pytest.fixture(scope="module")
-def installer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    program = tmp_path_factory.mktemp("rustup") / "rustup-init"
-    wheel = pypi.RUSTUP.fetch(CHECKOUT / ".testbed" / "cache")
-    archives.extract_member(wheel, rustup.MEMBER, program, rustup.SHA256)
-    program.chmod(0o755)
-    return program
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    www = tmp_path_factory.mktemp("www")
-    publish(www, "stable", "2024-02-08", stubs.STABLE)
-    publish(www, "1.75.0", "2023-12-28", stubs.MSRV)
-    return www
-
-
-@pytest.fixture
-def server(published: Path, tmp_path: Path) -> Iterator[MirrorServer]:
-    shutil.copytree(published, tmp_path / "www")
-    with mirror(tmp_path / "www") as running:
-        yield running
-
-
-@pytest.fixture
-def keep(run_module: RunModule, server: MirrorServer, installer: Path, tmp_path: Path) -> RunModule:
-    """Return the module with every option set but the toolchains."""
-    return functools.partial(
-        run_module,
-        rust_toolchain.main,
-        rustup_home=f"{tmp_path}/shared/rustup",
-        cargo_home=f"{tmp_path}/shared/cargo",
-        installer=str(installer),
-        dist_server=f"{server.url}/rust-dist",
-        _ansible_diff=True,
-    )
 
 
 WISH = [
@@ -126,8 +76,7 @@ def test_rust_toolchain_adds_components_and_targets_later(keep: RunModule) -> No
 
 def test_rust_toolchain_latest_updates_channels_and_keeps_versions(keep: RunModule, tmp_path: Path) -> None:
     keep(toolchains=WISH)
-    newer = stubs.Release("1.99.0", "1.99.0 (x 2026-01-01)", "1.99.0", "1.99.0", "0.1.99")
-    publish(tmp_path / "www", "stable", "2026-01-01", newer)
+    publish(tmp_path / "www", "stable", "2026-01-01", NEWER)
     assert keep(toolchains=WISH)["changed"] is False
     predicted = keep(toolchains=WISH, state="latest", check_mode=True)
     done = keep(toolchains=WISH, state="latest")
@@ -227,7 +176,7 @@ def test_rust_toolchain_reports_a_missing_installer(keep: RunModule, tmp_path: P
 
 
 def test_rust_toolchain_runs_do_not_install_at_the_same_time(keep: RunModule, tmp_path: Path) -> None:
-    lock = Flock(str(tmp_path / "shared/rustup/coldvox.lock"), mode=0o600)
+    lock = Flock(str(tmp_path / "shared/rustup-trees/coldvox.lock"), mode=0o600)
     keep(toolchains=[{"name": "1.75.0"}])
     with lock:
         refused = keep(toolchains=[{"name": "stable"}], timeout_seconds=1)

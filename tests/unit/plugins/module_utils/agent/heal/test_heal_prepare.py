@@ -98,3 +98,61 @@ def test_prepare_changes_nothing_in_the_old_rhythm(machine: Machine, layout: Lay
     assert Path(layout.file("build")).exists()
     assert read_record(layout, LIFE) == {}
     assert machine.slept == []
+
+
+def toolchain(root: Path) -> Path:
+    """Return a RUSTUP_HOME with a toolchain that has a program and a record."""
+    for name in ("bin/rustc", "lib/rustlib/components"):
+        path = root / "toolchains/stable" / name
+        path.parent.mkdir(parents=True)
+        path.write_text("first")
+    (root / "settings.toml").write_text('default_toolchain = "stable"')
+    return root
+
+
+@pytest.mark.parametrize("settings", [ONCE, Settings()])
+def test_prepare_gives_each_job_the_toolchains(
+    machine: Machine, layout: Layout, tmp_path: Path, settings: Settings
+) -> None:
+    shared, mine = toolchain(tmp_path / "shared"), Path(layout.home, ".rustup")
+    os.makedirs(mine.parent)
+
+    def prepare() -> None:
+        preparing.prepare(
+            str(tmp_path), "one", settings, machine.said.append, machine.host, rustup_home=str(shared)
+        )
+
+    prepare()
+    program, record = "toolchains/stable/bin/rustc", "toolchains/stable/lib/rustlib/components"
+    assert (mine / program).samefile(shared / program)
+    assert not (mine / record).samefile(shared / record)
+    (mine / record).write_text("second")
+    (mine / "toolchains/planted").mkdir()
+    prepare()
+    assert (mine / record).read_text() == (shared / record).read_text() == "first"
+    assert os.listdir(mine / "toolchains") == ["stable"]
+    assert machine.said == []
+
+
+def test_prepare_follows_no_link_in_the_place_of_the_toolchains(
+    machine: Machine, layout: Layout, tmp_path: Path
+) -> None:
+    shared, outside = toolchain(tmp_path / "shared"), tmp_path / "outside"
+    outside.mkdir()
+    os.makedirs(layout.home)
+    Path(layout.home, ".rustup").symlink_to(outside)
+    preparing.prepare(
+        str(tmp_path), "one", Settings(), machine.said.append, machine.host, rustup_home=str(shared)
+    )
+    assert os.listdir(outside) == []
+    assert not Path(layout.home, ".rustup").is_symlink()
+
+
+def test_prepare_starts_the_listener_without_toolchains_of_its_own(
+    machine: Machine, layout: Layout, tmp_path: Path
+) -> None:
+    shared = toolchain(tmp_path / "shared")
+    (tmp_path / "one/.coldvox/.rustup").write_text("in the way")
+    preparing.prepare(str(tmp_path), "one", ONCE, machine.said.append, machine.host, rustup_home=str(shared))
+    assert "cannot be linked" in machine.said[0]
+    assert os.listdir(layout.home) == []
