@@ -28,6 +28,11 @@ def test_crate_builds_and_runs(as_user: Callable[..., str]) -> None:
     assert as_user("cargo init --quiet --vcs none --name hello . && cargo run --quiet") == "Hello, world!\n"
 
 
+def test_complete_toolchain_needs_no_server(as_user: Callable[..., str]) -> None:
+    options = "--component rustfmt --profile minimal --no-self-update --force-non-host"
+    as_user(f"RUSTUP_DIST_SERVER=http://127.0.0.1:1 rustup toolchain install stable {options}")
+
+
 def test_toolchains_cannot_be_changed_by_a_job(refused: Callable[..., None]) -> None:
     refused("touch /var/lib/coldvox-ci/rustup/planted")
     refused("touch /var/lib/coldvox-ci/rustup/toolchains/planted")

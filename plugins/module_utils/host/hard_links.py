@@ -14,10 +14,10 @@ from collections.abc import Collection
 _CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
 
 
-def link_folder(source: str, target: str, leave_out: Collection[str] = ()) -> None:
+def link_folder(source: str, target: str, leave_out: Collection[str] = (), *, copy: bool = True) -> None:
     """Make ``target`` with links to all files of ``source``, except the paths in ``leave_out``.
 
-    A file that cannot be linked is copied. Symbolic links stay what they are.
+    With ``copy``, a file that cannot be linked is copied. Symbolic links stay what they are. Raises OSError.
     """
     os.mkdir(target)
     shutil.copymode(source, target)  # independent of the umask here
@@ -27,17 +27,17 @@ def link_folder(source: str, target: str, leave_out: Collection[str] = ()) -> No
             if entry.path in leave_out:
                 continue
             if entry.is_dir(follow_symlinks=False):
-                link_folder(entry.path, place, leave_out)
+                link_folder(entry.path, place, leave_out, copy=copy)
             elif entry.is_symlink():
                 os.symlink(os.readlink(entry.path), place)
             else:
-                _link_file(entry.path, place)
+                _link_file(entry.path, place, copy)
 
 
-def _link_file(source: str, target: str) -> None:
+def _link_file(source: str, target: str, copy: bool) -> None:
     try:
         os.link(source, target, follow_symlinks=False)
     except OSError as error:
-        if error.errno not in _CANNOT_LINK:
+        if error.errno not in _CANNOT_LINK or not copy:
             raise
         shutil.copy2(source, target, follow_symlinks=False)

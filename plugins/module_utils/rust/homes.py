@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Optional
 
+from ..host.durable import make_directory
 from ..host.hard_links import link_folder
 
 #: RUSTUP_HOME of a user who does not set it, in HOME.
@@ -20,6 +21,7 @@ NAME = ".rustup"
 _TOOLCHAINS, _SETTINGS, _HASHES = "toolchains", "settings.toml", "update-hashes"
 _RECORDS = os.path.join("lib", "rustlib")
 _UNIT = "dir:"
+_READABLE = 0o755
 
 
 def link_home(shared: str, target: str, owner: Optional[tuple[int, int]] = None) -> None:
@@ -34,14 +36,13 @@ def link_home(shared: str, target: str, owner: Optional[tuple[int, int]] = None)
         with suppress(FileNotFoundError):
             shutil.rmtree(target)
         _fill(tree, target, owner)
-    os.chmod(target, 0o755)
+    os.chmod(target, _READABLE)
 
 
 def _fill(tree: str, target: str, owner: Optional[tuple[int, int]]) -> None:
     os.mkdir(target, 0o700)
     for folder in (_TOOLCHAINS, _HASHES):
-        os.mkdir(os.path.join(target, folder))
-        os.chmod(os.path.join(target, folder), 0o755)
+        make_directory(os.path.join(target, folder))
     for name in _names(tree, _TOOLCHAINS):
         _link_toolchain(os.path.join(tree, name), os.path.join(target, name), for_job=owner is not None)
     with suppress(FileNotFoundError):
@@ -65,12 +66,10 @@ def _link_toolchain(source: str, target: str, *, for_job: bool) -> None:
     if os.path.islink(source):  # by `rustup toolchain link`
         os.symlink(os.readlink(source), target)
         return
-    if os.stat(source).st_dev != os.stat(os.path.dirname(target)).st_dev:
-        os.symlink(source, target)  # a copy would cost each job seconds
-        return
     # The documentation has 50,000 files. rustup treats it as a unit, and removes a link in its place.
     units = set(_units(source)) if for_job else set()
-    link_folder(source, target, [os.path.join(source, unit) for unit in units])
+    # A job does not wait for a copy to another file system.
+    link_folder(source, target, [os.path.join(source, unit) for unit in units], copy=not for_job)
     for unit in units:
         os.symlink(os.path.join(source, unit), os.path.join(target, unit))
     for record in _records(target):

@@ -235,13 +235,13 @@ def plan(wanted: Wanted, state: State, updates: frozenset[str] = frozenset()) ->
 def _plan_rustup(state: State) -> list[Step]:
     if state.rustup == "current":
         return []
-    # The profile of a toolchain that a job installs for itself: without documentation.
     argv = ("-y", "--no-modify-path", "--default-toolchain", "none", "--no-update-default-toolchain")
-    argv += ("--profile", "minimal")
+    # A toolchain that a job installs by an override file has no documentation either.
+    profile = ("--profile", "minimal")
     return [
         Step(
             "installer",
-            argv,
+            (*argv, *profile),
             "installing rustup",
             installs="rustup" if state.rustup == "missing" else None,
             updates="rustup" if state.rustup == "other" else None,

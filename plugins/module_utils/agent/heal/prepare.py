@@ -60,6 +60,7 @@ def _give_toolchains(rustup_home: str, layout: Layout, account: Account, say: Ca
         give_toolchains(rustup_home, layout, account)
     except OSError as error:
         say(
-            f"The job cannot add to the Rust toolchains, because {error.filename or rustup_home} cannot be "
-            f"linked into {layout.home} ({error.strerror}); converge the host with the role rust_toolchains."
+            f"Jobs cannot add to the Rust toolchains, because those in {rustup_home} cannot be linked into "
+            f"{layout.home} ({error.strerror}); keep coldvox_state_dir and coldvox_runner_base_dir on one file "
+            "system."
         )

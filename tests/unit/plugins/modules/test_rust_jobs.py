@@ -234,7 +234,8 @@ def test_update_by_root_changes_no_file_of_a_running_job(job: Job, keep: RunModu
     assert job.must("rustc --version", online=False) == f"rustc {NEWER.rustc}\n"
 
 
-def test_failed_update_leaves_the_published_tree(job: Job, keep: RunModule, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("job")
+def test_failed_update_leaves_the_published_tree(keep: RunModule, tmp_path: Path) -> None:
     tree, before = (tmp_path / "shared/rustup").resolve(), shared(tmp_path)
     publish(tmp_path / "www", "stable", "2026-01-01", NEWER)
     for tarball in (tmp_path / "www/rust-dist/dist/2026-01-01").glob("rustfmt-*.tar.gz"):
@@ -245,7 +246,8 @@ def test_failed_update_leaves_the_published_tree(job: Job, keep: RunModule, tmp_
     assert [path for path in tree.parent.iterdir() if path.is_dir()] == [tree]
 
 
-def test_directory_of_an_older_version_becomes_a_link(job: Job, keep: RunModule, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("job")
+def test_directory_of_an_older_version_becomes_a_link(keep: RunModule, tmp_path: Path) -> None:
     home = tmp_path / "shared/rustup"
     tree = home.resolve()
     home.unlink()
@@ -302,18 +304,3 @@ def test_documentation_is_a_single_link(job: Job, tmp_path: Path) -> None:
     job.renew()
     linked = job.home / NAME / "toolchains" / STABLE / "share/doc/rust/html"
     assert linked.readlink() == toolchain / "share/doc/rust/html"
-
-
-@pytest.mark.skipif(
-    not Path("/dev/shm").is_dir() or Path("/dev/shm").stat().st_dev == Path("/tmp").stat().st_dev,
-    reason="this machine has one file system only",
-)
-def test_other_file_system_gets_links_to_the_toolchains(job: Job) -> None:
-    job.home = Path("/dev/shm") / f"coldvox-home-{os.getpid()}"
-    try:
-        job.renew()
-        assert (job.home / NAME / "toolchains" / STABLE).is_symlink()
-        job.must(ACTION.format("stable --component rustfmt", "") + "; rustup default stable", online=False)
-        assert job.must("rustc --version", online=False) == f"rustc {stubs.STABLE.rustc}\n"
-    finally:
-        shutil.rmtree(job.home)

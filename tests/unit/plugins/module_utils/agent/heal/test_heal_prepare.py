@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -148,11 +149,19 @@ def test_prepare_follows_no_link_in_the_place_of_the_toolchains(
     assert not Path(layout.home, ".rustup").is_symlink()
 
 
-def test_prepare_starts_the_listener_without_toolchains_of_its_own(
+@pytest.mark.skipif(
+    not Path("/dev/shm").is_dir() or Path("/dev/shm").stat().st_dev == Path("/tmp").stat().st_dev,
+    reason="this machine has one file system only",
+)
+def test_prepare_starts_the_listener_also_on_another_file_system(
     machine: Machine, layout: Layout, tmp_path: Path
 ) -> None:
-    shared = toolchain(tmp_path / "shared")
-    (tmp_path / "one/.coldvox/.rustup").write_text("in the way")
-    preparing.prepare(str(tmp_path), "one", ONCE, machine.said.append, machine.host, rustup_home=str(shared))
-    assert "cannot be linked" in machine.said[0]
-    assert os.listdir(layout.home) == []
+    shared = toolchain(Path("/dev/shm") / f"coldvox-rustup-{os.getpid()}")
+    try:
+        preparing.prepare(
+            str(tmp_path), "one", ONCE, machine.said.append, machine.host, rustup_home=str(shared)
+        )
+    finally:
+        shutil.rmtree(shared)
+    assert "on one file system" in machine.said[0]
+    assert os.listdir(layout.home) == [], "the job uses the shared toolchains"
