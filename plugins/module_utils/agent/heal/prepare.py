@@ -61,6 +61,6 @@ def _give_toolchains(rustup_home: str, layout: Layout, account: Account, say: Ca
     except OSError as error:
         say(
             f"Jobs cannot add to the Rust toolchains, because those in {rustup_home} cannot be linked into "
-            f"{layout.home} ({error.strerror}); keep coldvox_state_dir and coldvox_runner_base_dir on one file "
-            "system."
+            f"{layout.home} ({error.strerror}); keep coldvox_state_dir and coldvox_runner_base_dir on one "
+            "file system."
         )
