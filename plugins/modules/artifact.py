@@ -117,6 +117,16 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  archive_dirs:
+    description:
+      - Directories on the host to search for the download before a URL is asked, five levels deep. A file with
+        the right SHA-256 is copied from there, whatever its name. Nothing is searched if all artifacts are in
+        the store.
+      - A directory with the name of a missing artifact causes a warning, because an unpacked tree cannot be
+        checked against the SHA-256 of an archive.
+    type: list
+    elements: path
+    default: []
   concurrency:
     description:
       - The number of artifacts that are downloaded and unpacked in parallel.
@@ -218,9 +228,9 @@ artifacts:
       type: str
     outcome:
       description:
-        - V(hit) means already installed, V(fetched) downloaded, V(repaired) damaged and downloaded again,
-          V(linked) already in the store and given its name or link, V(removed) removed, V(absent) already
-          absent.
+        - V(hit) means already installed, V(fetched) downloaded, V(imported) copied from O(archive_dirs),
+          V(repaired) damaged and downloaded again, V(linked) already in the store and given its name or link,
+          V(removed) removed, V(absent) already absent.
       type: str
     source_url:
       description: The URL that served it, without its query.
@@ -270,9 +280,10 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import (
     checked_name,
     parse_all,
 )
-from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Report, Settings, Store, summary
+from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Settings, Store
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE
 from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
+from ansible_collections.coldvox.ci.plugins.module_utils.store.results import Report, summary
 
 ARTIFACT_OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
@@ -290,6 +301,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "store": {"type": "path", "default": DEFAULT_STORE},
     "artifacts": {"type": "list", "elements": "dict", "required": True, "options": ARTIFACT_OPTIONS},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "archive_dirs": {"type": "list", "elements": "path", "default": []},
     "concurrency": {"type": "int", "default": 4},
     "timeout_seconds": {"type": "int", "default": 60},
     "verify": {"type": "str", "choices": ["quick", "full"], "default": "quick"},
@@ -311,6 +323,7 @@ def settings(params: dict[str, Any], predict: bool) -> Settings:
         timeout_seconds=params["timeout_seconds"],
         full=params["verify"] == "full",
         predict=predict,
+        archive_dirs=tuple(params["archive_dirs"]),
     )
 
 
@@ -329,6 +342,8 @@ def main() -> None:
         report = work(module)
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
+    for warning in report.warnings:
+        module.warn(warning)
     outcomes = [result.outcome for result in report.results]
     answer: dict[str, Any] = {
         "changed": report.changed,

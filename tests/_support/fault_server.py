@@ -17,8 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Optional
 
 from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import Artifact, parse
-from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Report, Settings, Store
+from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Settings, Store
 from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
+from ansible_collections.coldvox.ci.plugins.module_utils.store.results import Report
 
 
 def sha256(data: bytes) -> str:

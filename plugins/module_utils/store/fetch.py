@@ -65,13 +65,15 @@ class Fetcher:
         self._pause_seconds = pause_seconds
         self._waiting = waiting
 
-    def fetch(self, artifact: Artifact) -> Fetched:
+    def fetch(self, artifact: Artifact, here: str = "") -> Fetched:
         """Download, verify, unpack and publish ``artifact``.
 
-        Raises CiError with nothing published.
+        ``here`` is the file url of its archive on this host, tried first. Raises CiError with nothing
+        published.
         """
+        urls = (here, *artifact.urls) if here else artifact.urls
         sha256 = artifact.sha256
-        progress = Progress(self._layout.progress(sha256), artifact.name, artifact.urls[0], self._waiting)
+        progress = Progress(self._layout.progress(sha256), artifact.name, urls[0], self._waiting)
         try:
             partial = Partial(self._layout.partial(sha256))
         except OSError as error:
@@ -79,7 +81,7 @@ class Fetcher:
         early = StreamUnzip(partial, self._layout.fresh("staging", sha256), self._limits)
         keep_partial = False
         try:
-            downloaded = self._download(artifact, partial, progress, early)
+            downloaded = self._download(artifact, urls, partial, progress, early)
             early.end()
             receipt = self._unpack_and_publish(artifact, partial, downloaded, progress, early)
             return Fetched(receipt, downloaded.url, downloaded.received)
@@ -97,7 +99,12 @@ class Fetcher:
             progress.close()
 
     def _download(
-        self, artifact: Artifact, partial: Partial, progress: Progress, early: StreamUnzip
+        self,
+        artifact: Artifact,
+        urls: Sequence[str],
+        partial: Partial,
+        progress: Progress,
+        early: StreamUnzip,
     ) -> Downloaded:
         def report(done: int, total: Optional[int]) -> None:
             if artifact.shape.format == "zip":
@@ -113,7 +120,7 @@ class Fetcher:
             pause_seconds=self._pause_seconds,
         )
         try:
-            return download.fetch(artifact.urls)
+            return download.fetch(urls)
         except StorageError:
             raise
         except CiError as error:

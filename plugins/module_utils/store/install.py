@@ -8,15 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from ..errors import CiError
 from ..host.clock import timestamp
 from ..host.durable import storage_error
-from ..host.sizes import size
-from . import links
+from . import links, local
 from .artifact import Artifact, public_url
 from .index import Index, Ref, check_expected, desired, shown, wanted
 from .layout import Layout
@@ -26,6 +24,7 @@ from .outcome import (
     ABSENT,
     FETCHED,
     HIT,
+    IMPORTED,
     LINKED,
     REMOVED,
     REPAIRED,
@@ -36,6 +35,7 @@ from .outcome import (
     outcome_of,
 )
 from .receipt import Condition, Receipt, single_file
+from .results import Report, Result, combined
 from .trash import clear, discard_tree, interrupted
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ _PATIENCE_SPARE = 2
 class Settings(NamedTuple):
     """How to work.
 
-    ``full`` verifies every byte; ``predict`` changes nothing and reports the outcome.
+    ``full`` verifies every byte; ``predict`` changes nothing and reports the outcome. Archives below
+    ``archive_dirs`` are used before any url.
     """
 
     limits: Limits
@@ -58,34 +59,7 @@ class Settings(NamedTuple):
     full: bool = False
     predict: bool = False
     pause_seconds: float = 0.5
-
-
-class Result(NamedTuple):
-    """The outcome of one artifact.
-
-    ``path`` is its tree, ``file`` the one file of ``format: file``.
-    """
-
-    name: str
-    sha256: Optional[str]
-    path: Optional[str]
-    file: Optional[str]
-    outcome: str
-    source_url: Optional[str]
-    bytes_downloaded: int = 0
-    seconds: float = 0.0
-
-
-class Report(NamedTuple):
-    """The outcome of one call.
-
-    ``before`` and ``after`` show the refs, by name, for a diff.
-    """
-
-    changed: bool
-    results: tuple[Result, ...]
-    before: dict[str, Any]
-    after: dict[str, Any]
+    archive_dirs: tuple[str, ...] = ()
 
 
 class Store:
@@ -98,6 +72,8 @@ class Store:
         self._locks: Optional[Locks] = None
         self._after: dict[str, Any] = {}
         self._waiting: list[str] = []
+        self._local = local.NOTHING
+        self._warnings: list[str] = []
 
     def install(self, artifacts: Sequence[Artifact]) -> Report:
         """Install every missing artifact.
@@ -114,9 +90,9 @@ class Store:
             changed = any(result.outcome != HIT for result in results.values())
             changed = self._regenerate() or changed
             ordered = tuple(results[name] for name in names if name in results)
-            report = Report(changed, ordered, before, {**before, **self._after})
+            report = Report(changed, ordered, before, {**before, **self._after}, tuple(self._warnings))
         if errors:
-            raise _combined(errors, len(artifacts), report)
+            raise combined(errors, len(artifacts), report)
         return report
 
     def remove(self, items: Iterable[tuple[str, str]]) -> Report:
@@ -161,7 +137,7 @@ class Store:
         missing = []
         for group in groups:
             try:
-                results = self._settle(group, names, may_fetch=self._settings.predict)
+                results = self._settle(group, names, may_fetch=False)
             except CiError as error:
                 settled.append(error)
                 continue
@@ -170,10 +146,23 @@ class Store:
             else:
                 settled.append(results)
         if missing:
+            self._look_on_this_host([artifact for group in missing for artifact in group])
             settled += self._fetch_all(missing, names)
         errors = [outcome for outcome in settled if isinstance(outcome, CiError)]
         done = [result for outcome in settled if not isinstance(outcome, CiError) for result in outcome]
         return {result.name: result for result in done}, errors
+
+    def _look_on_this_host(self, artifacts: Sequence[Artifact]) -> None:
+        """Look for the archives of missing artifacts, and warn of unpacked ones."""
+        if self._settings.archive_dirs:
+            self._local = local.search(self._settings.archive_dirs, artifacts)
+        self._warnings += [
+            f"Artifact {artifact.name}: the directory '{self._local.trees[artifact.name]}' may be an unpacked "
+            "one, which cannot be checked against the checksum of the archive, so it is fetched again; remove "
+            "that directory when jobs use the store."
+            for artifact in artifacts
+            if artifact.name in self._local.trees and not self._local.url(artifact)
+        ]
 
     def _fetch_all(
         self, groups: Sequence[list[Artifact]], names: frozenset[str]
@@ -211,14 +200,16 @@ class Store:
             fetch = needs_tree(first, condition)
             if fetch and not may_fetch:
                 return None
-            fetched = None
+            fetched, here = None, self._local.url(first)
             if fetch and not self._settings.predict:
                 fetched, condition = self._fetch_once(first, condition)
-                fetch = fetched is not None
+                fetch, here = fetched is not None, here if fetched and fetched.url == here else ""
             results = []
             for artifact, seen in zip(group, observed):
                 is_first = artifact is first
-                outcome = outcome_of(artifact, seen._replace(condition=condition), fetch and is_first)
+                outcome = outcome_of(
+                    artifact, seen._replace(condition=condition), fetch and is_first, bool(here)
+                )
                 source = fetched if is_first else None
                 results.append(self._finish(artifact, outcome, condition.receipt, source, seen, began))
             return results
@@ -254,7 +245,7 @@ class Store:
                 pause_seconds=settings.pause_seconds,
                 waiting=lambda: tuple(self._waiting),
             )
-            fetched = fetcher.fetch(artifact)
+            fetched = fetcher.fetch(artifact, self._local.url(artifact))
             return fetched, Condition(fetched.receipt, now.damage)
 
     def _observe(self, artifact: Artifact, condition: Condition) -> Observed:
@@ -281,7 +272,8 @@ class Store:
         """Write ref and links where the outcome asks for it; return the result."""
         self._after[artifact.name] = desired(artifact)
         known = seen.ref.source_url if seen.ref and seen.ref.sha256 == artifact.sha256 else ""
-        source = (public_url(fetched.url) if fetched else known) or public_url(artifact.urls[0])
+        predicted = self._local.url(artifact) if outcome == IMPORTED else ""
+        source = public_url(fetched.url if fetched else predicted) or known or public_url(artifact.urls[0])
         tree, target = self._layout.tree(artifact.sha256), self._target(artifact, receipt)
         if receipt:
             check_expected(artifact, receipt)
@@ -296,7 +288,7 @@ class Store:
             file=target if target != tree else None,
             outcome=outcome,
             source_url=source,
-            bytes_downloaded=fetched.received if fetched else 0,
+            bytes_downloaded=fetched.received if fetched and outcome != IMPORTED else 0,
             seconds=round(time.monotonic() - began, 3),
         )
 
@@ -367,29 +359,3 @@ class Store:
 
 def _model_target(artifact: Artifact) -> Optional[str]:
     return f"../trees/{artifact.sha256}" if artifact.kind == "model" else None
-
-
-def _combined(errors: Sequence[CiError], count: int, report: Report) -> CiError:
-    details = {"changed": report.changed, "artifacts": [result._asdict() for result in report.results]}
-    if len(errors) == 1:
-        return CiError(str(errors[0]), **details)
-    sentences = " ".join(str(error) for error in errors)
-    return CiError(f"{len(errors)} of {count} artifacts failed: {sentences}", **details)
-
-
-_ORDER = (FETCHED, REPAIRED, LINKED, HIT, REMOVED, ABSENT)
-
-
-def summary(results: Sequence[Result], seconds: float, predicted: bool) -> str:
-    """Return how many artifacts had which outcome.
-
-    After the first follows what was transferred in ``seconds``. ``predicted`` results did not happen yet.
-    """
-    counts = Counter(result.outcome for result in results)
-    parts = [f"{counts[outcome]} {outcome}" for outcome in _ORDER if counts[outcome]]
-    received = sum(result.bytes_downloaded for result in results)
-    if received:
-        speed = f", {size(received / seconds)}/s" if seconds > 0 else ""
-        parts[0] += f" ({size(received)} in {seconds:.3g} s{speed})"
-    text = ", ".join(parts) or "nothing asked for"
-    return f"would be: {text}" if predicted else text

@@ -11,9 +11,7 @@ from .index import Ref, desired, shown
 from .receipt import Condition
 
 HIT, FETCHED, REPAIRED, LINKED = "hit", "fetched", "repaired", "linked"
-
-
-REMOVED, ABSENT = "removed", "absent"
+IMPORTED, REMOVED, ABSENT = "imported", "removed", "absent"
 
 
 class Observed(NamedTuple):
@@ -47,8 +45,13 @@ def check_shape(artifact: Artifact, other_names: Sequence[str]) -> None:
         )
 
 
-def outcome_of(artifact: Artifact, observed: Observed, fetch: bool) -> str:
-    """Return the outcome of ``artifact``, as reported to the user."""
+def outcome_of(artifact: Artifact, observed: Observed, fetch: bool, local: bool = False) -> str:
+    """Return the outcome of ``artifact``, as reported to the user.
+
+    ``local``: its archive is on this host.
+    """
+    if fetch and local:
+        return IMPORTED
     if fetch:
         return REPAIRED if observed.condition.damage else FETCHED
     return HIT if observed.links_right and shown(observed.ref) == desired(artifact) else LINKED

@@ -301,7 +301,9 @@ def _judge(answer: http.client.HTTPResponse, url: str, offset: int, origin: Orig
 def _open_file(url: str) -> Opened:
     path = unquote(urlsplit(url).path)
     try:
-        stream = open(path, "rb")  # noqa: SIM115  # the caller closes it
+        # Another user may own the directory and put a pipe there, which would never be ready.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        stream = open(descriptor, "rb")  # noqa: SIM115  # the caller closes it
         total = os.fstat(stream.fileno()).st_size
     except OSError as error:
         raise FetchError(f"{path} cannot be read ({error.strerror})", retry=False) from error

@@ -20,8 +20,9 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import (
     ActiveDownload,
     active_downloads,
 )
-from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Report, Store
+from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Store
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import Layout
+from ansible_collections.coldvox.ci.plugins.module_utils.store.results import Report
 
 from tests._support.fault_server import (
     FaultServer,
