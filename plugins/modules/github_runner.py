@@ -128,9 +128,13 @@ options:
     type: int
     default: 30
   replace:
-    description: Which registration of the same name that this host did not make may be replaced.
+    description:
+      - Which registration of the same name that this host did not make may be replaced. V(adopt) means those of
+        offline runners, and that of a stopped runner that a person installed on this very host.
+      - With any other value, an instance whose name such a runner has is an error, because the unit and the
+        credentials of that runner would stay.
     type: str
-    choices: [never, offline, always]
+    choices: [never, offline, adopt, always]
     default: offline
   public_repository:
     description:
@@ -330,6 +334,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner import converge, orphans, tree
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Host
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.by_hand import look_for, of_scope
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import RUNNER_SPEC, unknown_warning
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.target import RegistrationSecrets
 
@@ -356,7 +361,8 @@ def main() -> None:
     failures: dict[str, str] = {}
     try:
         pool = converge.pool_of(module.params)
-        items = converge.inspect_pool(pool, host)
+        by_hand = of_scope(look_for(host.unit_dir, pool.base_dir), pool.url)
+        items = converge.inspect_pool(pool, host, by_hand)
         if not module.check_mode:
             orphans.record_verdicts(pool.base_dir, orphans.verdicts_of(module.params["orphans"]))
             failures = converge.converge(items, secrets, prepared=module.params["prepared"])
@@ -377,9 +383,11 @@ def main() -> None:
         unlisted = orphans.unlisted(host, pool.base_dir, pool.url, names)
         result["unlisted"] = [orphan._asdict() for orphan in unlisted]
         settings = (options["environment"] for options in pool.instances)
-        for warning in (age_warning(pool, module.params["max_age_days"]), unknown_warning(settings)):
-            if warning:
-                module.warn(warning)
+        warnings = [age_warning(pool, module.params["max_age_days"]), unknown_warning(settings)]
+        if pool.replace != "adopt":
+            warnings += converge.by_hand_warnings(items, by_hand)
+        for warning in filter(None, warnings):
+            module.warn(warning)
     if module._diff:
         result["diff"] = converge.diff(items)
     if failures:

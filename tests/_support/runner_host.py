@@ -23,7 +23,8 @@ from tests._support.ansible_process import run_ansible
 CHECKOUT = Path(__file__).resolve().parents[2]
 TREE = CHECKOUT / "testbed" / "runner" / "tree"
 TOKEN = "sandbox-admin-token"
-# Runs each unit's run.sh as a process group, as the account of its drop-in, and logs its actions.
+# Runs each unit's run.sh as a process group, as the account of its drop-in, and logs its actions. A unit that
+# is no instance of a template runs the program that its file names.
 SYSTEMCTL = """#!{python}
 import os, pathlib, signal, subprocess, sys, time
 home = pathlib.Path({home!r})
@@ -40,7 +41,11 @@ def pid(unit):
         return 0
 for unit in units:
     name = unit.partition("@")[2].rpartition(".")[0]
-    root = home.parent / "base" / name
+    root, program = home.parent / "base" / name, "run.sh"
+    if not name:
+        text = (home.parent / "units" / unit).read_text()
+        root, _slash, program = text.partition("ExecStart=")[2].splitlines()[0].rpartition("/")
+        root = pathlib.Path(root)
     if verb == "show":
         on = (home / (unit + ".enabled")).exists()
         # A test may say what systemd is to answer next.
@@ -69,7 +74,7 @@ for unit in units:
         become = ["setpriv", "--reuid=" + user, "--regid={gid}", "--init-groups", "--"]
         become = become if os.geteuid() == 0 else []
         started = subprocess.Popen(
-            [*become, str(root / "run.sh")], cwd=root, start_new_session=True, stdin=subprocess.DEVNULL,
+            [*become, str(root / program)], cwd=root, start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=open(home / (unit + ".out"), "a"), stderr=subprocess.STDOUT,
             env={{
                 "PATH": "/usr/bin:/bin", "HOME": str(root / "_home"), "RUNNER_MANUALLY_TRAP_SIG": "1", **extra
@@ -127,9 +132,9 @@ class RunnerHost:
 
     def close(self) -> None:
         """Stop all runners and remove everything."""
-        for name in self.pids():
+        for path in self.systemctl.glob("*.pid"):
             subprocess.run(
-                [str(self.root / "bin" / "systemctl"), "stop", f"coldvox-runner@{name}.service"], check=True
+                [str(self.root / "bin" / "systemctl"), "stop", path.name.removesuffix(".pid")], check=True
             )
         shutil.rmtree(self.root)
 
@@ -178,7 +183,7 @@ class RunnerHost:
         """Return the main process of every unit that was started, by instance."""
         return {
             path.name.partition("@")[2].removesuffix(".service.pid"): int(path.read_text())
-            for path in self.systemctl.glob("*.pid")
+            for path in self.systemctl.glob("coldvox-runner@*.pid")
         }
 
     def wait_for_end(self, instance: str) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from ..errors import CiError
 from ..host.process import Run
@@ -31,29 +31,58 @@ _RUNNER_FILE_LIMIT_BYTES = 65536
 _SPOILT = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
+class Settings(NamedTuple):
+    """What ``.runner`` says about a registration; texts are empty if it does not."""
+
+    agent_id: int
+    name: str
+    url: str
+    group: str
+    work_dir: str
+    ephemeral: bool
+    updates_disabled: bool
+
+
 def read_agent(layout: Layout) -> tuple[Optional[int], str]:
-    """Return id and name of the registration in ``.runner``; (None, "") without one.
+    """Return id and name of the registration in ``.runner``; (None, "") without one."""
+    settings = read_settings(layout)
+    return (settings.agent_id, settings.name) if settings else (None, "")
+
+
+def read_settings(layout: Layout) -> Optional[Settings]:
+    """Return the registration in ``.runner``; None without one.
 
     The file starts with a byte order mark. Its keys may be of any case, its numbers may be texts (runner
     2.336.0). Jobs can write it. So do not follow links, and treat a broken file as missing.
     """
     for name in (".runner_migrated", ".runner"):
-        try:
-            descriptor = os.open(
-                layout.file(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            )
-        except OSError:
-            continue
-        try:
-            raw = os.read(descriptor, _RUNNER_FILE_LIMIT_BYTES)
-        except OSError:  # a directory, or a pipe with a writer
-            continue
-        finally:
-            os.close(descriptor)
         with contextlib.suppress(*_SPOILT):
-            data = {key.lower(): value for key, value in json.loads(raw.decode("utf-8-sig")).items()}
-            return int(data["agentid"]), str(data.get("agentname", ""))
-    return None, ""
+            read = json.loads(read_start(layout.file(name)).decode("utf-8-sig"))
+            data = {key.lower(): value for key, value in read.items()}
+            return Settings(
+                agent_id=int(data["agentid"]),
+                name=str(data.get("agentname", "")),
+                url=str(data.get("githuburl", "")),
+                group=str(data.get("poolname", "")),
+                work_dir=str(data.get("workfolder", "")),
+                ephemeral=bool(data.get("ephemeral")),
+                updates_disabled=bool(data.get("disableupdate")),
+            )
+    return None
+
+
+def read_start(path: str) -> bytes:
+    """Return the first 64 KiB of a file that a job can write; empty if it is no file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, _RUNNER_FILE_LIMIT_BYTES)
+    except OSError:  # a directory, or a pipe with a writer
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def configure_argv(registration: Registration, *, replace: bool) -> list[str]:

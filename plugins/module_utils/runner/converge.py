@@ -14,10 +14,11 @@ from ..errors import CiError
 from ..host import systemd
 from ..host.flock import Flock
 from .account import Host, has_account
+from .by_hand import ByHand, check_stopped, named
 from .instance import Instance
 from .layout import instance_layout, instance_unit
 from .options import check_architecture, normal_instances, system_labels
-from .plan import UNCHANGED, Local, Plan, Remote, Wanted, plan
+from .plan import UNCHANGED, Local, Plan, Remote, Step, Wanted, check_by_hand, plan
 from .target import RegistrationSecrets, Target, target_of
 from .tree import tree_identity
 
@@ -42,7 +43,8 @@ class Pool:
 class PlannedInstance:
     """An instance: its wanted state, its state on the host and at GitHub, its plan.
 
-    ``refusal`` says why the wanted state is impossible; it is empty if it is possible.
+    ``refusal`` says why the wanted state is impossible; it is empty if it is possible. ``by_hand`` is a runner
+    of the same name on this host.
     """
 
     options: Mapping[str, Any]
@@ -52,6 +54,7 @@ class PlannedInstance:
     remote: Optional[Remote]
     plan: Plan
     refusal: str = ""
+    by_hand: Optional[ByHand] = None
 
     def answer(self, machine: str, failure: str = "") -> dict[str, Any]:
         """Return the module's result for this instance; ``failure`` replaces the outcome."""
@@ -97,8 +100,10 @@ def pool_of(params: Mapping[str, Any]) -> Pool:
     )
 
 
-def inspect_pool(pool: Pool, host: Host) -> list[PlannedInstance]:
+def inspect_pool(pool: Pool, host: Host, by_hand: Sequence[ByHand] = ()) -> list[PlannedInstance]:
     """Read the state of every instance and plan its steps, without any change.
+
+    ``by_hand`` are the runners of this host that a person installed for the URL of the pool.
 
     Raises CiError for an error that concerns the whole pool.
     """
@@ -109,11 +114,20 @@ def inspect_pool(pool: Pool, host: Host) -> list[PlannedInstance]:
         )
     tree_id = tree_identity(pool.archive) if pool.archive else ""
     units = systemd.show(host.run, [instance_unit(options["name"]) for options in pool.instances])
-    return [_inspect(pool, host, options, tree_id, units) for options in pool.instances]
+    others = named(by_hand)
+    return [
+        _inspect(pool, host, options, tree_id, units, others.get(options["name"].lower()))
+        for options in pool.instances
+    ]
 
 
 def _inspect(
-    pool: Pool, host: Host, options: Mapping[str, Any], tree_id: str, units: Mapping[str, systemd.Unit]
+    pool: Pool,
+    host: Host,
+    options: Mapping[str, Any],
+    tree_id: str,
+    units: Mapping[str, systemd.Unit],
+    other: Optional[ByHand],
 ) -> PlannedInstance:
     check_architecture(options["labels"], pool.machine)
     layout = instance_layout(pool.base_dir, options["name"])
@@ -131,12 +145,18 @@ def _inspect(
         replace=pool.replace,
         ephemeral=options["ephemeral"],
         jit=options["jit"],
+        by_hand_id=other.settings.agent_id if other else None,
     )
+    planned = UNCHANGED
+    refusal = ""
     try:
         _check_account(options, target, local)
-        return PlannedInstance(options, target, instance, local, remote, plan(wanted, local, remote))
+        if other:
+            check_by_hand(wanted, local, remote, other.place)
+        planned = plan(wanted, local, remote)
     except CiError as error:
-        return PlannedInstance(options, target, instance, local, remote, UNCHANGED, refusal=str(error))
+        refusal = str(error)
+    return PlannedInstance(options, target, instance, local, remote, planned, refusal, other)
 
 
 def _check_account(options: Mapping[str, Any], target: Target, local: Local) -> None:
@@ -178,6 +198,8 @@ def _apply(item: PlannedInstance, secrets: RegistrationSecrets, lock: Optional[F
     """Do one plan and return the error message, or an empty text."""
     known = item.remote is not None
     try:
+        if item.by_hand and Step.CONFIGURE in item.plan.steps:
+            check_stopped(item.by_hand)
         item.instance.apply(item.plan.steps, item.local, secrets, replace=known, lock=lock)
     except CiError as error:
         return str(error)
@@ -187,6 +209,26 @@ def _apply(item: PlannedInstance, secrets: RegistrationSecrets, lock: Optional[F
             f"Runner '{item.options['name']}' failed at '{place}': {error.strerror}; correct that, run again."
         )
     return ""
+
+
+def by_hand_warnings(items: Sequence[PlannedInstance], by_hand: Sequence[ByHand]) -> list[str]:
+    """Return a warning for each runner of ``by_hand`` that works next to the pool."""
+    listed = {item.options["name"].lower(): item for item in items}
+    warnings = []
+    for runner in by_hand:
+        item = listed.get(runner.name.lower())
+        if item is None:
+            warnings.append(
+                f"Runner '{runner.name}' was installed by hand on this host, at {runner.place}. Its jobs have no "
+                "limits, no sandbox and no clean-up. List it in github_runner_instances and run adopt.yml, or "
+                "remove it."
+            )
+        elif not item.plan.steps and not item.refusal:
+            warnings.append(
+                f"Runner '{runner.name}' belongs to the pool, and files of its registration by hand are still at "
+                f"{runner.place}. Run adopt.yml, which removes them and disables the unit."
+            )
+    return warnings
 
 
 def diff(items: Sequence[PlannedInstance]) -> list[dict[str, str]]:

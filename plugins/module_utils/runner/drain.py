@@ -43,7 +43,7 @@ def drain(
     timeout_seconds: float,
     waiting: Optional[Callable[[float], None]] = None,
 ) -> Drained:
-    """Wait until the instance runs no job, then stop ``unit``.
+    """Wait until the instance runs no job, then stop ``unit``, or the listener if that is empty.
 
     After ``timeout_seconds`` leave it running. Call ``waiting`` before each pause with the seconds waited so
     far. Raises CiError if systemd refuses.
@@ -70,11 +70,13 @@ def _stop_if_idle(host: Host, unit: str, layout: Layout) -> bool:
             return False
         # Do not wait for the stop: the suspended listener cannot end. SIGINT waits until it resumes. Then
         # systemd already stops the unit and does not start it again.
-        systemd.begin_stop(host.run, unit)
+        if unit:
+            systemd.begin_stop(host.run, unit)
         _signal(host, pids, signal.SIGINT)
-    systemd.stop(host.run, unit)
-    # A stop while root prepared the next listener counts as a failure of the unit.
-    systemd.reset_failed(host.run, unit)
+    if unit:
+        systemd.stop(host.run, unit)
+        # A stop while root prepared the next listener counts as a failure of the unit.
+        systemd.reset_failed(host.run, unit)
     return True
 
 

@@ -263,7 +263,7 @@ RUNNER_SPEC: dict[str, Any] = {
     "base_dir": {"type": "path", "default": "/var/lib/actions-runner"},
     "unit_dir": {"type": "path", "default": "/etc/systemd/system"},
     "max_age_days": {"type": "int", "default": 30},
-    "replace": {"type": "str", "choices": ["never", "offline", "always"], "default": "offline"},
+    "replace": {"type": "str", "choices": ["never", "offline", "adopt", "always"], "default": "offline"},
     "public_repository": {"type": "str", "choices": ["refuse", "allow"], "default": "refuse"},
     "drain_timeout_seconds": {"type": "int", "default": 1800},
     "online_timeout_seconds": {"type": "int", "default": 60},
@@ -322,3 +322,19 @@ def normal_instance(given: Mapping[str, Any], pool_state: str) -> dict[str, Any]
     own_state = instance.get("state") or "present"
     instance["state"] = own_state if pool_state == "present" or own_state == "absent" else pool_state
     return instance
+
+
+BY_HAND_SPEC: dict[str, Any] = {
+    **CONNECTION_SPEC,
+    "instances": {"type": "list", "elements": "dict", "required": True, "options": INSTANCE_SPEC},
+    "base_dir": {"type": "path", "default": "/var/lib/actions-runner"},
+    "state_dir": {"type": "path", "default": "/var/lib/coldvox-ci"},
+    "unit_dir": {"type": "path", "default": "/etc/systemd/system"},
+    "drain_timeout_seconds": {"type": "int", "default": 1800},
+    "online_timeout_seconds": {"type": "int", "default": 60},
+    "state": {"type": "str", "choices": ["drained", "absent", "present"], "required": True},
+    # The action plugin sets these; the user does not.
+    "registered": {"type": "list", "elements": "dict", "default": []},
+    "prepared": {"type": "bool", "default": False},
+    "registration_token": {"type": "str", "no_log": True},
+}

@@ -8,7 +8,7 @@ controller's; instance.py does all others.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 from ..errors import CiError
@@ -38,8 +38,9 @@ class Wanted:
 
     ``fingerprint`` identifies the registration's options, ``tree`` the runner's files, and ``start_digest``
     all that a listener reads at its start. ``replace`` says which registration of the same name, made by
-    others, may be taken over: ``never``, ``offline`` or ``always``. An ``ephemeral`` instance takes one job;
-    if it is ``jit``, the API makes its registration.
+    others, may be taken over: ``never``, ``offline``, ``always``, or ``adopt`` for those of offline runners
+    and ``by_hand_id``. That is the registration of a runner that a person installed on this host. An
+    ``ephemeral`` instance takes one job; if it is ``jit``, the API makes its registration.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Wanted:
     replace: str = "offline"
     ephemeral: bool = False
     jit: bool = False
+    by_hand_id: Optional[int] = None
 
 
 # Steps that the controller must prepare, or must watch one instance at a time.
@@ -189,7 +191,32 @@ def _is_ours(local: Local, remote: Remote) -> bool:
 
 def _may_replace(wanted: Wanted, remote: Remote) -> bool:
     """Return whether a registration that others may have made can be removed."""
-    return wanted.replace == "always" or (wanted.replace == "offline" and not remote.online)
+    return (
+        wanted.replace == "always"
+        or (wanted.replace in ("offline", "adopt") and not remote.online)
+        or (wanted.replace == "adopt" and remote.id == wanted.by_hand_id)
+    )
+
+
+#: Steps that would take the name from a runner that was installed by hand.
+_TAKING = frozenset([Step.CONFIGURE, Step.ENROL_JIT, Step.DELETE_REGISTRATION])
+
+
+def check_by_hand(wanted: Wanted, local: Local, remote: Optional[Remote], place: str) -> None:
+    """Raise CiError if the plan would take the name from a runner on this host.
+
+    A person installed it at ``place``. Its unit and its credentials would stay.
+    """
+    theirs = remote is not None and remote.id == wanted.by_hand_id and not _is_ours(local, remote)
+    if wanted.replace == "adopt" or (local.recorded_id is not None and not theirs):
+        return
+    # An instance that is to be present needs the name in any case.
+    allowed = replace(wanted, replace="always") if wanted.state == "present" else wanted
+    if not _TAKING.isdisjoint(plan(allowed, local, remote).steps):
+        raise CiError(
+            f"Runner '{wanted.name}' was installed by hand on this very host, at {place}; let adopt.yml take "
+            "it over, or remove it there with './svc.sh uninstall' and './config.sh remove'."
+        )
 
 
 def _plan_absent(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:

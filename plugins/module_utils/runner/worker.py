@@ -86,7 +86,7 @@ def _is_main_line(process: Process, members: dict[int, Process], workers: set[in
 
 
 def _is_in(process: Process, unit: str) -> bool:
-    return unit in _groups(process)
+    return bool(unit) and unit in _groups(process)
 
 
 def _groups(process: Process) -> set[str]:
@@ -103,14 +103,14 @@ def is_program(process: Process, name: str, root: str, unit: str) -> bool:
     unit's working directory.
 
     A job can call its processes what it likes, but it cannot leave its unit: it can imitate the programs of
-    its own instance only. ``programs`` rejects these.
+    its own instance only. ``programs`` rejects these. An empty ``unit`` stands for a person's session.
     """
     split = [path.rpartition("/") for path in (process.executable, *process.arguments[:2])]
     places = [place for place, _slash, last in split if last == name]
     if not places:
         return False
     groups = _groups(process)
-    in_unit = unit in groups
+    in_unit = bool(unit) and unit in groups
     if not in_unit and any(group.startswith(UNIT_TEMPLATE) for group in groups):
         return False
     if any(_is_bin(place, f"{root}/") or (in_unit and _is_bin(place, "")) for place in places):
