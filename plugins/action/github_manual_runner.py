@@ -80,10 +80,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             return done
 
         seen = self._seen = on_host()
-        names = [runner["name"] for runner in (*seen["runners"], *seen["unlisted"])]
+        unlisted = seen.pop("unlisted")
+        names = [runner["name"] for runner in (*seen["runners"], *unlisted)]
         registered = runners.find(names) if names else {}
         if state == DRAINED:
-            problems = refusals(seen["runners"], seen.pop("unlisted"), instances, registered)
+            problems = refusals(seen["runners"], unlisted, instances, registered)
             if problems:
                 raise CiError(" ".join(problems))
             seen["plan"] = sentences(seen["runners"], instances)

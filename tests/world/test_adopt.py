@@ -50,7 +50,7 @@ INSTALL = f"""
 """
 UNINSTALL = f"""
     cd {ROOT} && ./svc.sh uninstall >&2
-    userdel --remove {PERSON}
+    userdel --force --remove {PERSON}
     rm -f /var/lib/coldvox-ci/by_hand/{NAME}.json
 """
 FORGET = """

@@ -146,11 +146,11 @@ def _is_below(path: str, directory: str) -> bool:
 
 
 def _owner(path: str) -> str:
-    number = os.stat(path).st_uid
+    """Return the account that owns ``path``; empty if it is gone or has no account."""
     try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
+        return pwd.getpwuid(os.stat(path).st_uid).pw_name
+    except (OSError, KeyError):
+        return ""
 
 
 def of_scope(runners: Iterable[ByHand], url: str) -> list[ByHand]:

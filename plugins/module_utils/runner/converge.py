@@ -223,7 +223,7 @@ def by_hand_warnings(items: Sequence[PlannedInstance], by_hand: Sequence[ByHand]
                 "limits, no sandbox and no clean-up. List it in github_runner_instances and run adopt.yml, or "
                 "remove it."
             )
-        elif not item.plan.steps and not item.refusal:
+        elif item.local.recorded_id is not None and not item.plan.steps and not item.refusal:
             warnings.append(
                 f"Runner '{runner.name}' belongs to the pool, and files of its registration by hand are still at "
                 f"{runner.place}. Run adopt.yml, which removes them and disables the unit."

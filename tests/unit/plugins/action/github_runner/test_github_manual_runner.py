@@ -217,6 +217,7 @@ def test_job_of_the_old_runner_is_waited_for(host: RunnerHost, old: OldRunner, a
 
 def test_runner_that_a_person_started_without_a_unit_is_stopped(host: RunnerHost, old: OldRunner) -> None:
     old.systemctl("stop", UNIT)
+    old.wait("offline")
     (host.units / UNIT).unlink()
     (host.systemctl / f"{UNIT}.pid").unlink()
     become = ["setpriv", f"--reuid={host.user}", "--regid=65534", "--init-groups", "--"]
