@@ -148,7 +148,8 @@ def _check_free(reports: Sequence[Mapping[str, Any]]) -> None:
     names = [report["name"] for report in reports if report["steps"] and report["pool_id"] is not None]
     if names:
         raise CiError(
-            f"The pool still has {', '.join(names)}, so the old runner cannot go back; remove that instance with "
+            f"The pool still has {', '.join(names)}, so the old runner cannot go back; remove that instance "
+            "with "
             "state: absent first, as adopt.yml does."
         )
 

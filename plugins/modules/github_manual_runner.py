@@ -257,8 +257,8 @@ def main() -> None:
         module.fail_json(msg=str(error), **error.details)
     except OSError as error:
         module.fail_json(
-            msg=f"The runners of this host failed at '{error.filename}' ({error.strerror}); correct that path, "
-            "then run again."
+            msg=f"The runners of this host failed at '{error.filename}' ({error.strerror}); correct that "
+            "path, then run again."
         )
     module.exit_json(
         changed=any(item["steps"] for item in reports),
@@ -268,7 +268,9 @@ def main() -> None:
             f"Runner '{runner.name}' at {runner.place} belongs to {runner.settings.url} and stays as it is."
             for runner in seen.foreign
         ],
-        archive_dirs=archive_dirs([item.runner for _name, item in seen.listed] + seen.unlisted + seen.foreign),
+        archive_dirs=archive_dirs(
+            [item.runner for _name, item in seen.listed] + seen.unlisted + seen.foreign
+        ),
     )
 
 

@@ -129,8 +129,8 @@ options:
     default: 30
   replace:
     description:
-      - Which registration of the same name that this host did not make may be replaced. V(adopt) means those of
-        offline runners, and that of a stopped runner that a person installed on this very host.
+      - Which registration of the same name that this host did not make may be replaced. V(adopt) means those
+        of offline runners, and that of a stopped runner that a person installed on this very host.
       - With any other value, an instance whose name such a runner has is an error, because the unit and the
         credentials of that runner would stay.
     type: str

@@ -53,13 +53,15 @@ def _differences(
     if lost:
         yield (
             f"Runner '{runner['name']}' has the labels {', '.join(lost)} at GitHub and its instance in the "
-            "inventory has not, so jobs that ask for them would wait for ever; add them to its labels, or remove "
+            "inventory has not, so jobs that ask for them would wait for ever; add them to its labels, or "
+            "remove "
             "them from the runner at GitHub."
         )
     former, group = (text or "Default" for text in (runner["group"], instance["group"]))
     if former.lower() != group.lower():
         yield (
-            f"Runner '{runner['name']}' is in the runner group '{former}' and its instance in the inventory in "
+            f"Runner '{runner['name']}' is in the runner group '{former}' and its instance in the inventory "
+            "in "
             f"'{group}'; give both the same group."
         )
 
@@ -83,7 +85,8 @@ def not_ready(
     if works or (over and report["pool_id"] is not None):
         return None
     return (
-        f"Runner '{name}' of the pool is not online at GitHub, so the registration in '{report['root']}' stays; "
+        f"Runner '{name}' of the pool is not online at GitHub, so the registration in '{report['root']}' "
+        "stays; "
         f"see 'journalctl -u coldvox-runner@{name}' on the host, then run adopt.yml again."
     )
 
@@ -107,6 +110,8 @@ def _sentence(report: HostReport, instance: Mapping[str, Any]) -> str:
         then = f"register '{name}' for the pool with {labels}, and wait until it is online"
     disable = f"disable {unit} and " if unit else ""
     return (
-        f"Runner '{name}' in '{report['root']}' ({way}, account {report['user']}) {now}. The takeover will {stop}"
-        f"{then}, then {disable}remove key and registration from '{report['root']}'. All other files there stay."
+        f"Runner '{name}' in '{report['root']}' ({way}, account {report['user']}) {now}. The takeover will "
+        f"{stop}"
+        f"{then}, then {disable}remove key and registration from '{report['root']}'. All other files there "
+        "stay."
     )

@@ -25,6 +25,7 @@ from .conftest import WORLD, Outcome, Play
 HOST, NAME, PERSON = "laptop-extra", "laptop-extra-old", "coldaine"
 HOME = f"/home/{PERSON}"
 ROOT = f"{HOME}/actions-runner"
+PAGE = "Coldaine/ColdVox"
 KEYS = ".runner .credentials .credentials_rsaparams"
 LABELS = ["by-hand"]
 ARCHIVE = "actions/runner/releases/download/v2.336.0/actions-runner-linux-x64-2.336.0.tar.gz"
@@ -42,7 +43,7 @@ INSTALL = f"""
     chown -R {PERSON}: {ROOT}
     cd {ROOT}
     read token
-    runuser -u {PERSON} -- env HOME={HOME} ./config.sh --unattended --url {WORLD.emulator_url}/Coldaine/ColdVox \\
+    runuser -u {PERSON} -- env HOME={HOME} ./config.sh --unattended --url {WORLD.emulator_url}/{PAGE} \\
         --token "$token" --name {NAME} --labels fedora,nobara,by-hand >&2
     ./svc.sh install {PERSON} >&2
     ./svc.sh start >&2
@@ -152,7 +153,7 @@ def test_runner_installed_by_hand_is_taken_over_and_goes_back(
     # The converge recognizes it.
     refused = converge(play, "-e", variables())
     assert refused.status != 0
-    assert f"Runner '{NAME}' was installed by hand on this very host, at '{ROOT}' ({unit})" in refused.sentence
+    assert f"'{NAME}' was installed by hand on this very host, at '{ROOT}' ({unit})" in refused.sentence
     assert "adopt.yml" in refused.sentence
     other = converge(play)
     assert other.status == 0, other.output[-4000:]

@@ -174,6 +174,7 @@ def check_stopped(runner: ByHand, proc: str = "/proc") -> None:
     """Raise CiError if the runner still runs, because its key would end under a job."""
     if listeners(runner.root, runner.unit, proc):
         raise CiError(
-            f"Runner '{runner.name}', installed by hand at {runner.place}, still runs; run adopt.yml, which waits "
+            f"Runner '{runner.name}', installed by hand at {runner.place}, still runs; run adopt.yml, which "
+            "waits "
             "for its job and stops it."
         )

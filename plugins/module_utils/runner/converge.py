@@ -43,8 +43,8 @@ class Pool:
 class PlannedInstance:
     """An instance: its wanted state, its state on the host and at GitHub, its plan.
 
-    ``refusal`` says why the wanted state is impossible; it is empty if it is possible. ``by_hand`` is a runner
-    of the same name on this host.
+    ``refusal`` says why the wanted state is impossible; it is empty if it is possible. ``by_hand`` is a
+    runner of the same name on this host.
     """
 
     options: Mapping[str, Any]
@@ -219,13 +219,16 @@ def by_hand_warnings(items: Sequence[PlannedInstance], by_hand: Sequence[ByHand]
         item = listed.get(runner.name.lower())
         if item is None:
             warnings.append(
-                f"Runner '{runner.name}' was installed by hand on this host, at {runner.place}. Its jobs have no "
-                "limits, no sandbox and no clean-up. List it in github_runner_instances and run adopt.yml, or "
+                f"Runner '{runner.name}' was installed by hand on this host, at {runner.place}. Its jobs "
+                "have no "
+                "limits, no sandbox and no clean-up. List it in github_runner_instances and run adopt.yml, "
+                "or "
                 "remove it."
             )
         elif item.local.recorded_id is not None and not item.plan.steps and not item.refusal:
             warnings.append(
-                f"Runner '{runner.name}' belongs to the pool, and files of its registration by hand are still at "
+                f"Runner '{runner.name}' belongs to the pool, and files of its registration by hand are "
+                "still at "
                 f"{runner.place}. Run adopt.yml, which removes them and disables the unit."
             )
     return warnings

@@ -65,8 +65,8 @@ class Seen(NamedTuple):
 class Inspection(NamedTuple):
     """The runners of this host that are not the pool's.
 
-    ``listed`` have the name of an instance, which comes with them, ``unlisted`` another one. ``foreign`` belong to
-    another repository or organization.
+    ``listed`` have the name of an instance, which comes with them, ``unlisted`` another one. ``foreign`` belong
+    to another repository or organization.
     """
 
     listed: list[tuple[str, Seen]]
@@ -77,7 +77,8 @@ class Inspection(NamedTuple):
 def inspect(host: Host, places: Mapping[str, Any], url: str, names: Sequence[str]) -> Inspection:
     """Look at the runners of this host.
 
-    ``places`` has the directories ``base_dir`` and ``state_dir``; ``names`` are those of the pool's instances.
+    ``places`` has the directories ``base_dir`` and ``state_dir``; ``names`` are those of the pool's
+    instances.
     """
     runners = look_for(host.unit_dir, places["base_dir"], proc=host.proc)
     own = of_scope(runners, url)
@@ -158,7 +159,8 @@ def _stop(host: Host, runner: ByHand) -> None:
     drained = drain(host, runner.unit, runner.layout, timeout_seconds=host.drain_timeout_seconds)
     if not drained.stopped:
         raise CiError(
-            f"Runner '{runner.name}' at {runner.place} still runs a job after {host.drain_timeout_seconds:g} s and "
+            f"Runner '{runner.name}' at {runner.place} still runs a job after {host.drain_timeout_seconds:g} "
+            "s and "
             "was not stopped; run adopt.yml again when the job has ended, or raise "
             "github_runner_drain_timeout_seconds."
         )
@@ -166,8 +168,10 @@ def _stop(host: Host, runner: ByHand) -> None:
     while listeners(runner.root, runner.unit, host.proc):
         if host.now() >= deadline:
             raise CiError(
-                f"Runner '{runner.name}' at {runner.place} was stopped and runs again, so another program starts "
-                "it, such as a service of a person's session or cron; switch that off, then run adopt.yml again."
+                f"Runner '{runner.name}' at {runner.place} was stopped and runs again, so another program "
+                "starts "
+                "it, such as a service of a person's session or cron; switch that off, then run adopt.yml "
+                "again."
             )
         host.sleep(1.0)
 
@@ -198,7 +202,8 @@ def _register(host: Host, former: Former, token: str) -> None:
     runner, settings = former.runner, former.runner.settings
     if not has_account(runner.user):
         raise CiError(
-            f"Runner '{runner.name}' cannot go back to {runner.place}, because its account '{runner.user}' does "
+            f"Runner '{runner.name}' cannot go back to {runner.place}, because its account '{runner.user}' "
+            "does "
             "not exist; make the account, then run adopt.yml again."
         )
     account = account_of(runner.user)
@@ -222,7 +227,8 @@ def _register(host: Host, former: Former, token: str) -> None:
     if done.status != 0 or read_settings(runner.layout) is None:
         output = " ".join((done.stdout + done.stderr).replace(token, "***").split())[-300:]
         raise CiError(
-            f"Runner '{runner.name}' could not be registered again at {runner.place}: config.sh ended with status "
+            f"Runner '{runner.name}' could not be registered again at {runner.place}: config.sh ended with "
+            "status "
             f"{done.status} ({output or 'no output'}); correct the cause and run adopt.yml again."
         )
 

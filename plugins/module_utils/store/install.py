@@ -157,8 +157,10 @@ class Store:
         if self._settings.archive_dirs:
             self._local = local.search(self._settings.archive_dirs, artifacts)
         self._warnings += [
-            f"Artifact {artifact.name}: the directory '{self._local.trees[artifact.name]}' may be an unpacked "
-            "one, which cannot be checked against the checksum of the archive, so it is fetched again; remove "
+            f"Artifact {artifact.name}: the directory '{self._local.trees[artifact.name]}' may be an "
+            "unpacked "
+            "one, which cannot be checked against the checksum of the archive, so it is fetched again; "
+            "remove "
             "that directory when jobs use the store."
             for artifact in artifacts
             if artifact.name in self._local.trees and not self._local.url(artifact)

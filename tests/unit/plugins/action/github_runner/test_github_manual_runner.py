@@ -1,6 +1,7 @@
 """A runner that was installed by hand is taken over, and gets its name back.
 
-The runner is the stand-in with its own config.sh and the unit of its own template. Only systemctl is replaced.
+The runner is the stand-in with its own config.sh and the unit of its own template. Only systemctl is not
+real.
 """
 
 from __future__ import annotations

@@ -177,8 +177,10 @@ def test_key_of_the_old_runner_stays_until_the_new_one_works(
 def test_plan_is_a_sentence_for_people() -> None:
     (text,) = sentences([REPORT], [INSTANCE])
     assert text == (
-        "Runner 'Old' in '/home/x/r' (a.service, account x) runs a job. The takeover will stop it, after its job, "
-        "register 'Old' for the pool with GPU, nobara, and wait until it is online, then disable a.service and "
+        "Runner 'Old' in '/home/x/r' (a.service, account x) runs a job. The takeover will stop it, after its "
+        "job, "
+        "register 'Old' for the pool with GPU, nobara, and wait until it is online, then disable a.service "
+        "and "
         "remove key and registration from '/home/x/r'. All other files there stay."
     )
     (gone,) = sentences([{**REPORT, "running": False, "busy": False, "unit": ""}], [{**INSTANCE, "state": "absent"}])
