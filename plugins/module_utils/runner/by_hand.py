@@ -84,7 +84,8 @@ def parse_service(text: str) -> Optional[Service]:
         words = shlex.split(values.get("ExecStart", "").lstrip("@-:+!"))
     except ValueError:
         return None
-    for word in words:
+    # A shell may get the script as a part of a command line.
+    for word in (*words, *(part for word in words for part in word.split())):
         path = os.path.normpath(os.path.join(home, word))
         for starter in _STARTERS:
             if path.startswith("/") and path.endswith(starter):

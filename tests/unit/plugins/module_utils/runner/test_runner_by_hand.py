@@ -61,6 +61,10 @@ SETTINGS = Settings(
         ("[Service]\nExecStart=/opt/r/run.sh --once\n", Service("/opt/r", "")),
         ("[Service]\nExecStart=-/opt/r/bin/Runner.Listener run\nUser = me\n", Service("/opt/r", "me")),
         ("[Service]\nWorkingDirectory=/srv/r\nExecStart=/bin/bash ./run.sh\n", Service("/srv/r", "")),
+        (
+            "[Service]\nExecStart=/bin/sh -c './run.sh --jitconfig \"$(cat x)\"'\nWorkingDirectory=/gha\n",
+            Service("/gha", ""),
+        ),
         ('[Service]\nExecStart="/srv/a b/run.sh"\n', Service("/srv/a b", "")),
         ("[Service]\nExecStart=/bin/bash \\\n  /srv/r/run.sh\n", Service("/srv/r", "")),
         ("[Service]\nExecStart=/old/run.sh\nExecStart=\nExecStart=/new/run.sh\n", Service("/new", "")),
