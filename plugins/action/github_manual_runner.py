@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from types import MappingProxyType
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
@@ -29,6 +29,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.runner.takeover import 
 )
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import CREDENTIAL_OPTIONS, connect
 from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_takeover import (
+    not_free,
     not_ready,
     refusals,
     sentences,
@@ -37,6 +38,8 @@ from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_takeover import 
 MODULE = "coldvox.ci.github_manual_runner"
 _ACTION_ONLY = CREDENTIAL_OPTIONS | {"registered", "prepared", "registration_token"}
 _POLL_SECONDS = 1.0
+Report = Mapping[str, Any]
+Registered = Mapping[str, RegisteredRunner]
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
@@ -65,52 +68,36 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         client = connect(options)
         runners = Runners(client)
         arguments = {key: value for key, value in self._task.args.items() if key not in _ACTION_ONLY}
+        arguments["url"] = client.scope.url
 
         def on_host(**more: Any) -> dict[str, Any]:
             """Run the module on the host, without the credential."""
-            given = {**arguments, "url": client.scope.url, **more}
             done: dict[str, Any] = self._execute_module(
-                module_name=MODULE, module_args=given, task_vars=variables
+                module_name=MODULE, module_args={**arguments, **more}, task_vars=variables
             )
-            if "runners" not in done:
-                details = {key: value for key, value in done.items() if key not in ("msg", "failed")}
-                raise CiError(
-                    str(done.get("msg", "The module gave no result; run again with -vvv.")), **details
-                )
-            return done
+            return _checked(done)
 
         seen = self._seen = on_host()
         unlisted = seen.pop("unlisted")
         names = [runner["name"] for runner in (*seen["runners"], *unlisted)]
         registered = runners.find(names) if names else {}
+        view = [asdict(runner) for runner in registered.values()]
         if state == DRAINED:
             problems = refusals(seen["runners"], unlisted, instances, registered)
             if problems:
                 raise CiError(" ".join(problems))
             seen["plan"] = sentences(seen["runners"], instances)
-        view = [asdict(runner) for runner in registered.values()]
-        if state == PRESENT and registered:
+        elif state == PRESENT and registered:
             seen = on_host(registered=view)
         if not seen["changed"] or self._task.check_mode:
             return seen
-        if state == ABSENT:
-            _check_ready(seen["runners"], instances, registered)
-        if state == PRESENT:
-            _check_free(seen["runners"])
-        steps = {step for runner in seen["runners"] for step in runner["steps"]}
-        more = {"registration_token": runners.registration_token()} if REGISTER in steps else {}
-        withdrawn = _withdraw(runners, seen["runners"], registered)
-        try:
-            done = on_host(prepared=True, registered=view, **more)
-        except CiError:
-            for runner in withdrawn:
-                runners.set_labels(runner, runner.custom_labels)
-            raise
+        _check_ready(state, seen["runners"], instances, registered)
+        done = _act(runners, on_host, seen["runners"], registered, view)
         if state == PRESENT:
             self._restore(runners, done["runners"], options["online_timeout_seconds"])
         return {**done, "plan": seen.get("plan", [])}
 
-    def _restore(self, runners: Runners, reports: Sequence[Mapping[str, Any]], timeout_seconds: int) -> None:
+    def _restore(self, runners: Runners, reports: Sequence[Report], timeout_seconds: int) -> None:
         """Wait until the started runners are online, and give them their labels back."""
         for report in reports:
             if START not in report["steps"] or not report["unit"]:
@@ -129,34 +116,50 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             runners.set_labels(runner, report["former_labels"])
 
 
+def _checked(done: dict[str, Any]) -> dict[str, Any]:
+    """Return the module's result; raises CiError if it has no ``runners``."""
+    if "runners" not in done:
+        details = {key: value for key, value in done.items() if key not in ("msg", "failed")}
+        raise CiError(str(done.get("msg", "The module gave no result; run again with -vvv.")), **details)
+    return done
+
+
 def _check_ready(
-    reports: Sequence[Mapping[str, Any]],
-    instances: Sequence[Mapping[str, Any]],
-    registered: Mapping[str, RegisteredRunner],
+    state: str, reports: Sequence[Report], instances: Sequence[Mapping[str, Any]], registered: Registered
 ) -> None:
-    """Raise CiError if the pool's instance does not work yet."""
+    """Raise CiError if the pool's instance does not work yet, or is still there."""
     wanted = {instance["name"].lower(): instance for instance in instances}
     for report in reports:
         key = report["name"].lower()
-        reason = not_ready(report, wanted[key], registered.get(key))
+        reason = None
+        if state == ABSENT:
+            reason = not_ready(report, wanted[key], registered.get(key))
+        elif state == PRESENT:
+            reason = not_free(report)
         if reason:
             raise CiError(reason)
 
 
-def _check_free(reports: Sequence[Mapping[str, Any]]) -> None:
-    """Raise CiError if the pool still has an instance of the name."""
-    names = [report["name"] for report in reports if report["steps"] and report["pool_id"] is not None]
-    if names:
-        raise CiError(
-            f"The pool still has {', '.join(names)}, so the old runner cannot go back; remove that instance "
-            "with "
-            "state: absent first, as adopt.yml does."
-        )
+def _act(
+    runners: Runners,
+    on_host: Callable[..., dict[str, Any]],
+    reports: Sequence[Report],
+    registered: Registered,
+    view: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Let the host do its steps, without labels meanwhile; a failure restores them."""
+    steps = {step for report in reports for step in report["steps"]}
+    more = {"registration_token": runners.registration_token()} if REGISTER in steps else {}
+    withdrawn = _withdraw(runners, reports, registered)
+    try:
+        return on_host(prepared=True, registered=view, **more)
+    except CiError:
+        for runner in withdrawn:
+            runners.set_labels(runner, runner.custom_labels)
+        raise
 
 
-def _withdraw(
-    runners: Runners, reports: Sequence[Mapping[str, Any]], registered: Mapping[str, RegisteredRunner]
-) -> list[RegisteredRunner]:
+def _withdraw(runners: Runners, reports: Sequence[Report], registered: Registered) -> list[RegisteredRunner]:
     """Remove the labels of runners that will stop; return these runners as they were."""
     stopping = [registered.get(report["name"].lower()) for report in reports if STOP in report["steps"]]
     labelled = [runner for runner in stopping if runner and runner.custom_labels]

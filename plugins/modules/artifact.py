@@ -120,8 +120,8 @@ options:
   archive_dirs:
     description:
       - Directories on the host to search for the download before a URL is asked, five levels deep. A file
-        with the right SHA-256 is copied from there, whatever its name. Nothing is searched if all artifacts are in
-        the store.
+        with the right SHA-256 is copied from there, whatever its name. Nothing is searched if all artifacts
+        are in the store.
       - A directory with the name of a missing artifact causes a warning, because an unpacked tree cannot be
         checked against the SHA-256 of an archive.
     type: list

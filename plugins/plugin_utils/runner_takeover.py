@@ -91,6 +91,16 @@ def not_ready(
     )
 
 
+def not_free(report: HostReport) -> Optional[str]:
+    """Return why the old runner cannot go back yet, or None."""
+    if not report["steps"] or report["pool_id"] is None:
+        return None
+    return (
+        f"The pool still has {report['name']}, so the old runner cannot go back; remove that instance with "
+        "state: absent first, as adopt.yml does."
+    )
+
+
 def sentences(reports: Sequence[HostReport], instances: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what a takeover of the runners does, for people."""
     wanted = {instance["name"].lower(): instance for instance in instances}

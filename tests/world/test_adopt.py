@@ -148,7 +148,10 @@ def test_runner_installed_by_hand_is_taken_over_and_goes_back(
     assert unit.startswith("actions.runner.")
     assert f"{PERSON}\n" in job_log(github, github.queue_job(LABELS, WHO))
     cache = f"{HOME}/ActionRunnerCache/vosk-models"
-    shell(f"mkdir -p {cache}/{UNPACKED}/am; base64 -d > {cache}/model.zip", stdin=base64.b64encode(DATA).decode())
+    shell(
+        f"mkdir -p {cache}/{UNPACKED}/am; base64 -d > {cache}/model.zip",
+        stdin=base64.b64encode(DATA).decode(),
+    )
 
     # The converge recognizes it.
     refused = converge(play, "-e", variables())
@@ -160,7 +163,10 @@ def test_runner_installed_by_hand_is_taken_over_and_goes_back(
     assert f"Runner '{NAME}' was installed by hand on this host, at '{ROOT}'" in other.sentence
 
     # A dry run says what would happen, and nothing does.
-    models = (model(MODEL, hashlib.sha256(DATA).hexdigest()), model(UNPACKED, hashlib.sha256(b"x").hexdigest()))
+    models = (
+        model(MODEL, hashlib.sha256(DATA).hexdigest()),
+        model(UNPACKED, hashlib.sha256(b"x").hexdigest()),
+    )
     dry = adopt(play, "--check", models=models)
     assert dry.status == 0, dry.output[-4000:]
     assert f"register '{NAME}' for the pool with fedora, nobara, by-hand" in dry.sentence
@@ -169,7 +175,9 @@ def test_runner_installed_by_hand_is_taken_over_and_goes_back(
     assert "cannot be checked against the checksum of the archive" in dry.sentence
     assert state(shell, unit) == ["active", "enabled"]
     assert keys(shell) == sorted(KEYS.split())
-    assert shell(f"ls -d /var/lib/actions-runner/{NAME} /var/lib/coldvox-ci/by_hand 2>/dev/null || true") == ""
+    assert (
+        shell(f"ls -d /var/lib/actions-runner/{NAME} /var/lib/coldvox-ci/by_hand 2>/dev/null || true") == ""
+    )
 
     # The job of the old runner ends first.
     running = github.queue_job(LABELS, f"{WHO}; sleep 40; echo went on to the end")

@@ -85,7 +85,8 @@ def parse_service(text: str) -> Optional[Service]:
     except ValueError:
         return None
     # A shell may get the script as a part of a command line.
-    for word in (*words, *(part for word in words for part in word.split())):
+    parts = [part for word in words for part in word.split()]
+    for word in (*words, *parts):
         path = os.path.normpath(os.path.join(home, word))
         for starter in _STARTERS:
             if path.startswith("/") and path.endswith(starter):

@@ -65,8 +65,8 @@ class Seen(NamedTuple):
 class Inspection(NamedTuple):
     """The runners of this host that are not the pool's.
 
-    ``listed`` have the name of an instance, which comes with them, ``unlisted`` another one. ``foreign`` belong
-    to another repository or organization.
+    ``listed`` have the name of an instance, which comes with them, ``unlisted`` another one. ``foreign``
+    belong to another repository or organization.
     """
 
     listed: list[tuple[str, Seen]]
@@ -183,7 +183,9 @@ def _remove_registration(host: Host, runner: ByHand) -> None:
     owner = os.stat(runner.root)
     account = Account(str(owner.st_uid), owner.st_uid, owner.st_gid)
     host.run(
-        _without_groups(account, ["rm", "-f", "--", *_FILES]), environment={"PATH": SAFE_PATH}, cwd=runner.root
+        _without_groups(account, ["rm", "-f", "--", *_FILES]),
+        environment={"PATH": SAFE_PATH},
+        cwd=runner.root,
     )
     left = [name for name in _FILES if os.path.lexists(runner.layout.file(name))]
     if left:
@@ -222,7 +224,10 @@ def _register(host: Host, former: Former, token: str) -> None:
     }
     with private_umask():
         done = host.run(
-            as_account(account, argv), environment=environment, cwd=runner.root, timeout_seconds=_CONFIG_SECONDS
+            as_account(account, argv),
+            environment=environment,
+            cwd=runner.root,
+            timeout_seconds=_CONFIG_SECONDS,
         )
     if done.status != 0 or read_settings(runner.layout) is None:
         output = " ".join((done.stdout + done.stderr).replace(token, "***").split())[-300:]

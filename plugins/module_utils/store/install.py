@@ -22,12 +22,9 @@ from .locks import Locks
 from .members import Limits
 from .outcome import (
     ABSENT,
-    FETCHED,
     HIT,
     IMPORTED,
-    LINKED,
     REMOVED,
-    REPAIRED,
     Observed,
     check_shape,
     has_other_shape,

@@ -11,8 +11,6 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -81,7 +79,12 @@ class OldRunner:
         return dict(runner)
 
     def labels(self) -> set[str]:
-        return {label["name"] for label in self.at_github()["labels"]} - {"self-hosted", "Linux", "X64", "ARM64"}
+        return {label["name"] for label in self.at_github()["labels"]} - {
+            "self-hosted",
+            "Linux",
+            "X64",
+            "ARM64",
+        }
 
     @property
     def keys(self) -> list[str]:
@@ -110,10 +113,10 @@ class OldRunner:
 
 
 @pytest.fixture
-def old(host: RunnerHost, github: Running) -> Iterator[OldRunner]:
+def old(host: RunnerHost, github: Running) -> OldRunner:
     runner = OldRunner(host, github)
     runner.install()
-    yield runner
+    return runner
 
 
 def ok(result: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +136,10 @@ def test_converge_recognizes_the_runner_on_this_host(host: RunnerHost, old: OldR
     for check in (True, False):
         refused = host.converge(INSTANCE, replace=replace, check=check)
         assert refused["failed"]
-        assert f"Runner 'old' was installed by hand on this very host, at '{old.root}' ({UNIT})" in refused["msg"]
+        assert (
+            f"Runner 'old' was installed by hand on this very host, at '{old.root}' ({UNIT})"
+            in refused["msg"]
+        )
         assert "adopt.yml" in refused["msg"]
     assert old.at_github()["id"] == number
     assert old.at_github()["status"] == "online"
@@ -148,7 +154,9 @@ def test_converge_warns_of_a_runner_with_another_name(host: RunnerHost, old: Old
 def test_check_mode_predicts_and_changes_nothing(host: RunnerHost, old: OldRunner) -> None:
     plan = ok(old.bring_to("drained", check=True))
     assert plan["changed"]
-    assert "is idle. The takeover will stop it, register 'old' for the pool with gpu, nobara" in plan["plan"][0]
+    assert (
+        "is idle. The takeover will stop it, register 'old' for the pool with gpu, nobara" in plan["plan"][0]
+    )
     assert plan["archive_dirs"].count(str(old.root)) == 1
     predicted = ok(host.converge(INSTANCE, replace="adopt", check=True))
     assert predicted["runners"][0]["outcome"] == "replaced"
@@ -187,7 +195,7 @@ def test_runner_is_taken_over_and_goes_back(host: RunnerHost, old: OldRunner, ad
     assert host.converge(INSTANCE)["failed"], "the name is the old runner's again"
 
 
-def test_key_stays_while_the_new_runner_does_not_work(host: RunnerHost, old: OldRunner) -> None:
+def test_key_stays_while_the_new_runner_does_not_work(old: OldRunner) -> None:
     ok(old.bring_to("drained"))
     early = old.bring_to("absent")
     assert early["failed"]

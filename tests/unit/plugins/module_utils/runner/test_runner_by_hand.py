@@ -95,15 +95,27 @@ LISTENER = "/home/x/actions-runner/bin/Runner.Listener"
     ("executable", "arguments", "cgroup", "expected"),
     [
         (
-            *(LISTENER, (LISTENER, "run", "--startuptype", "service"), "0::/system.slice/actions.runner.a.service"),
+            *(
+                LISTENER,
+                (LISTENER, "run", "--startuptype", "service"),
+                "0::/system.slice/actions.runner.a.service",
+            ),
             [("/home/x/actions-runner", "actions.runner.a.service")],
         ),
         (
-            *("/usr/bin/python3", ("python3", LISTENER, "run"), "0::/user.slice/user-1000.slice/session-3.scope"),
+            *(
+                "/usr/bin/python3",
+                ("python3", LISTENER, "run"),
+                "0::/user.slice/user-1000.slice/session-3.scope",
+            ),
             [("/home/x/actions-runner", "")],
         ),
         (
-            *(LISTENER, (LISTENER,), "0::/user.slice/user-1000.slice/user@1000.service/app.slice/gha.service"),
+            *(
+                LISTENER,
+                (LISTENER,),
+                "0::/user.slice/user-1000.slice/user@1000.service/app.slice/gha.service",
+            ),
             [("/home/x/actions-runner", "")],
         ),
         (LISTENER, (LISTENER,), "0::/coldvox.slice/coldvox-ci.slice/coldvox-runner@a.service", []),

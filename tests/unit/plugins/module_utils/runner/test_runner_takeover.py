@@ -36,7 +36,9 @@ from ansible_collections.coldvox.ci.plugins.plugin_utils.runner_takeover import 
     sentences,
 )
 
-RUNNER = ByHand("/home/x/r", "a.service", "x", Settings(7, "Old", "https://g/o/r", "Default", "_work", False, False))
+RUNNER = ByHand(
+    "/home/x/r", "a.service", "x", Settings(7, "Old", "https://g/o/r", "Default", "_work", False, False)
+)
 FORMER = Former(RUNNER, ["gpu"], enabled=True)
 WORKS = Seen(RUNNER, None, configured=True, running=True, busy=False, enabled=True, pool_id=None)
 DRAINED_NOW = WORKS._replace(former=FORMER, running=False)
@@ -183,5 +185,7 @@ def test_plan_is_a_sentence_for_people() -> None:
         "and "
         "remove key and registration from '/home/x/r'. All other files there stay."
     )
-    (gone,) = sentences([{**REPORT, "running": False, "busy": False, "unit": ""}], [{**INSTANCE, "state": "absent"}])
+    (gone,) = sentences(
+        [{**REPORT, "running": False, "busy": False, "unit": ""}], [{**INSTANCE, "state": "absent"}]
+    )
     assert "(no unit, account x) is stopped. The takeover will remove its registration at GitHub" in gone
