@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import pwd
+import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Optional
@@ -27,6 +28,8 @@ PLACES = (
     "/opt/actions-runner*/*",
     "/srv/actions-runner*",
 )
+# The slices below are those of templates (systemd.slice(5)).
+_SYSTEM_UNIT = re.compile(r"/system\.slice/(?:[^/\n]+\.slice/)*([^/\n]+\.service)(?=/|$)", re.MULTILINE)
 _STARTERS = ("/runsvc.sh", "/run.sh", f"/bin/{LISTENER}")
 
 
@@ -110,17 +113,17 @@ def services(unit_dir: str) -> dict[str, Service]:
 
 
 def running(seen: Iterable[Process]) -> Iterator[tuple[str, str]]:
-    """Yield the directory and the unit of each listener outside of the pool.
+    """Yield the directory of each listener outside of the pool, and the system's unit that it is in.
 
-    The unit is empty for a process of a person's session.
+    The unit is empty for a process of a person's session. It may be one that only started the runner, such as
+    cron.
     """
     for process in seen:
         paths = [path for path in (process.executable, *process.arguments[:2]) if path.startswith("/")]
         place = next((path for path in paths if path.rpartition("/")[2] == LISTENER), "")
-        unit = process.cgroup.strip().rpartition("/")[2]
         if place and UNIT_TEMPLATE not in process.cgroup:
-            system = "/system.slice/" in process.cgroup and unit.endswith(".service")
-            yield os.path.dirname(os.path.dirname(place)), unit if system else ""
+            unit = _SYSTEM_UNIT.search(process.cgroup)
+            yield os.path.dirname(os.path.dirname(place)), unit.group(1) if unit else ""
 
 
 def look_for(
@@ -131,7 +134,7 @@ def look_for(
     for place in places:
         units.update((root, ("", "")) for root in glob.glob(place))
     for root, unit in running(processes(proc)):
-        units[root] = (unit, "")
+        units[root] = (unit if _is_about(os.path.join(unit_dir, unit), root) else "", "")
     for unit, service in services(unit_dir).items():
         units[service.root] = (unit, service.user)
     runners: dict[str, ByHand] = {}
@@ -141,6 +144,18 @@ def look_for(
         if settings and (unit or real not in runners):
             runners[real] = ByHand(real, unit, user or _owner(real), settings)
     return [runners[root] for root in sorted(runners)]
+
+
+def _is_about(path: str, root: str) -> bool:
+    """Return whether the unit file ``path`` names the directory ``root``.
+
+    Only such a unit may be stopped and disabled with the runner.
+    """
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return root in file.read()
+    except OSError:
+        return False
 
 
 def _is_below(path: str, directory: str) -> bool:

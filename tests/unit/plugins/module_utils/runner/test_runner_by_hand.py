@@ -118,6 +118,10 @@ LISTENER = "/home/x/actions-runner/bin/Runner.Listener"
             ),
             [("/home/x/actions-runner", "")],
         ),
+        (
+            *(LISTENER, (LISTENER,), "1:name=systemd:/system.slice/system-r.slice/r@1.service\n0::/\n"),
+            [("/home/x/actions-runner", "r@1.service")],
+        ),
         (LISTENER, (LISTENER,), "0::/coldvox.slice/coldvox-ci.slice/coldvox-runner@a.service", []),
         ("/usr/bin/vim", ("vim", "notes about Runner.Listener"), "0::/user.slice", []),
     ],
@@ -164,6 +168,27 @@ def test_look_for_finds_a_unit_with_a_directory_elsewhere(host: Any, tmp_path: P
     root = install(tmp_path / "data/gha")
     (tmp_path / "units" / "my-runner.service").write_text(f"[Service]\nUser=me\nExecStart={root}/run.sh\n")
     assert [(runner.root, runner.unit) for runner in host()] == [(str(root), "my-runner.service")]
+
+
+@pytest.mark.parametrize(
+    ("unit", "text", "expected"),
+    [
+        ("cron.service", "[Service]\nExecStart=/usr/sbin/cron -f\n", ""),
+        ("cron.service", None, ""),
+        ("gha.service", "[Service]\nExecStart=/usr/local/bin/start ROOT\n", "gha.service"),
+    ],
+)
+def test_unit_of_a_process_counts_only_if_it_is_the_runners_own(
+    host: Any, tmp_path: Path, unit: str, text: Optional[str], expected: str
+) -> None:
+    root = install(tmp_path / "data/gha")
+    process = tmp_path / "proc/9"
+    process.mkdir()
+    (process / "cmdline").write_text(f"{root}/bin/Runner.Listener\0run\0")
+    (process / "cgroup").write_text(f"0::/system.slice/{unit}\n")
+    if text:
+        (tmp_path / "units" / unit).write_text(text.replace("ROOT", str(root)))
+    assert [(runner.root, runner.unit) for runner in host()] == [(str(root), expected)]
 
 
 def test_look_for_reports_a_linked_directory_once(host: Any, tmp_path: Path) -> None:
