@@ -8,6 +8,7 @@ Controller and host both use them. Order in this file: the job environment (the 
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import re
@@ -77,9 +78,33 @@ def unknown_warning(environments: Iterable[Mapping[str, object]]) -> str:
     )
 
 
-def variable_text(value: object) -> str:
-    """Return ``value`` as programs expect it: a boolean becomes ``true`` or ``false``."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def variable_text(key: str, value: object) -> str:
+    """Return ``value`` of the variable ``key`` as programs expect it.
+
+    A boolean becomes ``true`` or ``false``, null the empty text. Raises CiError for a list,
+    a dictionary and everything else that is not one text.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, int, float, datetime.date)):
+        return str(value)
+    kind = "dictionary" if isinstance(value, Mapping) else "list" if isinstance(value, Sequence) else "set"
+    raise CiError(
+        f"Runner environment variable '{key}' cannot be used: its value is a {kind}, and .env holds text; "
+        "write it as one text in quotes."
+    )
+
+
+def plain_text(value: object, what: str) -> str:
+    """Return ``value`` as text; raises CiError for null, a boolean, a list or a dictionary.
+
+    ``what`` names the input: "A label". YAML reads an unquoted ``yes`` or ``~`` as something else than text.
+    """
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise CiError(f"{what} must be a text and not {value!r}; write it in quotes, or remove the entry.")
 
 
 def path_text(entries: Sequence[str]) -> str:
@@ -92,7 +117,7 @@ def path_text(entries: Sequence[str]) -> str:
 
 def _checked(key: str, value: object) -> str:
     """Return the text of a variable; raises CiError if it would not reach jobs so."""
-    text = variable_text(value)
+    text = variable_text(key, value)
     reason = _key_error(key) or _value_error(text) or _hook_error(key, text)
     if reason:
         raise CiError(f"Runner environment variable '{key}' cannot be used: {reason}.")

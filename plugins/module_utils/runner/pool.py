@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
@@ -28,7 +28,7 @@ from .layout import (
     instance_layout,
     instance_unit,
 )
-from .options import STATES, normal_instance, path_text, variable_text
+from .options import STATES, normal_instance, path_text, plain_text, variable_text
 
 SLICE = "coldvox-ci.slice"
 _UNIT_DIR = "/etc/systemd/system"
@@ -95,7 +95,7 @@ def resource_class(name: str, classes: Mapping[str, Mapping[str, Any]]) -> Resou
             tasks_max=int(data.get("tasks_max", 4096)),
             cpu_weight=int(data.get("cpu_weight", 100)),
             max_instances=None if data.get("max_instances") is None else int(data["max_instances"]),
-            labels=tuple(str(label) for label in data.get("labels") or ()),
+            labels=_labels(data.get("labels")),
             environment=dict(data.get("environment") or {}),
         )
     except KeyError as error:
@@ -226,7 +226,7 @@ def _check_trust(defaults: PoolDefaults) -> None:
 
 
 def _resolve(given: Mapping[str, Any], defaults: PoolDefaults) -> PoolInstance:
-    name = check_name(str(given.get("name", "")))
+    name = check_name(plain_text(given.get("name"), "The name of a runner instance"))
     try:
         return _resolved(name, given, defaults)
     except CiError as error:
@@ -237,14 +237,14 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
     layout = instance_layout(defaults.base_dir, name)
     class_name = str(given.get("resource_class") or "")
     limits = resource_class(class_name, defaults.resource_classes or {}) if class_name else None
-    labels = [*defaults.labels, *(given.get("labels") or ()), *(limits.labels if limits else ())]
+    labels = [*_labels(defaults.labels), *_labels(given.get("labels")), *(limits.labels if limits else ())]
     state = str(given.get("state") or "present")
     if state not in STATES:
         raise CiError(f"The state '{state}' is unknown; use one of: {', '.join(STATES)}.")
     options = normal_instance(
         {
             "name": name,
-            "labels": [str(label) for label in labels],
+            "labels": labels,
             "default_labels": bool(given.get("default_labels", True)),
             "group": str(given.get("group") or ""),
             "work_dir": str(given.get("work_dir") or "_work"),
@@ -253,7 +253,7 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
             "state": state,
             "environment": _environment(given, defaults, limits, layout),
             # A job can write there, so the system's directories come first.
-            "path": [*(str(entry) for entry in defaults.path), f"{layout.home}/.cargo/bin"],
+            "path": [*(plain_text(entry, "A path entry") for entry in defaults.path), f"{layout.home}/.cargo/bin"],
         },
         defaults.state,
     )
@@ -268,6 +268,12 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
             "for its next job; leave work_dir out, so that it is in the instance's own directory."
         )
     return PoolInstance(options, layout, limits, defaults.enrols)
+
+
+def _labels(given: Optional[Iterable[object]]) -> tuple[str, ...]:
+    if isinstance(given, str):
+        raise CiError(f"Labels must be a list and not the text '{given}'; write [{given}].")
+    return tuple(plain_text(label, "A label") for label in given or ())
 
 
 def _environment(
@@ -288,7 +294,7 @@ def _environment(
     merged.update(defaults.environment or {})
     merged.update(limits.environment if limits else {})
     merged.update(given.get("environment") or {})
-    return {key: variable_text(value) for key, value in merged.items()}
+    return {key: variable_text(key, value) for key, value in merged.items()}
 
 
 def _check_counts(kept: Sequence[PoolInstance]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.options import (
@@ -50,6 +52,20 @@ def test_env_text_rejects_entries_that_the_runner_misreads(key: str, value: str,
         env_text({key: value})
     assert reason in str(refused.value)
     assert f"'{key}'" in str(refused.value)
+
+
+def test_env_text_writes_null_as_the_empty_value() -> None:
+    """manala/ansible-roles issue 140: an empty variable must not become the word None."""
+    environment = {"RUSTC_WRAPPER": None, "DAY": datetime.date(2026, 11, 28), "RATE": 0.5}
+    assert env_text(environment) == "DAY=2026-11-28\nRATE=0.5\nRUSTC_WRAPPER=\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(["a", "b"], "list"), ((), "list"), ({"x": 1}, "dictionary"), ({"x"}, "set")]
+)
+def test_env_text_rejects_a_value_that_is_no_scalar(value: object, kind: str) -> None:
+    with pytest.raises(CiError, match=f"'FEATURES' cannot be used: its value is a {kind}.*one text in quotes"):
+        env_text({"FEATURES": value})
 
 
 def test_env_text_accepts_known_names() -> None:

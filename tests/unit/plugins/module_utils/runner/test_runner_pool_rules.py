@@ -84,6 +84,19 @@ def test_resolve_pool_prefers_the_more_specific_environment() -> None:
     }
 
 
+def test_resolve_pool_reads_null_as_the_empty_value_at_each_level() -> None:
+    classes = {"light": {"cores": 1, "memory_gib": 2, "environment": {"B": None}}}
+    entry = {"name": "one", "resource_class": "light", "environment": {"C": None}}
+    pool = resolve(entry, environment={"A": None, "B": "host", "C": "host"}, resource_classes=classes)
+    environment = pool["instances"][0]["environment"]
+    assert {name: environment[name] for name in "ABC"} == {"A": "", "B": "", "C": ""}
+
+
+def test_resolve_pool_rejects_a_path_entry_without_text() -> None:
+    with pytest.raises(CiError, match="path entry must be a text and not None"):
+        resolve({"name": "one"}, path=["/usr/bin", None])
+
+
 def test_resolve_pool_prefers_the_host_to_derived_cargo_jobs() -> None:
     entry = {"name": "one", "resource_class": "heavy"}
     (instance,) = resolve(entry, environment={"CARGO_BUILD_JOBS": "2"})["instances"]
@@ -120,7 +133,12 @@ def test_resolve_pool_combines_states_of_pool_and_instance(pool_state: str, own:
         ({"name": "a", "environment": {"ACTIONS_RUNNER_CONCURRENT_JOBS": 2}}, ["'a'", "one job at a time"]),
         ({"name": "a", "state": "gone"}, ["'a'", "'gone'"]),
         ({"name": "a b"}, ["a b"]),
-        ({}, ["''"]),
+        ({}, ["name of a runner instance", "None"]),
+        ({"name": None}, ["name of a runner instance", "None"]),
+        ({"name": "a", "labels": [None]}, ["'a'", "label", "None"]),
+        ({"name": "a", "labels": [True]}, ["'a'", "label", "True", "in quotes"]),
+        ({"name": "a", "labels": "gpu"}, ["'a'", "'gpu'", "must be a list"]),
+        ({"name": "a", "environment": {"FEATURES": ["a", "b"]}}, ["'a'", "'FEATURES'", "is a list"]),
     ],
 )
 def test_resolve_pool_errors_name_the_instance(instance: dict[str, Any], words: list[str]) -> None:
