@@ -69,12 +69,22 @@ _value:
       sample: ""
 """
 
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.inventory import labels
+
+
+class _Loader(yaml.BaseLoader):
+    """YAML as GitHub reads it: every scalar is text, and an anchor may be defined again (YAML 1.2, 6.9.2)."""
+
+    def compose_node(self, parent: Optional[yaml.Node], index: int) -> Optional[yaml.Node]:
+        """Forget an earlier anchor of the same name, which PyYAML rejects."""
+        if not self.check_event(yaml.AliasEvent):
+            self.anchors.pop(self.peek_event().anchor, None)
+        return super().compose_node(parent, index)
 
 
 def runs_on_labels(workflow: Any) -> list[dict[str, Any]]:
@@ -88,10 +98,10 @@ def runs_on_labels(workflow: Any) -> list[dict[str, Any]]:
             "content of a workflow file."
         )
     try:
-        return labels.job_labels(yaml.safe_load(workflow))
+        return labels.job_labels(yaml.load(workflow, _Loader))  # noqa: S506  # it makes texts only
     except CiError as error:
         raise AnsibleFilterError(str(error)) from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: no letter has that number
         where = getattr(error, "problem_mark", None)
         place = f" at line {where.line + 1}" if where else ""
         raise AnsibleFilterError(f"The workflow is not valid YAML{place}; correct the file.") from error

@@ -6,11 +6,15 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from reprlib import Repr
 from typing import Any, NamedTuple
 
 from ..errors import CiError
 
 _EXPRESSION = "${{"
+# Aliases can make a small file as large as one likes.
+_SHORTENED = Repr()
+_SHORTENED.maxlevel, _SHORTENED.maxstring = 3, 200
 
 
 class Wanted(NamedTuple):
@@ -118,5 +122,5 @@ def runner_labels(runner: Any) -> set[str]:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = _SHORTENED.repr(value)
     return text if len(text) <= 80 else text[:79] + "…"

@@ -64,6 +64,69 @@ def test_runs_on_labels_reads_the_text_of_a_workflow() -> None:
 
 
 @pytest.mark.parametrize(
+    ("runs_on", "labels"),
+    [
+        ("[self-hosted, 2204]", ["self-hosted", "2204"]),
+        ("[self-hosted, 22.10]", ["self-hosted", "22.10"]),
+        ("[self-hosted, 0o17, 0x1F, 1_000, 12:30:00]", ["self-hosted", "0o17", "0x1F", "1_000", "12:30:00"]),
+        ("[self-hosted, yes, null, ~, 2026-11-28]", ["self-hosted", "yes", "null", "~", "2026-11-28"]),
+        ("[self-hosted, !!int '7', =]", ["self-hosted", "7", "="]),
+        ("2204", ["2204"]),
+        ("{group: 1, labels: on}", ["on"]),
+    ],
+)
+def test_runs_on_labels_reads_each_scalar_as_text(runs_on: str, labels: list[str]) -> None:
+    """actions/runner converts each scalar of runs-on to a text (TemplateReader)."""
+    (job,) = FILTERS["runs_on_labels"](f"jobs:\n  on:\n    runs-on: {runs_on}\n")
+    assert (job["job"], job["labels"]) == ("on", labels)
+
+
+def test_runs_on_labels_lets_an_anchor_be_defined_again() -> None:
+    """As in actionlint's testdata/ok/anchors.yaml: an alias means the latest anchor before it."""
+    text = """
+on: {push: &filters {branches: [main]}, pull_request: *filters}
+jobs:
+  first: &job
+    runs-on: &runner ubuntu-latest
+  second: {runs-on: *runner}
+  third:
+    runs-on: &runner [self-hosted, &runner arm64]
+  fourth: {runs-on: *runner}
+  fifth: *job
+"""
+    jobs = {job["job"]: job["labels"] for job in FILTERS["runs_on_labels"](text)}
+    hosted = ["ubuntu-latest"]
+    assert jobs == {
+        "first": hosted,
+        "second": hosted,
+        "third": ["self-hosted", "arm64"],
+        "fourth": ["arm64"],
+        "fifth": hosted,
+    }
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "on: {schedule: [{cron: 0 0 * * 0}]}\nenv: {DAY: 2026-13-45, AT: 1:99:99, N: 0b2, EQ: =, X: ~}",
+        "on: push\nenv: {A: !secret x, B: !!float no, C: !!binary '!'}",
+        "on: push\nx-common: &c {A: 1}\nenv: {<<: [*c, 3]}",
+        "on: {workflow_dispatch: {inputs: {n: {default: .inf, type: number}}}}",
+    ],
+)
+def test_runs_on_labels_ignores_everything_else_in_the_file(elsewhere: str) -> None:
+    (job,) = FILTERS["runs_on_labels"](f"{elsewhere}\njobs: {{a: {{runs-on: x, timeout-minutes: 1e999}}}}\n")
+    assert job["labels"] == ["x"]
+
+
+def test_runs_on_labels_shortens_a_value_of_aliases() -> None:
+    levels = "\n".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 9))
+    with pytest.raises(AnsibleFilterError, match="In the job 'a': 'runs-on' is") as refused:
+        FILTERS["runs_on_labels"](f"l0: &l0 [x]\n{levels}\njobs: {{a: {{runs-on: *l8}}}}\n")
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
     ("name", "value", "options", "message"),
     [
         ("queue_advice", "load", {}, "takes metrics as a dictionary, not as str"),
@@ -78,7 +141,9 @@ def test_runs_on_labels_reads_the_text_of_a_workflow() -> None:
         ("matching_runners", "x", {"runners": [3]}, "A runner is 3"),
         ("runs_on_labels", {}, {}, "takes a text, not dict"),
         ("runs_on_labels", "a: b: c", {}, "not valid YAML at line 1"),
-        ("runs_on_labels", "a: !!python/object:os.system {}", {}, "not valid YAML at line 1"),
+        ("runs_on_labels", "a: !!python/object:os.system {}", {}, "has no 'jobs'"),
+        ("runs_on_labels", 'a: "\\UFFFFFFFF"', {}, "not valid YAML"),
+        ("runs_on_labels", "jobs: {a: {runs-on: }}", {}, "In the job 'a': 'runs-on' names no label"),
         ("runs_on_labels", "[" * 5000, {}, "not valid YAML"),
         ("runs_on_labels", "on: push", {}, "has no 'jobs'"),
         ("cache_key", MODEL, {"os": "linux", "labels": "x"}, "takes labels as a list, not as str"),
