@@ -23,6 +23,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.github.client import (
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.github.options import CONNECTION_SPEC
 from ansible_collections.coldvox.ci.plugins.module_utils.github.scope import Scope, scope_of
+from ansible_collections.coldvox.ci.plugins.module_utils.github.transport import following
 
 TOKEN_VARIABLE = "COLDVOX_GITHUB_TOKEN"  # noqa: S105 - the name of a variable, not its value
 CREDENTIAL_OPTIONS = frozenset(CONNECTION_SPEC.keys() - {"url"})
@@ -41,9 +42,8 @@ def ansible_transport(ca_path: Optional[str], timeout_seconds: float) -> Transpo
                 timeout=timeout_seconds,
                 ca_path=ca_path,
                 http_agent="coldvox-ci",
-                follow_redirects="safe",
+                follow_redirects="none",
                 use_netrc=False,
-                unredirected_headers=["Authorization"],
             )
             return Answer(response.status, _lowered(response.headers), response.read())
         except HTTPError as error:
@@ -54,7 +54,7 @@ def ansible_transport(ca_path: Optional[str], timeout_seconds: float) -> Transpo
         except (OSError, HTTPException, OpenerError) as error:
             raise UnreachableError(str(error) or type(error).__name__) from error
 
-    return send
+    return following(send)
 
 
 def _lowered(headers: Any) -> dict[str, str]:

@@ -1,18 +1,12 @@
-"""A client for GitHub's REST API: retries, error messages, and HTTP for hosts.
-
-The transport is an argument. ``stdlib_transport`` is the one for hosts, which lack Ansible's own HTTP code.
-"""
+"""A client for GitHub's REST API: retries and error messages. The transport is an argument."""
 
 from __future__ import annotations
 
 import json
-import ssl
-import urllib.request
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
 from typing import Any, Callable, NamedTuple, Optional, Protocol
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 
 from ..errors import CiError
@@ -149,6 +143,11 @@ def refusal_message(scope: Scope, intent: str, answer: Answer, needed: str, atte
 def _reason(answer: Answer, needs: str, attempts: int) -> str:
     if is_rate_limited(answer):
         return "the rate limit is used up; run again later or use a GitHub App, which has a limit of its own"
+    if 300 <= answer.status < 400:
+        return (
+            f"it answers with a redirect to {_shown_place(answer)}, and the credential must not follow it to "
+            "another server or in a circle; correct url and api_url"
+        )
     if answer.status == 401:
         return (
             f"the credential is wrong, expired or revoked{_github_message(answer)}; give a valid one, {needs}"
@@ -162,6 +161,12 @@ def _reason(answer: Answer, needs: str, attempts: int) -> str:
     if answer.status >= 500:
         return f"the server failed ({attempts} attempts); see githubstatus.com and run again"
     return f"the request is not valid{_github_message(answer)}; correct the options that it names"
+
+
+def _shown_place(answer: Answer) -> str:
+    """Return the address of a redirect without login and query, which may be secret."""
+    address = re.sub("//[^/]*@", "//", answer.headers.get("location", "").partition("?")[0])
+    return "".join(filter(str.isprintable, address))[:_MESSAGE_LIMIT] or "no address"
 
 
 def _github_message(answer: Answer) -> str:
@@ -337,38 +342,3 @@ class Client:
         if body is not None:
             headers["Content-Type"] = "application/json"
         return headers
-
-
-def stdlib_transport(timeout_seconds: float) -> Transport:
-    """Return a transport of the standard library.
-
-    It uses the proxy variables of the environment and the certificate authorities of the system.
-    """
-    opener = urllib.request.build_opener()
-
-    def send(method: str, url: str, headers: Mapping[str, str], body: Optional[bytes]) -> Answer:
-        request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - Scope takes http(s) only
-        request.add_header("User-Agent", "coldvox-ci")
-        for name, value in headers.items():
-            # A redirect leads to another server, which must not get the credential.
-            secret = name.lower() == "authorization"
-            (request.add_unredirected_header if secret else request.add_header)(name, value)
-        try:
-            with opener.open(request, timeout=timeout_seconds) as response:
-                return _answer(response.status, response)
-        except HTTPError as error:
-            with error:
-                return _answer(error.code, error)
-        except URLError as error:
-            untrusted = isinstance(error.reason, ssl.SSLCertVerificationError)
-            raise UnreachableError(str(error.reason), lasting=untrusted) from error
-        except (OSError, HTTPException) as error:
-            raise UnreachableError(str(error) or type(error).__name__) from error
-
-    return send
-
-
-def _answer(status: int, response: Any) -> Answer:
-    headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
-    # With a limit, http.client would not notice a truncated response.
-    return Answer(status, headers, response.read())

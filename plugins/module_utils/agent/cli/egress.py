@@ -54,7 +54,7 @@ def load(options: argparse.Namespace) -> int:
 
 
 def _machine() -> Machine:
-    from ...github.client import stdlib_transport
+    from ...github.transport import stdlib_transport
     from ..egress.addresses import resolve
     from ..egress.load import Machine as Made
 

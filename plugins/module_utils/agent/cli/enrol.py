@@ -31,7 +31,8 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
 def enrol(options: argparse.Namespace) -> int:
     """Register the instance for one more job, if it is idle."""
     from ...github.auth import bearer
-    from ...github.client import Client, Patience, stdlib_transport
+    from ...github.client import Client, Patience
+    from ...github.transport import stdlib_transport
     from ...github.runners import Runners
     from ...github.scope import scope_of
     from ...runner import enrol as enrolment

@@ -16,8 +16,8 @@ from functools import partial
 from typing import Optional
 
 from ...errors import CiError
-from ...github.client import stdlib_transport
 from ...github.scope import scope_of
+from ...github.transport import stdlib_transport
 from ...host import systemd
 from ...host.config import Config, read_config
 from ...host.paths import paths_of

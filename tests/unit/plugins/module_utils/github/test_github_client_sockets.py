@@ -22,10 +22,10 @@ from ansible_collections.coldvox.ci.plugins.module_utils.github.client import (
     Client,
     Patience,
     Transport,
-    stdlib_transport,
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.github.runners import Runners
 from ansible_collections.coldvox.ci.plugins.module_utils.github.scope import scope_of
+from ansible_collections.coldvox.ci.plugins.module_utils.github.transport import stdlib_transport
 from ansible_collections.coldvox.ci.plugins.plugin_utils.github_connection import ansible_transport, connect
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -150,13 +150,58 @@ def test_client_reports_a_peer_that_is_not_github(
         assert expected in error_message(f"http://127.0.0.1:{running.port}/o/r", new_transport)
 
 
-def test_transport_sends_no_credential_to_a_redirect(new_transport: NewTransport) -> None:
+def redirect(place: str, status: str = "302 Found") -> bytes:
+    return f"HTTP/1.1 {status}\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def test_transport_sends_nothing_to_another_server(new_transport: NewTransport) -> None:
     with peer(EMPTY) as elsewhere:
-        place = f"Location: http://127.0.0.1:{elsewhere.port}/x"
-        with peer(f"HTTP/1.1 302 Found\r\n{place}\r\nContent-Length: 0\r\n\r\n".encode()) as running:
-            assert Runners(client(f"http://127.0.0.1:{running.port}/o/r", new_transport)).all() == []
+        place = f"http://127.0.0.1:{elsewhere.port}/x"
+        with peer(redirect(f"{place}?secret=1")) as running:
+            message = error_message(f"http://127.0.0.1:{running.port}/o/r", new_transport)
             assert SECRET in running.received[0]
-            assert SECRET not in elsewhere.received[0]
+            assert elsewhere.received == []
+    assert f"(HTTP 302): it answers with a redirect to {place}, " in message
+    assert message.endswith("correct url and api_url.")
+
+
+@pytest.mark.parametrize(
+    "place", ["/api/v3/repos/o/r/actions/runners", "https://127.0.0.1/x", "file:///etc/passwd", "http://[", ""]
+)
+def test_transport_follows_no_circle_and_no_other_scheme(new_transport: NewTransport, place: str) -> None:
+    with peer(redirect(place, "301 Moved")) as running:
+        message = error_message(f"http://127.0.0.1:{running.port}/o/r", new_transport)
+        assert len(running.received) <= 6
+    assert "(HTTP 301): it answers with a redirect" in message
+
+
+@pytest.mark.parametrize(
+    ("method", "status"), [("GET", 301), ("GET", 302), ("POST", 307), ("PUT", 307), ("DELETE", 308)]
+)
+def test_client_follows_a_renamed_repository(
+    github: Running, new_transport: NewTransport, method: str, status: int
+) -> None:
+    """postmark-town/postmark issue 1179: GitHub answers 301 or 307 for a repository's former name."""
+    runners = "actions/runners"
+    calls = {
+        "GET": (f"/{runners}", None),
+        "POST": (f"/{runners}/registration-token", None),
+        "PUT": (f"/{runners}/7/labels", {"labels": ["new"]}),
+        "DELETE": (f"/{runners}/7", None),
+    }
+    path, body = calls[method]
+    place = f"{github.api_url}/repos/Coldaine/ColdVox{path}"
+    github.admin.set_faults(
+        {"path_regex": "/repos/Coldaine/Old/", "status": status, "headers": {"Location": place}, "times": 1}
+    )
+    patience = Patience(sleep=lambda _seconds: None, now=time.time, attempts=1)
+    scope = scope_of(f"{github.url}/Coldaine/Old")
+    asking = Client(new_transport(10), scope, lambda: f"Bearer {ADMIN_TOKEN}", patience)
+    asking.call(method, f"{scope.path}{path}", "ask", body=body, accepted=(404,))
+    asked = [(entry["method"], entry["path"], entry["status"]) for entry in github.admin.audit()]
+    assert [entry[0] for entry in asked] == [method, method]
+    assert asked[1][1].endswith(f"/repos/Coldaine/ColdVox{path}")
+    assert asked[1][2] in (200, 201, 404), "the credential was sent, and the body as well"
 
 
 def test_client_reports_a_closed_port(new_transport: NewTransport) -> None:

@@ -12,11 +12,8 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.egress import load as egress
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.egress.addresses import Addresses
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
-from ansible_collections.coldvox.ci.plugins.module_utils.github.client import (
-    Answer,
-    UnreachableError,
-    stdlib_transport,
-)
+from ansible_collections.coldvox.ci.plugins.module_utils.github.client import Answer, UnreachableError
+from ansible_collections.coldvox.ci.plugins.module_utils.github.transport import stdlib_transport
 from ansible_collections.coldvox.ci.plugins.module_utils.host.paths import Paths
 from ansible_collections.coldvox.ci.plugins.module_utils.host.process import Result, run
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account
