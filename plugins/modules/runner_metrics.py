@@ -158,6 +158,34 @@ metrics:
     disk_written_bytes:
       description: Bytes written to the disks since boot.
       type: int
+    interfaces:
+      description: The traffic of each of these interfaces.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the interface.
+          type: str
+        rx_bytes:
+          description: Bytes received since boot.
+          type: int
+        tx_bytes:
+          description: Bytes sent since boot.
+          type: int
+    disks:
+      description: The traffic of each disk.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: Name of the disk.
+          type: str
+        read_bytes:
+          description: Bytes read since boot.
+          type: int
+        written_bytes:
+          description: Bytes written since boot.
+          type: int
     store_bytes:
       description: Bytes of the whole artifact store, from its own records.
       type: int

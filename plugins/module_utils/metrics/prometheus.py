@@ -41,10 +41,6 @@ HOST = (
     Metric("psi_cpu_some_avg60", "pressure_cpu_ratio", "gauge", "Time lost waiting for the CPU.", _PERCENT),
     Metric("psi_memory_some_avg60", "pressure_memory_ratio", "gauge", "The same for memory.", _PERCENT),
     Metric("psi_io_some_avg60", "pressure_io_ratio", "gauge", "The same for the disk.", _PERCENT),
-    Metric("network_rx_bytes", "network_receive_bytes_total", "counter", "Received over real interfaces."),
-    Metric("network_tx_bytes", "network_transmit_bytes_total", "counter", "Sent over real interfaces."),
-    Metric("disk_read_bytes", "disk_read_bytes_total", "counter", "Read from the disks."),
-    Metric("disk_written_bytes", "disk_written_bytes_total", "counter", "Written to the disks."),
     Metric("store_bytes", "store_bytes", "gauge", "Everything in the artifact store."),
     Metric("models_bytes", "models_bytes", "gauge", "Models in the artifact store."),
     Metric("rust_cache_bytes", "rust_cache_bytes", "gauge", "Rust toolchains and cargo's caches."),
@@ -53,11 +49,26 @@ HOST = (
     Metric("model_cache_available", "model_cache_available", "gauge", "Whether the wanted models are there."),
     Metric("network_reachable", "network_reachable", "gauge", "Whether GitHub could be reached."),
 )
+# One series per device: a sum falls when a device is pulled, and rate() takes that for a restart.
+INTERFACE = (
+    Metric("rx_bytes", "network_receive_bytes_total", "counter", "Received over real interfaces."),
+    Metric("tx_bytes", "network_transmit_bytes_total", "counter", "Sent over real interfaces."),
+)
+DISK = (
+    Metric("read_bytes", "disk_read_bytes_total", "counter", "Read from the disks."),
+    Metric("written_bytes", "disk_written_bytes_total", "counter", "Written to the disks."),
+)
 RUNNER = (
     Metric("unit_active", "runner_active", "gauge", "Whether the service of the runner runs."),
     Metric("busy", "runner_busy", "gauge", "Whether the runner has a job."),
     Metric("cpu_percent", "runner_cpu_used_ratio", "gauge", "Its share of all cores.", _PERCENT),
     Metric("memory_bytes", "runner_memory_bytes", "gauge", "Memory accounted to the runner."),
+)
+# The metrics of a sample's lists: the key of the list, and the label with the name of an entry.
+_LISTS = (
+    (INTERFACE, "interfaces", "device"),
+    (DISK, "disks", "device"),
+    (RUNNER, "instances", "runner"),
 )
 
 
@@ -66,11 +77,10 @@ def text(sample: Mapping[str, Any], health: Optional[Mapping[str, Any]] = None) 
     lines: list[str] = []
     for metric in HOST:
         lines += _family(metric, [("", sample.get(metric.key))])
-    runners = sample.get("instances") or ()
-    for metric in RUNNER:
-        lines += _family(
-            metric, [(f'{{runner="{_escaped(each["name"])}"}}', each.get(metric.key)) for each in runners]
-        )
+    for metrics, key, label in _LISTS:
+        for metric in metrics:
+            named = [(each["name"], each.get(metric.key)) for each in sample.get(key) or ()]
+            lines += _family(metric, [(f'{{{label}="{_escaped(name)}"}}', value) for name, value in named])
     lines += _family(
         Metric("", "health_score", "gauge", "Score of the host."), [("", (health or {}).get("score"))]
     )

@@ -176,7 +176,10 @@ def _memory(sources: Sources, gaps: Gaps) -> Sample:
     keys = [f"memory_{name}" for name in ("total_bytes", "used_bytes", "available_bytes", "used_percent")]
     keys.append("swap_used_percent")
     memory = gaps.read(sources.memory, *keys)
-    return dict(zip(keys, memory or [None] * len(keys)))
+    if memory is None:
+        return dict.fromkeys(keys)
+    gaps.keys.extend(key for key, value in zip(keys, memory) if value is None)
+    return dict(zip(keys, memory))
 
 
 def _disk(target: Target, sources: Sources, gaps: Gaps) -> Sample:
@@ -197,11 +200,31 @@ def _pressure(sources: Sources, gaps: Gaps) -> Sample:
 
 
 def _traffic(sources: Sources, gaps: Gaps) -> Sample:
-    network = ("network_rx_bytes", "network_tx_bytes")
-    disk = ("disk_read_bytes", "disk_written_bytes")
-    over_network = gaps.read(sources.network_traffic, *network) or (None, None)
-    over_disk = gaps.read(sources.disk_traffic, *disk) or (None, None)
-    return dict(zip(network + disk, over_network + over_disk))
+    """Return the traffic of each interface and each disk, and its sums.
+
+    A sum falls when a device is pulled, so only the traffic of one device can be exported as a counter.
+    """
+    network, disk = ("network_rx_bytes", "network_tx_bytes"), ("disk_read_bytes", "disk_written_bytes")
+    over_network = gaps.read(sources.network_traffic, *network, "interfaces")
+    over_disk = gaps.read(sources.disk_traffic, *disk, "disks")
+    return {
+        **_sums(network, over_network),
+        **_sums(disk, over_disk),
+        "interfaces": _devices(("rx_bytes", "tx_bytes"), over_network),
+        "disks": _devices(("read_bytes", "written_bytes"), over_disk),
+    }
+
+
+def _sums(keys: Sequence[str], devices: Optional[Mapping[str, system.Traffic]]) -> Sample:
+    if devices is None:
+        return dict.fromkeys(keys)
+    return {key: sum(traffic[place] for traffic in devices.values()) for place, key in enumerate(keys)}
+
+
+def _devices(keys: Sequence[str], devices: Optional[Mapping[str, system.Traffic]]) -> Optional[list[Sample]]:
+    if devices is None:
+        return None
+    return [{"name": name, **dict(zip(keys, traffic))} for name, traffic in devices.items()]
 
 
 def _sizes(target: Target, sources: Sources, gaps: Gaps) -> Sample:

@@ -40,10 +40,12 @@ class Sources(NamedTuple):
     cpu_time: Callable[[], system.CpuTime] = system.cpu_time
     memory: Callable[[], system.Memory] = system.memory
     disk_space: Callable[[str], system.DiskSpace] = system.disk_space
-    network_traffic: Callable[[], system.Traffic] = lambda: system.network_traffic(
+    network_traffic: Callable[[], Mapping[str, system.Traffic]] = lambda: system.network_traffic(
         system.hardware("/sys/class/net")
     )
-    disk_traffic: Callable[[], system.Traffic] = lambda: system.disk_traffic(system.hardware("/sys/block"))
+    disk_traffic: Callable[[], Mapping[str, system.Traffic]] = lambda: system.disk_traffic(
+        system.hardware("/sys/block")
+    )
     cpu_count: Callable[[], int] = lambda: os.cpu_count() or 1
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     monotonic: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""The machine as psutil reads it, and what psutil lacks: the kernel's pressure.
+"""The machine as psutil reads it, and what psutil lacks: memory line by line, and the kernel's pressure.
 
 The first reading imports psutil, and nothing else does: the import takes 20 ms, and a command that reads the
 sampler's sample needs none of it. Only what psutil 5.9.0 of Ubuntu 22.04 has is used.
@@ -10,12 +10,14 @@ text is not what it should be. Formats: proc(5), and the kernel's Documentation/
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from typing import Any, Callable, NamedTuple, TypeVar
+from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
-# A board's chip reads 127 degrees at an input that has no sensor; silicon switches off before 125.
-_NO_SENSOR_CELSIUS = 125.0
+# The range of sensors in silicon. A board's chip reads 127 degrees at an input that has no sensor, and firmware
+# without an answer gave -650788.984 (raspberrypi/firmware issue 133).
+_COLDEST_CELSIUS, _NO_SENSOR_CELSIUS = -55.0, 125.0
 
 T = TypeVar("T")
 
@@ -28,13 +30,16 @@ class CpuTime(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Main memory in bytes, and swap in percent. Used is what is not available."""
+    """Main memory in bytes, and swap in percent; None for what the kernel does not report.
 
-    total_bytes: int
-    used_bytes: int
-    available_bytes: int
-    used_percent: float
-    swap_used_percent: float
+    Used is what is not available.
+    """
+
+    total_bytes: Optional[int]
+    used_bytes: Optional[int]
+    available_bytes: Optional[int]
+    used_percent: Optional[float]
+    swap_used_percent: Optional[float]
 
 
 class Traffic(NamedTuple):
@@ -91,16 +96,29 @@ def cpu_percent(before: CpuTime, after: CpuTime) -> float:
     return percent(after.busy - before.busy, after.total - before.total)
 
 
-def memory() -> Memory:
-    """Return memory and swap."""
-    main, swap = ask_psutil(lambda psutil: (psutil.virtual_memory(), psutil.swap_memory()))
-    # Not psutil's ``used``, which is another thing in each of its versions.
-    used = main.total - main.available
-    return Memory(main.total, used, main.available, percent(used, main.total), percent(swap.used, swap.total))
+def memory(path: str = "/proc/meminfo") -> Memory:
+    """Return memory and swap; a line that is missing costs only the values that need it.
+
+    psutil fails as a whole without some of the lines. In a container with a limit, available memory is often
+    the machine's and more than the total (lxcfs, btop issue 473).
+    """
+    with open(path, encoding="ascii", errors="replace") as stream:
+        # Format: "MemTotal:       32000 kB". Counts without a unit are not read.
+        found = dict(re.findall(r"^(\w+): +([0-9]+) kB$", stream.read(), re.MULTILINE))
+    kib = {name: int(number) * 1024 for name, number in found.items()}
+    total, available = kib.get("MemTotal"), kib.get("MemAvailable", kib.get("MemFree"))
+    used = share = swap = None
+    if total is not None and available is not None:
+        available = min(available, total)
+        used = total - available
+        share = percent(used, total)
+    if "SwapTotal" in kib and "SwapFree" in kib:
+        swap = percent(kib["SwapTotal"] - kib["SwapFree"], kib["SwapTotal"])
+    return Memory(total, used, available, share, swap)
 
 
-def network_traffic(hardware: Collection[str]) -> Traffic:
-    """Return the bytes over the interfaces in ``hardware``.
+def network_traffic(hardware: Collection[str]) -> dict[str, Traffic]:
+    """Return the bytes over each interface in ``hardware``.
 
     When there are none, over all but the loopback. The second half is for hosts that are containers: their
     only way out is a virtual interface. On a machine with real ones, bridges and the like would count the
@@ -108,23 +126,24 @@ def network_traffic(hardware: Collection[str]) -> Traffic:
     """
     # Without psutil's correction of counters that wrap: the sample has the kernel's own numbers.
     counters: Mapping[str, Any] = ask_psutil(lambda psutil: psutil.net_io_counters(pernic=True, nowrap=False))
-    real = [counter for name, counter in counters.items() if name in hardware]
-    chosen = real or [counter for name, counter in counters.items() if name != "lo"]
-    return Traffic(sum(each.bytes_recv for each in chosen), sum(each.bytes_sent for each in chosen))
+    chosen = set(counters).intersection(hardware) or set(counters) - {"lo"}
+    return {
+        name: Traffic(counters[name].bytes_recv, counters[name].bytes_sent) for name in sorted(chosen)
+    }
 
 
-def disk_traffic(hardware: Collection[str]) -> Traffic:
-    """Return the bytes read from and written to the disks in ``hardware``.
+def disk_traffic(hardware: Collection[str]) -> dict[str, Traffic]:
+    """Return the bytes read from and written to each disk in ``hardware``.
 
     ``hardware`` leaves out partitions, device mapper and loop devices: a disk counts their bytes already.
     """
     counters: Mapping[str, Any] = ask_psutil(
         lambda psutil: psutil.disk_io_counters(perdisk=True, nowrap=False)
     )
-    chosen = [counter for name, counter in counters.items() if name in hardware]
+    chosen = sorted(set(counters).intersection(hardware))
     if not chosen:
         raise LookupError("no disk of this machine has counters")
-    return Traffic(sum(each.read_bytes for each in chosen), sum(each.write_bytes for each in chosen))
+    return {name: Traffic(counters[name].read_bytes, counters[name].write_bytes) for name in chosen}
 
 
 def disk_space(path: str) -> DiskSpace:
@@ -134,13 +153,13 @@ def disk_space(path: str) -> DiskSpace:
 
 
 def hottest_celsius() -> float:
-    """Return the temperature of the hottest sensor.
+    """Return the temperature of the hottest sensor with a possible reading.
 
     psutil reads the sensors of hwmon, or the thermal zones on a machine where hwmon has none.
     """
     chips: Mapping[str, Any] = ask_psutil(lambda psutil: psutil.sensors_temperatures())
     celsius = [float(sensor.current) for chip in chips.values() for sensor in chip]
-    return max(each for each in celsius if each < _NO_SENSOR_CELSIUS)
+    return max(each for each in celsius if _COLDEST_CELSIUS <= each < _NO_SENSOR_CELSIUS)
 
 
 def hardware(class_dir: str) -> frozenset[str]:

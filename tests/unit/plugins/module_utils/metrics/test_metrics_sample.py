@@ -46,6 +46,7 @@ ALL_KEYS = {
     *("swap_used_percent", "disk_total_bytes", "disk_used_percent", "disk_free_bytes"),
     *("psi_cpu_some_avg60", "psi_memory_some_avg60", "psi_io_some_avg60"),
     *("network_rx_bytes", "network_tx_bytes", "disk_read_bytes", "disk_written_bytes"),
+    *("interfaces", "disks"),
     *("store_bytes", "models_bytes", "rust_cache_bytes", "listeners", "active_jobs"),
     *("model_cache_available", "network_reachable", "instances", "unavailable"),
 }
@@ -61,6 +62,8 @@ class Machine:
     def __init__(self) -> None:
         self.elapsed = 0.0
         self.load = 4.5
+        self.memory = Memory(102400, 71680, 30720, 70.0, 0.0)
+        self.interfaces = {"eth0": Traffic(3, 16), "wlp1s0": Traffic(7, 4)}
         self.slept: list[float] = []
         self.broken: set[str] = set()
 
@@ -80,9 +83,9 @@ class Machine:
             reachable=lambda url: self.if_readable(url, url == TARGET.github_url),
             load_1m=lambda: self.if_readable("/proc/loadavg", self.load),
             cpu_time=lambda: self.if_readable("/proc/stat", CpuTime(self.elapsed, 2 * self.elapsed)),
-            memory=lambda: self.if_readable("/proc/meminfo", Memory(102400, 71680, 30720, 70.0, 0.0)),
-            network_traffic=lambda: self.if_readable("/proc/net/dev", Traffic(10, 20)),
-            disk_traffic=lambda: self.if_readable("/proc/diskstats", Traffic(1024, 2048)),
+            memory=lambda: self.if_readable("/proc/meminfo", self.memory),
+            network_traffic=lambda: self.if_readable("/proc/net/dev", self.interfaces),
+            disk_traffic=lambda: self.if_readable("/proc/diskstats", {"nvme0n1": Traffic(1024, 2048)}),
             cpu_count=lambda: 4,
             now=lambda: datetime(2026, 3, 1, 9, 30, tzinfo=timezone.utc) + timedelta(seconds=self.elapsed),
             monotonic=lambda: self.elapsed,
@@ -146,6 +149,11 @@ def test_take_samples_gives_every_key_and_its_value() -> None:
         "network_tx_bytes": 20,
         "disk_read_bytes": 1024,
         "disk_written_bytes": 2048,
+        "interfaces": [
+            {"name": "eth0", "rx_bytes": 3, "tx_bytes": 16},
+            {"name": "wlp1s0", "rx_bytes": 7, "tx_bytes": 4},
+        ],
+        "disks": [{"name": "nvme0n1", "read_bytes": 1024, "written_bytes": 2048}],
         "store_bytes": 5000,
         "models_bytes": 440,
         "rust_cache_bytes": 15,
@@ -193,8 +201,8 @@ def test_sample_of_a_host_without_runners_has_no_gap() -> None:
             {key for key in ALL_KEYS if key.startswith("memory_")} | {"swap_used_percent"},
         ),
         ("/proc/pressure/io", {"psi_io_some_avg60"}),
-        ("/proc/net/dev", {"network_rx_bytes", "network_tx_bytes"}),
-        ("/proc/diskstats", {"disk_read_bytes", "disk_written_bytes"}),
+        ("/proc/net/dev", {"network_rx_bytes", "network_tx_bytes", "interfaces"}),
+        ("/proc/diskstats", {"disk_read_bytes", "disk_written_bytes", "disks"}),
         ("/store", {"store_bytes", "models_bytes"}),
         ("/store/models", {"model_cache_available"}),
         ("/cargo", {"rust_cache_bytes"}),
@@ -208,6 +216,15 @@ def test_sample_names_a_source_that_cannot_be_read(broken: str, keys: set[str]) 
     assert set(taken) == ALL_KEYS
     assert {key for key, value in taken.items() if value is None} == keys
     assert set(taken["unavailable"]) == keys
+
+
+def test_sample_misses_only_what_the_kernel_does_not_report() -> None:
+    machine = Machine()
+    machine.memory = Memory(102400, None, None, None, 0.0)
+    taken = sample(machine)
+    missing = {"memory_used_bytes", "memory_available_bytes", "memory_used_percent"}
+    assert {key for key, value in taken.items() if value is None} == missing
+    assert set(taken["unavailable"]) == missing
 
 
 def test_sample_counts_an_instance_that_only_root_may_look_into() -> None:

@@ -85,28 +85,70 @@ def test_cpu_percent_is_the_share_between_two_readings() -> None:
     assert system.cpu_percent(system.CpuTime(100, 1000), system.CpuTime(175, 1100)) == 75.0
 
 
-@pytest.mark.usefixtures("procfs")
-def test_memory_in_use_is_all_that_is_not_available() -> None:
-    assert system.memory() == system.Memory(
-        total_bytes=32000 * 1024,
-        used_bytes=8000 * 1024,
-        available_bytes=24000 * 1024,
-        used_percent=25.0,
-        swap_used_percent=25.0,
-    )
+KIB = 1024
+WHOLE = system.Memory(32000 * KIB, 8000 * KIB, 24000 * KIB, 25.0, 25.0)
 
 
-def test_memory_without_swap_uses_none_of_it(procfs: Callable[..., None]) -> None:
-    procfs(meminfo=MEMINFO.replace("8000 kB", "0 kB").replace("6000 kB", "0 kB"))
-    assert system.memory().swap_used_percent == 0.0
+def meminfo(tmp_path: Path, text: str) -> system.Memory:
+    path = tmp_path / "meminfo"
+    path.write_text(text, encoding="ascii")
+    return system.memory(str(path))
 
 
-def test_memory_agrees_with_the_kernel() -> None:
-    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    stated = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
-    memory = system.memory()
-    assert memory.total_bytes == stated["MemTotal"]
-    assert memory.available_bytes == pytest.approx(stated["MemAvailable"], rel=0.05)
+def without(*names: str) -> str:
+    return "".join(line for line in MEMINFO.splitlines(True) if not line.startswith(names))
+
+
+def test_memory_in_use_is_all_that_is_not_available(tmp_path: Path) -> None:
+    assert meminfo(tmp_path, MEMINFO) == WHOLE
+
+
+def test_memory_without_swap_uses_none_of_it(tmp_path: Path) -> None:
+    text = MEMINFO.replace("8000 kB", "0 kB").replace("6000 kB", "0 kB")
+    assert meminfo(tmp_path, text).swap_used_percent == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(without("MemFree"), WHOLE, id="nothing needs MemFree"),
+        pytest.param(without("Buffers", "Cached", "Active", "Shmem", "Huge"), WHOLE, id="nor these"),
+        pytest.param(without("SwapFree"), WHOLE._replace(swap_used_percent=None), id="half of the swap"),
+        pytest.param(without("MemTotal"), system.Memory(None, None, 24000 * KIB, None, 25.0), id="no total"),
+        pytest.param(
+            without("MemAvailable"),
+            system.Memory(32000 * KIB, 31000 * KIB, 1000 * KIB, 96.9, 25.0),
+            id="an old kernel",
+        ),
+        pytest.param(
+            without("MemAvailable", "MemFree"),
+            system.Memory(32000 * KIB, None, None, None, 25.0),
+            id="only a total",
+        ),
+        pytest.param(MEMINFO + "\n\nDirectMap4k: none kB\nX\n", WHOLE, id="lines that are none"),
+        pytest.param(MEMINFO.replace("24000 kB", "99999999999999999999 kB"), WHOLE._replace(
+            used_bytes=0, available_bytes=32000 * KIB, used_percent=0.0), id="more than there is"),
+        pytest.param("", system.Memory(*[None] * 5), id="nothing"),
+    ],
+)
+def test_memory_misses_only_what_a_line_is_needed_for(
+    text: str, expected: system.Memory, tmp_path: Path
+) -> None:
+    """prometheus/procfs has such files; psutil raises KeyError for some of them."""
+    assert meminfo(tmp_path, text) == expected
+
+
+def test_memory_in_a_container_is_never_negative(tmp_path: Path) -> None:
+    """aristocratos/btop issue 473: with lxcfs the machine's own memory is available, above the limit."""
+    memory = meminfo(tmp_path, "MemTotal: 1048576 kB\nMemFree: 1331681 kB\nMemAvailable: 1331681 kB\n")
+    assert (memory.used_bytes, memory.used_percent, memory.available_bytes) == (0, 0.0, 1048576 * KIB)
+
+
+def test_memory_agrees_with_psutil() -> None:
+    memory, stated = system.memory(), psutil.virtual_memory()
+    assert memory.total_bytes == stated.total
+    assert memory.available_bytes == pytest.approx(stated.available, rel=0.05)
+    assert memory.swap_used_percent == pytest.approx(psutil.swap_memory().percent, abs=1)
 
 
 def test_pressure_some_avg60_is_the_share_of_a_minute_in_which_some_task_stalled() -> None:
@@ -118,24 +160,25 @@ def test_pressure_some_avg60_is_the_share_of_a_minute_in_which_some_task_stalled
 
 @pytest.mark.usefixtures("procfs")
 def test_network_traffic_counts_real_interfaces_and_no_bridges() -> None:
-    assert system.network_traffic({"wlp0s20f3", "eth0"}) == system.Traffic(1300, 240)
+    traffic = system.network_traffic({"wlp0s20f3", "eth0", "gone0"})
+    assert traffic == {"eth0": (300, 40), "wlp0s20f3": (1000, 200)}
 
 
 @pytest.mark.usefixtures("procfs")
 def test_network_traffic_of_a_container_is_that_of_its_virtual_interfaces() -> None:
-    assert system.network_traffic(frozenset()) == system.Traffic(8300, 8240)
+    assert sorted(system.network_traffic(frozenset())) == ["docker0", "eth0", "wlp0s20f3"]
 
 
 def test_network_traffic_is_the_kernels_own_number_after_a_reset(procfs: Callable[..., None]) -> None:
     """psutil would add up the numbers before and after an interface was reset."""
-    assert system.network_traffic({"eth0"}) == system.Traffic(300, 40)
+    assert system.network_traffic({"eth0"}) == {"eth0": (300, 40)}
     procfs(net_dev=NET_DEV.replace("eth0:300", "eth0:7"))
-    assert system.network_traffic({"eth0"}) == system.Traffic(7, 40)
+    assert system.network_traffic({"eth0"}) == {"eth0": (7, 40)}
 
 
 @pytest.mark.usefixtures("procfs")
 def test_disk_traffic_counts_a_disk_once_without_its_partitions() -> None:
-    assert system.disk_traffic({"nvme0n1"}) == system.Traffic(2000 * 512, 4000 * 512)
+    assert system.disk_traffic({"nvme0n1"}) == {"nvme0n1": (2000 * 512, 4000 * 512)}
 
 
 def test_disk_space_agrees_with_df(tmp_path: Path) -> None:
@@ -174,6 +217,9 @@ ZONE, CHIP = "thermal/thermal_zone", "hwmon/hwmon"
         pytest.param(
             {f"{CHIP}0/temp1_input": "61000", f"{CHIP}0/temp2_label": "asleep"}, 61, id="a chip asleep"
         ),
+        pytest.param({f"{ZONE}0/temp": "-650788984"}, None, id="firmware without an answer"),
+        pytest.param({f"{ZONE}0/temp": "-20000"}, -20, id="frost"),
+        pytest.param({f"{CHIP}0/temp1_input": "-274000", f"{CHIP}0/temp2_input": "0"}, 0, id="below zero"),
         pytest.param(
             {f"{CHIP}0/temp1_input": "127000", f"{CHIP}0/temp2_input": "61000"},
             61,
@@ -209,7 +255,6 @@ def test_hottest_celsius_is_that_of_the_hottest_sensor(
     ("read", "files"),
     [
         pytest.param(system.cpu_time, {"stat": "intr 1 2 3\n"}, id="cpu"),
-        pytest.param(system.memory, {"meminfo": "MemTotal: 1 kB\n"}, id="memory without MemAvailable"),
         pytest.param(lambda: system.network_traffic({"eth0"}), {"net_dev": "a\nb\neth0 1 2\n"}, id="network"),
         pytest.param(lambda: system.disk_traffic({"sda"}), {}, id="no disk of ours"),
         pytest.param(lambda: system.disk_traffic({"sda"}), {"diskstats": "8 0 sda\n"}, id="half a line"),
@@ -237,8 +282,7 @@ print(json.dumps(next(take_samples(target, machine(run), 1, 0))))
 """
 _WITH_PSUTIL = _WITHOUT_PSUTIL.replace('sys.modules["psutil"] = None', "pass")
 _FED_BY_PSUTIL = {
-    *("cpu_percent", "memory_total_bytes", "memory_used_bytes", "memory_available_bytes"),
-    *("memory_used_percent", "swap_used_percent", "disk_total_bytes", "disk_used_percent", "disk_free_bytes"),
+    *("cpu_percent", "disk_total_bytes", "disk_used_percent", "disk_free_bytes", "interfaces", "disks"),
     *("network_rx_bytes", "network_tx_bytes", "disk_read_bytes", "disk_written_bytes"),
 }
 
