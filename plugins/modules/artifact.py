@@ -78,12 +78,15 @@ options:
       strip_components:
         description:
           - The number of leading directories to remove from every path of an archive. A V(.) does not count.
-          - A file with fewer leading directories is an error.
+          - A file with fewer leading directories is an error, unless its name begins with a dot. Two different
+            leading directories are an error too, because their files would be mixed.
+          - Files that macOS adds to archives (C(__MACOSX), C(.DS_Store), C(._*)) are always left out.
         type: int
         default: 0
       expect:
         description:
           - Relative paths that must exist after unpacking. If one is missing, nothing is published.
+          - Of paths with V(|) between them one is enough, as in V(am/final.mdl|final.mdl).
         type: list
         elements: str
         default: []

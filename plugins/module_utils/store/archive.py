@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO, TYPE_CHECKING, NamedTuple, Optional
 
 from .inflate import check_header, member_pieces
-from .members import DIRECTORY, FILE, HARDLINK, SYMLINK, ArchiveError, Limits, Outline, member_path
+from .members import DIRECTORY, FILE, HARDLINK, SYMLINK, ArchiveError, Limits, Outline, Placing
 from .receipt import CHUNK_BYTES
 from .staging import Staging, plain_mtime
 from .tar_reader import members_of, open_tar
@@ -81,17 +81,6 @@ def unpack(
         ) from error
 
 
-def _placed(name: str, strip: int, is_directory: bool) -> Optional[str]:
-    """Return the path of the member ``name`` in the tree.
-
-    None is for a directory of stripped parts only.
-    """
-    path = member_path(name, strip)
-    if path is None and not is_directory:
-        raise ArchiveError(f"'{name}' is not below {strip} directories, as strip_components says")
-    return path
-
-
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
@@ -114,7 +103,7 @@ def _unpack_zip(
 ) -> Staging:
     with open(archive, "rb") as stream, zipfile.ZipFile(stream) as source:
         outline = Outline(limits, os.path.getsize(archive))
-        members = _zip_members(source, strip, outline)
+        members = _zip_members(source, Placing(strip), outline)
         report(0, outline.unpacked_bytes)
         files = [member for member in members if member.kind == FILE]
         tree = staging(len(files))
@@ -129,14 +118,14 @@ def _unpack_zip(
         return tree
 
 
-def _zip_members(source: zipfile.ZipFile, strip: int, outline: Outline) -> list[_Member]:
+def _zip_members(source: zipfile.ZipFile, placing: Placing, outline: Outline) -> list[_Member]:
     infos = source.infolist()
     _refuse_overlap(infos)
     members = []
     for info in infos:
         outline.count()
         kind, target = _zip_kind(source, info)
-        path = _placed(info.orig_filename, strip, kind == DIRECTORY)
+        path = placing.place(info.orig_filename, kind == DIRECTORY)
         if path is not None:
             outline.add(path, kind, info.file_size if kind == FILE else 0, target)
             members.append(_Member(path, info, kind, target))
@@ -236,14 +225,14 @@ def _write_zip_files(
 def _unpack_tar(
     archive: str, staging: Callable[[int], Staging], strip: int, limits: Limits, report: Report
 ) -> Staging:
-    outline = Outline(limits, os.path.getsize(archive))
+    outline, placing = Outline(limits, os.path.getsize(archive)), Placing(strip)
     # The number of files is not known before the end, so one sync at the end is the safe choice.
     tree = staging(limits.max_entries)
     count = _Counter(report, None)
     with open_tar(archive) as source:
         for info in members_of(source):
             outline.count()
-            _add_tar_member(source, info, strip, outline, tree, count)
+            _add_tar_member(source, info, placing, outline, tree, count)
     outline.finish()
     for path, target in outline.links.items():
         tree.symlink(path, target)
@@ -253,12 +242,12 @@ def _unpack_tar(
 def _add_tar_member(
     source: tarfile.TarFile,
     info: tarfile.TarInfo,
-    strip: int,
+    placing: Placing,
     outline: Outline,
     tree: Staging,
     count: _Counter,
 ) -> None:
-    path = _placed(info.name, strip, info.isdir())
+    path = placing.place(info.name, info.isdir())
     if path is None:
         return
     if info.isdir():
@@ -268,7 +257,7 @@ def _add_tar_member(
         # Made at the very end: while files are written, no path can lead through a link.
         outline.add(path, SYMLINK, target=info.linkname)
     elif info.islnk():
-        target = _placed(info.linkname, strip, False) or ""
+        target = placing.place(info.linkname, False) or ""
         outline.add(path, HARDLINK, target=target)
         tree.hardlink(path, target)
     elif info.isreg():

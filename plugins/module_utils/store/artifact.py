@@ -146,12 +146,12 @@ def _checked_paths(name: str, option: str, values: Optional[Sequence[str]]) -> t
     paths = []
     for value in values or ():
         try:
-            path = member_path(value)
+            alternatives = [member_path(path) or "" for path in value.split("|")]
         except ArchiveError as error:
             raise _fail(name, f"{option} '{value}' must be a path inside the artifact: {error}.") from error
-        if not path:
+        if "" in alternatives:
             raise _fail(name, f"{option} has an empty path; name a file or directory inside the artifact.")
-        paths.append(path)
+        paths.append("|".join(alternatives))
     return tuple(sorted(set(paths)))
 
 

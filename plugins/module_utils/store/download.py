@@ -160,7 +160,7 @@ class Download:
         self._report = report
         self._pause_seconds = pause_seconds
         self._received = 0
-        self._content_type = ""
+        self._doubt = ""
 
     def fetch(self, urls: Sequence[str]) -> Downloaded:
         """Try ``urls`` in order.
@@ -198,9 +198,9 @@ class Download:
         if self._partial.sha256 != self._sha256:
             got, size = self._partial.sha256, self._partial.size
             self._partial.restart()
-            page = ", a web page instead of the file" if self._content_type == "text/html" else ""
+            doubt = f", {self._doubt}" if self._doubt else ""
             raise FetchError(
-                f"wrong checksum, expected sha256 {self._sha256} and got {got} ({size} bytes{page})",
+                f"wrong checksum, expected sha256 {self._sha256} and got {got} ({size} bytes{doubt})",
                 retry=False,
             )
 
@@ -256,7 +256,7 @@ class Download:
         return kept
 
     def _begin(self, opened: Opened) -> None:
-        self._content_type = opened.content_type
+        self._doubt = opened.doubt
         total = opened.total
         if total is not None and total > self._max_bytes:
             raise FetchError(f"it has {total} bytes, more than the allowed {self._max_bytes}", retry=False)

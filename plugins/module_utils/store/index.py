@@ -139,7 +139,7 @@ def check_expected(artifact: Artifact, receipt: Receipt) -> None:
     missing = missing_paths(receipt, artifact.expect)
     if missing:
         raise CiError(
-            f"Artifact {artifact.name}: {', '.join(missing)} is expected and not in what was unpacked; "
+            f"Artifact {artifact.name}: {', '.join(missing).replace('|', ' or ')} is expected and not in what was unpacked; "
             "correct expect or strip_components, or take the right archive.",
             artifact=artifact.name,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
@@ -38,11 +38,10 @@ class Limits(NamedTuple):
     max_entries: int
 
 
-def member_path(name: str, strip_components: int = 0) -> Optional[str]:
-    """Return ``name`` as a normal relative path.
+def member_path(name: str) -> Optional[str]:
+    """Return ``name`` as a normal relative path, None when no part is left.
 
-    Drops its first ``strip_components`` parts. Returns None when no part is left. ``.`` and empty parts do
-    not count. Raises ArchiveError for a name that could leave the tree or confuse a reader.
+    ``.`` and empty parts do not count. Raises ArchiveError for a name that could leave the tree or confuse a reader.
     """
     shown = name[:200].encode("unicode_escape").decode()
     if _CONTROL.search(name):
@@ -57,7 +56,48 @@ def member_path(name: str, strip_components: int = 0) -> Optional[str]:
     encoded = [len(part.encode(errors="surrogateescape")) for part in parts]
     if any(size > _MAX_NAME_BYTES for size in encoded) or sum(encoded) + len(encoded) > _MAX_PATH_BYTES:
         raise ArchiveError(f"'{shown}…' is too long a name")
-    return "/".join(parts[strip_components:]) or None
+    return "/".join(parts) or None
+
+
+class Placing:
+    """The paths of an archive's members in the tree, without their first ``strip`` directories.
+
+    Leaves out what macOS adds to archives, and hidden files next to the one top directory. Two top directories
+    are never merged.
+    """
+
+    def __init__(self, strip: int) -> None:
+        self._strip = strip
+        self._top: list[str] = []
+
+    def place(self, name: str, is_directory: bool) -> Optional[str]:
+        """Return the path of the member ``name``, None if it has none in the tree.
+
+        Raises ArchiveError for a name that is not allowed.
+        """
+        whole = member_path(name)
+        if whole is None:
+            return None
+        parts = whole.split("/")
+        is_beside = 0 < len(parts) <= self._strip
+        if _is_of_macos(parts) or (is_beside and parts[-1].startswith(".") and not is_directory):
+            return None
+        if is_beside and not is_directory:
+            raise ArchiveError(f"'{name}' is not below {self._strip} directories, as strip_components says")
+        top = parts[: self._strip]
+        shared = min(len(top), len(self._top))
+        if top[:shared] != self._top[:shared]:
+            raise ArchiveError(
+                f"it has two top directories, '{'/'.join(self._top)}' and '{'/'.join(top)}', whose files would "
+                "be mixed without them"
+            )
+        self._top = max(self._top, top, key=len)
+        return "/".join(parts[self._strip :]) or None
+
+
+def _is_of_macos(parts: Sequence[str]) -> bool:
+    """Return whether Finder or the tar of macOS has added this: resource forks and folder views."""
+    return parts[0] == "__MACOSX" or parts[-1] == ".DS_Store" or parts[-1].startswith("._")
 
 
 def parent_of(path: str) -> str:

@@ -173,9 +173,12 @@ def difference(receipt: Receipt, seen: Mapping[str, Seen], owner_uid: int) -> st
 
 
 def missing_paths(receipt: Receipt, wanted: Iterable[str]) -> list[str]:
-    """Return those of ``wanted`` (relative paths) that the tree does not have."""
+    """Return those of ``wanted`` that the tree does not have.
+
+    Each is a relative path, or several with ``|`` between them, of which one is enough.
+    """
     present = {entry.path for entry in receipt.entries}
-    return [path for path in wanted if path not in present]
+    return [paths for paths in wanted if present.isdisjoint(paths.split("|"))]
 
 
 def single_file(receipt: Receipt) -> str:

@@ -168,13 +168,14 @@ class Opened(NamedTuple):
     """An answer ready to be read.
 
     ``offset`` is the place of its first byte; ``total`` the whole length, None if the server does not state
-    it.
+    it. ``doubt`` is a phrase about a header that says that these are other bytes. Only the digest decides:
+    servers send correct bytes with a wrong Content-Encoding (flatpak-external-data-checker issue 279).
     """
 
     stream: _Readable
     offset: int
     origin: Origin
-    content_type: str = ""
+    doubt: str = ""
 
     @property
     def total(self) -> Optional[int]:
@@ -277,17 +278,11 @@ class _Nothing:
 
 def _judge(answer: http.client.HTTPResponse, url: str, offset: int, origin: Origin) -> Opened:
     headers = answer.headers
-    encoding = headers.get("Content-Encoding", "identity").lower()
-    if encoding not in ("", "identity"):
-        answer.close()
-        raise FetchError(
-            f"the server insists on Content-Encoding {encoding}, which alters the bytes", retry=False
-        )
     validator = _strong_validator(headers)
     length = headers.get("Content-Length", "")
-    kind = headers.get_content_type()
+    doubt = _doubt(headers)
     if answer.status != 206:
-        return Opened(answer, 0, Origin(url, validator, int(length) if length.isdigit() else None), kind)
+        return Opened(answer, 0, Origin(url, validator, int(length) if length.isdigit() else None), doubt)
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     total = int(match.group(3)) if match and match.group(3) != "*" else None
     same_file = origin.url != url or not origin.validator or not validator or origin.validator == validator
@@ -295,7 +290,15 @@ def _judge(answer: http.client.HTTPResponse, url: str, offset: int, origin: Orig
     if not match or int(match.group(1)) != offset or not same_file or not same_length:
         answer.close()
         raise FetchError("the file on the server changed between two requests", retry=True, changed=True)
-    return Opened(answer, offset, Origin(url, validator or origin.validator, total or origin.total), kind)
+    return Opened(answer, offset, Origin(url, validator or origin.validator, total or origin.total), doubt)
+
+
+def _doubt(headers: Message) -> str:
+    if headers.get_content_type() == "text/html":
+        return "a web page instead of the file"
+    encoding = headers.get("Content-Encoding", "identity").lower()
+    printable = "".join(filter(str.isprintable, encoding))[:40]
+    return "" if encoding in ("", "identity") else f"sent with Content-Encoding {printable}"
 
 
 def _open_file(url: str) -> Opened:

@@ -68,7 +68,7 @@ def test_vosk_model_artifacts_strip_an_archive_and_expect_a_model() -> None:
         "sha256": "c" * 64,
         "format": "auto",
         "strip_components": 1,
-        "expect": ["am/final.mdl", "conf/model.conf"],
+        "expect": ["am/final.mdl|final.mdl", "conf/model.conf|mfcc.conf"],
         "pinned": True,
         "link": "/models/small",
     }

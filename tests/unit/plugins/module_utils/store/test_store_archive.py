@@ -236,6 +236,32 @@ def test_unpack_refuses_a_file_that_strip_components_would_lose(tmp_path: Path, 
         unpacked(tmp_path, zip_of(files) if form == "zip" else tar_of(files), form, strip=1)
 
 
+V1 = {"vosk-model-small-pt-0.3/final.mdl": b"x", "vosk-model-small-pt-0.3/mfcc.conf": b"x"}
+
+
+@pytest.mark.parametrize("form", ["zip", "tar"])
+@pytest.mark.parametrize(
+    "extras",
+    [
+        pytest.param(["._vosk-model-small-pt-0.3", ".DS_Store", ".gitattributes"], id="Vosklet 2"),
+        pytest.param(["__MACOSX/vosk-model-small-pt-0.3/._final.mdl", "__MACOSX/._x"], id="skema 599"),
+        pytest.param(["./vosk-model-small-pt-0.3/._final.mdl", "vosk-model-small-pt-0.3/ivector/.DS_Store"]),
+    ],
+)
+def test_unpack_leaves_out_what_macos_adds(tmp_path: Path, form: str, extras: list[str]) -> None:
+    files = {extras[0]: b"fork", **V1, **dict.fromkeys(extras, b"fork")}
+    tree = unpacked(tmp_path, zip_of(files) if form == "zip" else tar_of(files), form, strip=1)
+    assert sorted(entry.path for entry in tree.entries()) == ["final.mdl", "mfcc.conf"]
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == ["final.mdl", "mfcc.conf"]
+
+
+@pytest.mark.parametrize("form", ["zip", "tar"])
+def test_unpack_refuses_two_top_directories(tmp_path: Path, form: str) -> None:
+    files = {**V1, "vosk-model-small-es-0.3/ivector/final.ie": b"x"}
+    with pytest.raises(CiError, match="two top directories, 'vosk-model-small-pt-0.3' and 'vosk-model-small-es-"):
+        unpacked(tmp_path, zip_of(files) if form == "zip" else tar_of(files), form, strip=1)
+
+
 @pytest.mark.parametrize("keep", [0, 10, 600, 40_000])
 def test_unpack_refuses_a_truncated_tar(tmp_path: Path, keep: int) -> None:
     with pytest.raises(CiError):

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import Flock
+from ansible_collections.coldvox.ci.plugins.module_utils.inventory.vosk import vosk_model_artifacts
 from ansible_collections.coldvox.ci.plugins.module_utils.store import locks
+from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import parse
 from ansible_collections.coldvox.ci.plugins.module_utils.store.describe import (
     ActiveDownload,
     active_downloads,
@@ -32,6 +34,7 @@ from tests._support.fault_server import (
     sha256,
     tar_of,
     wanted,
+    zip_of,
 )
 from tests._support.store_models import DIGEST, MODEL, consistent, flip, model, snapshot
 
@@ -266,6 +269,30 @@ def test_install_publishes_nothing_that_does_not_fit(
         install(root, model(server, **more))
     assert os.listdir(root / "trees") == os.listdir(root / "refs") == os.listdir(root / "partial") == []
     assert outcomes(install(root, model(server))) == ["fetched"]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        pytest.param(["am/final.mdl", "conf/mfcc.conf", "conf/model.conf", "graph/HCLr.fst"], id="second"),
+        pytest.param(["final.mdl", "mfcc.conf", "HCLr.fst", "ivector/final.ie"], id="first, flat"),
+    ],
+)
+def test_install_takes_each_layout_of_a_vosk_model(server: FaultServer, root: Path, files: list[str]) -> None:
+    """alphacep/vosk-api issue 1460: libvosk loads both (src/model.cc, ConfigureV1 and ConfigureV2)."""
+    data = zip_of({f"vosk-model-small-pt-0.3/{path}": b"x" for path in files})
+    entry = {"name": "pt", "url": server.serve("/pt.zip", data), "sha256": sha256(data)}
+    (options,) = vosk_model_artifacts([entry], "", {})
+    assert outcomes(install(root, parse(options))) == ["fetched"]
+    assert (root / "models" / "pt" / files[0]).is_file()
+
+
+def test_install_refuses_half_a_vosk_model(server: FaultServer, root: Path) -> None:
+    data = zip_of({"m/final.mdl": b"x", "m/README": b"x"})
+    entry = {"name": "pt", "url": server.serve("/pt.zip", data), "sha256": sha256(data)}
+    (options,) = vosk_model_artifacts([entry], "", {})
+    with pytest.raises(CiError, match="pt: conf/model.conf or mfcc.conf is expected and not in"):
+        install(root, parse(options))
 
 
 def test_install_names_all_failures_and_keeps_what_worked(server: FaultServer, root: Path) -> None:

@@ -13,6 +13,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.members import (
     SYMLINK,
     Limits,
     Outline,
+    Placing,
     member_path,
     resolve,
 )
@@ -29,14 +30,33 @@ LIMITS = Limits(max_unpacked_bytes=10_000, max_ratio=3, max_entries=5)
         ("./a//b/./c", 0, "a/b/c"),
         ("./top/a", 1, "a"),
         ("top/", 1, None),
-        ("top", 1, None),
         ("./", 0, None),
         ("a b/ü", 0, "a b/ü"),
         ("...", 0, "..."),
+        (".config/x", 1, "x"),
+        (".gitattributes", 0, ".gitattributes"),
+        (".gitattributes", 1, None),
+        ("__MACOSX/top/._a", 1, None),
+        ("__MACOSX/a", 0, None),
+        ("a/__MACOSX", 0, "a/__MACOSX"),
+        ("top/._a", 1, None),
+        ("top/.DS_Store", 0, None),
     ],
 )
-def test_member_path_makes_a_harmless_name_plain(name: str, strip: int, expected: str) -> None:
-    assert member_path(name, strip) == expected
+def test_placing_makes_a_harmless_name_plain(name: str, strip: int, expected: str) -> None:
+    assert Placing(strip).place(name, name.endswith("/")) == expected
+
+
+def test_placing_never_merges_two_top_directories() -> None:
+    placing = Placing(2)
+    assert [placing.place(name, True) for name in ("a/", "a/b/", "a/b/c/")] == [None, None, "c"]
+    assert placing.place("a/b/d", False) == "d"
+    with pytest.raises(CiError, match="two top directories, 'a/b' and 'a/x'"):
+        placing.place("a/x/d", False)
+    with pytest.raises(CiError, match="two top directories, 'a/b' and 'z'"):
+        placing.place("z", True)
+    with pytest.raises(CiError, match="'a/README' is not below 2 directories"):
+        placing.place("a/README", False)
 
 
 @pytest.mark.parametrize(
