@@ -87,6 +87,14 @@ options:
     description: URL of the server of the toolchains.
     type: str
     default: https://static.rust-lang.org
+  verify:
+    description:
+      - V(quick) checks that each file of a component is there, and that programs and records are not empty.
+      - V(full) reads every byte of the toolchains, and compares it with the checksums that were kept after the
+        installation. What is damaged is installed again.
+    type: str
+    choices: [quick, full]
+    default: quick
   timeout_seconds:
     description: The longest that a single call of rustup or cargo may take.
     type: int
@@ -195,6 +203,7 @@ ARGUMENT_SPEC = {
     "rustup_home": {"type": "path", "default": "/var/lib/coldvox-ci/rustup"},
     "cargo_home": {"type": "path", "default": "/var/lib/coldvox-ci/cargo"},
     "dist_server": {"type": "str", "default": "https://static.rust-lang.org"},
+    "verify": {"type": "str", "choices": ["quick", "full"], "default": "quick"},
     "timeout_seconds": {"type": "int", "default": 1800},
     "state": {"type": "str", "choices": ["present", "latest", "absent"], "default": "present"},
 }
@@ -210,7 +219,9 @@ def steps_for(
     updates: frozenset[str] = frozenset()
     if params["state"] == "latest" and state.rustup != "missing":
         installed = [chain.name for chain in wanted.toolchains if chain.name in state.toolchains]
-        updates = host.updates(installed)
+        # rustup fails at a broken toolchain. What is installed again is new.
+        if all(state.is_complete(name) for name in installed):
+            updates = host.updates(installed)
     return wanted, plan.plan(wanted, state, updates)
 
 
@@ -238,6 +249,7 @@ def main() -> None:
         installer=params["installer"] or "",
         timeout_seconds=params["timeout_seconds"],
         run=run,
+        full=params["verify"] == "full",
     )
     os.umask(0o022)  # every job must be able to read the files that root installs here
     try:
@@ -251,6 +263,10 @@ def main() -> None:
                 for step in steps:
                     host.perform(step, wanted.default or before.default)
         after = before if module.check_mode or not steps else host.read()
+        if not module.check_mode:
+            changed = {name for step in steps for name in (step.installs, step.updates) if name}
+            names = [chain.name for chain in wanted.toolchains]
+            host.note([name for name in names if after.is_complete(name)], changed)
     except CiError as error:
         module.fail_json(msg=str(error), **error.details)
     except OSError as error:

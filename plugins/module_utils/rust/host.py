@@ -10,10 +10,12 @@ import filecmp
 import os
 import platform
 import pwd
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from ..host.durable import make_directory
 from ..host.flock import Flock
 from ..host.process import Result, Run
 from .plan import (
@@ -24,10 +26,19 @@ from .plan import (
     moves,
     parse_components,
     parse_settings,
-    parse_tools,
     parse_updates,
     parse_version,
     triple_of,
+)
+from .whole import (
+    damage,
+    difference,
+    forget_damaged_records,
+    is_noted,
+    note_checksums,
+    proxies_whole,
+    settings_damaged,
+    tools,
 )
 
 # Proxies are the host's setting. Nothing else of the environment is inherited.
@@ -36,6 +47,9 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHORT = 500
 _NOT_FOUND = 127
 _TIMED_OUT = 124
+#: The directory of the checksums, next to rustup's home.
+NOTES = "rust-checksums"
+_BITS = 64 if sys.maxsize > 2**32 else 32  # of the Python of this host
 _UPDATE_AVAILABLE = 100  # exit status of `rustup check`
 
 
@@ -43,7 +57,7 @@ _UPDATE_AVAILABLE = 100  # exit status of `rustup check`
 class RustHost:
     """One shared Rust installation.
 
-    Its directories, its server, and how to run programs.
+    Its directories, its server, and how to run programs. ``full`` reads every byte of the toolchains.
     """
 
     rustup_home: str
@@ -52,6 +66,7 @@ class RustHost:
     installer: str
     timeout_seconds: int
     run: Run
+    full: bool = False
 
     def read(self) -> State:
         """Return what is installed, without running anything and without the network."""
@@ -60,10 +75,10 @@ class RustHost:
         names = sorted(os.listdir(root)) if os.path.isdir(root) else []
         return State(
             rustup=self._rustup_state(),
-            host=settings.get("default_host_triple") or host_triple(platform.machine()),
+            host=settings.get("default_host_triple") or host_triple(platform.machine(), bits=_BITS),
             default=settings.get("default_toolchain"),
-            toolchains={name: _installed(os.path.join(root, name), name) for name in names},
-            tools=parse_tools(_text(os.path.join(self.cargo_home, ".crates.toml"))),
+            toolchains={name: self._installed(os.path.join(root, name), name) for name in names},
+            tools=tools(self.cargo_home),
         )
 
     @contextlib.contextmanager
@@ -76,13 +91,38 @@ class RustHost:
         lock = Flock(os.path.join(self.rustup_home, "coldvox.lock"), mode=0o600)
         lock.acquire(self.timeout_seconds)
         with lock:
+            forget_damaged_records(self.rustup_home, self.cargo_home)
             yield
+
+    def note(self, names: Iterable[str], changed: Collection[str]) -> None:
+        """Keep the checksums of the whole toolchains ``names`` for a later full reading.
+
+        Those in ``changed`` are noted again.
+        """
+        for name in names:
+            root, note = os.path.join(self.rustup_home, "toolchains", name), self._note(name)
+            if name in changed or not is_noted(root, note):
+                make_directory(os.path.dirname(note), 0o755)
+                note_checksums(root, note)
+
+    def _note(self, name: str) -> str:
+        return os.path.join(os.path.dirname(self.rustup_home), NOTES, f"{name}.json")
+
+    def _installed(self, root: str, name: str) -> Installed:
+        """Read one toolchain directory by rustup's own records."""
+        rustlib = os.path.join(root, "lib", "rustlib")
+        components, targets = parse_components(_text(os.path.join(rustlib, "components")), triple_of(name))
+        version = parse_version(_text(os.path.join(rustlib, "multirust-channel-manifest.toml")))
+        broken = damage(root) or (self.full and difference(root, self._note(name)))
+        return Installed(version, components, targets, complete=not broken)
 
     def _rustup_state(self) -> str:
         """Compare ``bin/rustup`` with the installer, of which it is a copy."""
         rustup = os.path.join(self.cargo_home, "bin", "rustup")
         if not os.path.isfile(rustup):
             return "missing"
+        if not proxies_whole(self.cargo_home) or settings_damaged(self.rustup_home):
+            return "other"
         if not self.installer or not os.path.isfile(self.installer):
             return "current"
         return "current" if filecmp.cmp(rustup, self.installer, shallow=False) else "other"
@@ -93,7 +133,7 @@ class RustHost:
         Only a channel can have an update.
         """
         asked = [name for name in names if moves(name)]
-        if not asked:
+        if not asked or settings_damaged(self.rustup_home):  # rustup fails before these are removed
             return frozenset()
         done = self._call("rustup", ("check", "--no-self-update"))
         if done.status not in (0, _UPDATE_AVAILABLE):
@@ -186,20 +226,15 @@ _REASONS = (
 )
 
 
-def _installed(root: str, name: str) -> Installed:
-    """Read one toolchain directory; rustup writes ``multirust-config.toml`` last."""
-    rustlib = os.path.join(root, "lib", "rustlib")
-    components, targets = parse_components(_text(os.path.join(rustlib, "components")), triple_of(name))
-    version = parse_version(_text(os.path.join(rustlib, "multirust-channel-manifest.toml")))
-    # A link is a toolchain that an administrator linked (rustup toolchain link); it has no such file.
-    complete = os.path.islink(root) or os.path.isfile(os.path.join(rustlib, "multirust-config.toml"))
-    return Installed(version, components, targets, complete)
+def host_triple(machine: str, *, bits: int = 64) -> str:
+    """Return rustup's host triple for ``uname -m`` on glibc Linux.
 
-
-def host_triple(machine: str) -> str:
-    """Return rustup's host triple for ``uname -m`` on glibc Linux."""
-    if machine.startswith("armv7"):
+    ``bits`` are those of this host's programs: a 64-bit kernel can have a userland of 32 bits.
+    """
+    if machine.startswith("armv7") or (machine == "aarch64" and bits == 32):
         return "armv7-unknown-linux-gnueabihf"
+    if machine == "x86_64" and bits == 32:
+        return "i686-unknown-linux-gnu"
     return f"{machine}-unknown-linux-gnu"
 
 

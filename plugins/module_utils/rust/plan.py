@@ -15,7 +15,6 @@ _NAME = re.compile(
     r"(?:-(?P<triple>[a-z0-9_]+(?:-[a-z0-9_]+){1,3}))?"
 )
 _MOVING = re.compile(r"(?:stable|beta|nightly)(?!-\d{4})")
-_TOOL = re.compile(r'^"(\S+) (\S+) \(', re.MULTILINE)
 _UPDATE = re.compile(r"^(\S+) - update available", re.MULTILINE | re.IGNORECASE)
 
 
@@ -75,6 +74,10 @@ class State:
     default: Optional[str]
     toolchains: Mapping[str, Installed]
     tools: Mapping[str, str]
+
+    def is_complete(self, name: str) -> bool:
+        """Return whether the toolchain ``name`` is installed and whole."""
+        return name in self.toolchains and self.toolchains[name].complete
 
 
 @dataclass(frozen=True)
@@ -170,11 +173,6 @@ def parse_version(manifest: str) -> str:
     """Return the compiler's version from a channel manifest, or an empty text."""
     match = re.search(r'^\[pkg\.rustc\]\nversion = "(\S+)', manifest, flags=re.MULTILINE)
     return match[1] if match else ""
-
-
-def parse_tools(crates: str) -> dict[str, str]:
-    """Return crate to version from cargo's ``.crates.toml``."""
-    return dict(_TOOL.findall(crates))
 
 
 def parse_updates(check: str) -> frozenset[str]:
@@ -311,7 +309,8 @@ def _plan_tools(wanted: Wanted, state: State) -> list[Step]:
         steps.append(
             Step(
                 "cargo",
-                ("install", name, *pinned, "--locked"),
+                # A program without a record, after a crash, is in the way otherwise.
+                ("install", name, *pinned, "--locked", "--force"),
                 f"installing the cargo tool {name} {version}".rstrip(),
                 installs=name if present is None else None,
                 updates=None if present is None else name,

@@ -83,8 +83,6 @@ def test_parse_functions_read_files_of_rustup_and_cargo() -> None:
     }
     manifest = '[pkg.cargo]\nversion = "0.76.0"\n[pkg.rustc]\nversion = "1.76.0 (07dca489a 2024-02-04)"\n'
     assert plan.parse_version(manifest) == "1.76.0"
-    crates = '[v1]\n"cargo-audit 0.20.1 (registry+https://index.crates.io/)" = ["cargo-audit"]\n'
-    assert plan.parse_tools(crates) == {"cargo-audit": "0.20.1"}
     check = f"{STABLE} - update available: 1.76.0 (x) -> 1.77.0 (y)\nbeta-{HOST} - up to date: 1.78.0\n"
     assert plan.parse_updates(check) == {STABLE}
     assert plan.parse_updates(check.replace("update a", "Update a")) == {STABLE}
@@ -114,8 +112,8 @@ def test_plan_adds_only_missing_parts() -> None:
             *("--component", "clippy"),
         ),
         ("rustup", "default", msrv),
-        ("cargo", "install", "cargo-audit", "--version", "=0.21.2", "--locked"),
-        ("cargo", "install", "cargo-deny", "--locked"),
+        ("cargo", "install", "cargo-audit", "--version", "=0.21.2", "--locked", "--force"),
+        ("cargo", "install", "cargo-deny", "--locked", "--force"),
     ]
     assert [step.installs for step in steps if step.installs] == [msrv, "cargo-deny"]
 
@@ -160,3 +158,6 @@ def test_moves_only_for_channels(name: str, moving: bool) -> None:
 def test_host_triple_of_machines() -> None:
     assert host_triple("x86_64") == HOST
     assert host_triple("armv7l") == "armv7-unknown-linux-gnueabihf"
+    # rust-lang/rustup issue 3307: a 32-bit userland under a 64-bit kernel.
+    assert host_triple("aarch64", bits=32) == "armv7-unknown-linux-gnueabihf"
+    assert host_triple("x86_64", bits=32) == "i686-unknown-linux-gnu"
