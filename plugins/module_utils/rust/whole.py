@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Optional
 
@@ -20,6 +20,7 @@ from ..host.durable import replace_file
 _RUSTLIB = os.path.join("lib", "rustlib")
 # rustup writes these for each toolchain (rustup 1.29, dist/manifestation.rs and dist/component/components.rs).
 _RECORDS = ("multirust-config.toml", "multirust-channel-manifest.toml", "components", "rust-installer-version")
+_LIST = os.path.join(_RUSTLIB, "components")
 # The manifest of the channel is another one for each version.
 _VERSION = os.path.join(_RUSTLIB, "multirust-channel-manifest.toml")
 # Other files of a component may be empty, such as those of rust-src.
@@ -37,21 +38,21 @@ def damage(toolchain: str) -> str:
     """
     if os.path.islink(toolchain):
         return ""
-    for path in (os.path.join(_RUSTLIB, name) for name in _RECORDS):
+    manifests = [f"manifest-{component}" for component in _text(os.path.join(toolchain, _LIST)).split()]
+    records = [os.path.join(_RUSTLIB, name) for name in (*_RECORDS, *manifests)]
+    for path in records:
         if not _has_content(os.path.join(toolchain, path)):
             return path
-    for path in _files(toolchain):
+    for path in _files(toolchain, records[len(_RECORDS) :]):
         whole = os.path.join(toolchain, path)
         if not (_has_content(whole) if _PROGRAM.fullmatch(path) else os.path.lexists(whole)):
             return path
     return ""
 
 
-def _files(toolchain: str) -> Iterator[str]:
-    """Yield the records and the files and directories of each component, relative to ``toolchain``."""
-    for component in _text(os.path.join(toolchain, _RUSTLIB, "components")).split():
-        manifest = os.path.join(_RUSTLIB, f"manifest-{component}")
-        yield manifest
+def _files(toolchain: str, manifests: Sequence[str]) -> Iterator[str]:
+    """Yield the files and directories in the ``manifests`` of components, relative to ``toolchain``."""
+    for manifest in manifests:
         for line in _text(os.path.join(toolchain, manifest)).splitlines():
             yield line.partition(":")[2]
 
