@@ -114,6 +114,18 @@ def open_regular(path: str, flags: int) -> int:
     return opened
 
 
+def read_trusted(path: str) -> str:
+    """Return the text of a file of root or of the caller.
+
+    Raises OSError when it cannot be read, ValueError if another user owns it: its directory alone does not
+    prove who wrote it.
+    """
+    with open(path, encoding="utf-8", opener=open_regular) as stream:
+        if os.fstat(stream.fileno()).st_uid not in (0, os.geteuid()):
+            raise ValueError("it is not a file of root or of the caller")
+        return stream.read()
+
+
 def load_json(path: str, most_bytes: int = _MOST_BYTES) -> dict[str, Any]:
     """Return the JSON object in the file ``path``.
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn, Optional, Protocol
 
 from ..errors import CiError
+from .mounts import noexec_reason
 
 
 class Result(NamedTuple):
@@ -52,8 +53,8 @@ def run(
 ) -> Result:
     """Run ``argv`` without a shell and a terminal, in the C locale.
 
-    As in a shell, the status is 127 for a missing program and 124 for one that exceeds ``timeout_seconds``,
-    so that callers need only look at the status.
+    As in a shell, the status is 127 for a missing program, 126 for one that cannot run, and 124 for one that
+    exceeds ``timeout_seconds``, so that callers need only look at the status.
     """
     import subprocess  # here, because the job hooks import this module and run no program
 
@@ -71,7 +72,11 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        return Result(127, "", f"{error.filename}: not found")
+        # The kernel says the same of a program whose interpreter is missing.
+        why = "its loader or interpreter is not found" if os.path.exists(error.filename) else "not found"
+        return Result(127, "", f"{error.filename}: {why}")
+    except OSError as error:
+        return Result(126, "", f"{argv[0]}: {noexec_reason(argv[0]) or error.strerror}")
     except subprocess.TimeoutExpired as error:
         return Result(124, "", f"{argv[0]}: no end after {error.timeout:g} s")
     return Result(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))

@@ -140,7 +140,7 @@ def make_fresh(layout: Layout, account: Account, settings: Settings) -> Fresh:
         opened.callback(os.close, trash)
         had_job, removed = _keep_diagnostics(layout, root), 0
         home, work = kept(settings.keep)
-        work_dir = _work_directory(layout)
+        work_dir = registered_work_directory(layout)
         rules: Rules = dict.fromkeys(_own_names(layout))
         if home:
             rules[os.path.basename(layout.home)] = home
@@ -216,8 +216,11 @@ def _remove(folder: int, name: str, trash: int) -> None:
         ) from error
 
 
-def _work_directory(layout: Layout) -> str:
-    """Return the work directory of the registration, from root's own copy."""
+def registered_work_directory(layout: Layout) -> str:
+    """Return the work directory of the registration, from root's own copy.
+
+    A job can write another one into its runner's files.
+    """
     text = _read(os.path.join(layout.record("registration"), ".runner"))
     with contextlib.suppress(ValueError, AttributeError):
         data = {key.lower(): value for key, value in json.loads((text or b"").decode("utf-8-sig")).items()}
@@ -257,6 +260,26 @@ def _keep_diagnostics(layout: Layout, root: int) -> bool:
                 room -= status.st_size
                 os.rename(name, name, src_dir_fd=folder, dst_dir_fd=kept_logs)
     return any(name.startswith(_WORKER_LOG) for name in names)
+
+
+def clear_diagnostics(layout: Layout) -> None:
+    """Move what a killed runner left in ``_diag``, and all but its newest logs, to the trash.
+
+    No job may run. A page of a log that is left there ends the next job with "already exists", because the
+    worker creates it anew (PagingLogger.cs). The trash is in root's records.
+    """
+    with contextlib.suppress(FileNotFoundError), contextlib.ExitStack() as opened:
+        root = _open(opened, layout.root)
+        trash = sweep.open_trash(_open(opened, layout.records))
+        opened.callback(os.close, trash)
+        try:
+            folder = os.open(_DIAGNOSTICS, _DIRECTORY, dir_fd=root)
+        except OSError:  # a job can put anything there, or it is missing
+            return
+        opened.callback(os.close, folder)
+        with os.scandir(folder) as entries:
+            names = heapq.nlargest(_MOST_LOGS, (each.name for each in entries if each.name.startswith(_LOGS)))
+        sweep.discard_all(folder, trash, names)
 
 
 def keep_registration(layout: Layout) -> None:

@@ -12,13 +12,14 @@ from dataclasses import replace as replaced
 from typing import Callable, Optional
 
 from ..errors import CiError
-from ..host import sweep, systemd
+from ..host import systemd
 from ..host.file_state import Entry, as_wanted, look
 from ..host.flock import Flock
+from ..host.mounts import noexec_reason
 from .account import Host, account_of, as_account, clean_environment, has_account, remove_account
 from .configure import configure, forget_configuration, read_agent
 from .drain import claim, drain
-from .fresh_start import forget_registration, keep_registration
+from .fresh_start import clear_diagnostics, forget_registration, keep_registration
 from .instance_records import (
     APPLIED,
     JIT,
@@ -34,6 +35,8 @@ from .layout import instance_directories
 from .plan import Local, Step
 from .target import RegistrationSecrets, Target
 from .tree import is_linked, link_tree
+from .job_directories import clear, give_back, not_owned
+from .worker import has_worker
 
 _START_SECONDS = 30.0
 # Steps that must not happen during a job.
@@ -87,7 +90,16 @@ class Instance:
             active=unit.active,
             enabled=unit.enabled,
             failing=unit.failing,
+            owned=self._is_owned(),
         )
+
+    def _is_owned(self) -> bool:
+        """Return whether the account can use the directories of jobs; not asked while a job runs."""
+        target = self._target
+        if not os.path.isdir(self._layout.root) or not has_account(target.user):
+            return True
+        reason = not_owned(self._layout, account_of(target.user), target.registration.work_dir)
+        return not reason or has_worker(self._layout.root, target.unit, self._host.proc)
 
     def tree_facts(self, seen: Local) -> dict[str, str]:
         """Return the instance's version, and the tree that it had when ``seen``.
@@ -157,7 +169,10 @@ class Instance:
         try:
             now = self.read(self._unit_state())
             # Ignore whether the unit is active: without a registration it ends and restarts by itself.
-            if replaced(now, exists=seen.exists, active=seen.active, failing=seen.failing) != seen:
+            # A job that has begun or ended since may have changed an owner.
+            if replaced(
+                now, exists=seen.exists, active=seen.active, failing=seen.failing, owned=seen.owned
+            ) != seen:
                 raise CiError(
                     f"Runner '{name}' was left as it is, because another process changed it meanwhile; "
                     "run again."
@@ -245,6 +260,9 @@ class Instance:
         environment = clean_environment(account, self._layout.home)
         result = self._host.run(argv, environment=environment, cwd=self._layout.root, timeout_seconds=60.0)
         if result.status != 0 or not result.stdout.strip():
+            reason = noexec_reason(self._layout.root)
+            if reason:
+                raise CiError(f"Runner '{self._target.registration.name}' cannot start here: {reason}.")
             raise CiError(
                 f"The runner in '{self._target.tree}' does not start on this host "
                 f"({' '.join((result.stderr or result.stdout).split())[-200:] or result.status}); install a "
@@ -259,38 +277,12 @@ class Instance:
         """
         work_dir, home = self._target.registration.work_dir, os.path.basename(self._layout.home)
         if os.path.isabs(work_dir):
-            self._sweep(self._layout.root, [home])
+            clear(self._layout.root, [home])
             if os.path.isdir(work_dir):
-                self._sweep(work_dir)
+                clear(work_dir)
         else:
-            self._sweep(self._layout.root, [home, work_dir])
+            clear(self._layout.root, [home, work_dir])
         self._make_directories()
-
-    @staticmethod
-    def _sweep(directory: str, names: Optional[Sequence[str]] = None) -> None:
-        """Remove ``names``, or everything, from ``directory``.
-
-        Raises CiError if something stays.
-        """
-        with contextlib.ExitStack() as opened:
-            folder = sweep.open_directory(directory)
-            opened.callback(os.close, folder)
-            trash = sweep.open_trash(folder)
-            opened.callback(os.close, trash)
-            if names is None:
-                sweep.discard_all(folder, trash, [sweep.TRASH])
-            else:
-                for name in names:
-                    sweep.discard(folder, name, trash)
-            left = bool(sweep.empty(trash, lambda: False).left)
-            with contextlib.suppress(OSError):
-                os.rmdir(sweep.TRASH, dir_fd=folder)
-        here = os.listdir(directory)
-        if left or (here if names is None else set(here).intersection(names)):
-            raise CiError(
-                f"Directory '{directory}' still has files of a job, perhaps a mount point; unmount it, then "
-                "run again."
-            )
 
     def _configure(self, token: str, *, replace: bool) -> None:
         target = self._target
@@ -338,6 +330,10 @@ class Instance:
     def _write_files(self) -> None:
         for entry in self._target.files:
             write(entry)
+        clear_diagnostics(self._layout)
+        account, work_dir = account_of(self._target.user), self._target.registration.work_dir
+        if not_owned(self._layout, account, work_dir):
+            give_back(self._layout, account, work_dir)
 
     def _start(self) -> None:
         unit, run = self._target.unit, self._host.run
@@ -378,7 +374,7 @@ class Instance:
             systemd.daemon_reload(run)
         if os.path.isdir(layout.root):
             # A job may have nested directories deeper than rmtree goes.
-            self._sweep(layout.root)
+            clear(layout.root)
             shutil.rmtree(layout.root)
         remove_account(run, self._target.user, layout.home)
 

@@ -62,6 +62,7 @@ class Local:
     """The state of one instance on the host; texts are empty if unknown.
 
     ``agent_id`` is from the runner's own file, which a job can spoil. ``recorded_id`` is from our record.
+    ``owned`` is false if the directories of jobs are not the account's.
     """
 
     exists: bool = False
@@ -74,6 +75,7 @@ class Local:
     active: bool = False
     enabled: bool = False
     failing: bool = False
+    owned: bool = True
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,8 @@ def _restart_reason(wanted: Wanted, local: Local) -> str:
         return "the runner's version or files differ"
     if not local.files_current:
         return "the environment or path differs"
+    if not local.owned:
+        return "the account cannot use its work or home directory"
     if local.start_digest != wanted.start_digest:
         return "the unit differs from the one that was started"
     return ""

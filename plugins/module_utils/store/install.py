@@ -105,6 +105,8 @@ class Store:
         Tries all, then raises one CiError for those that failed.
         """
         with self._opened():
+            for artifact in artifacts:
+                self._layout.check_exec(artifact.name, artifact.kind)
             names = [artifact.name for artifact in artifacts]
             before = self._shown(names)
             groups: dict[str, list[Artifact]] = {}

@@ -7,12 +7,15 @@ import stat
 
 from ..errors import CiError
 from ..host.durable import make_directory, replace_file, storage_error
+from ..host.mounts import noexec_reason
 from ..host.paths import Paths
 
 DEFAULT_STORE = Paths().store
 # Every user can read published directories; what is being fetched is for the owner alone.
 _PUBLIC = ("trees", "receipts", "refs", "last_used", "models", "locks", "progress", "leases", "counters")
 _PRIVATE = ("partial", "staging", "trash")
+# The kinds that run in the store. A runner is copied to its instances, which may be on another mount.
+_RUN_HERE = ("library", "toolchain")
 _TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# Downloads of coldvox.ci that can be fetched again.\n"
 
 
@@ -129,6 +132,12 @@ class Layout:
                 f"The store {self.root} can be written by others (mode {status.st_mode & 0o7777:04o}); "
                 "remove that permission with chmod 0755."
             )
+
+    def check_exec(self, name: str, kind: str) -> None:
+        """Refuse a program or library that could not run where the store is."""
+        reason = noexec_reason(self.root) if kind in _RUN_HERE else ""
+        if reason:
+            raise CiError(f"Artifact {name} is of no use in the store: {reason}.", artifact=name)
 
     def prepare(self) -> None:
         """Create the missing directories of the store.

@@ -18,6 +18,7 @@ from ...runner.account import Host
 from ...runner.layout import Layout, instance_unit
 from ...runner.worker import listeners, workers
 from ..history.endings import Ending, leave
+from .journal import JOB, Line, beginning, latest, line_of, starts
 
 # GitHub's result by the runner's (actions/runner 2.336.0). A job is "Abandoned" when GitHub no longer lets
 # the runner renew it. Then GitHub alone decides the result.
@@ -29,32 +30,22 @@ _RESULTS = {
     "Skipped": "skipped",
 }
 _STAMP = r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}Z: "
-_STARTED = re.compile(rf"{_STAMP}Running job: ")
+_STARTED = re.compile(rf"{_STAMP}{JOB}(.*)", re.DOTALL)
 # The greedy prefix skips a job's name, which may contain the same words.
 _ENDED = re.compile(r".* completed with result: (\w+)\s*", re.DOTALL)
 _JOB_LINE = re.compile(rf"{_STAMP}Job ")
 # The journal splits a job's name of several lines. All parts of one message come within this time.
 _MOMENT_SECONDS = 1.0
-# A watcher that starts after the end of the job looks back this long.
-_LOOK_BACK_SECONDS = 60.0
+# A watcher that starts after the end of the job looks back this long. Healing starts one within a minute.
+_LOOK_BACK_SECONDS = 180.0
+# The most lives of listeners to look at: a job that fails at once takes some seconds with the next start.
+_MOST_STARTS = 40
 _PATIENCE_SECONDS = 10.0
 _PAUSE_SECONDS = 0.2
 _JOURNAL_SECONDS = 10.0
 _LINES = 200
 # GitHub lets no job of a self-hosted runner last longer.
 _LONGEST_JOB_SECONDS = 5 * 86400.0
-
-
-class Line(NamedTuple):
-    """A line of the journal: Unix seconds, the process that wrote it, and its text.
-
-    ``root`` is whether that process was root's.
-    """
-
-    at: float
-    pid: int
-    text: str
-    root: bool = False
 
 
 def known_listeners(host: Host, layout: Layout, unit: str, say: Callable[[str], None]) -> set[int]:
@@ -74,15 +65,35 @@ def hand_on(
     since: Optional[float],
     say: Callable[[str], None],
 ) -> None:
-    """Leave the results of ``wait_for_endings`` for the history; ``say`` an error."""
-    if not pids:
-        return
+    """Leave the results of jobs for the history; ``say`` an error.
+
+    A job that this did not see, because it ended within a moment, may be that of a listener which has ended
+    too.
+    """
+    unit = instance_unit(name)
     try:
-        for ending in wait_for_endings(host, name, instance_unit(name), pids, since):
+        known = wait_for_endings(host, name, unit, pids, since) if pids else []
+        if since is None:
+            known += past_endings(host, name, unit)
+        for ending in known:
             if ending.result:
                 leave(run_dir, ending)
     except CiError as error:
         say(str(error))
+
+
+def past_endings(host: Host, name: str, unit: str) -> list[Ending]:
+    """Return the latest results from listeners of the last minutes, which may have ended."""
+    earliest, now = time.time() - _LOOK_BACK_SECONDS, time.time()
+    known: list[Ending] = []
+    for start in starts(host.run, unit, _MOST_STARTS):
+        own = beginning(host.run, start)
+        if own and JOB in own[-1].text:
+            lines = latest(host.run, [start.field], {line.pid for line in own}, _LINES)
+            known += [each for each in endings(name, lines) if earliest <= each.at <= now]
+        if start.at < earliest:
+            break
+    return known
 
 
 def own_listeners(host: Host, layout: Layout, unit: str) -> set[int]:
@@ -158,23 +169,6 @@ def _lines(text: str) -> Iterator[Line]:
             yield line
 
 
-def line_of(text: str) -> Optional[Line]:
-    """Return the entry ``text`` of ``journalctl --output=json``, None for other text."""
-    try:
-        data = json.loads(text)
-        at, pid = int(data["__REALTIME_TIMESTAMP"]) / 1e6, int(data["_PID"])
-        return Line(at, pid, _text(data.get("MESSAGE")), data.get("_UID") == "0")
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        return None
-
-
-def _text(message: Any) -> str:
-    """Return a field's text; journalctl prints binary fields as a list of bytes."""
-    if isinstance(message, list):
-        return bytes(message).decode(errors="replace")
-    return message if isinstance(message, str) else ""
-
-
 def endings(instance: str, lines: Iterable[Line]) -> list[Ending]:
     """Return the results of jobs in the ``lines`` of a listener, in their order.
 
@@ -185,14 +179,16 @@ def endings(instance: str, lines: Iterable[Line]) -> list[Ending]:
     listed = list(lines)
     known: list[Ending] = []
     since: Optional[float] = None
+    job = ""
     for number, line in enumerate(listed):
         while known and known[-1].at > line.at:
             known.pop()
-        if _STARTED.match(line.text):
-            since = line.at
+        started = _STARTED.match(line.text)
+        if started:
+            since, job = line.at, started[1].strip()
         elif since is not None and _JOB_LINE.match(line.text) and _ENDED.fullmatch(line.text):
             results = _results(listed[number:], line.at + _MOMENT_SECONDS)
-            known.append(Ending(instance, since, line.at, results.pop() if len(results) == 1 else ""))
+            known.append(Ending(instance, since, line.at, results.pop() if len(results) == 1 else "", job))
             since = None
     return known
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
+from ...errors import CiError
 from ...host import systemd
 from ...host.clock import boot_id, boottime
 from ...host.process import Run
-from ...runner.fresh_start import calm_restarts, restarts_of
-from ...runner.instance_records import REGISTRATION
-from ...runner.layout import Layout, instance_layout, instance_unit, watcher_unit
+from ...runner.account import account_of
+from ...runner.fresh_start import calm_restarts, registered_work_directory, restarts_of
+from ...runner.instance_records import REGISTRATION, read_record
+from ...runner.job_directories import unusable
+from ...runner.layout import Layout, instance_layout, instance_unit, instance_user, watcher_unit
 from ...runner.worker import Process, processes, programs
 from ..hooks.spool import spool_directory
-from .endings import Line, line_of
+from .journal import JOB, LINES, Line, Start, beginning, latest, starts
 from .rules import (
     AT_REST,
     BUSY,
     HEALTHY,
+    MESSAGE_CLOCK,
     MESSAGE_CONFLICT,
     MESSAGE_DELETED,
     MESSAGE_DEPRECATED,
@@ -35,22 +38,22 @@ from .rules import (
 
 _PROPERTIES = "Id,ActiveState,SubState,UnitFileState,NRestarts,Job,InvocationID"
 _QUIET = frozenset([AT_REST, BUSY, HEALTHY])
-_LINES = 40
-_JOURNAL_SECONDS = 10.0
 _ESTABLISHED = "01"  # include/net/tcp_states.h
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
-# MESSAGE_ID of "Starting" and "Started" (systemd.journal-fields(7), sd-messages.h).
-_STARTING = ("7d4958e842da4a758f6c1cdc7b36dcc5", "39f53479d3a045ac8e11786248231fbf")
-_JOB = "Running job: "
+# A key of the runner is valid for five minutes by the clock of GitHub.
+_MOST_SKEW_SECONDS = 120.0
+_CLOCK_SECONDS = 5.0
+_JOB_LOG = "Worker_"
 # Messages of the runner (actions/runner 2.336.0) and of our unit. The last message in the journal counts.
 _MESSAGES = (
     ("Listening for Jobs", MESSAGE_LISTENING),
     ("Runner reconnected", MESSAGE_LISTENING),
     # These come before the errors, so that a job's name with the text of an error has no effect.
-    (_JOB, MESSAGE_LISTENING),
+    (JOB, MESSAGE_LISTENING),
     (" completed with result: ", MESSAGE_LISTENING),
     ("A session for this runner already exists", MESSAGE_CONFLICT),
     ("Session Conflict error", MESSAGE_CONFLICT),
+    ("clock may be out of sync", MESSAGE_CLOCK),
     ("registration has been deleted", MESSAGE_DELETED),
     ("no longer exists on the server", MESSAGE_DELETED),
     ("is deprecated and cannot receive messages", MESSAGE_DEPRECATED),
@@ -66,6 +69,7 @@ class Place(NamedTuple):
     base_dir: str
     run_dir: str
     proc: str = "/proc"
+    clock_skew: Callable[[str], float] = lambda url: clock_skew(url)
 
 
 def clocks() -> Clocks:
@@ -121,13 +125,51 @@ def _evidence(
         frozen=listener is not None and _state(place.proc, listener) == "T",
         connections=None if listener is None else connections(place.proc, listener),
         log_mark=log_mark(layout),
-        spool_mark=_changed(spool_directory(place.run_dir, name)),
+        spool_mark=" ".join(filter(None, (_changed(spool_directory(place.run_dir, name)), job_mark(layout)))),
         watched=units[watcher_unit(name)].active,
+        unusable=_unusable(layout, name) if unit.enabled and not workers else "",
     )
     if _needs_journal(evidence, past):
         invocation = unit.get("InvocationID", "") if listeners else ""
-        return evidence._replace(message=proven_message(place.run, service, invocation, listeners))
+        message = proven_message(place.run, service, invocation, listeners)
+        if message == MESSAGE_DELETED and place.clock_skew(_url(layout)) > _MOST_SKEW_SECONDS:
+            message = MESSAGE_CLOCK  # GitHub refuses the key, and the runner takes that for a deleted one
+        return evidence._replace(message=message)
     return evidence
+
+
+def clock_skew(url: str) -> float:
+    """Return by how many seconds this clock differs from that of the server of ``url``.
+
+    0 if the server does not answer.
+    """
+    from ...metrics.probe import server_clock
+
+    stated = server_clock(url, _CLOCK_SECONDS) if url else None
+    return 0.0 if stated is None else abs(time.time() - stated)
+
+
+def _url(layout: Layout) -> str:
+    return str(read_record(layout, REGISTRATION).get("url", ""))
+
+
+def _unusable(layout: Layout, name: str) -> str:
+    with contextlib.suppress(CiError):  # another rule is about an account that is gone
+        account = account_of(instance_user(name))
+        return unusable(layout, account, registered_work_directory(layout))
+    return ""
+
+
+def job_mark(layout: Layout) -> str:
+    """Return the name of the newest log of a job, empty without one.
+
+    The runner begins it before the first hook. Root moves it between two jobs.
+    """
+    newest = ""
+    for folder in (layout.file("_diag"), layout.record("diagnostics")):
+        with contextlib.suppress(OSError):
+            newest = max([newest, *(name for name in os.listdir(folder) if name.startswith(_JOB_LOG))])
+    return newest
 
 
 def _registrations(layout: Layout) -> list[str]:
@@ -161,17 +203,14 @@ def last_message(run: Run, name: str, *, this_start: bool = False) -> str:
 def proven_message(run: Run, unit: str, invocation: str = "", pids: Collection[int] = ()) -> str:
     """Return the last known message that the listener of ``unit`` itself logged.
 
-    Every process of the unit can write to its journal. ``pids`` are listeners that run now. Those of the past
-    are known by time: before the listener logs its first job, no code of a job has run in that invocation
-    (systemd.exec(5)) of the unit. So lines up to then are the runner's, and later ones count if the same
-    process wrote them. Without ``invocation`` the last two count, because the last one may have no lines yet.
+    See the module journal for which lines are. ``pids`` are listeners that run now. Without ``invocation``
+    the last two count, because the last one may have no lines yet.
     """
     if pids:
-        own = [f"_SYSTEMD_INVOCATION_ID={invocation}", *(f"_PID={pid}" for pid in sorted(pids))]
-        message = message_in(_journal(run, own, "--reverse", f"--lines={_LINES}")[::-1])
+        message = message_in(latest(run, [f"_SYSTEMD_INVOCATION_ID={invocation}"], pids))
         if message:
             return message
-    for start in _starts(run, unit):
+    for start in starts(run, unit, 2):
         if invocation in ("", start.invocation):
             message = _message_since(run, start)
             if message:
@@ -179,54 +218,12 @@ def proven_message(run: Run, unit: str, invocation: str = "", pids: Collection[i
     return ""
 
 
-class _Start(NamedTuple):
-    """A start of a unit, in Unix seconds."""
-
-    invocation: str
-    at: float
-
-
-def _starts(run: Run, unit: str) -> list[_Start]:
-    """Return the last two starts of ``unit`` in systemd's log, the latest first."""
-    which = ["_PID=1", f"UNIT={unit}", *(f"MESSAGE_ID={number}" for number in _STARTING)]
-    text = _read_journal(run, which, "INVOCATION_ID", "--reverse", f"--lines={2 * len(_STARTING)}")
-    starts: dict[str, _Start] = {}
-    for entry in text.splitlines():
-        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
-            data = json.loads(entry)
-            invocation, at = str(data["INVOCATION_ID"]), int(data["__REALTIME_TIMESTAMP"]) / 1e6
-            starts[invocation] = _Start(invocation, at)  # reversed, so the first line of each stays
-    return list(starts.values())[:2]
-
-
-def _message_since(run: Run, start: _Start) -> str:
+def _message_since(run: Run, start: Start) -> str:
     """Return the runner's last known message in one invocation of its unit."""
-    invocation = f"_SYSTEMD_INVOCATION_ID={start.invocation}"
-    # With --since, systemd before 254 returns the earliest lines too; it ignores the plus sign.
-    head = _journal(run, [invocation], "--since=@0", f"--lines=+{_LINES}")
-    if not head or head[0].at < start.at:
-        return ""
-    job = next((number for number, line in enumerate(head) if _JOB in line.text), None)
-    if job is None and len(head) < _LINES:
-        return message_in(head)
-    before = head if job is None else head[: job + 1]
-    own = [f"_PID={pid}" for pid in sorted({line.pid for line in before})]
-    tail = _journal(run, [invocation, *own], "--reverse", f"--lines={_LINES}")[::-1]
-    return message_in(tail) or message_in(before)
-
-
-def _journal(run: Run, which: Sequence[str], *options: str) -> list[Line]:
-    """Return the journal's lines that processes of accounts wrote to their output.
-
-    Root's own lines in the unit may contain names of a job's files.
-    """
-    text = _read_journal(run, [*which, "_TRANSPORT=stdout"], "MESSAGE,_PID,_UID", *options)
-    return [line for line in map(line_of, text.splitlines()) if line and not line.root]
-
-
-def _read_journal(run: Run, which: Sequence[str], fields: str, *options: str) -> str:
-    words = ["journalctl", "--output=json", f"--output-fields={fields}", "--quiet", "--no-pager", "--boot"]
-    return run([*words, *options, *which], timeout_seconds=_JOURNAL_SECONDS).stdout
+    before = beginning(run, start)
+    if not before or (JOB not in before[-1].text and len(before) < LINES):
+        return message_in(before)
+    return message_in(latest(run, [start.field], {line.pid for line in before})) or message_in(before)
 
 
 def message_in(lines: Sequence[Line]) -> str:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 from ...host.clock import timestamp
+from ...host.directories import read_trusted
 from ...host.durable import replace_file
 
 # Conditions, from good to bad.
@@ -23,13 +23,14 @@ AT_REST, BUSY, HEALTHY, STARTING = "at_rest", "busy", "healthy", "starting"
 FROZEN, DEAD, NO_LISTENER, DEAF, CONFLICT = "frozen", "dead", "no_listener", "deaf", "session_conflict"
 OFFLINE, LOOPING, UNREGISTERED, DEPRECATED = "offline", "crash_loop", "unregistered", "version_deprecated"
 GOOD = frozenset([AT_REST, BUSY, HEALTHY, STARTING])
-HOPELESS = frozenset([OFFLINE, LOOPING, UNREGISTERED, DEPRECATED])  # a restart does not help
+CLOCK, UNUSABLE = "clock_wrong", "unusable"
+HOPELESS = frozenset([OFFLINE, LOOPING, UNREGISTERED, DEPRECATED, CLOCK, UNUSABLE])  # a restart does not help
 # Actions.
 START, RESTART, THAW = "start", "restart", "thaw"
 
 # The last message of the listener, if it explains its state.
 MESSAGE_LISTENING, MESSAGE_CONFLICT, MESSAGE_DELETED = "listening", "conflict", "deleted"
-MESSAGE_DEPRECATED, MESSAGE_OFFLINE = "deprecated", "offline"
+MESSAGE_DEPRECATED, MESSAGE_OFFLINE, MESSAGE_CLOCK = "deprecated", "offline", "clock"
 
 
 class Limits(NamedTuple):
@@ -78,8 +79,9 @@ class Evidence(NamedTuple):
 
     ``enabled``, ``active_state``, ``sub_state``, ``restarts`` and ``pending`` (a start or stop is queued)
     come from systemd. ``connections`` counts the listener's established TCP connections, None if unreadable.
-    ``log_mark`` changes when the listener's log grows, ``spool_mark`` when a hook writes a record.
-    ``message`` is a MESSAGE_ constant or empty. ``watched`` is whether its watcher unit runs.
+    ``log_mark`` changes when the listener's log grows, ``spool_mark`` when a hook writes a record
+    or the runner begins a job. ``message`` is a MESSAGE_ constant or empty. ``watched`` is whether its watcher
+    unit runs. ``unusable`` says why jobs cannot work in its directories.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Evidence(NamedTuple):
     message: str = ""
     spool_mark: str = ""
     watched: bool = False
+    unusable: str = ""
 
 
 class Known(NamedTuple):
@@ -265,6 +268,10 @@ def _find(evidence: Evidence, noted: Known, now: Clocks, limits: Limits) -> Find
         return Finding(FROZEN, "its listener was stopped by a signal", THAW, limits.frozen_seconds)
     if not evidence.enabled:
         return Finding(AT_REST, "it is disabled: drained, or not wanted at boot")
+    if evidence.unusable:
+        # The next start gives the directories back, or waits until jobs can use them.
+        action = RESTART if evidence.active_state == "active" else ""
+        return Finding(UNUSABLE, evidence.unusable, action, limits.auto_restart_seconds)
     reason = _find_reason(evidence, limits)
     if reason:
         return reason
@@ -292,6 +299,12 @@ def _find_reason(evidence: Evidence, limits: Limits) -> Optional[Finding]:
     if not evidence.registered:
         return Finding(
             UNREGISTERED, f"it has no registration (an ephemeral runner has had its job); {converge}"
+        )
+    if evidence.message == MESSAGE_CLOCK:
+        return Finding(
+            CLOCK,
+            "this machine's clock is wrong, so GitHub refuses its key (the runner may say that its registration "
+            "was deleted); run 'timedatectl set-ntp true', then it connects by itself",
         )
     if evidence.message == MESSAGE_DELETED:
         return Finding(UNREGISTERED, f"GitHub has deleted its registration; {converge}")
@@ -348,7 +361,7 @@ def state_path(run_dir: str) -> str:
 def read(run_dir: str) -> Optional[State]:
     """Return the state of the last pass since the boot, None if missing or damaged."""
     try:
-        data = json.loads(_text(state_path(run_dir)))
+        data = json.loads(read_trusted(state_path(run_dir)))
         history = History(
             boot_id=str(data["boot_id"]),
             at=float(data["at"]),
@@ -360,19 +373,6 @@ def read(run_dir: str) -> Optional[State]:
         return State(str(data["checked_at"]), history, needs_person(history))
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-
-
-def _text(path: str) -> str:
-    """Return the text of ``path``; raises OSError or ValueError for a wrong owner.
-
-    Root acts on this file, so root or the caller must own it. Its directory alone does not prove that.
-    """
-    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(opened, encoding="utf-8") as stream:
-        status = os.fstat(opened)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()):
-            raise ValueError("it is not a file of root or of the caller")
-        return stream.read()
 
 
 def write(run_dir: str, history: History, checked_at: float) -> None:

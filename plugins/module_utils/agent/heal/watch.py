@@ -20,7 +20,7 @@ from ...host.durable import replace_file
 from ...host.process import run
 from ...runner.account import Host, account_of
 from ...runner.drain import frozen, job_came_in
-from ...runner.fresh_start import empty_trash
+from ...runner.fresh_start import clear_diagnostics, empty_trash
 from ...runner.layout import Layout, instance_layout, instance_unit, instance_user
 from ...runner.worker import listeners, workers
 from ..hooks import spool
@@ -75,6 +75,7 @@ def watch(
             cleaned: Optional[Cleaned] = Cleaned(swept=empty_trash(layout, _SWEEP_SECONDS, time.monotonic))
         else:
             cleaned = clean(layout, unit, account.uid, host)
+            empty_trash(layout, _SWEEP_SECONDS, time.monotonic)
         done = _together(done, cleaned)
         hand_on(host, run_dir, name, pids, since, say)
         # A job that starts before this unit has ended does not trigger the path unit again.
@@ -106,7 +107,7 @@ def _together(before: Optional[Cleaned], now: Optional[Cleaned]) -> Optional[Cle
 def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional[Cleaned]:
     """Remove files of other users than ``owner`` from the instance's work directory.
 
-    Also empties its trash. No file of a running job is removed: the listener is frozen while files are moved
+    Also empties its trash, and clears the diagnostics of the runner. No file of a running job is removed: the listener is frozen while files are moved
     into the trash, and no job uses files in the trash. Returns None without an own work directory, or if a
     job runs.
     """
@@ -125,6 +126,7 @@ def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional
             trash = sweep.open_trash(work, owner)
             opened.callback(os.close, trash)
             foreign = sweep.discard_foreign(work, trash, owner, _within(_FROZEN_SECONDS))
+            clear_diagnostics(layout)
         return Cleaned(foreign, sweep.empty(trash, _within(_SWEEP_SECONDS)))
 
 

@@ -29,6 +29,10 @@ _DAY = 86400.0
 _OLD_AT_ONCE = 100
 # The most between the start that GitHub reports and the start that the hook recorded.
 _NEAR_SECONDS = 30.0
+# The journal may date a line of the listener later than the hook dates its record.
+_LAG_SECONDS = 2.0
+# The run of a job that only its listener reported. GitHub's numbers begin with 1.
+_NO_RUN = 0
 
 _ADD = "INSERT OR IGNORE INTO jobs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"
 _LATEST = "SELECT * FROM jobs WHERE began >= ? ORDER BY began DESC, id DESC LIMIT ?"
@@ -104,9 +108,19 @@ class History:
         return added
 
     def add_endings(self, endings: Iterable[Ending]) -> int:
-        """Add results of jobs, all or none; return how many jobs got a result."""
+        """Add results of jobs, all or none; return how many jobs got a result.
+
+        A job without a record failed before its first hook, or removed its record: its end adds it.
+        """
         with self._writing() as connection:
-            return sum(apply_ending(connection, ending) for ending in endings if ending.result)
+            changed = added = 0
+            for ending in (each for each in endings if each.result):
+                matched = apply_ending(connection, ending)
+                if not matched and _is_unknown(connection, ending):
+                    added += _insert(connection, _unrecorded(ending))
+                changed += matched
+            self._prune(connection, added)
+        return changed + added
 
     def add_hosted(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Add jobs from ``github_jobs_info``, all or none; return how many are new.
@@ -208,6 +222,30 @@ class History:
             count -= surplus
 
 
+def _is_unknown(connection: sqlite3.Connection, ending: Ending) -> bool:
+    """Return whether no job of the instance began at the time of the one that ended."""
+    return not connection.execute(
+        "SELECT 1 FROM jobs WHERE instance = ? AND began BETWEEN ? AND ? LIMIT 1",
+        (ending.instance, ending.since - _LAG_SECONDS, ending.at),
+    ).fetchone()
+
+
+def _unrecorded(ending: Ending) -> Job:
+    return Job(
+        kind=SELF_HOSTED,
+        instance=ending.instance,
+        repository="",
+        workflow="",
+        job=ending.job or "unknown",
+        run_id=_NO_RUN,
+        run_attempt=1,
+        started_at=ending.since,
+        completed_at=ending.at,
+        result=ending.result,
+        duration_seconds=ending.at - ending.since,
+    )
+
+
 def _job(record: Record) -> Job:
     """Return the fields that the start and the end of a job have in common."""
     return Job(
@@ -299,17 +337,24 @@ def _completed_by_github(connection: sqlite3.Connection, job: Job) -> bool:
     if job.kind != SELF_HOSTED or job.started_at is None:
         return False
     row = connection.execute(
-        "SELECT id FROM jobs WHERE instance = ? AND run_id = ? AND run_attempt = ? "
-        "AND ABS(began - ?) <= ? ORDER BY ABS(began - ?) LIMIT 1",
-        (job.instance, job.run_id, job.run_attempt, job.started_at, _NEAR_SECONDS, job.started_at),
+        "SELECT id FROM jobs WHERE instance = ? AND (run_id = ? AND run_attempt = ? OR run_id = ?) "
+        "AND ABS(began - ?) <= ? ORDER BY run_id = ?, ABS(began - ?) LIMIT 1",
+        (
+            *(job.instance, job.run_id, job.run_attempt, _NO_RUN),
+            *(job.started_at, _NEAR_SECONDS, _NO_RUN, job.started_at),
+        ),
     ).fetchone()
     if row is None:
         return False
     connection.execute(
         "UPDATE jobs SET result = COALESCE(NULLIF(?, ''), result), queued_at = COALESCE(queued_at, ?), "
         "foretold = foretold OR completed_at IS NULL, "
-        "completed_at = COALESCE(completed_at, ?), duration_seconds = COALESCE(duration_seconds, ?) "
-        "WHERE id = ?",
-        (job.result, job.queued_at, job.completed_at, job.duration_seconds, row[0]),
+        "completed_at = COALESCE(completed_at, ?), duration_seconds = COALESCE(duration_seconds, ?), "
+        "repository = COALESCE(NULLIF(repository, ''), ?), workflow = COALESCE(NULLIF(workflow, ''), ?), "
+        "run_id = ?, run_attempt = ? WHERE id = ?",
+        (
+            *(job.result, job.queued_at, job.completed_at, job.duration_seconds),
+            *(job.repository, job.workflow, job.run_id, job.run_attempt, row[0]),
+        ),
     )
     return True

@@ -17,7 +17,7 @@ from ...health.dispatch import SELF_HOSTED
 from ...host.directories import read_json
 from ...host.durable import remove_file, replace_file
 from ...host.paths import Paths
-from .jobs import LOST, RecordError, needed_text, number, result_of
+from .jobs import LOST, RecordError, clean, needed_text, number, result_of, text_of
 
 # The directory is in memory (/run). Without an agent that reads them, the files have no use.
 _MOST_FILES = 1000
@@ -27,13 +27,14 @@ class Ending(NamedTuple):
     """Result of the job on ``instance`` from ``since`` to ``at`` (Unix seconds).
 
     ``result`` is one of GitHub's, empty where the listener's output does not decide it. An instance runs one
-    job at a time, so the time identifies the job.
+    job at a time, so the time identifies the job. ``job`` is its name at GitHub, which anyone may have chosen.
     """
 
     instance: str
     since: float
     at: float
     result: str
+    job: str = ""
 
 
 def leave(run_dir: str, ending: Ending) -> None:
@@ -46,7 +47,7 @@ def leave(run_dir: str, ending: Ending) -> None:
     path = os.path.join(directory, f"{int(ending.at * 1e6):020}-{ending.instance}.json")
     try:
         _make_room(directory)
-        replace_file(path, json.dumps(ending._asdict()) + "\n", durable=False)
+        replace_file(path, json.dumps({**ending._asdict(), "job": clean(ending.job)}) + "\n", durable=False)
     except OSError as error:
         raise CiError(
             f"The result of a job of '{ending.instance}' is not recorded, because {directory} cannot be "
@@ -123,7 +124,7 @@ def _ending(path: str) -> Ending:
         raise RecordError(f"'{'since' if since is None else 'at'}' is missing")
     if at > time.time():  # the clock was set back: this ending would match every job that began since
         raise RecordError("its time is in the future")
-    return Ending(needed_text(fields, "instance"), since, at, result_of(fields))
+    return Ending(needed_text(fields, "instance"), since, at, result_of(fields), text_of(fields, "job"))
 
 
 def apply_ending(connection: sqlite3.Connection, ending: Ending) -> int:

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.endings import (
-    Line,
     endings,
     journal_lines,
-    line_of,
     own_listeners,
+    past_endings,
     wait_for_endings,
 )
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.journal import Line, line_of
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.history.endings import Ending
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Host
@@ -55,7 +55,7 @@ def journal(lines: Iterable[Line]) -> str:
 
 @pytest.mark.parametrize(("word", "result"), WORDS.items())
 def test_endings_translates_the_runners_results(word: str, result: str) -> None:
-    assert endings("one", job("build", word)) == [Ending("one", 100.0, 160.0, result)]
+    assert endings("one", job("build", word)) == [Ending("one", 100.0, 160.0, result, "build")]
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,18 @@ def test_endings_drops_a_result_without_a_start() -> None:
 
 def test_endings_of_several_jobs() -> None:
     lines = [*job("a", "Failed"), *job("b", "Succeeded", 170, 190), *job("c", "Canceled", 200, 210)[:1]]
-    assert endings("one", lines) == [Ending("one", 100, 160, "failure"), Ending("one", 170, 190, "success")]
+    assert endings("one", lines) == [
+        Ending("one", 100, 160, "failure", "a"),
+        Ending("one", 170, 190, "success", "b"),
+    ]
 
 
 def test_endings_drops_results_from_before_a_clock_change() -> None:
     """By its time it would be the end of a job that began after it."""
     lines = [*job("a", "Succeeded", 1000, 1060), *job("b", "Failed", 500, 560)]
-    assert endings("one", lines[:2]) == [Ending("one", 1000, 1060, "success")]
+    assert endings("one", lines[:2]) == [Ending("one", 1000, 1060, "success", "a")]
     assert endings("one", lines[:3]) == []
-    assert endings("one", lines) == [Ending("one", 500, 560, "failure")]
+    assert endings("one", lines) == [Ending("one", 500, 560, "failure", "b")]
 
 
 NAMES = [
@@ -121,7 +124,7 @@ def result_at(moment: float, known: Iterable[Ending]) -> str:
 @given(hostile, st.sampled_from(sorted(WORDS)))
 def test_endings_ignores_a_name_of_one_line(name: str, word: str) -> None:
     known = endings("one", job(name.replace("\n", " "), word))
-    assert known == [Ending("one", 100.0, 160.0, WORDS[word])]
+    assert [each._replace(job="") for each in known] == [Ending("one", 100.0, 160.0, WORDS[word])]
 
 
 @given(hostile, st.sampled_from(sorted(WORDS)))
@@ -296,7 +299,7 @@ def test_wait_for_endings_ignores_times_in_the_future(instance: Instance) -> Non
 def test_wait_for_endings_without_a_start_does_not_wait(instance: Instance) -> None:
     now = time.time()
     instance.journal = journal(
-        [*job("old", "Failed", now - 90, now - 70), *job("new", "Skipped", now - 9, now - 5)]
+        [*job("old", "Failed", now - 290, now - 270), *job("new", "Skipped", now - 9, now - 5)]
     )
     waiting = Waiting(instance)
     assert waiting.results(None) == ["skipped"]
@@ -306,3 +309,52 @@ def test_wait_for_endings_without_a_start_does_not_wait(instance: Instance) -> N
 def test_wait_for_endings_without_a_journal_is_empty(instance: Instance) -> None:
     instance.refusal = "no permission"
     assert Waiting(instance).results(None) == []
+
+
+def life(invocation: str, at: float, *lines: Line) -> str:
+    """The journal of a start of the unit at ``at``."""
+    start = Line(at, 1, "Starting")
+    marks = {"UNIT": UNIT, "INVOCATION_ID": invocation, "_UID": "0", "_TRANSPORT": "journal"}
+    began = entry(start, MESSAGE_ID="7d4958e842da4a758f6c1cdc7b36dcc5", **marks)
+    own = {"_SYSTEMD_INVOCATION_ID": invocation, "_TRANSPORT": "stdout", "_UID": "990"}
+    return "".join(f"{text}\n" for text in (began, *(entry(line, **own) for line in lines)))
+
+
+def past(instance: Instance) -> list[tuple[str, str]]:
+    host = Host(instance.run, time.sleep, time.monotonic)
+    return [(each.job, each.result) for each in past_endings(host, "one", UNIT)]
+
+
+def test_past_endings_are_those_of_listeners_that_have_ended(instance: Instance) -> None:
+    """nomadkaraoke/karaoke-gen issue 103: each job fails within a second, before its first hook."""
+    now = time.time()
+    lives = [
+        life(f"i{number}", at, Line(at, LISTENER + number, "Listening for Jobs"), *changed)
+        for number, at in enumerate((now - 60, now - 40, now - 20))
+        for changed in [[line._replace(pid=LISTENER + number) for line in job("build", "Failed", at + 1, at + 2)]]
+    ]
+    instance.journal = "".join(lives) + life("idle", now - 5, Line(now - 4, 99, "Listening for Jobs"))
+    assert past(instance) == [("build", "failure")] * 3
+
+
+def test_past_endings_ignore_lines_of_jobs(instance: Instance) -> None:
+    """A process of the job writes the same lines, also before the listener does."""
+    at = time.time() - 30
+    forged = job("invented", "Succeeded", at + 2, at + 3)
+    instance.journal = life(
+        "a",
+        at,
+        Line(at, LISTENER, "Listening for Jobs"),
+        job("build", "Failed", at + 1)[0],
+        *(line._replace(pid=LISTENER + 20) for line in forged),
+        job("build", "Failed", at + 1, at + 4)[1],
+    )
+    assert past(instance) == [("build", "failure")]
+
+
+def test_past_endings_are_of_the_last_minutes(instance: Instance) -> None:
+    now = time.time()
+    old, long = now - 4000, now - 3600
+    instance.journal = life("old", old, *job("old", "Failed", old + 1, old + 2))
+    instance.journal += life("long", long, *job("long", "Failed", long + 1, now - 9))
+    assert past(instance) == [("long", "failure")]

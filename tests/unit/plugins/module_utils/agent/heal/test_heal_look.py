@@ -6,15 +6,18 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.endings import Line
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal import look as looking
+from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.journal import Line
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.look import (
     Place,
+    clock_skew,
     connections,
     gather,
     instance_names,
@@ -22,6 +25,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.look import 
     proven_message,
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import HEALTHY, Evidence, Known
+
+from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account
 
 from tests._support.heal_instance import Instance
 
@@ -164,6 +169,7 @@ def test_gather_accepts_either_registration_file(instance: Instance, names: list
             "Failed to create a session. The runner registration has been deleted from the server, x",
             "deleted",
         ),
+        ("The local machine's clock may be out of sync with the server time by more than five", "clock"),
         ("The runner no longer exists on the server. Cleaning up local configuration.", "deleted"),
         ("Runner version v2.300.0 is deprecated and cannot receive messages.", "deprecated"),
         (
@@ -268,3 +274,76 @@ def test_instance_names_lists_only_our_instances(instance: Instance) -> None:
     assert instance_names(str(instance.base)) == ["one"]
     assert instance_names(str(instance.base / "missing")) == []
     assert instance_names(str(instance.base / "file")) == []
+
+
+def skewed(instance: Instance, seconds: float, asked: list[str] | None = None) -> str:
+    def skew(url: str) -> float:
+        if asked is not None:
+            asked.append(url)
+        return seconds
+
+    place = Place(instance.run, str(instance.base), str(instance.base.parent / "run"), clock_skew=skew)
+    (evidence,) = gather(place, {})
+    return evidence.message
+
+
+def test_gather_asks_for_the_time_before_it_believes_in_a_deletion(instance: Instance) -> None:
+    """actions/runner issue 4648: with a clock that is behind, the runner says that it was deleted."""
+    (instance.root / ".coldvox" / "registration.json").write_text('{"url": "https://github.com/o/r"}')
+    instance.journal = life("a", 100, (LISTENER, DELETED))
+    asked: list[str] = []
+    assert skewed(instance, 3600, asked) == "clock"
+    assert asked == ["https://github.com/o/r"]
+    assert skewed(instance, 2) == "deleted"
+    instance.journal = life("a", 100, (LISTENER, "Listening for Jobs"))
+    asked.clear()
+    assert skewed(instance, 3600, asked) == "listening"
+    assert asked == []
+
+
+def test_clock_skew_is_that_of_the_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/o/r"
+
+        def answer() -> None:
+            accepted, _address = server.accept()
+            with accepted:
+                accepted.recv(4096)
+                date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 3600))
+                accepted.sendall(f"HTTP/1.1 200 OK\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n".encode())
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert clock_skew(url) == pytest.approx(3600, abs=30)
+        thread.join()
+    assert clock_skew(url) == 0.0, "a server that does not answer proves nothing"
+    assert clock_skew("") == 0.0
+
+
+def test_gather_changes_the_mark_when_the_runner_begins_a_job(instance: Instance) -> None:
+    """Also if the job then fails before its first hook, which would write a record."""
+    marks = [look(instance).spool_mark]
+    log = instance.root / "_diag" / "Worker_20260101-000000-utc.log"
+    log.touch()
+    marks.append(look(instance).spool_mark)
+    kept = instance.root / ".coldvox" / "diagnostics"
+    kept.mkdir()
+    log.rename(kept / log.name)
+    assert look(instance).spool_mark == marks[1], "root moves the logs between two jobs"
+    log.with_name("Worker_20260102-000000-utc.log").touch()
+    marks.append(look(instance).spool_mark)
+    assert len(set(marks)) == 3
+
+
+def test_gather_reports_directories_that_jobs_cannot_use(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_home", "_work"):
+        (instance.root / name).mkdir()
+    own = Account("ci-one", os.geteuid(), os.getegid())
+    monkeypatch.setattr(looking, "account_of", lambda _name: own)
+    assert look(instance).unusable == ""
+    monkeypatch.setattr(looking, "account_of", lambda _name: own._replace(uid=own.uid + 1))
+    assert f"belongs to user id {own.uid} and not to ci-one; converge this host" in look(instance).unusable
+    instance.start("Runner.Worker")
+    assert look(instance).unusable == "", "a container of a job may have files of its own"

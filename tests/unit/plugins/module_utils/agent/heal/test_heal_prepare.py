@@ -91,10 +91,47 @@ def test_prepare_leaves_what_takes_long_to_the_watcher(
     assert not Path(layout.file("large")).exists()
 
 
-def test_prepare_changes_nothing_in_the_old_rhythm(machine: Machine, layout: Layout, tmp_path: Path) -> None:
+def test_prepare_keeps_files_of_jobs_in_the_old_rhythm(
+    machine: Machine, layout: Layout, tmp_path: Path
+) -> None:
     write_record(layout, LIFE, {"calm_restarts": 7})
     Path(layout.file("build")).touch()
     assert preparing.prepare(str(tmp_path), "one", Settings(), machine.said.append, machine.host) is None
     assert Path(layout.file("build")).exists()
     assert read_record(layout, LIFE) == {}
     assert machine.slept == []
+
+
+@pytest.mark.parametrize("rhythm", [Settings(), ONCE], ids=["job after job", "one job"])
+def test_prepare_removes_what_a_killed_runner_left(
+    machine: Machine, layout: Layout, tmp_path: Path, rhythm: Settings
+) -> None:
+    """elizaOS/eliza issue 17421: a page of a log that is still there ends the next job."""
+    pages = Path(layout.file("_diag"), "pages")
+    pages.mkdir(parents=True)
+    (pages / "6f1a_2c_1.log").touch()
+    (pages.parent / "blocks").mkdir()
+    for number in range(130):
+        (pages.parent / f"Runner_{number:03}.log").touch()
+    preparing.prepare(str(tmp_path), "one", rhythm, machine.said.append, machine.host)
+    left = sorted(path.name for path in pages.parent.iterdir()) if pages.parent.exists() else []
+    assert left == ([] if rhythm.one_job else [f"Runner_{number:03}.log" for number in range(30, 130)])
+
+
+@pytest.mark.parametrize("rhythm", [Settings(), ONCE], ids=["job after job", "one job"])
+def test_prepare_starts_no_listener_whose_jobs_cannot_work(
+    machine: Machine, layout: Layout, tmp_path: Path, rhythm: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(layout.home).mkdir(exist_ok=True)
+    reason = f"'{layout.home}' is on '/x', mounted read-only; remount it"
+    monkeypatch.setattr(preparing, "unusable", lambda *_place: reason)
+    with pytest.raises(CiError, match="Runner 'one' takes no job, because .* mounted read-only; remount it."):
+        preparing.prepare(str(tmp_path), "one", rhythm, machine.said.append, machine.host)
+
+
+def test_prepare_makes_a_directory_usable_again(machine: Machine, layout: Layout, tmp_path: Path) -> None:
+    work = Path(layout.file("_work"))
+    work.mkdir()
+    work.chmod(0o500)
+    preparing.prepare(str(tmp_path), "one", Settings(), machine.said.append, machine.host)
+    assert work.stat().st_mode & 0o777 == 0o700

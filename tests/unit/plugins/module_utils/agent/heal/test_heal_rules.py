@@ -84,6 +84,11 @@ DEAF = instance(connections=0)
         (DEAD._replace(registered=False), rules.UNREGISTERED, None),
         (DEAD._replace(message="deleted"), rules.UNREGISTERED, None),
         (DEAD._replace(message="deprecated"), rules.DEPRECATED, None),
+        (DEAD._replace(message="clock"), rules.CLOCK, None),
+        (RESTARTING._replace(message="clock"), rules.CLOCK, None),
+        (instance(unusable="'_work' belongs to root"), rules.UNUSABLE, None),
+        (instance(unusable="'_work' belongs to root", worker=True), rules.BUSY, None),
+        (DEAD._replace(unusable="'_work' belongs to root", enabled=False), rules.AT_REST, None),
         (DEAD._replace(message="conflict"), rules.DEAD, "start"),
         (RESTARTING._replace(message="conflict"), rules.CONFLICT, None),
         (instance(message="conflict"), rules.CONFLICT, None),
@@ -112,6 +117,7 @@ def test_decide_sets_the_condition_in_one_pass(
         (RESTARTING, "start", 2),
         (instance(message="conflict"), "restart", 5),
         (RESTARTING._replace(message="conflict"), "start", 5),
+        (instance(unusable="'_work' belongs to root"), "restart", 2),
         (DEAF, "restart", 7),
     ],
 )
@@ -127,6 +133,8 @@ def test_decide_acts_when_patience_ends(
         DEAD._replace(registered=False),
         DEAD._replace(message="deleted"),
         DEAD._replace(message="deprecated"),
+        DEAD._replace(message="clock"),
+        RESTARTING._replace(unusable="'/var' is mounted with noexec"),
         instance(message="offline", connections=0),
     ],
 )

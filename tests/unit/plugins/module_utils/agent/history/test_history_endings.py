@@ -155,16 +155,7 @@ def test_ending_replaces_the_result_lost(history: History, spool: Path) -> None:
     assert [job.result for job in history.jobs()] == ["", "failure"]
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"instance": "other"},
-        {"since": NOON + 1},
-        {"since": NOON - 100, "at": NOON - 1},
-        {"result": ""},
-        {"result": "neutral"},
-    ],
-)
+@pytest.mark.parametrize("other", [{"since": NOON + 1}, {"result": ""}, {"result": "neutral"}])
 def test_ending_of_another_job_changes_nothing(history: History, spool: Path, other: dict[str, Any]) -> None:
     started(history, record())
     leave(str(spool.parent), ending(**other))
@@ -172,6 +163,43 @@ def test_ending_of_another_job_changes_nothing(history: History, spool: Path, ot
     (job,) = history.jobs()
     assert (ingested.count, ingested.refused, job.running) == (0, 0, True)
     assert waiting(spool) == []
+
+
+@pytest.mark.parametrize("other", [{"instance": "other"}, {"since": NOON - 100, "at": NOON - 90}])
+def test_ending_adds_a_job_that_failed_before_its_first_hook(
+    history: History, spool: Path, other: dict[str, Any]
+) -> None:
+    """nomadkaraoke/karaoke-gen issue 103: each job fails, and the history shows only the earlier successes."""
+    started(history, record())
+    failed = ending(job="Rust build\x1b (stable)", **other)
+    for _twice in range(2):
+        leave(str(spool.parent), failed)
+        ingested = ingest(history, str(spool))
+        assert ingested.refused == 0
+    job = next(job for job in history.jobs() if not job.running)
+    assert (job.job, job.result, job.kind) == ("Rust build\ufffd (stable)", "failure", "self_hosted")
+    assert (job.instance, job.started_at, job.completed_at) == (failed.instance, failed.since, failed.at)
+    assert len(history.jobs()) == 2
+    assert [sums.total_runs - sums.successful_runs for sums in history.summaries()] == [1]
+
+
+def test_endings_of_jobs_one_after_another_are_jobs_of_their_own(history: History, spool: Path) -> None:
+    for number in range(4):
+        leave(str(spool.parent), ending(since=NOON + 4 * number, at=NOON + 4 * number + 1, job="build"))
+    ingest(history, str(spool))
+    assert [job.result for job in history.jobs()] == ["failure"] * 4
+
+
+def test_add_hosted_completes_a_job_that_only_its_listener_reported(history: History, spool: Path) -> None:
+    leave(str(spool.parent), ending(since=NOON, at=NOON + 1, job="build"))
+    ingest(history, str(spool))
+    row = hosted(
+        hosted=False, runner_name="laptop", run_id=7, started_at="2026-01-15T08:00:00Z", result="failure"
+    )
+    assert history.add_hosted([row]) == 0
+    (job,) = history.jobs()
+    assert (job.run_id, job.repository) == (7, row["repository"])
+    assert history.add_hosted([row]) == 0
 
 
 @pytest.mark.parametrize("imported_first", [True, False])
