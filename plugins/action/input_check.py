@@ -17,6 +17,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.inventory.inputs import
     misspelt_shared,
     shared_runner_names,
     unknown_inputs,
+    userland_problem,
 )
 from ansible_collections.coldvox.ci.plugins.plugin_utils.preload import preload
 
@@ -55,6 +56,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         variables = task_vars or {}
+        problem = userland_problem(variables.get("ansible_facts") or {})
+        if problem:
+            raise AnsibleActionFail(
+                f"The host {variables['inventory_hostname']} cannot be used: {problem}. Nothing was changed."
+            )
         declared = {role: {name for o in entries.values() for name in o} for role, entries in SPECS.items()}
         shared = {name for names in declared.values() for name in names if name.startswith(_SHARED)}
         unknown = [*unknown_inputs(variables, declared), *misspelt_shared(variables, shared)]

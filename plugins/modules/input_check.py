@@ -18,6 +18,7 @@ description:
   - A value of the wrong type, or with an unknown key, is also an error, reported before the first role runs.
   - Two hosts of the play must not have a runner of the same name for the same repository or organization,
     because each would take over the registration of the other.
+  - A host whose programs are for 32 bits under a kernel for 64 bits is refused, if its facts were gathered.
   - Runs only on the controller and does not contact the host.
 extends_documentation_fragment:
   - coldvox.ci.attributes

@@ -56,6 +56,20 @@ def misspelt_shared(names: Iterable[str], shared: Iterable[str]) -> list[Unknown
     return unknown
 
 
+def userland_problem(facts: Mapping[str, object]) -> str:
+    """Return why the programs of a host cannot be those of its kernel, and what to do; else empty.
+
+    ``facts`` are Ansible's. Roles choose archives by the kernel's architecture (rust-lang/rustup issue 3307).
+    """
+    machine = facts.get("machine")
+    if str(facts.get("userspace_bits")) != "32" or machine not in ("x86_64", "aarch64"):
+        return ""
+    return (
+        f"its programs are for 32 bits and its kernel is for 64 ({machine}), so no runner, toolchain or library "
+        f"for {machine} starts there; install its system for 64 bits, or boot its kernel for 32 bits"
+    )
+
+
 def shared_runner_names(host: str, pools: Mapping[str, tuple[str, Iterable[str]]]) -> list[tuple[str, str]]:
     """Return (runner, other host) for each runner name of ``host`` on another host.
 

@@ -148,3 +148,18 @@ def test_role_without_input_check_checks_itself(tmp_path: Path) -> None:
     assert status == 2, said
     assert "Validation of arguments failed" in said
     assert "hardening_profile" in said
+
+
+@pytest.mark.parametrize(("bits", "machine", "refused"), [("32", "aarch64", True), ("64", "aarch64", False)])
+def test_input_check_refuses_a_userland_of_other_bits(
+    tmp_path: Path, bits: str, machine: str, refused: bool
+) -> None:
+    """rust-lang/rustup issue 3307: uname says aarch64, and each program for it is "not found"."""
+    (tmp_path / "facts.yml").write_text(
+        "- hosts: all\n  gather_facts: false\n  tags: always\n  tasks:\n"
+        f"    - set_fact: {{userspace_bits: '{bits}', machine: {machine}, cacheable: true}}\n"
+        "    - coldvox.ci.input_check:\n"
+    )
+    status, said = play(tmp_path, "facts.yml", {"laptop": {}})
+    assert bool(status) is refused, said
+    assert ("its programs are for 32 bits and its kernel is for 64 (aarch64)" in said) is refused
