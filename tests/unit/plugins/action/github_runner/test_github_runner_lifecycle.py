@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,26 @@ def test_runner_version_that_does_not_run_is_rolled_back(host: RunnerHost) -> No
     assert "does not start on this host" in failed["msg"]
     assert "It has version 2.336.0 again and works." in failed["msg"]
     assert failed["runners"][0]["status"] == "online"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory to another user")
+def test_runner_gets_its_work_directory_back(host: RunnerHost, admin: AdminClient, job: Any) -> None:
+    """nomadkaraoke/karaoke-gen issue 103: a container's chown, and each job fails before its first step."""
+    host.converge(ONE)
+    work = host.file("one", "_work")
+    (work / "_temp").mkdir(parents=True, exist_ok=True)
+    subprocess.run(["chown", "-R", "root", work], check=True)
+    running = job("one")
+    assert outcomes(host.converge(ONE)) == {"one": "unchanged"}, "a container of the job may own files there"
+    running.kill()
+    running.wait()
+    repaired = host.converge(ONE)
+    assert outcomes(repaired) == {"one": "updated"}
+    assert "cannot use its work or home directory" in repaired["runners"][0]["reason"]
+    assert work.stat().st_uid == pwd.getpwnam(host.user).pw_uid
+    assert not (work / "_temp").exists()
+    assert outcomes(host.converge(ONE)) == {"one": "unchanged"}
+    assert admin.wait_for_job(quick_job(admin, "fast"))["conclusion"] == "success"
 
 
 def quick_job(admin: AdminClient, label: str) -> int:

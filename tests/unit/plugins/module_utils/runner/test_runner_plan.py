@@ -53,6 +53,7 @@ def test_plan_ignores_offline_at_github() -> None:
         (changed(files_current=False), Remote(7, online=True), "updated", (Step.STOP, *RESTART)),
         (changed(start_digest="r"), REMOTE, "updated", (*STOP, *RESTART)),
         (changed(start_digest="r", active=False), REMOTE, "updated", (Step.WRITE_FILES, Step.START)),
+        (changed(owned=False), REMOTE, "updated", (*STOP, *RESTART)),
         (changed(active=False), REMOTE, "updated", (Step.START,)),
         (changed(failing=True), REMOTE, "updated", (Step.START,)),
         (changed(enabled=False), REMOTE, "updated", (Step.START,)),
