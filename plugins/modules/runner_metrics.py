@@ -131,6 +131,9 @@ metrics:
     disk_total_bytes:
       description: Size of the file system of O(base_dir).
       type: int
+    disk_used_bytes:
+      description: Used bytes on it.
+      type: int
     disk_used_percent:
       description: Used part of its usable space.
       type: float
@@ -232,6 +235,12 @@ metrics:
           type: float
         memory_bytes:
           description: Memory of the unit's control group, page cache included.
+          type: int
+        listener_cpu_percent:
+          description: Share of one core that its listener used since the listener's start, as in C(ps).
+          type: float
+        listener_memory_bytes:
+          description: Resident memory of its listener, as in C(ps).
           type: int
     unavailable:
       description: Keys that could not be read; V(instances.KEY) if it is unknown for at least one instance.

@@ -81,7 +81,7 @@ def test_health_can_be_read_by_people_and_jobs(as_user: Callable[..., str]) -> N
 
 def test_metrics_can_be_read_by_root_and_no_job(host: Host, as_user: Callable[..., str]) -> None:
     # A reader could hold a lock against the sampler.
-    assert "Load, mean" in host.check_output("runnerctl metrics report || test $? = 1")
+    assert "Average Load" in host.check_output("runnerctl metrics report || test $? = 1")
     assert "run as root, or as a member of the group" in as_user(
         "runnerctl metrics report 2>&1 || test $? = 3"
     )

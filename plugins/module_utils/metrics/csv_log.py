@@ -83,19 +83,20 @@ def _disarmed(text: str) -> str:
 def row(sample: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
     """Return ``sample`` as the values of COLUMNS.
 
-    ``environment`` is that of the job, if there is one. runner_cpu and runner_mem are percent of all cores
-    and of all memory, for all instances together. disk_read and disk_write count sectors of 512 bytes, as did
+    ``environment`` is that of the job, if there is one. disk_pct is what df(1) shows, which rounds up.
+    runner_cpu and runner_mem are what ps(1) shows of the listeners, added up: percent of one core since their
+    start, and of all memory. disk_read and disk_write count sectors of 512 bytes, as did
     the script from which the reports come.
     """
-    used = _sum(sample, "memory_bytes")
+    used, free = sample["disk_used_bytes"] or 0, sample["disk_free_bytes"] or 0
     values: list[Any] = [
         str(sample["timestamp"]).replace("T", " ").rstrip("Z"),
         sample["load_1m"] or 0,
         _mib(sample["memory_used_bytes"]),
         _mib(sample["memory_available_bytes"]),
-        round(sample["disk_used_percent"] or 0),
-        round(_sum(sample, "cpu_percent"), 1),
-        percent(used, sample["memory_total_bytes"] or 0),
+        -(-100 * used // (used + free)) if used else 0,
+        round(_sum(sample, "listener_cpu_percent"), 1),
+        percent(_sum(sample, "listener_memory_bytes"), sample["memory_total_bytes"] or 0),
         sample["network_rx_bytes"] or 0,
         sample["network_tx_bytes"] or 0,
         (sample["disk_read_bytes"] or 0) // SECTOR_BYTES,

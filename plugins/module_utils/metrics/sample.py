@@ -183,12 +183,13 @@ def _memory(sources: Sources, gaps: Gaps) -> Sample:
 
 
 def _disk(target: Target, sources: Sources, gaps: Gaps) -> Sample:
-    keys = ("disk_total_bytes", "disk_used_percent", "disk_free_bytes")
+    keys = ("disk_total_bytes", "disk_used_bytes", "disk_used_percent", "disk_free_bytes")
     space = gaps.read(lambda: sources.disk_space(target.work_dir or target.base_dir), *keys)
     if space is None:
         return dict.fromkeys(keys)
     # The blocks reserved for root are neither used nor free, as in df(1).
-    return dict(zip(keys, (space.total, system.percent(space.used, space.used + space.free), space.free)))
+    share = system.percent(space.used, space.used + space.free)
+    return dict(zip(keys, (space.total, space.used, share, space.free)))
 
 
 def _pressure(sources: Sources, gaps: Gaps) -> Sample:
@@ -252,6 +253,9 @@ def _runners(
     instances = gaps.read(described, *keys)
     if instances is None:
         return dict.fromkeys(keys)
+    for each in instances:
+        use = _listener_use(sources, each["listener_pid"])
+        each.update(listener_cpu_percent=use.cpu_percent, listener_memory_bytes=use.memory_bytes)
     gaps.keys.extend(
         f"instances.{key}" for key in runners.UNIT_KEYS if any(each[key] is None for each in instances)
     )
@@ -260,6 +264,13 @@ def _runners(
         "active_jobs": sum(each["busy"] for each in instances),
         "instances": instances,
     }
+
+
+def _listener_use(sources: Sources, pid: Optional[int]) -> system.ProcessUse:
+    """Return the use of a listener; it uses nothing where none runs, or it has just ended."""
+    if pid is None:
+        return system.ProcessUse(0.0, 0)
+    return Gaps().read(lambda: sources.process_use(pid)) or system.ProcessUse(0.0, 0)
 
 
 def _reach(target: Target, sources: Sources, gaps: Gaps) -> Sample:

@@ -46,6 +46,7 @@ class Sources(NamedTuple):
     disk_traffic: Callable[[], Mapping[str, system.Traffic]] = lambda: system.disk_traffic(
         system.hardware("/sys/block")
     )
+    process_use: Callable[[int], system.ProcessUse] = system.process_use
     cpu_count: Callable[[], int] = lambda: os.cpu_count() or 1
     now: Callable[[], datetime] = lambda: datetime.now(timezone.utc)
     monotonic: Callable[[], float] = time.monotonic

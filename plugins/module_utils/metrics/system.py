@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, Callable, NamedTuple, Optional, TypeVar
@@ -47,6 +48,13 @@ class Traffic(NamedTuple):
 
     inward: int
     outward: int
+
+
+class ProcessUse(NamedTuple):
+    """The use of a process as ps(1) shows it: percent of one core since its start, and resident bytes."""
+
+    cpu_percent: float
+    memory_bytes: int
 
 
 class DiskSpace(NamedTuple):
@@ -150,6 +158,19 @@ def disk_space(path: str) -> DiskSpace:
     """Return the space of the file system that ``path`` is on, as df(1) counts it."""
     usage = ask_psutil(lambda psutil: psutil.disk_usage(path))
     return DiskSpace(usage.total, usage.used, usage.free)
+
+
+def process_use(pid: int) -> ProcessUse:
+    """Return the use of the process ``pid``."""
+
+    def read(psutil: Any) -> ProcessUse:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            times, began, memory = process.cpu_times(), process.create_time(), process.memory_info()
+        elapsed = max(time.time() - began, 1.0)
+        return ProcessUse(round(100 * (times.user + times.system) / elapsed, 1), memory.rss)
+
+    return ask_psutil(read)
 
 
 def hottest_celsius() -> float:

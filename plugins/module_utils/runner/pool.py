@@ -286,7 +286,12 @@ def _environment(
     The order of precedence, from low to high: the number of cargo jobs that follows from the cores of the
     class, the host, the class, the instance.
     """
-    merged: dict[str, object] = {"CARGO_HOME": f"{layout.home}/.cargo", "LANG": "C.UTF-8"}
+    merged: dict[str, object] = {
+        "CARGO_HOME": f"{layout.home}/.cargo",
+        "LANG": "C.UTF-8",
+        # A job's log is often the only trace of a panic.
+        "RUST_BACKTRACE": "1",
+    }
     if limits:
         merged["CARGO_BUILD_JOBS"] = max(1, int(limits.cores))
     if "target" in check_keep(defaults.keep):

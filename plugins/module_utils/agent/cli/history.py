@@ -113,7 +113,7 @@ def show(options: argparse.Namespace) -> int:
     # Read this first: the history is open with the rights of its owner, who may not read the file.
     given = _read(options.source) if options.source else None
     with open_history(options, writing=bool(options.source)) as history:
-        imported = _import(history, options.source, given) if options.source else None
+        imported = _import(history, options.source, given, options.job) if options.source else None
         jobs = history.jobs(options.since, options.job, _CONSIDERED)
     regressions = statistics.regressions(jobs, time.time())
     whole = statistics.summary(jobs)
@@ -174,8 +174,11 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def _import(history: History, source: str, whole: Any) -> int:
-    """Add the content ``whole`` of the file ``source``; return the new entries' count."""
+def _import(history: History, source: str, whole: Any, job: str) -> int:
+    """Add the content ``whole`` of the file ``source``; return the new entries' count.
+
+    ``job`` names the job of a file that does not.
+    """
     from ..history.jobs import RecordError
     from ..history.json_history import sums_of
 
@@ -184,7 +187,7 @@ def _import(history: History, source: str, whole: Any) -> int:
         if isinstance(rows, list):
             return history.add_hosted(rows)
         if isinstance(whole, dict):
-            sums = sums_of(whole)
+            sums = sums_of(whole, job, source)
             history.add_sums(sums)
             return len(sums)
         raise RecordError("it is neither a list nor an object")

@@ -10,6 +10,8 @@ from typing import NamedTuple, Optional
 _HIGH_LOAD = 4.0
 _HIGH_MEMORY_MB = 20000.0
 FORMATS = ("md", "html", "json")
+# Names and sentences are those of ColdVox's own reports, so that what reads them still does.
+HIGH_CPU, HIGH_MEMORY = "High CPU Usage", "High Memory Usage"
 
 
 class Summary(NamedTuple):
@@ -61,9 +63,9 @@ def summarize(rows: Iterable[Mapping[str, str]]) -> Summary:
     mean = {name: round(column.total / count, 2) if count else 0.0 for name, column in sums.items()}
     insights = []
     if count and sums["load_avg"].total / count > _HIGH_LOAD:
-        insights.append("High CPU Usage")
+        insights.append(HIGH_CPU)
     if count and sums["memory_mb"].total / count > _HIGH_MEMORY_MB:
-        insights.append("High Memory Usage")
+        insights.append(HIGH_MEMORY)
     return Summary(
         samples=count,
         first=first,
@@ -96,28 +98,36 @@ def render(summary: Summary, form: str) -> str:
 
 def _facts(summary: Summary) -> list[tuple[str, str]]:
     return [
-        ("Samples", str(summary.samples)),
+        ("Average Load", f"{summary.load_mean:.2f}"),
+        ("Peak Load", f"{summary.load_peak:.2f}"),
+        ("Average Memory", f"{summary.memory_mean_mb:.0f} MB"),
+        ("Peak Memory", f"{summary.memory_peak_mb:.0f} MB"),
+        ("Total Cache Size", f"{summary.cache_mean_mb:.0f} MB"),
+        ("Vosk Models", f"{summary.models_mean_mb:.0f} MB"),
+        ("Rust Cache", f"{summary.rust_cache_mean_mb:.0f} MB"),
+        ("Peak Jobs", str(summary.active_jobs_peak)),
+        ("Sample Count", str(summary.samples)),
         ("From", summary.first or "-"),
         ("To", summary.last or "-"),
-        ("Load, mean", f"{summary.load_mean:.2f}"),
-        ("Load, peak", f"{summary.load_peak:.2f}"),
-        ("Memory, mean", f"{summary.memory_mean_mb:.0f} MB"),
-        ("Memory, peak", f"{summary.memory_peak_mb:.0f} MB"),
-        ("Store, mean", f"{summary.cache_mean_mb:.0f} MB"),
-        ("Models, mean", f"{summary.models_mean_mb:.0f} MB"),
-        ("Rust caches, mean", f"{summary.rust_cache_mean_mb:.0f} MB"),
-        ("Jobs at once, peak", str(summary.active_jobs_peak)),
     ]
 
 
-def _insights(summary: Summary) -> tuple[str, ...]:
-    return summary.insights or ("Nothing stands out",)
+def _insights(summary: Summary) -> list[tuple[str, str]]:
+    """Return a heading and a sentence about the processor and about the memory."""
+    load, memory = f"{summary.load_mean:.2f}", f"{summary.memory_mean_mb:.0f}MB"
+    cpu = (HIGH_CPU, f"Average load ({load}) suggests CPU bottleneck")
+    used = (HIGH_MEMORY, f"Average memory usage ({memory}) approaching system limits")
+    return [
+        cpu if HIGH_CPU in summary.insights else ("CPU Usage", f"Normal load average ({load})"),
+        used if HIGH_MEMORY in summary.insights else ("Memory Usage", f"Normal memory consumption ({memory})"),
+    ]
 
 
 def _markdown(summary: Summary) -> str:
-    lines = ["# Runner metrics", "", "| | |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in _facts(summary)]
-    return "\n".join([*lines, "", "## Insights", "", *(f"- {text}" for text in _insights(summary))])
+    lines = ["# Performance Report", "", "## Summary", ""]
+    lines += [f"- **{name}**: {value}" for name, value in _facts(summary)]
+    lines += ["", "## Performance Insights", ""]
+    return "\n".join([*lines, *(f"- **{name}**: {text}" for name, text in _insights(summary))])
 
 
 def _page(summary: Summary) -> str:
@@ -127,12 +137,15 @@ def _page(summary: Summary) -> str:
         f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
         for name, value in _facts(summary)
     )
-    insights = "".join(f"<li>{html.escape(text)}</li>" for text in _insights(summary))
+    insights = "".join(
+        f"<li>{html.escape(name)}: {html.escape(text)}</li>" for name, text in _insights(summary)
+    )
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Runner metrics</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Performance Report</title>'
         "<style>:root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;margin:1rem auto;"
         "max-width:40rem;padding:0 1rem}th{text-align:left;font-weight:400;padding-right:2rem}"
         "td{text-align:right;font-variant-numeric:tabular-nums}</style></head><body>"
-        f"<h1>Runner metrics</h1><table>{rows}</table><h2>Insights</h2><ul>{insights}</ul></body></html>"
+        f"<h1>Performance Report</h1><table>{rows}</table><h2>Performance Insights</h2><ul>{insights}</ul>"
+        "</body></html>"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from typing import Any, Optional
 
@@ -9,18 +11,33 @@ from ...health.dispatch import KINDS, JobSums
 from .jobs import RecordError, clean, moment, number, whole_number
 
 
-def sums_of(document: Mapping[str, Any]) -> list[JobSums]:
-    """Return the sums in ``{job: {kind: sums}}``.
+# The scripts keep a file for each job, and its name is the only place for that of the job.
+_FILE = re.compile(r"job-history-(.+)\.json")
 
-    Raises RecordError that names the wrong entry.
-    The rates and means in the document follow from the sums and are not read.
+
+def sums_of(document: Mapping[str, Any], job: str = "", source: str = "") -> list[JobSums]:
+    """Return the sums in ``{job: {kind: sums}}``, or in ``{kind: sums}`` of one job.
+
+    The name of that one is ``job``, or part of the name of the file ``source``. Raises RecordError that names
+    the wrong entry. The rates and means in the document follow from the sums and are not read; kinds without
+    a run are left out, because the scripts begin with invented rates.
     """
+    if document and set(document) <= set(KINDS) and all("total_runs" in _object(document[k]) for k in document):
+        match = _FILE.fullmatch(os.path.basename(source))
+        name = job or (match[1] if match else "")
+        if not name:
+            raise RecordError("it is of one job; name it: runnerctl history JOB --import FILE")
+        document = {name: document}
     every = []
     for job, kinds in document.items():
         if not isinstance(kinds, Mapping) or not set(kinds) <= set(KINDS):
             raise RecordError(f"'{clean(job)}' has other entries than {' and '.join(KINDS)}")
         every += [_sums(clean(job), kind, sums) for kind, sums in kinds.items()]
-    return every
+    return [sums for sums in every if sums.total_runs]
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _sums(job: str, kind: str, sums: Any) -> JobSums:

@@ -28,7 +28,9 @@ SAMPLE: dict[str, Any] = {
     "memory_total_bytes": 1000 * MIB,
     "memory_used_bytes": 400 * MIB,
     "memory_available_bytes": 600 * MIB,
-    "disk_used_percent": 83.3,
+    "disk_used_bytes": 830_001,
+    "disk_free_bytes": 169_999,
+    "disk_used_percent": 83.0,
     "network_rx_bytes": 10,
     "network_tx_bytes": 20,
     "disk_read_bytes": 1024,
@@ -38,8 +40,8 @@ SAMPLE: dict[str, Any] = {
     "rust_cache_bytes": 30 * MIB,
     "active_jobs": 2,
     "instances": [
-        {"cpu_percent": 10.0, "memory_bytes": 100 * MIB},
-        {"cpu_percent": None, "memory_bytes": 50 * MIB},
+        {"listener_cpu_percent": 0.4, "listener_memory_bytes": 100 * MIB},
+        {"listener_cpu_percent": 0.0, "listener_memory_bytes": 50 * MIB},
     ],
 }
 
@@ -56,7 +58,7 @@ def test_row_has_the_units_of_the_reports() -> None:
         "GITHUB_STEP": "lint",
     }
     assert ",".join(csv_log.row(SAMPLE, environment)) == (
-        "2026-03-01 09:30:00,1.25,400,600,83,10.0,15.0,10,20,2,4,50,40,30,2,77,build,2,lint"
+        "2026-03-01 09:30:00,1.25,400,600,84,0.4,15.0,10,20,2,4,50,40,30,2,77,build,2,lint"
     )
 
 

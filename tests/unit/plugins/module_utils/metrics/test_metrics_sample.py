@@ -16,6 +16,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.metrics.system import (
     CpuTime,
     DiskSpace,
     Memory,
+    ProcessUse,
     Traffic,
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.layout import instance_unit
@@ -43,7 +44,7 @@ SIZES = {"/rustup": 7, "/cargo": 8}
 ALL_KEYS = {
     *("timestamp", "load_1m", "cpu_count", "cpu_percent"),
     *("memory_total_bytes", "memory_used_bytes", "memory_available_bytes", "memory_used_percent"),
-    *("swap_used_percent", "disk_total_bytes", "disk_used_percent", "disk_free_bytes"),
+    *("swap_used_percent", "disk_total_bytes", "disk_used_bytes", "disk_used_percent", "disk_free_bytes"),
     *("psi_cpu_some_avg60", "psi_memory_some_avg60", "psi_io_some_avg60"),
     *("network_rx_bytes", "network_tx_bytes", "disk_read_bytes", "disk_written_bytes"),
     *("interfaces", "disks"),
@@ -86,6 +87,7 @@ class Machine:
             memory=lambda: self.if_readable("/proc/meminfo", self.memory),
             network_traffic=lambda: self.if_readable("/proc/net/dev", self.interfaces),
             disk_traffic=lambda: self.if_readable("/proc/diskstats", {"nvme0n1": Traffic(1024, 2048)}),
+            process_use=lambda pid: ProcessUse(pid / 10, 1000 * pid),
             cpu_count=lambda: 4,
             now=lambda: datetime(2026, 3, 1, 9, 30, tzinfo=timezone.utc) + timedelta(seconds=self.elapsed),
             monotonic=lambda: self.elapsed,
@@ -140,6 +142,7 @@ def test_take_samples_gives_every_key_and_its_value() -> None:
         "cpu_percent": 50.0,
         "memory_used_percent": 70.0,
         "disk_total_bytes": 1000,
+        "disk_used_bytes": 750,
         "disk_used_percent": 83.3,
         "disk_free_bytes": 150,
         "psi_cpu_some_avg60": 1.5,
@@ -175,6 +178,8 @@ def test_sample_instances_are_those_unpacked_in_order_of_name() -> None:
         "busy": True,
         "cpu_percent": 50.0,
         "memory_bytes": 100,
+        "listener_cpu_percent": 0.7,
+        "listener_memory_bytes": 7000,
     }
     assert (two["name"], two["busy"]) == ("two", False)
 

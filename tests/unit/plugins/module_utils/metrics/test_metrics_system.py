@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -193,6 +194,27 @@ def test_disk_space_agrees_with_df(tmp_path: Path) -> None:
     assert space.free == pytest.approx(free, abs=64 * 1024**2)
 
 
+def test_process_use_agrees_with_ps() -> None:
+    busy = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE)
+    try:
+        assert busy.stdout is not None
+        busy.stdout.readline()
+        time.sleep(2)
+        use = system.process_use(busy.pid)
+        shown = subprocess.check_output(["ps", "-p", str(busy.pid), "-o", "%cpu=,rss="], text=True).split()
+    finally:
+        busy.kill()
+        busy.communicate()
+    assert use.cpu_percent > 20
+    assert use.cpu_percent == pytest.approx(float(shown[0]), abs=25), "ps counts whole seconds"
+    assert use.memory_bytes == pytest.approx(int(shown[1]) * 1024, rel=0.1)
+
+
+def test_process_use_of_an_ended_process_fails_so_that_a_sample_survives() -> None:
+    with pytest.raises((OSError, ValueError, LookupError)):
+        system.process_use(2**22 + 1)
+
+
 def test_hardware_has_a_device_behind_it(tmp_path: Path) -> None:
     (tmp_path / "eth0" / "device").mkdir(parents=True)
     (tmp_path / "docker0").mkdir()
@@ -282,7 +304,7 @@ print(json.dumps(next(take_samples(target, machine(run), 1, 0))))
 """
 _WITH_PSUTIL = _WITHOUT_PSUTIL.replace('sys.modules["psutil"] = None', "pass")
 _FED_BY_PSUTIL = {
-    *("cpu_percent", "disk_total_bytes", "disk_used_percent", "disk_free_bytes", "interfaces", "disks"),
+    *("cpu_percent", "disk_total_bytes", "disk_used_bytes", "disk_used_percent", "disk_free_bytes", "interfaces", "disks"),
     *("network_rx_bytes", "network_tx_bytes", "disk_read_bytes", "disk_written_bytes"),
 }
 

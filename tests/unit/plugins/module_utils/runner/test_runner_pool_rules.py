@@ -35,6 +35,7 @@ def test_resolve_pool_completes_a_short_entry() -> None:
             "environment": {
                 "CARGO_HOME": "/srv/r/one/_home/.cargo",
                 "LANG": "C.UTF-8",
+                "RUST_BACKTRACE": "1",
                 "CARGO_BUILD_JOBS": "6",
             },
             "path": ["/usr/bin", "/srv/r/one/_home/.cargo/bin"],
@@ -77,6 +78,7 @@ def test_resolve_pool_prefers_the_more_specific_environment() -> None:
     assert instance["environment"] == {
         "CARGO_HOME": "/srv/r/one/_home/.cargo",
         "LANG": "C.UTF-8",
+        "RUST_BACKTRACE": "1",
         "CARGO_BUILD_JOBS": "3",
         "X": "class",
         "Y": "instance",

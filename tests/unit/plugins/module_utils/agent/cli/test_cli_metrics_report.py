@@ -77,8 +77,9 @@ def test_summarize_accepts_no_samples() -> None:
 def test_render_shows_the_same_in_all_formats() -> None:
     summary = metrics_report.summarize([row(5.0, 30000)])
     assert json.loads(metrics_report.render(summary, "json"))["load_mean"] == 5.0
-    assert "| Load, mean | 5.00 |" in metrics_report.render(summary, "md")
-    assert "- High CPU Usage" in metrics_report.render(summary, "md")
+    assert "- **Average Load**: 5.00" in metrics_report.render(summary, "md")
+    expected = "- **High CPU Usage**: Average load (5.00) suggests CPU bottleneck"
+    assert expected in metrics_report.render(summary, "md")
     page = metrics_report.render(summary, "html")
     assert "<td>5.00</td>" in page
     assert "http" not in page.replace('charset="utf-8"', "")

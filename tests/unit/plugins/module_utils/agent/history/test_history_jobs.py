@@ -188,9 +188,32 @@ def test_sums_of_json_history_are_its_totals() -> None:
     assert (every[0].success_rate, every[0].avg_duration) == (90.0, 300.0)
 
 
-def test_sums_of_an_entry_without_runs_have_zero_rates() -> None:
-    (sums,) = sums_of({"x": {"cloud": {"total_runs": 0, "successful_runs": 0, "total_duration": 0}}})
-    assert (sums.success_rate, sums.avg_duration, sums.last_updated) == (0.0, 0.0, None)
+# What ColdVox's own script writes to /tmp/job-history-JOB.json, where each kind begins with invented rates.
+INVENTED = {**dict.fromkeys(("total_runs", "successful_runs", "total_duration"), 0), "success_rate": 95}
+OWN = {"self_hosted": {**SUMS, "avg_duration": 333.3333333, "last_updated": 1757577600}, "cloud": INVENTED}
+
+
+@pytest.mark.parametrize(
+    ("job", "source"),
+    [("build_and_check", "/tmp/x.json"), ("", "/tmp/job-history-build_and_check.json")],  # noqa: S108
+)
+def test_sums_of_the_users_own_file_are_those_of_its_job(job: str, source: str) -> None:
+    assert sums_of(OWN, job, source) == [
+        JobSums("build_and_check", "self_hosted", 10, 9, 3000.0, 10, 1757577600.0)
+    ]
+
+
+def test_sums_of_a_file_without_the_jobs_name_ask_for_it() -> None:
+    with pytest.raises(RecordError, match="it is of one job; name it: runnerctl history JOB --import FILE"):
+        sums_of(OWN, "", "/srv/history.json")
+
+
+def test_sums_of_jobs_that_are_called_like_a_kind() -> None:
+    assert [sums.job for sums in sums_of({"cloud": {"cloud": SUMS}})] == ["cloud"]
+
+
+def test_sums_without_runs_are_left_out() -> None:
+    assert sums_of({"x": {"cloud": {"total_runs": 0, "successful_runs": 0, "total_duration": 0}}}) == []
 
 
 @pytest.mark.parametrize(
