@@ -6,11 +6,10 @@ line, and only lines of the listener that systemd started count.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Callable, Optional
 
 from ...errors import CiError
 from ...host import systemd
