@@ -117,6 +117,24 @@ def test_workspace_files_of_root_are_removed_after_the_job(runner: Runner) -> No
     until(lambda: not any(runner.host.file(path).exists for path in left))
 
 
+def test_job_that_fails_before_its_first_hook_counts(runner: Runner) -> None:
+    """nomadkaraoke/karaoke-gen issue 103: a container gave the work directory to root."""
+    work = f"{runner.root}/_work"
+    runner.host.check_output(f"mkdir -p {work} && chown -R root {work} && chmod 700 {work}")
+    assert f"'{work}' belongs to user id 0" in runner.host.run("runnerctl heal --dry-run").stdout
+    assert runner.job("true")["conclusion"] == "failure"
+    runner.host.run("runnerctl heal")
+
+    def is_recorded() -> bool:
+        jobs = json.loads(runner.host.run("runnerctl history --json").stdout)["jobs"]
+        return any(
+            (job["instance"], job["run_id"], job["result"]) == (runner.name, 0, "failure") for job in jobs
+        )
+
+    until(is_recorded)
+    assert runner.job("true")["conclusion"] == "success", "the next start gave the directory back"
+
+
 def test_sleep_is_inhibited_while_a_job_runs(runner: Runner) -> None:
     number = runner.waiting_job()
     listed = "systemd-inhibit --list --no-pager"
