@@ -51,6 +51,8 @@ def ansible_transport(ca_path: Optional[str], timeout_seconds: float) -> Transpo
         except URLError as error:
             untrusted = isinstance(error.reason, ssl.SSLCertVerificationError)
             raise UnreachableError(str(error.reason), lasting=untrusted) from error
+        except ValueError as error:
+            raise UnreachableError(f"a redirect to no address: {error}", lasting=True) from error
         except (OSError, HTTPException, OpenerError) as error:
             raise UnreachableError(str(error) or type(error).__name__) from error
 

@@ -57,8 +57,12 @@ def _server(url: str) -> tuple[str, str, Optional[int]]:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_request: Any, **_options: Any) -> None:
-        """Let the redirect itself be the answer."""
+    """Lets each redirect be an answer. urllib's own handler fails at some addresses before it asks."""
+
+    def http_error_302(self, *_answer: Any, **_options: Any) -> None:
+        """Handle nothing."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def stdlib_transport(timeout_seconds: float) -> Transport:

@@ -135,9 +135,7 @@ def network_traffic(hardware: Collection[str]) -> dict[str, Traffic]:
     # Without psutil's correction of counters that wrap: the sample has the kernel's own numbers.
     counters: Mapping[str, Any] = ask_psutil(lambda psutil: psutil.net_io_counters(pernic=True, nowrap=False))
     chosen = set(counters).intersection(hardware) or set(counters) - {"lo"}
-    return {
-        name: Traffic(counters[name].bytes_recv, counters[name].bytes_sent) for name in sorted(chosen)
-    }
+    return {name: Traffic(counters[name].bytes_recv, counters[name].bytes_sent) for name in sorted(chosen)}
 
 
 def disk_traffic(hardware: Collection[str]) -> dict[str, Traffic]:

@@ -31,11 +31,11 @@ from .instance_records import (
     write,
     write_record,
 )
+from .job_directories import clear, give_back, not_owned
 from .layout import instance_directories
 from .plan import Local, Step
 from .target import RegistrationSecrets, Target
 from .tree import is_linked, link_tree
-from .job_directories import clear, give_back, not_owned
 from .worker import has_worker
 
 _START_SECONDS = 30.0
@@ -170,9 +170,10 @@ class Instance:
             now = self.read(self._unit_state())
             # Ignore whether the unit is active: without a registration it ends and restarts by itself.
             # A job that has begun or ended since may have changed an owner.
-            if replaced(
-                now, exists=seen.exists, active=seen.active, failing=seen.failing, owned=seen.owned
-            ) != seen:
+            if (
+                replaced(now, exists=seen.exists, active=seen.active, failing=seen.failing, owned=seen.owned)
+                != seen
+            ):
                 raise CiError(
                     f"Runner '{name}' was left as it is, because another process changed it meanwhile; "
                     "run again."

@@ -253,7 +253,10 @@ def _resolved(name: str, given: Mapping[str, Any], defaults: PoolDefaults) -> Po
             "state": state,
             "environment": _environment(given, defaults, limits, layout),
             # A job can write there, so the system's directories come first.
-            "path": [*(plain_text(entry, "A path entry") for entry in defaults.path), f"{layout.home}/.cargo/bin"],
+            "path": [
+                *(plain_text(entry, "A path entry") for entry in defaults.path),
+                f"{layout.home}/.cargo/bin",
+            ],
         },
         defaults.state,
     )

@@ -19,7 +19,12 @@ from ..host.durable import replace_file
 
 _RUSTLIB = os.path.join("lib", "rustlib")
 # rustup writes these for each toolchain (rustup 1.29, dist/manifestation.rs and dist/component/components.rs).
-_RECORDS = ("multirust-config.toml", "multirust-channel-manifest.toml", "components", "rust-installer-version")
+_RECORDS = (
+    "multirust-config.toml",
+    "multirust-channel-manifest.toml",
+    "components",
+    "rust-installer-version",
+)
 _LIST = os.path.join(_RUSTLIB, "components")
 # The manifest of the channel is another one for each version.
 _VERSION = os.path.join(_RUSTLIB, "multirust-channel-manifest.toml")
@@ -129,7 +134,9 @@ def difference(toolchain: str, note: str) -> str:
     Empty if none does, or without a note of this version. Files that a person added do not count.
     """
     noted = {} if os.path.islink(toolchain) else _noted(toolchain, note) or {}
-    return next((path for path, sha256 in noted.items() if _sha256(os.path.join(toolchain, path)) != sha256), "")
+    return next(
+        (path for path, sha256 in noted.items() if _sha256(os.path.join(toolchain, path)) != sha256), ""
+    )
 
 
 def _noted(toolchain: str, note: str) -> Optional[dict[str, str]]:

@@ -32,9 +32,9 @@ def enrol(options: argparse.Namespace) -> int:
     """Register the instance for one more job, if it is idle."""
     from ...github.auth import bearer
     from ...github.client import Client, Patience
-    from ...github.transport import stdlib_transport
     from ...github.runners import Runners
     from ...github.scope import scope_of
+    from ...github.transport import stdlib_transport
     from ...runner import enrol as enrolment
     from ...runner.account import Host
 

@@ -119,7 +119,9 @@ def _insights(summary: Summary) -> list[tuple[str, str]]:
     used = (HIGH_MEMORY, f"Average memory usage ({memory}) approaching system limits")
     return [
         cpu if HIGH_CPU in summary.insights else ("CPU Usage", f"Normal load average ({load})"),
-        used if HIGH_MEMORY in summary.insights else ("Memory Usage", f"Normal memory consumption ({memory})"),
+        used
+        if HIGH_MEMORY in summary.insights
+        else ("Memory Usage", f"Normal memory consumption ({memory})"),
     ]
 
 

@@ -20,8 +20,8 @@ from ...runner.fresh_start import (
     registered_work_directory,
 )
 from ...runner.instance_records import LIFE, forget_record
-from ...runner.layout import Layout, instance_layout, instance_user, watcher_unit
 from ...runner.job_directories import give_back, not_owned, unusable
+from ...runner.layout import Layout, instance_layout, instance_user, watcher_unit
 
 # A large build directory takes longer to delete. The watcher does the rest, so that no job waits for it.
 _TRASH_SECONDS = 0.2

@@ -10,7 +10,6 @@ from typing import Any, Optional
 from ...health.dispatch import KINDS, JobSums
 from .jobs import RecordError, clean, moment, number, whole_number
 
-
 # The scripts keep a file for each job, and its name is the only place for that of the job.
 _FILE = re.compile(r"job-history-(.+)\.json")
 
@@ -22,7 +21,11 @@ def sums_of(document: Mapping[str, Any], job: str = "", source: str = "") -> lis
     the wrong entry. The rates and means in the document follow from the sums and are not read; kinds without
     a run are left out, because the scripts begin with invented rates.
     """
-    if document and set(document) <= set(KINDS) and all("total_runs" in _object(document[k]) for k in document):
+    if (
+        document
+        and set(document) <= set(KINDS)
+        and all("total_runs" in _object(document[k]) for k in document)
+    ):
         match = _FILE.fullmatch(os.path.basename(source))
         name = job or (match[1] if match else "")
         if not name:

@@ -166,13 +166,19 @@ def test_transport_sends_nothing_to_another_server(new_transport: NewTransport) 
 
 
 @pytest.mark.parametrize(
-    "place", ["/api/v3/repos/o/r/actions/runners", "https://127.0.0.1/x", "file:///etc/passwd", "http://[", ""]
+    "place",
+    ["/api/v3/repos/o/r/actions/runners", "https://127.0.0.1/x", "file:///etc/passwd", "http://[", ""],
 )
 def test_transport_follows_no_circle_and_no_other_scheme(new_transport: NewTransport, place: str) -> None:
     with peer(redirect(place, "301 Moved")) as running:
         message = error_message(f"http://127.0.0.1:{running.port}/o/r", new_transport)
         assert len(running.received) <= 6
     assert "(HTTP 301): it answers with a redirect" in message
+
+
+def test_client_reports_a_redirect_to_no_address(new_transport: NewTransport) -> None:
+    with peer(redirect("http://[")) as running:
+        assert "redirect to " in error_message(f"http://127.0.0.1:{running.port}/o/r", new_transport)
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,11 @@ def test_memory_without_swap_uses_none_of_it(tmp_path: Path) -> None:
             id="only a total",
         ),
         pytest.param(MEMINFO + "\n\nDirectMap4k: none kB\nX\n", WHOLE, id="lines that are none"),
-        pytest.param(MEMINFO.replace("24000 kB", "99999999999999999999 kB"), WHOLE._replace(
-            used_bytes=0, available_bytes=32000 * KIB, used_percent=0.0), id="more than there is"),
+        pytest.param(
+            MEMINFO.replace("24000 kB", "99999999999999999999 kB"),
+            WHOLE._replace(used_bytes=0, available_bytes=32000 * KIB, used_percent=0.0),
+            id="more than there is",
+        ),
         pytest.param("", system.Memory(*[None] * 5), id="nothing"),
     ],
 )
@@ -195,7 +198,9 @@ def test_disk_space_agrees_with_df(tmp_path: Path) -> None:
 
 
 def test_process_use_agrees_with_ps() -> None:
-    busy = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE)
+    busy = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE
+    )
     try:
         assert busy.stdout is not None
         busy.stdout.readline()
@@ -304,7 +309,15 @@ print(json.dumps(next(take_samples(target, machine(run), 1, 0))))
 """
 _WITH_PSUTIL = _WITHOUT_PSUTIL.replace('sys.modules["psutil"] = None', "pass")
 _FED_BY_PSUTIL = {
-    *("cpu_percent", "disk_total_bytes", "disk_used_bytes", "disk_used_percent", "disk_free_bytes", "interfaces", "disks"),
+    *(
+        "cpu_percent",
+        "disk_total_bytes",
+        "disk_used_bytes",
+        "disk_used_percent",
+        "disk_free_bytes",
+        "interfaces",
+        "disks",
+    ),
     *("network_rx_bytes", "network_tx_bytes", "disk_read_bytes", "disk_written_bytes"),
 }
 

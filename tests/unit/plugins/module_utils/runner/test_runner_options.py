@@ -64,7 +64,9 @@ def test_env_text_writes_null_as_the_empty_value() -> None:
     ("value", "kind"), [(["a", "b"], "list"), ((), "list"), ({"x": 1}, "dictionary"), ({"x"}, "set")]
 )
 def test_env_text_rejects_a_value_that_is_no_scalar(value: object, kind: str) -> None:
-    with pytest.raises(CiError, match=f"'FEATURES' cannot be used: its value is a {kind}.*one text in quotes"):
+    with pytest.raises(
+        CiError, match=f"'FEATURES' cannot be used: its value is a {kind}.*one text in quotes"
+    ):
         env_text({"FEATURES": value})
 
 

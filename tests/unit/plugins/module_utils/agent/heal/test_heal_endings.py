@@ -331,7 +331,9 @@ def test_past_endings_are_those_of_listeners_that_have_ended(instance: Instance)
     lives = [
         life(f"i{number}", at, Line(at, LISTENER + number, "Listening for Jobs"), *changed)
         for number, at in enumerate((now - 60, now - 40, now - 20))
-        for changed in [[line._replace(pid=LISTENER + number) for line in job("build", "Failed", at + 1, at + 2)]]
+        for changed in [
+            [line._replace(pid=LISTENER + number) for line in job("build", "Failed", at + 1, at + 2)]
+        ]
     ]
     instance.journal = "".join(lives) + life("idle", now - 5, Line(now - 4, 99, "Listening for Jobs"))
     assert past(instance) == [("build", "failure")] * 3

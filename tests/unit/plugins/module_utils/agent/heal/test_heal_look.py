@@ -25,7 +25,6 @@ from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.look import 
     proven_message,
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.agent.heal.rules import HEALTHY, Evidence, Known
-
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import Account
 
 from tests._support.heal_instance import Instance

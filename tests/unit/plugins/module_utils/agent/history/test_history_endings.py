@@ -194,11 +194,16 @@ def test_add_hosted_completes_a_job_that_only_its_listener_reported(history: His
     leave(str(spool.parent), ending(since=NOON, at=NOON + 1, job="build"))
     ingest(history, str(spool))
     row = hosted(
-        hosted=False, runner_name="laptop", run_id=7, started_at="2026-01-15T08:00:00Z", result="failure"
+        hosted=False,
+        runner_name="laptop",
+        repository="o/r",
+        run_id=7,
+        started_at="2026-01-15T08:00:00Z",
+        result="failure",
     )
     assert history.add_hosted([row]) == 0
     (job,) = history.jobs()
-    assert (job.run_id, job.repository) == (7, row["repository"])
+    assert (job.run_id, job.repository) == (7, "o/r")
     assert history.add_hosted([row]) == 0
 
 

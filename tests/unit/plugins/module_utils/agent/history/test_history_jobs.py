@@ -195,7 +195,7 @@ OWN = {"self_hosted": {**SUMS, "avg_duration": 333.3333333, "last_updated": 1757
 
 @pytest.mark.parametrize(
     ("job", "source"),
-    [("build_and_check", "/tmp/x.json"), ("", "/tmp/job-history-build_and_check.json")],  # noqa: S108
+    [("build_and_check", "/tmp/x.json"), ("", "/tmp/job-history-build_and_check.json")],
 )
 def test_sums_of_the_users_own_file_are_those_of_its_job(job: str, source: str) -> None:
     assert sums_of(OWN, job, source) == [
