@@ -83,7 +83,7 @@ class _Loader(yaml.BaseLoader):
     def compose_node(self, parent: Optional[yaml.Node], index: int) -> Optional[yaml.Node]:
         """Forget an earlier anchor of the same name, which PyYAML rejects."""
         if not self.check_event(yaml.AliasEvent):
-            self.anchors.pop(self.peek_event().anchor, None)
+            self.anchors.pop(self.peek_event().anchor, None)  # type: ignore[no-untyped-call]  # stubs
         return super().compose_node(parent, index)
 
 

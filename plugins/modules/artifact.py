@@ -78,8 +78,8 @@ options:
       strip_components:
         description:
           - The number of leading directories to remove from every path of an archive. A V(.) does not count.
-          - A file with fewer leading directories is an error, unless its name begins with a dot. Two different
-            leading directories are an error too, because their files would be mixed.
+          - A file with fewer leading directories is an error, unless its name begins with a dot. Two
+            different leading directories are an error too, because their files would be mixed.
           - Files that macOS adds to archives (C(__MACOSX), C(.DS_Store), C(._*)) are always left out.
         type: int
         default: 0

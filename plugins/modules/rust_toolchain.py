@@ -90,8 +90,8 @@ options:
   verify:
     description:
       - V(quick) checks that each file of a component is there, and that programs and records are not empty.
-      - V(full) reads every byte of the toolchains, and compares it with the checksums that were kept after the
-        installation. What is damaged is installed again.
+      - V(full) reads every byte of the toolchains, and compares it with the checksums that were kept after
+        the installation. What is damaged is installed again.
     type: str
     choices: [quick, full]
     default: quick

@@ -49,9 +49,9 @@ def noexec_reason(path: str) -> str:
     if "noexec" not in mount.options:
         return ""
     return (
-        f"'{mount.point}' is mounted with noexec, so no program or library in '{path}' can run; remount it with "
-        f"'mount -o remount,exec {mount.point}' and remove the option from /etc/fstab, or choose another "
-        "directory"
+        f"'{mount.point}' is mounted with noexec, so no program or library in '{path}' can run; remount it "
+        f"with 'mount -o remount,exec {mount.point}' and remove the option from /etc/fstab, or choose "
+        "another directory"
     )
 
 

@@ -65,8 +65,8 @@ def userland_problem(facts: Mapping[str, object]) -> str:
     if str(facts.get("userspace_bits")) != "32" or machine not in ("x86_64", "aarch64"):
         return ""
     return (
-        f"its programs are for 32 bits and its kernel is for 64 ({machine}), so no runner, toolchain or library "
-        f"for {machine} starts there; install its system for 64 bits, or boot its kernel for 32 bits"
+        f"its programs are for 32 bits and its kernel is for 64 ({machine}), so no runner, toolchain or "
+        f"library for {machine} starts there; install its system for 64 bits, or boot its kernel for 32 bits"
     )
 
 

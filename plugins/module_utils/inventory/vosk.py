@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 _ARCHIVE = re.compile(r"\.(zip|tar|tgz|tar\.(gz|xz|bz2|zst))$", re.IGNORECASE)
 _LIBRARY = ("libvosk.so", "vosk_api.h")
-# The files by which libvosk recognizes a model, in its second or in its first, flat layout, which some languages
-# still have (vosk-api, src/model.cc).
+# The files by which libvosk recognizes a model, in its second layout or in its first, flat one, which some
+# languages still have (vosk-api, src/model.cc).
 _MODEL = ("am/final.mdl|final.mdl", "conf/model.conf|mfcc.conf")
 
 

@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any, Callable, NamedTuple, Optional, TypeVar
 
-# The range of sensors in silicon. A board's chip reads 127 degrees at an input that has no sensor, and firmware
-# without an answer gave -650788.984 (raspberrypi/firmware issue 133).
+# The range of sensors in silicon. A board's chip reads 127 degrees at an input that has no sensor, and
+# firmware without an answer gave -650788.984 (raspberrypi/firmware issue 133).
 _COLDEST_CELSIUS, _NO_SENSOR_CELSIUS = -55.0, 125.0
 
 T = TypeVar("T")

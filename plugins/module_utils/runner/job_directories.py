@@ -88,6 +88,11 @@ def give_back(layout: Layout, account: Account, work_dir: str) -> None:
 
     No job may run. Raises CiError for a mount point of another owner, which can have a person's files.
     """
+    deadline = time.monotonic() + _SWEEP_SECONDS
+
+    def out_of_time() -> bool:
+        return time.monotonic() > deadline
+
     for place in _places(layout, work_dir):
         with contextlib.ExitStack() as opened:
             try:
@@ -113,9 +118,8 @@ def give_back(layout: Layout, account: Account, work_dir: str) -> None:
             if place != layout.home:
                 trash = sweep.open_trash(folder, account.uid)
                 opened.callback(os.close, trash)
-                deadline = time.monotonic() + _SWEEP_SECONDS
-                sweep.discard_foreign(folder, trash, account.uid, lambda: time.monotonic() > deadline)
-                sweep.empty(trash, lambda: time.monotonic() > deadline)
+                sweep.discard_foreign(folder, trash, account.uid, out_of_time)
+                sweep.empty(trash, out_of_time)
 
 
 def clear(directory: str, names: Optional[Sequence[str]] = None) -> None:

@@ -18,7 +18,7 @@ from typing import Optional
 from ..host.durable import replace_file
 
 _RUSTLIB = os.path.join("lib", "rustlib")
-# rustup writes these for each toolchain (rustup 1.29, dist/manifestation.rs and dist/component/components.rs).
+# rustup writes these for each toolchain (rustup 1.29, dist/manifestation.rs, dist/component/components.rs).
 _RECORDS = (
     "multirust-config.toml",
     "multirust-channel-manifest.toml",

@@ -138,8 +138,9 @@ def check_expected(artifact: Artifact, receipt: Receipt) -> None:
     """Raise CiError when a path that ``artifact`` expects is not in its tree."""
     missing = missing_paths(receipt, artifact.expect)
     if missing:
+        shown_paths = ", ".join(missing).replace("|", " or ")
         raise CiError(
-            f"Artifact {artifact.name}: {', '.join(missing).replace('|', ' or ')} is expected and not in what was unpacked; "
+            f"Artifact {artifact.name}: {shown_paths} is expected and not in what was unpacked; "
             "correct expect or strip_components, or take the right archive.",
             artifact=artifact.name,
         )

@@ -41,7 +41,8 @@ class Limits(NamedTuple):
 def member_path(name: str) -> Optional[str]:
     """Return ``name`` as a normal relative path, None when no part is left.
 
-    ``.`` and empty parts do not count. Raises ArchiveError for a name that could leave the tree or confuse a reader.
+    ``.`` and empty parts do not count. Raises ArchiveError for a name that could leave the tree or confuse a
+    reader.
     """
     shown = name[:200].encode("unicode_escape").decode()
     if _CONTROL.search(name):
@@ -62,8 +63,8 @@ def member_path(name: str) -> Optional[str]:
 class Placing:
     """The paths of an archive's members in the tree, without their first ``strip`` directories.
 
-    Leaves out what macOS adds to archives, and hidden files next to the one top directory. Two top directories
-    are never merged.
+    Leaves out what macOS adds to archives, and hidden files next to the one top directory. Two top
+    directories are never merged.
     """
 
     def __init__(self, strip: int) -> None:
@@ -88,8 +89,8 @@ class Placing:
         shared = min(len(top), len(self._top))
         if top[:shared] != self._top[:shared]:
             raise ArchiveError(
-                f"it has two top directories, '{'/'.join(self._top)}' and '{'/'.join(top)}', whose files would "
-                "be mixed without them"
+                f"it has two top directories, '{'/'.join(self._top)}' and '{'/'.join(top)}', whose files "
+                "would be mixed without them"
             )
         self._top = max(self._top, top, key=len)
         return "/".join(parts[self._strip :]) or None

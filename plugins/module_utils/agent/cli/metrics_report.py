@@ -144,7 +144,8 @@ def _page(summary: Summary) -> str:
     )
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Performance Report</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        "<title>Performance Report</title>"
         "<style>:root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;margin:1rem auto;"
         "max-width:40rem;padding:0 1rem}th{text-align:left;font-weight:400;padding-right:2rem}"
         "td{text-align:right;font-variant-numeric:tabular-nums}</style></head><body>"

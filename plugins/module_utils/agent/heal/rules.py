@@ -80,8 +80,8 @@ class Evidence(NamedTuple):
     ``enabled``, ``active_state``, ``sub_state``, ``restarts`` and ``pending`` (a start or stop is queued)
     come from systemd. ``connections`` counts the listener's established TCP connections, None if unreadable.
     ``log_mark`` changes when the listener's log grows, ``spool_mark`` when a hook writes a record
-    or the runner begins a job. ``message`` is a MESSAGE_ constant or empty. ``watched`` is whether its watcher
-    unit runs. ``unusable`` says why jobs cannot work in its directories.
+    or the runner begins a job. ``message`` is a MESSAGE_ constant or empty. ``watched`` is whether its
+    watcher unit runs. ``unusable`` says why jobs cannot work in its directories.
     """
 
     name: str
@@ -268,10 +268,6 @@ def _find(evidence: Evidence, noted: Known, now: Clocks, limits: Limits) -> Find
         return Finding(FROZEN, "its listener was stopped by a signal", THAW, limits.frozen_seconds)
     if not evidence.enabled:
         return Finding(AT_REST, "it is disabled: drained, or not wanted at boot")
-    if evidence.unusable:
-        # The next start gives the directories back, or waits until jobs can use them.
-        action = RESTART if evidence.active_state == "active" else ""
-        return Finding(UNUSABLE, evidence.unusable, action, limits.auto_restart_seconds)
     reason = _find_reason(evidence, limits)
     if reason:
         return reason
@@ -294,7 +290,11 @@ def _find(evidence: Evidence, noted: Known, now: Clocks, limits: Limits) -> Find
 
 
 def _find_reason(evidence: Evidence, limits: Limits) -> Optional[Finding]:
-    """Return the finding from the registration and the listener's last message."""
+    """Return the finding from the directories, the registration and the listener's last message."""
+    if evidence.unusable:
+        # The next start gives the directories back, or waits until jobs can use them.
+        action = RESTART if evidence.active_state == "active" else ""
+        return Finding(UNUSABLE, evidence.unusable, action, limits.auto_restart_seconds)
     converge = "a converge from the controller registers it again"
     if not evidence.registered:
         return Finding(
@@ -303,8 +303,8 @@ def _find_reason(evidence: Evidence, limits: Limits) -> Optional[Finding]:
     if evidence.message == MESSAGE_CLOCK:
         return Finding(
             CLOCK,
-            "this machine's clock is wrong, so GitHub refuses its key (the runner may say that its registration "
-            "was deleted); run 'timedatectl set-ntp true', then it connects by itself",
+            "this machine's clock is wrong, so GitHub refuses its key (the runner may say that its "
+            "registration was deleted); run 'timedatectl set-ntp true', then it connects by itself",
         )
     if evidence.message == MESSAGE_DELETED:
         return Finding(UNREGISTERED, f"GitHub has deleted its registration; {converge}")

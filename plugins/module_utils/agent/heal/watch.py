@@ -107,9 +107,9 @@ def _together(before: Optional[Cleaned], now: Optional[Cleaned]) -> Optional[Cle
 def clean(layout: Layout, unit: str, owner: int, host: Host = _HOST) -> Optional[Cleaned]:
     """Remove files of other users than ``owner`` from the instance's work directory.
 
-    Also empties its trash, and clears the diagnostics of the runner. No file of a running job is removed: the listener is frozen while files are moved
-    into the trash, and no job uses files in the trash. Returns None without an own work directory, or if a
-    job runs.
+    Also empties its trash, and clears the runner's diagnostics. No file of a running job is removed: the
+    listener is frozen while files are moved into the trash, and no job uses files in the trash. Returns None
+    without an own work directory, or if a job runs.
     """
     with contextlib.ExitStack() as opened:
         try:

@@ -27,7 +27,7 @@ class Ending(NamedTuple):
     """Result of the job on ``instance`` from ``since`` to ``at`` (Unix seconds).
 
     ``result`` is one of GitHub's, empty where the listener's output does not decide it. An instance runs one
-    job at a time, so the time identifies the job. ``job`` is its name at GitHub, which anyone may have chosen.
+    job at a time, so the time identifies the job. ``job`` is its name at GitHub, which is hostile text.
     """
 
     instance: str

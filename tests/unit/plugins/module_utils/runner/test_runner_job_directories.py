@@ -97,7 +97,7 @@ def test_no_directory_is_reported_and_not_followed(layout: Layout, kind: str, tm
     else:
         os.symlink(elsewhere, layout.file("_work"))
     assert "is no directory" in unusable(layout, ACCOUNT, "_work")
-    with pytest.raises(CiError, match="cannot be used as a directory of jobs .*; move it away"):
+    with pytest.raises(CiError, match=r"cannot be used as a directory of jobs .*; move it away"):
         give_back(layout, ACCOUNT, "_work")
     assert elsewhere.stat().st_mode & 0o777 == 0o500
 

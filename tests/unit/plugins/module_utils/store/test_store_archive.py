@@ -259,7 +259,7 @@ def test_unpack_leaves_out_what_macos_adds(tmp_path: Path, form: str, extras: li
 def test_unpack_refuses_two_top_directories(tmp_path: Path, form: str) -> None:
     files = {**V1, "vosk-model-small-es-0.3/ivector/final.ie": b"x"}
     with pytest.raises(
-        CiError, match="two top directories, 'vosk-model-small-pt-0.3' and 'vosk-model-small-es-"
+        CiError, match=r"two top directories, 'vosk-model-small-pt-0.3' and 'vosk-model-small-es-"
     ):
         unpacked(tmp_path, zip_of(files) if form == "zip" else tar_of(files), form, strip=1)
 

@@ -263,7 +263,7 @@ def test_download_refuses_a_redirect_to_another_scheme(
 
 def test_download_refuses_altered_bytes(server: FaultServer, client: Client) -> None:
     altered = server.serve("/x", gzip.compress(BODY), headers={"Content-Encoding": "gzip"})
-    with pytest.raises(CiError, match="wrong checksum.*, sent with Content-Encoding gzip"):
+    with pytest.raises(CiError, match=r"wrong checksum.*, sent with Content-Encoding gzip"):
         client.fetch(altered)
 
 

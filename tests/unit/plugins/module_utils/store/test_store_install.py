@@ -291,7 +291,7 @@ def test_install_refuses_half_a_vosk_model(server: FaultServer, root: Path) -> N
     data = zip_of({"m/final.mdl": b"x", "m/README": b"x"})
     entry = {"name": "pt", "url": server.serve("/pt.zip", data), "sha256": sha256(data)}
     (options,) = vosk_model_artifacts([entry], "", {})
-    with pytest.raises(CiError, match="pt: conf/model.conf or mfcc.conf is expected and not in"):
+    with pytest.raises(CiError, match=r"pt: conf/model.conf or mfcc.conf is expected and not in"):
         install(root, parse(options))
 
 

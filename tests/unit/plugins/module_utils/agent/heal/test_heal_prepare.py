@@ -125,7 +125,9 @@ def test_prepare_starts_no_listener_whose_jobs_cannot_work(
     Path(layout.home).mkdir(exist_ok=True)
     reason = f"'{layout.home}' is on '/x', mounted read-only; remount it"
     monkeypatch.setattr(preparing, "unusable", lambda *_place: reason)
-    with pytest.raises(CiError, match="Runner 'one' takes no job, because .* mounted read-only; remount it."):
+    with pytest.raises(
+        CiError, match=r"Runner 'one' takes no job, because .* mounted read-only; remount it."
+    ):
         preparing.prepare(str(tmp_path), "one", rhythm, machine.said.append, machine.host)
 
 

@@ -169,7 +169,7 @@ def test_ending_of_another_job_changes_nothing(history: History, spool: Path, ot
 def test_ending_adds_a_job_that_failed_before_its_first_hook(
     history: History, spool: Path, other: dict[str, Any]
 ) -> None:
-    """nomadkaraoke/karaoke-gen issue 103: each job fails, and the history shows only the earlier successes."""
+    """nomadkaraoke/karaoke-gen issue 103: each job fails, and the history shows only earlier successes."""
     started(history, record())
     failed = ending(job="Rust build\x1b (stable)", **other)
     for _twice in range(2):
