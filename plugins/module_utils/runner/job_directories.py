@@ -39,7 +39,7 @@ def not_owned(layout: Layout, account: Account, work_dir: str) -> str:
             reason = _foreign(place, account)
             if reason:
                 return reason
-        if not os.path.lexists(work):
+        if work not in _places(layout, work_dir):
             return ""
         with os.scandir(work) as entries:
             for entry in itertools.islice(entries, _MOST_ENTRIES):
@@ -68,8 +68,10 @@ def unusable(layout: Layout, account: Account, work_dir: str) -> str:
 
 
 def _places(layout: Layout, work_dir: str) -> list[str]:
+    """Return the directories to judge. Where a link in the instance leads is not root's to change."""
     work = layout.file(work_dir)
-    return [layout.home, *([work] if os.path.isabs(work_dir) or os.path.lexists(work) else [])]
+    judged = os.path.isabs(work_dir) or (os.path.lexists(work) and not os.path.islink(work))
+    return [layout.home, *([work] if judged else [])]
 
 
 def _foreign(place: str, account: Account) -> str:
@@ -94,6 +96,8 @@ def give_back(layout: Layout, account: Account, work_dir: str) -> None:
         return time.monotonic() > deadline
 
     for place in _places(layout, work_dir):
+        if os.path.dirname(place) == layout.root and not os.path.isdir(place):
+            clear(layout.root, [os.path.basename(place)])  # a job has put something else there
         with contextlib.ExitStack() as opened:
             try:
                 with contextlib.suppress(FileExistsError):

@@ -86,20 +86,33 @@ def test_a_missing_home_is_made(layout: Layout) -> None:
     assert unusable(layout, ACCOUNT, "_work") == ""
 
 
-@pytest.mark.parametrize("kind", ["file", "link"])
-def test_no_directory_is_reported_and_not_followed(layout: Layout, kind: str, tmp_path: Path) -> None:
+def test_what_is_no_directory_is_replaced(layout: Layout) -> None:
+    os.rename(layout.file("_work"), layout.file("away"))
+    Path(layout.file("_work")).touch()
+    os.chown(layout.file("_work"), ACCOUNT.uid, ACCOUNT.gid)
+    assert "is no directory" in unusable(layout, ACCOUNT, "_work")
+    give_back(layout, ACCOUNT, "_work")
+    assert unusable(layout, ACCOUNT, "_work") == ""
+
+
+def test_a_link_is_not_followed(layout: Layout, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir(mode=0o500)
+    (elsewhere / "precious").touch()
     os.rename(layout.file("_work"), layout.file("away"))
-    if kind == "file":
-        Path(layout.file("_work")).touch()
-        os.chown(layout.file("_work"), ACCOUNT.uid, ACCOUNT.gid)
-    else:
-        os.symlink(elsewhere, layout.file("_work"))
-    assert "is no directory" in unusable(layout, ACCOUNT, "_work")
-    with pytest.raises(CiError, match=r"cannot be used as a directory of jobs .*; move it away"):
-        give_back(layout, ACCOUNT, "_work")
+    os.symlink(elsewhere, layout.file("_work"))
+    assert unusable(layout, ACCOUNT, "_work") == "", "a person may have put it there"
+    give_back(layout, ACCOUNT, "_work")
     assert elsewhere.stat().st_mode & 0o777 == 0o500
+    assert (elsewhere / "precious").exists()
+
+
+def test_an_outer_work_directory_that_is_none_is_left_to_a_person(layout: Layout, tmp_path: Path) -> None:
+    place = tmp_path / "outer"
+    place.touch()
+    assert "is no directory" in unusable(layout, ACCOUNT, str(place))
+    with pytest.raises(CiError, match=r"cannot be used as a directory of jobs .*; move it away"):
+        give_back(layout, ACCOUNT, str(place))
 
 
 @pytest.fixture
