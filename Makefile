@@ -32,8 +32,8 @@ demo: setup ## a fresh machine to a converged laptop-extra, left running to look
 test: setup .venv-oldest/complete ## everything: lint, unit tests on both cores, molecule, installed collection
 	@python -m scripts.run_tests
 
-.PHONY: lint unit faults sanity roles site molecule
-lint unit faults sanity roles site: setup .venv-oldest/complete ## one stage of `make test`
+.PHONY: lint unit faults sandbox kernel sanity roles site molecule
+lint unit faults sandbox kernel sanity roles site: setup .venv-oldest/complete ## one stage of `make test`
 	@python -m scripts.run_tests $@
 
 molecule: setup .venv-oldest/complete ## every scenario of molecule, and the tests of converged hosts
@@ -58,5 +58,5 @@ docs-site: setup ## the documentation of all plugins and roles as a web site in 
 
 .PHONY: clean
 clean: ## stop what the testbed started and remove everything that was generated
-	@if [ -x $(BIN)/python ]; then for world in demo roles; do python -m testbed down --world $$world; done; python -m testbed down --world test --caches --engine; fi
+	@if [ -x $(BIN)/python ]; then for world in demo roles kernel; do python -m testbed down --world $$world; done; python -m testbed down --world test --caches --engine; fi
 	@rm -rf .testbed .cache .venv .venv-oldest build .mypy_cache .ruff_cache .hypothesis

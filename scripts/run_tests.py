@@ -253,8 +253,8 @@ def main(names: list[str]) -> int:
             future.result()
     if not finished:
         run.tally.notes.append(
-            "INTERRUPTED; hosts may still run, '.venv/bin/python -m testbed down --world test' and "
-            "'… --world roles' end them"
+            "INTERRUPTED; hosts may still run, '.venv/bin/python -m testbed down --world test', "
+            "'… --world roles' and '… --world kernel' end them"
         )
     print(run.summary())
     if not finished:

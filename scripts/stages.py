@@ -15,9 +15,10 @@ BOTH_CORES = ("-n", "2", "--dist", "loadfile")
 #: The tests of the library, and those among them that also ask through Ansible's own HTTP client.
 LIBRARY = Path("tests/unit/plugins/module_utils")
 BY_ANSIBLE = ("github",)
-#: They make the same calls of Ansible as test_github_runner_pool.py, which both cores run.
+#: They need no more of Ansible's oldest core than test_github_runner_public.py does, and than the site that
+#: it converges (tests/world/test_site.py).
 POOL = "tests/unit/plugins/action/github_runner/test_github_runner_"
-SCENARIOS = [f"{POOL}{name}.py" for name in ("enrol", "failures", "lifecycle")]
+SCENARIOS = [f"{POOL}{name}.py" for name in ("enrol", "failures", "lifecycle", "pool")]
 #: Checks of sanity that only read the files, so the version of ansible-core does not matter.
 STYLE = ("pep8", "pylint", "shellcheck", "yamllint")
 #: It needs no host of the inventory, so it may be in either world.
@@ -102,6 +103,16 @@ def faults() -> list[Check]:
     return [pytest("faults", "tests/faults")]
 
 
+def sandbox() -> list[Check]:
+    """Return the tests of the sandbox on a host with real programs, which they start."""
+    return [pytest("sandbox", "tests/sandbox")]
+
+
+def kernel() -> list[Check]:
+    """Return the tests on a host with a kernel of its own, which they boot."""
+    return [pytest("kernel", "tests/kernel")]
+
+
 def testbed(command: str, world: str, *options: str) -> Check:
     """Return a check that starts or stops a world of the testbed."""
     argv = [f"{BIN}/python", "-m", "testbed", command, "--world", world, *options]
@@ -136,8 +147,8 @@ def roles() -> list[Check]:
     scenarios = [scenario(name, "roles") for name in ROLES]
     many = pytest("many hosts", str(MANY_HOSTS), COLDVOX_WORLD="roles")
     jobs = [pytest(path.stem, str(path), COLDVOX_WORLD="roles") for path in JOBS]
-    end = [testbed("down", "roles"), pytest("sandbox", "tests/sandbox")]
-    return [testbed("up", "roles", "--fresh"), *scenarios, many, converge("roles"), *jobs, *end]
+    tests = [*scenarios, many, converge("roles"), *jobs]
+    return [testbed("up", "roles", "--fresh"), *tests, testbed("down", "roles")]
 
 
 def site() -> list[Check]:
@@ -157,6 +168,8 @@ STAGES: dict[str, Callable[[], list[Check]]] = {
     "lint": lint,
     "unit": unit,
     "faults": faults,
+    "sandbox": sandbox,
+    "kernel": kernel,
     "sanity": sanity,
     "roles": roles,
     "site": site,

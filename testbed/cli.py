@@ -1,4 +1,4 @@
-"""The command line of the testbed: ``python -m testbed up|down|status|build|job``."""
+"""The command line of the testbed: ``python -m testbed COMMAND``."""
 
 from __future__ import annotations
 

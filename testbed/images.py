@@ -17,6 +17,7 @@ from testbed.process import capture
 from testbed.progress import Progress
 from testbed.rpm_catalogue import Catalogue
 from testbed.wheels import ensure_wheels
+from testbed.world import KERNEL_IMAGE
 
 IMAGES_DIR = Path(__file__).parent / "images"
 PREFIX = "coldvox-testbed"
@@ -88,6 +89,11 @@ def fedora_recipe() -> Recipe:
     shared = (Path(name) for name in SHARED_WITH_FEDORA)
     extra = {str(Path(*path.parts[1:])): (IMAGES_DIR / path).read_text(encoding="utf-8") for path in shared}
     return Recipe("fedora-host", FEDORA_IMAGE, extra=extra)
+
+
+def kernel_recipe(debian_host: str, mirror: str) -> Recipe:
+    """Return the recipe of the hosts with a kernel of their own (kernel.py)."""
+    return Recipe(KERNEL_IMAGE, debian_host, arguments={"MIRROR": mirror})
 
 
 def ensure_image(recipe: Recipe, paths: Paths, progress: Progress) -> None:

@@ -69,7 +69,8 @@ def up(world: World, wish: Wish, machine: Machine, paths: Paths, progress: Progr
         refuse_other_checkout(world, paths)
         if wish.fresh:
             renew(world, wish, paths, progress)
-        images = ensure_caches(machine, paths, wish.model_mib, progress)
+        own_kernel = any(host.own_kernel for host in wanted)
+        images = ensure_caches(machine, paths, wish.model_mib, progress, own_kernel=own_kernel)
         if wish.like:
             images.tags[copies.IMAGE] = copies.take(world, wish.like, paths, progress)
         access = ensure_access(

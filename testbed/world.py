@@ -23,6 +23,8 @@ LABEL = "ci.coldvox.testbed"
 #: The label that holds the testbed directory of the checkout that made the container.
 ROOT_LABEL = "ci.coldvox.testbed.root"
 MAX_EXTRA_HOSTS = 40
+#: The image whose hosts boot a kernel of their own (kernel.py).
+KERNEL_IMAGE = "kernel-host"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,18 +40,25 @@ class Host:
     ssh_port: int
     keeps_apt_cache: bool = False
 
+    @property
+    def own_kernel(self) -> bool:
+        """Whether the host boots a kernel of its own in its container."""
+        return self.image == KERNEL_IMAGE
+
 
 @dataclasses.dataclass(frozen=True)
 class World:
     """One network with its hosts and services.
 
-    ``third_octet`` keeps the addresses of the worlds apart.
+    ``third_octet`` keeps the addresses of the worlds apart. With ``own_kernel``, the laptop is the only host
+    of the inventory, and it boots a kernel of its own.
     """
 
     name: str
     third_octet: int
     first_ssh_port: int
     first_extra_port: int
+    own_kernel: bool = False
 
     @property
     def network(self) -> str:
@@ -85,7 +94,7 @@ class World:
         return f"{self.network}-{host}"
 
     def hosts(self, extra: int = 0) -> tuple[Host, ...]:
-        """Return the two hosts of the inventory and ``extra`` further Debian hosts.
+        """Return the hosts of the inventory and ``extra`` further Debian hosts.
 
         The further hosts are runner-01, runner-02 and so on.
         """
@@ -93,10 +102,11 @@ class World:
             raise TestbedError(
                 f"The option --hosts {extra} is out of range; give a number from 0 to {MAX_EXTRA_HOSTS}."
             )
-        named = (
-            Host("laptop-extra", "nobara-host", 11, self.first_ssh_port),
-            Host("debian-builder", "debian-host", 12, self.first_ssh_port + 1, keeps_apt_cache=True),
+        laptop = Host(
+            "laptop-extra", KERNEL_IMAGE if self.own_kernel else "nobara-host", 11, self.first_ssh_port
         )
+        builder = Host("debian-builder", "debian-host", 12, self.first_ssh_port + 1, keeps_apt_cache=True)
+        named = (laptop,) if self.own_kernel else (laptop, builder)
         more = (
             Host(f"runner-{number:02d}", "debian-host", 20 + number, self.first_extra_port + number)
             for number in range(1, extra + 1)
@@ -108,6 +118,7 @@ WORLDS = {
     "demo": World("demo", third_octet=57, first_ssh_port=2281, first_extra_port=2400),
     "test": World("test", third_octet=58, first_ssh_port=2291, first_extra_port=2500),
     "roles": World("roles", third_octet=59, first_ssh_port=2301, first_extra_port=2600),
+    "kernel": World("kernel", third_octet=60, first_ssh_port=2311, first_extra_port=2700, own_kernel=True),
 }
 
 

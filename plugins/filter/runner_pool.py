@@ -31,8 +31,8 @@ options:
     default: []
   resource_classes:
     description:
-      - The classes by name, each with C(cores), C(memory_gib) and optionally C(tasks_max), C(cpu_weight),
-        C(max_instances), C(labels) and C(environment).
+      - The classes by name, each with C(cores), C(memory_gib) and optionally C(disk_gib), C(tasks_max),
+        C(cpu_weight), C(max_instances), C(labels) and C(environment).
     type: dict
     default: {}
   environment:

@@ -25,7 +25,7 @@ TREE = CHECKOUT / "testbed" / "runner" / "tree"
 TOKEN = "sandbox-admin-token"
 # Runs each unit's run.sh as a process group, as the account of its drop-in, and logs its actions.
 SYSTEMCTL = """#!{python}
-import os, pathlib, signal, subprocess, sys, time
+import contextlib, os, pathlib, signal, subprocess, sys, time
 home = pathlib.Path({home!r})
 words = [word for word in sys.argv[1:] if not word.startswith("-")]
 verb, units, waits = words[0], words[1:], "--no-block" not in sys.argv
@@ -76,14 +76,16 @@ for unit in units:
             }},
         )
         (home / (unit + ".pid")).write_text(str(started.pid))
-    elif verb == "stop" and pid(unit):
-        os.kill(pid(unit), signal.SIGTERM)
-        for _ in range(100 if waits else 0):
-            if not pid(unit):
-                break
-            time.sleep(0.1)
-        else:
-            os.killpg(pid(unit), signal.SIGKILL) if waits else None
+    elif verb == "stop" and (listener := pid(unit)):
+        # Never ask again for the number: 0, once it has ended, would be this program's own group.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(listener, signal.SIGTERM)
+            for _ in range(100 if waits else 0):
+                if not pid(unit):
+                    break
+                time.sleep(0.1)
+            else:
+                os.killpg(listener, signal.SIGKILL) if waits else None
 """
 
 

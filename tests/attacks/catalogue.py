@@ -11,15 +11,17 @@ The stages run in the order of ``STAGES``:
 * ``after``: root on the host, after all jobs.
 * ``restore``: root on the host, always. It repairs what a successful attack left.
 
-An attack that is blocked proves nothing if it could never win. Either the same ``job`` wins when root runs it
-outside of the sandbox (the control), or ``proof`` says why there is no control and when the attack wins.
+An attack that is blocked proves nothing if it could never win. So there is a control: the same ``job`` wins
+when root runs it outside of the sandbox. If the attack has a stage ``later``, root runs ``job`` between two
+jobs, and the next jobs show the marker. Otherwise ``proof`` says why there is no control and when the attack
+wins.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ STAGES = ("before", "job", "neighbour", "during", "later", "after", "restore")
 #: The stages that run on the host as root.
 ROOT_STAGES = ("before", "during", "after", "restore")
 USUAL_SECONDS = 20
+#: The profiles of the sandbox and the trust classes.
+WORDS = frozenset(["strict", "build", "containers", "desktop", "team", "strangers"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +42,10 @@ class Attack:
     """One attack.
 
     ``needs`` are the programs without which it cannot be tried. ``by_design`` is a heading of
-    docs/security.md for an attack that wins by design, and empty for one that must be blocked. The attacks
-    of a ``group`` share their jobs.
+    docs/security.md for an attack that wins by design, and empty for one that must be blocked. ``under``
+    names the profiles and trust classes where it wins by design, by default all; elsewhere it must be
+    blocked. The attacks of a ``group`` share their jobs. With ``ends_job`` root has to end the attacking job,
+    which then has no log.
     """
 
     name: str
@@ -48,13 +54,18 @@ class Attack:
     stages: dict[str, str]
     needs: tuple[str, ...] = ()
     by_design: str = ""
+    under: tuple[str, ...] = ()
     proof: str = ""
     seconds: int = USUAL_SECONDS
+    ends_job: bool = False
 
-    @property
-    def has_control(self) -> bool:
-        """Whether root's run of the same script outside of the sandbox must win."""
-        return not self.proof and not self.by_design
+    def wins_by_design(self, words: Collection[str]) -> bool:
+        """Return whether it wins by design under a setting with these ``words``."""
+        return bool(self.by_design) and (not self.under or bool(set(self.under) & set(words)))
+
+    def has_control(self, words: Collection[str]) -> bool:
+        """Return whether root's run of the same script outside of the sandbox must win."""
+        return not self.proof and not self.wins_by_design(words)
 
 
 def parse(entry: dict[str, Any], group: str) -> Attack:
@@ -62,12 +73,16 @@ def parse(entry: dict[str, Any], group: str) -> Attack:
     data = dict(entry)
     name = data.pop("name", "")
     stages = {stage: data.pop(stage) for stage in STAGES if stage in data}
-    needs = tuple(data.pop("needs", "").split())
-    attack = Attack(name=name, stages=stages, needs=needs, **{"group": group, **data})
+    needs, under = (tuple(data.pop(key, "").split()) for key in ("needs", "under"))
+    attack = Attack(name=name, stages=stages, needs=needs, under=under, **{"group": group, **data})
     if "job" not in stages or attack.kind not in KINDS:
         raise ValueError(f"Attack {name!r} needs a stage 'job' and one of the kinds {', '.join(KINDS)}.")
-    if attack.has_control and set(stages) - {"before", "job", "restore"}:
+    if attack.has_control(()) and set(stages) - {"before", "job", "later", "restore"}:
         raise ValueError(f"Attack {name!r} has several stages, so it needs a proof that it can win.")
+    if set(under) - WORDS or (under and not attack.by_design):
+        raise ValueError(
+            f"Attack {name!r} needs by_design for under, with words of {', '.join(sorted(WORDS))}."
+        )
     return attack
 
 

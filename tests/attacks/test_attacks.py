@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from .campaign import BLOCKED, BY_DESIGN
-from .catalogue import Attack, attacks
+from .catalogue import Attack
 from .conftest import Outcomes
+from .settings import Setting, tried
 
 
-@pytest.mark.parametrize("attack", attacks(), ids=lambda attack: attack.name)
-def test_attack(attack: Attack, outcomes_of: Outcomes) -> None:
-    outcome = outcomes_of(attack.group)[attack.name]
-    expected = BY_DESIGN if attack.by_design else BLOCKED
+@pytest.mark.parametrize(("setting", "attack"), tried(), ids=lambda each: each.name)
+def test_attack(setting: Setting, attack: Attack, outcomes_of: Outcomes) -> None:
+    outcome = outcomes_of(setting, attack.group)[attack.name]
+    expected = BY_DESIGN if attack.wins_by_design(setting.words) else BLOCKED
     assert outcome.verdict == expected, f"{outcome.verdict}: {outcome.reason}\n{outcome.output[-6000:]}"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests._support.hardening_role import profiles
 from tests.attacks import batch
-from tests.attacks.catalogue import KINDS, Attack, attacks, parse
+from tests.attacks.catalogue import KINDS, WORDS, Attack, attacks, parse
+from tests.attacks.settings import SETTINGS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGE = CHECKOUT / "docs/security.md"
@@ -67,6 +69,28 @@ def test_attack_that_was_not_tried_is_not_blocked() -> None:
 
 def test_attack_with_several_stages_needs_a_proof() -> None:
     with pytest.raises(ValueError, match="needs a proof"):
-        attack("true", later="true", proof="")
+        attack("true", after="true", proof="")
+    with pytest.raises(ValueError, match="needs a proof"):
+        attack("true", after="true", proof="", by_design="A heading", under="desktop")
+    assert attack("true", later="true", proof="").has_control({"build"}), "root plants it"
     with pytest.raises(ValueError, match="one of the kinds"):
         attack("true", kind="other")
+
+
+def test_attack_wins_by_design_only_under_its_words() -> None:
+    always, sometimes = attack("true", by_design="A"), attack("true", by_design="A", under="desktop team")
+    assert [always.wins_by_design(words) for words in ({"strict", "team"}, {"build"})] == [True, True]
+    assert sometimes.wins_by_design({"desktop", "strangers"})
+    assert not sometimes.wins_by_design({"build", "strangers"})
+    for wrong in ({"by_design": "A", "under": "desktp"}, {"under": "desktop"}):
+        with pytest.raises(ValueError, match="under"):
+            attack("true", **wrong)
+
+
+def test_every_profile_and_trust_class_is_under_attack() -> None:
+    words = frozenset[str]().union(*(setting.words for setting in SETTINGS))
+    assert words == WORDS == set(profiles()) - {"off"} | {"team", "strangers"}
+    for profile in WORDS - {"team", "strangers"}:
+        assert any("way_out" in each.groups for each in SETTINGS if each.profile == profile), profile
+    strangers = {group for each in SETTINGS if each.trust == "strangers" for group in each.groups}
+    assert {"next_job", "registration", "secrets"} <= strangers

@@ -143,6 +143,9 @@ class Flock:
 
         O_CREAT cannot open it. fs.protected_regular refuses O_CREAT in a sticky directory (proc_sys_fs(5)).
         """
+        if refusal.errno == errno.EROFS:
+            # Nobody can change anything through a read-only mount, so the lock need not exclude readers.
+            self._request = _SHARED
         access = os.O_RDONLY if self._request == _SHARED else os.O_RDWR
         try:
             return os.open(self.path, access | flags)
@@ -267,8 +270,10 @@ def require_flock(directory: str) -> None:
 
     Some network file systems grant every lock. Two opens of one file are two holders for the kernel, so the
     second must be refused. When another process runs the same test at this moment, our first try is refused,
-    which proves the same.
+    which proves the same. A read-only mount is not tried: nothing can change there.
     """
+    if os.statvfs(directory).f_flag & os.ST_RDONLY:
+        return
     path = os.path.join(directory, "self-test.lock")
     first, second = Flock(path, mode=0o600), Flock(path, mode=0o600)
     try:

@@ -23,7 +23,7 @@ class Mount(NamedTuple):
     options: frozenset[str]
 
 
-def mount_of(path: str) -> Mount:
+def find_mount(path: str) -> Mount:
     """Return the mount of ``path`` (proc_pid_mountinfo(5)); of several at one point, the topmost."""
     place = f"{os.path.realpath(path).rstrip('/')}/"
     found = Mount("", frozenset())
@@ -45,7 +45,7 @@ def _table() -> str:
 
 def noexec_reason(path: str) -> str:
     """Return why no program below ``path`` can run, and what to do; empty if the mount allows it."""
-    mount = mount_of(path)
+    mount = find_mount(path)
     if "noexec" not in mount.options:
         return ""
     return (
@@ -60,7 +60,7 @@ def space_reason(path: str) -> str:
 
     Raises OSError for a path that does not exist.
     """
-    status, mount = os.statvfs(path), mount_of(path)
+    status, mount = os.statvfs(path), find_mount(path)
     if "ro" in mount.options:
         return f"'{mount.point}' is mounted read-only; look at 'journalctl -k' and remount it"
     if status.f_bavail * status.f_frsize < _LEAST_FREE_BYTES:

@@ -82,7 +82,7 @@ def discard_foreign(
     A directory of another user goes with its content, because ``owner`` cannot take anything out of it.
     Returns the number of moved entries.
     """
-    mount, moved = _mount(folder), 0
+    mount, moved = mount_of(folder), 0
     for entry in _entries(folder):
         if level == 1 and entry.name == TRASH:
             continue
@@ -94,7 +94,7 @@ def discard_foreign(
                 moved += discard(folder, entry.name, trash)
             elif stat.S_ISDIR(status.st_mode) and level < _MOST_LEVELS:
                 with _opened(folder, entry.name) as below:
-                    if _mount(below) == mount:
+                    if mount_of(below) == mount:
                         moved += discard_foreign(below, trash, owner, out_of_time, level + 1)
         except OSError:
             continue  # removed or replaced in the meantime
@@ -119,7 +119,7 @@ def remove(parent: int, name: str, out_of_time: Callable[[], bool]) -> None:
     Raises OSError if something is left, for example a mount point.
     """
     with _opened(parent, name) as folder:
-        if _mount(folder) == _mount(parent):
+        if mount_of(folder) == mount_of(parent):
             empty(folder, out_of_time)
     os.rmdir(name, dir_fd=parent)
 
@@ -130,7 +130,7 @@ class _Emptying:
     def __init__(self, trash: int, out_of_time: Callable[[], bool]) -> None:
         self._trash = trash
         self._out_of_time = out_of_time
-        self._mount = _mount(trash)
+        self._mount = mount_of(trash)
         self.moved_up = 0
 
     def empty(self, folder: int, level: int) -> Swept:
@@ -156,7 +156,7 @@ class _Emptying:
 
     def _remove_directory(self, parent: int, name: str, level: int) -> Swept:
         with _opened(parent, name) as folder:
-            if _mount(folder) != self._mount:
+            if mount_of(folder) != self._mount:
                 return Swept(left=1)  # a mount point: its content is not the job's
             if level >= _MOST_LEVELS:
                 moved = discard(parent, name, self._trash)
@@ -179,7 +179,7 @@ def _entries(folder: int) -> Iterator[os.DirEntry[str]]:
         yield from entries
 
 
-def _mount(folder: int) -> str:
+def mount_of(folder: int) -> str:
     """Return the mount id of the open directory ``folder`` (proc(5), fdinfo).
 
     The device number does not help: a bind mount may show another part of the same file system.

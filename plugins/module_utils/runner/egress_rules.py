@@ -134,7 +134,7 @@ def _sets(subjects: Sequence[Subject]) -> list[str]:
         f"\tset asked{number}-{owner} {{ type inet_proto . {kind} . inet_service . {kind} . inet_service; "
         f"flags dynamic,timeout; timeout {_UDP_SECONDS}s; size {_MOST_QUESTIONS}; }}"
         for owner in [*(subject.account for subject in subjects), _HOST]
-        for number, _, kind in _FAMILIES
+        for number, _family, kind in _FAMILIES
     ]
     foreign = [
         f"\tset foreign-{subject.account} {{ type inet_proto . inet_service; flags dynamic,timeout; "
@@ -159,7 +159,7 @@ def _answers(owner: str, subjects: Sequence[Subject]) -> list[str]:
     The own questions come first, so that an old record of another owner does not count.
     """
     rules = []
-    for number, family, _ in _FAMILIES:
+    for number, family, _kind in _FAMILIES:
         key = _answer(family)
         own = f"@asked{number}-{owner}"
         rules += [
@@ -179,7 +179,7 @@ def _questions(owner: str, subjects: Sequence[Subject]) -> list[str]:
     The kernel gives the same ends to one socket at a time, so no earlier record of them counts any more.
     """
     rules = []
-    for number, family, _ in _FAMILIES:
+    for number, family, _kind in _FAMILIES:
         key = _question(family)
         others = [*(subject.account for subject in subjects), _HOST]
         rules += [f"delete @asked{number}-{other} {{ {key} }}" for other in others if other != owner]
@@ -254,6 +254,6 @@ def _to(networks: Iterable[Network], condition: str, verdict: str) -> list[str]:
     """Return a rule for IPv4 and one for IPv6, each only if it has an address."""
     return [
         f"{family} daddr {{ {', '.join(addresses)} }} {condition}{verdict}"
-        for (_, family, _), addresses in zip(_FAMILIES, collapsed(networks))
+        for (_number, family, _kind), addresses in zip(_FAMILIES, collapsed(networks))
         if addresses
     ]

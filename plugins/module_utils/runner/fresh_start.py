@@ -25,12 +25,9 @@ from .layout import Layout, instance_unit
 FILE = "runner.json"
 #: What the owner can let stay for the next job, by name: directories below HOME and the work directory.
 KEEPABLE: Mapping[str, Sequence[str]] = {
-    # Never registry/src, which cargo compiles without a check, and never bin.
-    "cargo_registry": (
-        "home/.cargo/registry/index",
-        "home/.cargo/registry/cache",
-        "home/.cargo/git/db",
-    ),
+    # Never registry/src, which cargo compiles without a check, never bin, and never git/db, where `git fetch`
+    # runs hooks and programs of the configuration.
+    "cargo_registry": ("home/.cargo/registry/index", "home/.cargo/registry/cache"),
     "tool_cache": ("work/_tool",),
     "actions": ("work/_actions",),
     "target": ("home/target",),

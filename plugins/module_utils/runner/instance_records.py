@@ -16,6 +16,7 @@ APPLIED = "applied.json"
 JIT = "jit.env"
 LIFE = "life.json"
 ORPHAN = "orphan.json"
+OVERFULL = "overfull.json"
 
 
 def read_record(layout: Layout, name: str) -> dict[str, Any]:

@@ -43,7 +43,8 @@ _HEADER = "# This file is kept by Ansible (coldvox.ci). What is changed here by 
 class ResourceClass:
     """Limits of every instance of the class.
 
-    ``max_instances`` is how many instances a host may have; None means no limit.
+    ``max_instances`` is how many instances a host may have; None means no limit. A ``disk_gib`` of 0 means
+    no limit.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ResourceClass:
     max_instances: Optional[int] = None
     labels: tuple[str, ...] = ()
     environment: Mapping[str, object] = field(default_factory=dict)
+    disk_gib: float = 64.0
 
     @property
     def directives(self) -> dict[str, str]:
@@ -66,10 +68,21 @@ class ResourceClass:
             "MemoryHigh": str(int(memory_bytes * _HIGH_SHARE)),
             "MemoryMax": str(memory_bytes),
             "TasksMax": str(self.tasks_max),
+            # The kernel limits each file; the watcher of jobs reads this as the bound of all (heal/disk.py).
+            "LimitFSIZE": str(int(self.disk_gib * _GIB)) if self.disk_gib else "infinity",
         }
 
 
-_KEYS = {"cores", "memory_gib", "tasks_max", "cpu_weight", "max_instances", "labels", "environment"}
+_KEYS = {
+    "cores",
+    "memory_gib",
+    "disk_gib",
+    "tasks_max",
+    "cpu_weight",
+    "max_instances",
+    "labels",
+    "environment",
+}
 
 
 def resource_class(name: str, classes: Mapping[str, Mapping[str, Any]]) -> ResourceClass:
@@ -97,6 +110,7 @@ def resource_class(name: str, classes: Mapping[str, Mapping[str, Any]]) -> Resou
             max_instances=None if data.get("max_instances") is None else int(data["max_instances"]),
             labels=_labels(data.get("labels")),
             environment=dict(data.get("environment") or {}),
+            disk_gib=float(data.get("disk_gib", ResourceClass.disk_gib)),
         )
     except KeyError as error:
         raise CiError(
@@ -114,6 +128,8 @@ def _check_bounds(limits: ResourceClass) -> None:
     """Raise CiError for values that systemd rejects (systemd.resource-control(5))."""
     if limits.cores <= 0 or limits.memory_gib <= 0 or limits.tasks_max <= 0:
         raise CiError(f"Resource class '{limits.name}' must have cores, memory_gib and tasks_max above 0.")
+    if limits.disk_gib < 0:
+        raise CiError(f"Resource class '{limits.name}' must have a disk_gib of 0 or more.")
     if not 1 <= limits.cpu_weight <= 10000:
         raise CiError(f"Resource class '{limits.name}' must have a cpu_weight from 1 to 10000.")
 

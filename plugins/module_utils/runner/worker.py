@@ -67,6 +67,23 @@ def programs(seen: Iterable[Process], root: str, unit: str) -> Programs:
     )
 
 
+def job_processes(seen: Iterable[Process], root: str, unit: str) -> list[int]:
+    """Return the process ids of a job, also of those that left its worker.
+
+    In the unit, that is every process but the listener and its ancestors.
+    """
+    everything = list(seen)
+    listeners, workers = programs(everything, root, unit)
+    members = {each.pid: each.parent for each in everything if _is_in(each, unit)}
+    spared: set[int] = set()
+    for listener in listeners:
+        pid = listener
+        while pid in members and pid not in spared:
+            spared.add(pid)
+            pid = members[pid]
+    return sorted(set(workers).union(members) - spared)
+
+
 def _has_a_programs_name(process: Process) -> bool:
     return any(path.endswith((LISTENER, WORKER)) for path in (process.executable, *process.arguments[:2]))
 

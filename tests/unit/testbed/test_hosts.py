@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from testbed import copies, lifecycle
+from testbed import copies, kernel, lifecycle
 from testbed.errors import TestbedError
 from testbed.hosts import create_arguments, key_digest, labels
 from testbed.lifecycle import Wish
@@ -56,6 +57,24 @@ def test_create_arguments_allow_programs_in_tmp(tmp_path: Path) -> None:
     (tmp,) = [argument for argument in arguments if argument.startswith("--tmpfs=/tmp:")]
     assert "exec" in tmp.partition(":")[2].split(",")
     assert "noexec" not in tmp
+
+
+def test_host_with_a_kernel_of_its_own_gets_its_keys_and_no_capability(tmp_path: Path) -> None:
+    world = WORLDS["kernel"]
+    (laptop,) = world.hosts()
+    access = ensure_access(tmp_path, world, (laptop,))
+    word = kernel.credentials(access)
+    arguments = create_arguments(world, laptop, "image", {}, {"CREDENTIALS": word})
+    assert "--cap-drop=ALL" in arguments
+    assert not [argument for argument in arguments if "cap-add" in argument or argument == "--volume"]
+    assert options(arguments, "--publish") == ["127.0.0.1:2311:2299"]
+    assert options(arguments, "--env") == [f"CREDENTIALS={word}"]
+    lines = base64.b64decode(word.rpartition(":")[2]).decode().splitlines()
+    contents = {line.split()[1]: base64.b64decode(line.split()[-1]) for line in lines}
+    assert contents == {
+        "/etc/ssh/authorized_keys/admin": access.user_key.with_suffix(".pub").read_bytes(),
+        "/etc/ssh/ssh_host_ed25519_key": access.host_key.read_bytes(),
+    }
 
 
 def test_ensure_access_makes_private_keys_once(tmp_path: Path) -> None:

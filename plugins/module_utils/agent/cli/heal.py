@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from ...host.paths import paths_of
 from .output import ATTENTION, CRITICAL, OK, log, print_json, print_line
 
 if TYPE_CHECKING:
-    from ..heal.rules import Action, Decision
+    from ..heal.rules import Action, Decision, Done
 
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
@@ -19,8 +19,9 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
     paths = paths_of(defaults)
     group.description = (
         "Checks every instance once and takes at most one action: it starts a dead instance, or restarts one "
-        "that is deaf or shut out. It never acts on an instance with a running job. Exit code 1 when an "
-        "instance needs a person, 2 when an action failed."
+        "that is deaf or shut out. It never acts on an instance with a running job. It also lists the jobs "
+        "that root ended because of their disk space. Exit code 1 when an instance needs a person, 2 when an "
+        "action failed."
     )
     group.add_argument("--json", action="store_true", help="print JSON")
     group.add_argument("--dry-run", action="store_true", help="only show the actions; change nothing")
@@ -53,7 +54,8 @@ def _act(options: argparse.Namespace, decision: Decision) -> Decision:
     from ...host.process import run
     from ...runner.account import Host
     from ..heal import act
-    from ..heal.rules import Done
+    from ..heal.disk import ended_jobs
+    from ..heal.rules import END, Done
 
     host = Host(run, time.sleep, time.monotonic)
     done = list(decision.history.done)
@@ -61,6 +63,11 @@ def _act(options: argparse.Namespace, decision: Decision) -> Decision:
         outcome = act.perform(host, options.runners, action)
         at = timestamp(time.time())
         done.append(Done(decision.history.at, action.instance, action.action, action.reason, outcome, at))
+    for job in ended_jobs(options.runners, time.time()):
+        known = any((each.instance, each.time) == (job.instance, timestamp(job.at)) for each in done)
+        if not known:
+            at = timestamp(job.at)
+            done.append(Done(decision.history.at, job.instance, END, job.reason, act.DONE, at))
     for name in decision.watch:
         error = act.start_watcher(run, name)
         if error:
@@ -86,15 +93,18 @@ def _print(options: argparse.Namespace, decision: Decision, known: Sequence[str]
         for action in decision.actions:
             outcome = next((taken.outcome for taken in done), "not done, this is a dry run")
             print_line(_line(action, outcome))
+        ended = [action for action in done if action.action == rules.END]
+        for taken in ended:
+            print_line(_line(taken, taken.outcome))
         for sentence in needing:
             if sentence not in known:
                 print_line(sentence)
-        if not decision.actions and not needing and not options.quiet:
+        if not decision.actions and not ended and not needing and not options.quiet:
             print_line(f"{len(history.instances)} instances, all well")
     if any(taken.outcome.startswith("failed") for taken in done):
         return CRITICAL
     return ATTENTION if needing else OK
 
 
-def _line(action: Action, outcome: str) -> str:
+def _line(action: Union[Action, Done], outcome: str) -> str:
     return f"{action.instance}: {action.action}, because {action.reason}: {outcome}"

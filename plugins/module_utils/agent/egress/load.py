@@ -129,8 +129,8 @@ def _subordinates(path: str, name: str, uid: int) -> list[tuple[int, int]]:
     """Return the user ids that the account may take in containers (subuid(5))."""
     ranges = []
     for line in (read_text(path) or "").splitlines():
-        owner, _, rest = line.strip().partition(":")
-        first, _, count = rest.partition(":")
+        owner, _colon, rest = line.strip().partition(":")
+        first, _colon, count = rest.partition(":")
         if owner in (name, str(uid)) and first.isdecimal() and count.isdecimal() and int(count):
             ranges.append((int(first), int(first) + int(count) - 1))
     return ranges

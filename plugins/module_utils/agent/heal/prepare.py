@@ -19,7 +19,7 @@ from ...runner.fresh_start import (
     pause_seconds,
     registered_work_directory,
 )
-from ...runner.instance_records import LIFE, forget_record
+from ...runner.instance_records import LIFE, OVERFULL, forget_record, read_record, write_record
 from ...runner.job_directories import give_back, not_owned, unusable
 from ...runner.layout import Layout, instance_layout, instance_user, watcher_unit
 
@@ -45,11 +45,16 @@ def prepare(
         return None
     had_job = False
     try:
+        overfull = read_record(layout, OVERFULL)
+        if overfull.get("wiped") is False:  # what was kept may be what takes the space
+            settings = settings._replace(keep=())
         fresh = make_fresh(layout, account, settings)
-        _settle(layout, account, name)
         had_job = fresh.had_job
         if empty_trash(layout, _TRASH_SECONDS, time.monotonic).left:
             systemd.begin_start(host.run, watcher_unit(name))
+        if overfull.get("wiped") is False:
+            write_record(layout, OVERFULL, {**overfull, "wiped": True})
+        _settle(layout, account, name)
     finally:
         pause = pause_seconds(count_jobless(host.run, layout, name, had_job=had_job))
         if pause:

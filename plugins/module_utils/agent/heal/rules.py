@@ -26,7 +26,7 @@ GOOD = frozenset([AT_REST, BUSY, HEALTHY, STARTING])
 CLOCK, UNUSABLE = "clock_wrong", "unusable"
 HOPELESS = frozenset([OFFLINE, LOOPING, UNREGISTERED, DEPRECATED, CLOCK, UNUSABLE])  # a restart does not help
 # Actions.
-START, RESTART, THAW = "start", "restart", "thaw"
+START, RESTART, THAW, END = "start", "restart", "thaw", "end the job"  # jobs end by disk.py
 
 # The last message of the listener, if it explains its state.
 MESSAGE_LISTENING, MESSAGE_CONFLICT, MESSAGE_DELETED = "listening", "conflict", "deleted"
@@ -195,7 +195,7 @@ def decide(
             )
     recent = tuple(done for done in before.done if now.boot - done.at < 3600)
     actions: tuple[Action, ...] = ()
-    if ripe and len(recent) < limits.actions_per_hour:
+    if ripe and sum(done.action != END for done in recent) < limits.actions_per_hour:
         # The fewest attempts first, so that a hopeless instance does not delay the others.
         actions = (min(ripe)[-1],)
         known[actions[0].instance] = _quarantined(known[actions[0].instance], now, limits)

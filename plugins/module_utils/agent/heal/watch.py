@@ -24,6 +24,7 @@ from ...runner.fresh_start import clear_diagnostics, empty_trash
 from ...runner.layout import Layout, instance_layout, instance_unit, instance_user
 from ...runner.worker import listeners, workers
 from ..hooks import spool
+from .disk import bound_for
 from .endings import hand_on, known_listeners
 
 Say = Callable[[str], None]
@@ -40,6 +41,9 @@ _LINGER_PAUSE_SECONDS = 0.5
 _SHORT_LINGER_SECONDS = 1.0
 _NO_INHIBITOR = "no-sleep-inhibitor"
 _MOST_LETTERS = 80
+# To ask for the free space takes microseconds; to measure a job's files takes longer and happens less often.
+_CHECK_SECONDS = 1.0
+_SLICE_SECONDS = 0.5
 
 
 class Cleaned(NamedTuple):
@@ -64,12 +68,19 @@ def watch(
     while True:
         since: Optional[float] = None
         pids = known_listeners(host, layout, unit, say)
+        bound = bound_for(host, layout, name, say) if one_job else None
         for pid in workers(layout.root, unit, host.proc):
             with contextlib.suppress(ProcessLookupError), _held(pid) as worker:
                 since = since or time.time()
                 why = f"{_job_name(run_dir, name)} on {name}"
                 with _awake(why, run_dir, say):
-                    _wait(worker)
+                    while not _has_ended(worker, _CHECK_SECONDS if one_job else None):
+                        # Of the job before, whose files still take the space.
+                        empty_trash(layout, _SLICE_SECONDS, time.monotonic)
+                        reason = bound.reason_to_end(pid) if bound else ""
+                        if bound and reason:
+                            bound.end_job(reason)
+                            bound = None
         spool.prune(run_dir, name)
         if one_job:
             cleaned: Optional[Cleaned] = Cleaned(swept=empty_trash(layout, _SWEEP_SECONDS, time.monotonic))
@@ -163,10 +174,11 @@ def _held(pid: int) -> Iterator[int]:
         os.close(held)
 
 
-def _wait(process: int) -> None:
+def _has_ended(process: int, seconds: Optional[float]) -> bool:
+    """Wait for the end of ``process``, at most ``seconds``; return whether it ended."""
     end = select.poll()
     end.register(process, select.POLLIN)
-    end.poll()
+    return bool(end.poll(None if seconds is None else seconds * 1000))
 
 
 @contextlib.contextmanager

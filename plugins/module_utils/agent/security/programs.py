@@ -133,7 +133,7 @@ def dpkg_patterns(files: Iterable[str]) -> list[str]:
     Debian 12 knows files of /usr by their old paths in / too.
     """
     plain = [re.sub(r"([*?\[\\])", r"\\\1", path) for path in files]
-    return [name for path in plain for name in {path, path.removeprefix("/usr")}]
+    return [name for path in plain for name in sorted({path, path.removeprefix("/usr")})]
 
 
 def foreign_to_dpkg(files: Iterable[str], output: str) -> list[str]:

@@ -14,7 +14,8 @@ import time
 import uuid
 from collections.abc import Mapping
 
-BITS = 2048
+#: GitHub's runner has 2048. A short one guards nothing here, and takes a ninth of the time.
+BITS = 1024
 EXPONENT = 65537
 # The DER prefix of a SHA-256 digest (RFC 8017, 9.2).
 _SHA256_PREFIX = bytes.fromhex("3031300d060960864801650304020105000420")

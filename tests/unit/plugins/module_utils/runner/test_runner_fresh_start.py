@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,18 @@ def test_fresh_start_keeps_what_the_owner_names(root: Path, keep: str) -> None:
     assert files == {
         f"{folder.replace('home/', '_home/').replace('work/', '_work/')}/file" for folder in KEEPABLE[keep]
     }
+
+
+def test_fresh_start_keeps_no_git_database_of_cargo(root: Path, tmp_path: Path) -> None:
+    database, proof = root / "_home/.cargo/git/db/crate-0123456789abcdef", tmp_path / "ran"
+    subprocess.run(["git", "init", "--quiet", "--bare", database], check=True)
+    git = ["git", "-C", str(database)]
+    subprocess.run([*git, "config", "core.sshCommand", f"touch {proof};"], check=True)
+    subprocess.run([*git, "fetch", "ssh://nowhere/crate"], capture_output=True, check=False)
+    assert proof.exists(), "git runs a program that the database names"
+    subprocess.run(["chown", "-R", f"{JOB.uid}:{JOB.gid}", root / "_home/.cargo"], check=True)
+    make_fresh(Layout(str(root)), JOB, Settings(True, tuple(KEEPABLE)))
+    assert not database.exists()
 
 
 def test_fresh_start_keeps_no_link_and_no_file_at_the_place_of_a_kept_directory(

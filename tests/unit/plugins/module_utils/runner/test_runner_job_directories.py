@@ -148,7 +148,7 @@ def test_a_mount_that_jobs_cannot_use_is_named(
     reason = unusable(layout, ACCOUNT, str(mounted))
     assert reason.startswith(f"its jobs cannot work in '{mounted}', because '{mounted}' ")
     assert expected in reason
-    assert mounts.mount_of(str(mounted)).point == str(mounted)
+    assert mounts.find_mount(str(mounted)).point == str(mounted)
 
 
 @as_root

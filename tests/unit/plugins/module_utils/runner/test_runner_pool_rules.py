@@ -66,9 +66,19 @@ def test_resolve_pool_writes_limits_to_a_drop_in() -> None:
         f"MemoryHigh={2 * 1024**3 * 9 // 10}",
         f"MemoryMax={2 * 1024**3}",
         "TasksMax=4096",
+        f"LimitFSIZE={64 * 1024**3}",
         "ReadWritePaths=/mnt/w",
     ]
     assert pool["directories"][-1] == {"path": "/mnt/w", "mode": "0700", "owner": "ci-one", "group": "ci-one"}
+
+
+@pytest.mark.parametrize(
+    ("gib", "limit"), [(0, "infinity"), (0.5, str(512 * 1024**2)), (7, str(7 * 1024**3))]
+)
+def test_resolve_pool_limits_files_as_the_class_says(gib: float, limit: str) -> None:
+    sized = {"x": {"cores": 1, "memory_gib": 1, "disk_gib": gib}}
+    (drop_in,) = resolve({"name": "a", "resource_class": "x"}, resource_classes=sized)["drop_ins"]
+    assert f"LimitFSIZE={limit}" in drop_in["content"].splitlines()
 
 
 def test_resolve_pool_prefers_the_more_specific_environment() -> None:
@@ -163,6 +173,7 @@ def test_resolve_pool_limits_instances_of_a_class() -> None:
         ({"cores": "many", "memory_gib": 1}, "not a number"),
         ({"cores": 0, "memory_gib": 1}, "above 0"),
         ({"cores": 1, "memory_gib": 1, "cpu_weight": 0}, "cpu_weight"),
+        ({"cores": 1, "memory_gib": 1, "disk_gib": -1}, "disk_gib of 0 or more"),
         ({"cores": 1, "memory_gib": 1, "memory": 3}, "unknown keys: memory"),
     ],
 )

@@ -17,6 +17,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.runner.worker import (
     Process,
     has_worker,
     is_program,
+    job_processes,
     processes,
     programs,
 )
@@ -174,3 +175,20 @@ def test_has_worker_sees_a_real_process_while_it_lives(tmp_path: Path) -> None:
     while has_worker(str(tmp_path), UNIT) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not has_worker(str(tmp_path), UNIT)
+
+
+def test_job_processes_are_all_but_the_main_line() -> None:
+    seen = [
+        Process(1, "/sbin/init", ("init",), "0::/init.scope"),
+        Process(10, "/bin/bash", (f"{ROOT}/run.sh",), OWN, 1, 100),
+        Process(11, f"{ROOT}/bin/Runner.Listener", ("x",), OWN, 10, 101),
+        Process(12, WORKER, ("x",), OWN, 11, 102),
+        Process(13, "/bin/sh", ("sh",), OWN, 12, 103),
+        Process(14, "/bin/dd", ("orphan",), f"0::/a.slice/{UNIT}/below", 1, 104),
+        Process(15, f"{ROOT}/bin/Runner.Listener", ("claims to be one",), OWN, 13, 105),
+        Process(16, "/bin/dd", ("a neighbour's",), OTHER, 1, 106),
+        Process(17, "/bin/dd", ("a person's",), "0::/user.slice", 1, 107),
+    ]
+    assert job_processes(seen, ROOT, UNIT) == [12, 13, 14, 15]
+    # Without a listener, nothing in the unit reports a job.
+    assert job_processes([each for each in seen if each.pid not in (11, 12, 15)], ROOT, UNIT) == [10, 13, 14]

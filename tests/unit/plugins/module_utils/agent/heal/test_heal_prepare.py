@@ -15,6 +15,7 @@ from ansible_collections.coldvox.ci.plugins.module_utils.runner.account import A
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.fresh_start import Settings
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.instance_records import (
     LIFE,
+    OVERFULL,
     TREE,
     read_record,
     write_record,
@@ -137,3 +138,19 @@ def test_prepare_makes_a_directory_usable_again(machine: Machine, layout: Layout
     work.chmod(0o500)
     preparing.prepare(str(tmp_path), "one", Settings(), machine.said.append, machine.host)
     assert work.stat().st_mode & 0o777 == 0o700
+
+
+def test_prepare_keeps_nothing_of_a_job_that_took_too_much(
+    machine: Machine, layout: Layout, tmp_path: Path
+) -> None:
+    """What was kept would end each following job too."""
+    kept = Path(layout.home, "target", "file")
+    settings = Settings(one_job=True, keep=("target",))
+    for overfull in (False, True, False):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.touch()
+        if overfull:
+            write_record(layout, OVERFULL, {"at": 0.0, "reason": "too much", "wiped": False})
+        preparing.prepare(str(tmp_path), "one", settings, machine.said.append, machine.host)
+        assert kept.exists() is not overfull
+    assert read_record(layout, OVERFULL) == {"at": 0.0, "reason": "too much", "wiped": True}

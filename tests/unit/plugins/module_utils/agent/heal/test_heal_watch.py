@@ -266,6 +266,20 @@ def test_watch_stays_for_the_job_of_the_next_listener(instance: Instance, host: 
     assert not list(Path(instance.layout.record("_coldvox_trash")).iterdir())
 
 
+def test_watch_empties_the_trash_while_the_next_job_runs(instance: Instance, host: Path) -> None:
+    """Otherwise the space of two jobs is in use as long as the second one runs."""
+    Logind(host / "bin", HONEST)
+    worker = instance.start("Runner.Worker")
+    thread, _messages = watched(instance, host, one_job=True)
+    trash = Path(instance.layout.record("_coldvox_trash"))
+    (trash / "build").mkdir(parents=True)
+    until(lambda: not (trash / "build").exists())
+    assert worker.poll() is None
+    worker.kill()
+    worker.wait()
+    thread.join(30)
+
+
 def line(pid: int, at: float, text: str) -> str:
     """A line of the listener as journalctl prints it."""
     entry = {
