@@ -61,7 +61,9 @@ options:
         elements: str
       sha256:
         description:
-          - The SHA-256 of the download, 64 hexadecimal digits. Well-known placeholders are errors.
+          - The SHA-256 of the download, 64 hexadecimal digits. Well-known placeholders are errors. So is a
+            digest that is known as another version, or of another name of the same
+            O(artifacts[].kind) unless that is V(other) or the file at the URL is the same.
           - Required with O(state=present).
         type: str
       format:
@@ -110,10 +112,20 @@ options:
           - Whether M(coldvox.ci.artifact_store) must always keep it.
         type: bool
         default: false
+  set_name:
+    description:
+      - A name for the list O(artifacts), which then is complete. Artifacts that an earlier call with this
+        name had and this one does not are released.
+      - No collection removes an artifact that such a list has. A released one stays until its room is needed
+        or it is unused for too long; its link goes with it.
+      - Without a name, what earlier calls installed stays as it is.
+    type: str
+    default: ""
+    version_added: 0.2.0
   state:
     description:
       - With V(absent) the names and their links are removed. Directories without a name are removed too,
-        unless a job reads them.
+        unless a job reads them. With O(set_name) everything that this list has or had is removed too.
     type: str
     choices: [present, absent]
     default: present
@@ -270,9 +282,10 @@ from ansible_collections.coldvox.ci.plugins.module_utils.store.artifact import (
     checked_name,
     parse_all,
 )
-from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Report, Settings, Store, summary
+from ansible_collections.coldvox.ci.plugins.module_utils.store.install import Report, Settings, Store
 from ansible_collections.coldvox.ci.plugins.module_utils.store.layout import DEFAULT_STORE
 from ansible_collections.coldvox.ci.plugins.module_utils.store.members import Limits
+from ansible_collections.coldvox.ci.plugins.module_utils.store.outcome import summary
 
 ARTIFACT_OPTIONS: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
@@ -289,6 +302,7 @@ ARTIFACT_OPTIONS: dict[str, dict[str, Any]] = {
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "store": {"type": "path", "default": DEFAULT_STORE},
     "artifacts": {"type": "list", "elements": "dict", "required": True, "options": ARTIFACT_OPTIONS},
+    "set_name": {"type": "str", "default": ""},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "concurrency": {"type": "int", "default": 4},
     "timeout_seconds": {"type": "int", "default": 60},
@@ -318,8 +332,9 @@ def work(module: AnsibleModule) -> Report:
     params = module.params
     store = Store(params["store"], settings(params, module.check_mode))
     if params["state"] == "present":
-        return store.install(parse_all(params["artifacts"]))
-    return store.remove((checked_name(item["name"]), item["link"] or "") for item in params["artifacts"])
+        return store.install(parse_all(params["artifacts"], params["set_name"]), params["set_name"])
+    named = [(checked_name(item["name"]), item["link"] or "") for item in params["artifacts"]]
+    return store.remove(named, params["set_name"])
 
 
 def main() -> None:

@@ -17,7 +17,8 @@ description:
     the damaged ones.
   - With O(state=collected) it removes artifacts until the limits are met. Artifacts without a name go first,
     then the least recently used ones. Partial downloads and leftovers of killed tasks are removed too.
-  - It never removes an artifact that is pinned, that a job reads, that a task downloads, that the link of a
+  - It never removes an artifact that the C(set_name) of M(coldvox.ci.artifact) lists (as the roles of this
+    collection do), that is pinned, that a job reads, that a task downloads, that the link of a
     library, runner or toolchain points to, or that has hard links elsewhere. A model with a link of its own
     is removed only when it was unused for longer than O(max_unused_days).
   - A reader of the store sees a whole artifact or none of it, also when the task is killed.

@@ -81,6 +81,12 @@ artifacts:
     link:
       description: The path of the link to it; null without a link.
       type: str
+    set_name:
+      description: The list that has it, as in M(coldvox.ci.artifact); empty without a name.
+      type: str
+    released:
+      description: Whether that list no longer has it, so that it may go when room is needed.
+      type: bool
     path:
       description: The directory with its content; null when it is missing.
       type: str

@@ -15,6 +15,7 @@ FORMATS = ("auto", "zip", "tar", "file")
 KINDS = ("model", "library", "runner", "toolchain", "other")
 SCHEMES = ("http", "https", "file")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_VERSION = re.compile(r"\d+(?:\.\d+)+")
 _USER = re.compile(r"://[^/]*@")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.zst", ".tzst")
@@ -33,7 +34,8 @@ _EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b85
 class Artifact(NamedTuple):
     """One wanted artifact, validated.
 
-    ``urls`` are tried in order; ``link`` is absolute or empty.
+    ``urls`` are tried in order; ``link`` is absolute or empty. ``set_name`` is the list of the inventory that
+    wants it, empty for a call without such a name.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Artifact(NamedTuple):
     link: str = ""
     pinned: bool = False
     kind: str = "other"
+    set_name: str = ""
 
     @property
     def file_name(self) -> str:
@@ -114,6 +117,47 @@ def format_of(url: str) -> str:
     if path.endswith(".zip"):
         return "zip"
     return "tar" if path.endswith(_TAR_SUFFIXES) else "file"
+
+
+def contradiction(name: str, url: str, other_name: str, other_url: str) -> bool:
+    """Return whether one content cannot be both of these artifacts.
+
+    It cannot have two versions, and not two names unless it is the same file. Usually the version or the name
+    was changed in the inventory and the sha256 was forgotten.
+    """
+    versions, others = _VERSION.findall(name), _VERSION.findall(other_name)
+    if versions != others if versions and others else _versions_differ(url, other_url):
+        return True
+    return name != other_name and _parts(url)[-1] != _parts(other_url)[-1]
+
+
+def _versions_differ(url: str, other_url: str) -> bool:
+    """Return whether the urls have different versions in the parts that they share.
+
+    Two mirrors share the end of their paths.
+    """
+    pairs = zip(reversed(_parts(url)), reversed(_parts(other_url)))
+    versions = [(_VERSION.findall(mine), _VERSION.findall(theirs)) for mine, theirs in pairs]
+    return any(mine and theirs and mine != theirs for mine, theirs in versions)
+
+
+def _parts(url: str) -> list[str]:
+    return unquote(urlsplit(url.partition("?")[0]).path).split("/")
+
+
+def check_content(artifact: Artifact, others: Iterable[tuple[str, str, str]]) -> None:
+    """Raise CiError if the content of ``artifact`` is known as something else.
+
+    ``others`` are the name, kind and url of artifacts with the same sha256. A kind of ``other`` says too
+    little about a content.
+    """
+    for name, kind, url in others:
+        if kind == artifact.kind != "other" and contradiction(artifact.name, artifact.urls[0], name, url):
+            raise _fail(
+                artifact.name,
+                f"its sha256 {artifact.sha256[:12]}… is that of {name} ({public_url(url)}), so the content "
+                f"cannot be {public_url(artifact.urls[0])}; give the right sha256.",
+            )
 
 
 def _fail(name: str, what: str) -> CiError:
@@ -196,12 +240,41 @@ def parse(item: Mapping[str, Any]) -> Artifact:
     )
 
 
-def parse_all(items: Iterable[Mapping[str, Any]]) -> list[Artifact]:
-    """Return all wanted artifacts in order.
+def refusals(items: Iterable[Mapping[str, Any]], known: Iterable[str] = ()) -> list[str]:
+    """Return why each of ``items`` is refused that is.
+
+    ``known`` are the names whose url and sha256 a role brings itself, for a suggestion.
+    """
+    import difflib  # the host never needs it
+
+    names = list(known)
+    reasons = []
+    wanted = list(items)
+    for item in wanted:
+        name = str(item.get("name"))
+        if not item.get("url") and names and name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            meant = f", did you mean '{near[0]}'" if near else f" (known: {', '.join(names)})"
+            reasons.append(f"'{name}' is no release that the role knows{meant}; else give its url and sha256")
+            continue
+        try:
+            parse(item)
+        except CiError as error:
+            reasons.append(str(error))
+    if not reasons:
+        try:
+            parse_all(wanted)
+        except CiError as error:
+            reasons.append(str(error))
+    return reasons
+
+
+def parse_all(items: Iterable[Mapping[str, Any]], set_name: str = "") -> list[Artifact]:
+    """Return all wanted artifacts of the list ``set_name`` in order.
 
     Raises CiError when a name or link appears twice, or one digest has two shapes.
     """
-    artifacts = [parse(item) for item in items]
+    artifacts = [parse(item)._replace(set_name=set_name) for item in items]
     shapes: dict[str, Artifact] = {}
     seen: set[str] = set()
     for artifact in artifacts:
@@ -218,4 +291,5 @@ def parse_all(items: Iterable[Mapping[str, Any]]) -> list[Artifact]:
                 f"it has the same sha256 as {first.name} but another format, strip_components or executable; "
                 "the same content is unpacked once, so let both agree.",
             )
+        check_content(artifact, [(first.name, first.kind, first.urls[0])])
     return artifacts

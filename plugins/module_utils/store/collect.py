@@ -40,12 +40,14 @@ _ABANDONED_SECONDS = 86400.0
 class Policy(NamedTuple):
     """The limits of a collection; 0 sets no limit.
 
-    They are the bytes of all trees, the days without a use, and the free space of the disk.
+    They are the bytes of all trees, the days without a use, and the free space of the disk, as a part of it
+    or in bytes.
     """
 
     keep_bytes: int = 0
     max_unused_days: float = 0.0
     min_free_percent: float = 0.0
+    min_free_bytes: int = 0
 
 
 class Verdict(NamedTuple):
@@ -77,7 +79,8 @@ def check(policy: Policy) -> None:
 
 def lacks_space(policy: Policy, disk: Disk) -> bool:
     """Tell whether less of ``disk`` is free than ``policy`` asks for."""
-    return disk.free_bytes * 100 < policy.min_free_percent * disk.total_bytes
+    too_small_part = disk.free_bytes * 100 < policy.min_free_percent * disk.total_bytes
+    return too_small_part or disk.free_bytes < policy.min_free_bytes
 
 
 def decide(
@@ -117,6 +120,8 @@ def decide(
 def _missing_space(policy: Policy, total_bytes: int, disk: Disk) -> str:
     if 0 < policy.keep_bytes < total_bytes:
         return f"the store is over its budget of {policy.keep_bytes} bytes"
+    if disk.free_bytes < policy.min_free_bytes:
+        return "a download needs its room"
     if lacks_space(policy, disk):
         return f"less than {policy.min_free_percent:g} % of the disk is free"
     return ""
@@ -155,8 +160,8 @@ def collect(
 ) -> Collected:
     """Remove trees of the store at the path ``store`` until ``policy`` is met.
 
-    A missing store stays missing. Never removes a tree that is pinned, being read or fetched, or the target
-    of a program's path. With ``dry_run`` writes nothing. Raises CiError.
+    A missing store stays missing. Never removes a tree that the inventory wants, that is pinned, being read
+    or fetched, or the target of a program's path. With ``dry_run`` writes nothing. Raises CiError.
     """
     check(policy)
     layout = Layout(store)
@@ -174,11 +179,33 @@ def collect(
         raise storage_error(f"collecting in the store {layout.root}", error) from error
 
 
-class _Collection:
-    """One collection; without ``locks`` it only predicts."""
+def make_room(layout: Layout, locks: Locks, free_bytes: int) -> None:
+    """Try to have ``free_bytes`` free on the disk.
 
-    def __init__(self, layout: Layout, policy: Policy, now: Instant, locks: Optional[Locks]) -> None:
+    Removes only what no list of the inventory wants: leftovers, and trees that have no name or only released
+    ones.
+    """
+    with locks.collecting():
+        _Collection(layout, Policy(min_free_bytes=free_bytes), clocks(), locks, only_released=True).run()
+
+
+class _Collection:
+    """One collection; without ``locks`` it only predicts.
+
+    With ``only_released`` every tree with a name that is not released stays.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        policy: Policy,
+        now: Instant,
+        locks: Optional[Locks],
+        *,
+        only_released: bool = False,
+    ) -> None:
         self._layout = layout
+        self._only_released = only_released
         self._policy = policy
         self._now = now
         self._locks = locks
@@ -188,7 +215,7 @@ class _Collection:
         anchor, problem = self._check_clock()
         outdated = not self._index.generated_current()
         cleared, leftover_bytes = self._clear_leftovers(problem)
-        trees = read_trees(self._layout, self._index)
+        trees = [self._kept_if_named(tree) for tree in read_trees(self._layout, self._index)]
         disk = measure_disk(self._layout)
         if self._locks is None:
             disk = disk._replace(free_bytes=disk.free_bytes + leftover_bytes)
@@ -217,6 +244,11 @@ class _Collection:
             before=_outline(trees),
             after=_outline([verdict.tree for verdict in kept]),
         )
+
+    def _kept_if_named(self, tree: Tree) -> Tree:
+        if not self._only_released or tree.held or tree.released or not tree.names:
+            return tree
+        return tree._replace(held="its name was not released")
 
     def _check_clock(self) -> tuple[clock_check.Anchor, str]:
         anchor = clock_check.decode(read_text(self._layout.clock))

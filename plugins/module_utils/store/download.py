@@ -18,6 +18,7 @@ from typing import NamedTuple, Optional
 
 from ..errors import CiError
 from ..host.durable import StorageError, read_text, remove_file, replace_file, storage_error, write_all
+from ..host.sizes import size
 from .artifact import public_url
 from .receipt import CHUNK_BYTES
 from .transport import FetchError, Floor, Opened, Origin, network_error, open_url
@@ -140,7 +141,8 @@ class Downloaded(NamedTuple):
 class Download:
     """The download into ``partial`` until its digest is ``sha256``.
 
-    Calls ``report(done, total)`` for every piece. ``max_bytes`` limits a server that states no length.
+    Calls ``report(done, total)`` for every piece, and ``make_room(bytes)`` where fewer are free.
+    ``max_bytes`` limits a server that states no length.
     """
 
     def __init__(
@@ -151,6 +153,7 @@ class Download:
         timeout_seconds: float,
         max_bytes: int,
         report: Callable[[int, Optional[int]], None],
+        make_room: Callable[[int], None] = lambda _bytes: None,
         pause_seconds: float = 0.5,
     ) -> None:
         self._partial = partial
@@ -158,6 +161,7 @@ class Download:
         self._timeout_seconds = timeout_seconds
         self._max_bytes = max_bytes
         self._report = report
+        self._make_room = make_room
         self._pause_seconds = pause_seconds
         self._received = 0
         self._content_type = ""
@@ -262,11 +266,15 @@ class Download:
             raise FetchError(f"it has {total} bytes, more than the allowed {self._max_bytes}", retry=False)
         self._note(opened.origin)
         missing = (total or 0) - self._partial.size
-        free = free_space(self._partial.path)
-        if missing > free and missing > 0:
+        if missing > free_space(self._partial.path) and missing > 0:
+            self._make_room(missing + _SPARE_BYTES)
+        free = free_space(self._partial.path) + _SPARE_BYTES
+        if missing > free - _SPARE_BYTES and missing > 0:
             raise StorageError(
-                f"No space for the download: {missing} bytes are needed and {max(0, free)} are free at "
-                f"{os.path.dirname(self._partial.path)}; free space there, or put the store elsewhere."
+                f"No space for the download: {missing} bytes are needed, and {free} are free at "
+                f"{os.path.dirname(self._partial.path)}; {size(_SPARE_BYTES)} of them are held back for logs "
+                "and databases, and the store has nothing that the inventory does not list. Free space "
+                "there, or put the store elsewhere (coldvox_store_dir)."
             )
 
     def _note(self, origin: Origin) -> None:

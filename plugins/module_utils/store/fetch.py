@@ -42,8 +42,8 @@ class Fetched(NamedTuple):
 class Fetcher:
     """Fetches artifacts into the store ``layout``.
 
-    The caller holds the digest's download lock. ``waiting`` names what the caller fetches next, for the
-    progress file.
+    The caller holds the digest's download lock. ``make_room`` tries to have a number of bytes free.
+    ``waiting`` names what the caller fetches next, for the progress file.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Fetcher:
         timeout_seconds: float,
         workers: int,
         pause_seconds: float = 0.5,
+        make_room: Callable[[int], None],
         waiting: Callable[[], Sequence[str]],
     ) -> None:
         self._layout = layout
@@ -63,6 +64,7 @@ class Fetcher:
         self._timeout_seconds = timeout_seconds
         self._workers = workers
         self._pause_seconds = pause_seconds
+        self._make_room = make_room
         self._waiting = waiting
 
     def fetch(self, artifact: Artifact) -> Fetched:
@@ -110,6 +112,7 @@ class Fetcher:
             timeout_seconds=self._timeout_seconds,
             max_bytes=self._limits.max_unpacked_bytes,
             report=report,
+            make_room=self._make_room,
             pause_seconds=self._pause_seconds,
         )
         try:
@@ -189,9 +192,13 @@ class Fetcher:
             early.close()  # its files are part of what is needed
             free = self._free_bytes()
         if needed > free:
+            self._make_room(needed)
+            free = self._free_bytes()
+        if needed > free:
             raise StorageError(
                 f"No space to unpack {artifact.name}: {needed} bytes are needed and {free} are free at "
-                f"{self._layout.root}; free space there, or put the store elsewhere."
+                f"{self._layout.root}, and the store has nothing that the inventory does not list; free "
+                "space there, or put the store elsewhere (coldvox_store_dir)."
             )
 
     def _free_bytes(self) -> int:

@@ -36,7 +36,8 @@ _TOUCH_EVERY_SECONDS = 300
 class Ref(NamedTuple):
     """One installed name.
 
-    ``bytes`` and ``files`` are of the unpacked tree; ``link`` is empty for none.
+    ``bytes`` and ``files`` are of the unpacked tree; ``link`` is empty for none. ``set_name`` is the list of
+    the inventory that wants it. It is ``released`` when that list no longer has it.
     """
 
     name: str
@@ -48,6 +49,13 @@ class Ref(NamedTuple):
     installed_at: str
     pinned: bool
     link: str
+    set_name: str = ""
+    released: bool = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a list of the inventory has it, so that no collection removes it."""
+        return bool(self.set_name) and not self.released
 
 
 def encode_ref(ref: Ref) -> str:
@@ -74,6 +82,9 @@ def decode_ref(text: Optional[str]) -> Optional[Ref]:
             installed_at=str(whole["installed_at"]),
             pinned=bool(whole["pinned"]),
             link=str(whole["link"]),
+            # Older versions of this collection did not write these.
+            set_name=str(whole.get("set_name", "")),
+            released=bool(whole.get("released", False)),
         )
     except (ValueError, KeyError, TypeError):
         return None
@@ -95,7 +106,13 @@ def wanted(artifact: Artifact, receipt: Receipt, current: Optional[Ref], source_
         installed_at=current.installed_at if same and current else now,
         pinned=artifact.pinned,
         link=artifact.link,
+        set_name=artifact.set_name,
     )
+
+
+def released(ref: Ref) -> Ref:
+    """Return ``ref`` as it is when no list has it any more."""
+    return ref._replace(pinned=False, released=True)
 
 
 def manifest(refs: Iterable[Ref]) -> str:
@@ -121,7 +138,8 @@ def shown(ref: Optional[Ref]) -> Optional[dict[str, Any]]:
     """Return the part of ``ref`` that a diff shows: what the user chose."""
     if ref is None:
         return None
-    return {"sha256": ref.sha256, "kind": ref.kind, "pinned": ref.pinned, "link": ref.link or None}
+    choice = {"sha256": ref.sha256, "kind": ref.kind, "pinned": ref.pinned, "link": ref.link or None}
+    return {**choice, "set_name": ref.set_name, **({"released": True} if ref.released else {})}
 
 
 def desired(artifact: Artifact) -> dict[str, Any]:
@@ -131,6 +149,7 @@ def desired(artifact: Artifact) -> dict[str, Any]:
         "kind": artifact.kind,
         "pinned": artifact.pinned,
         "link": artifact.link or None,
+        "set_name": artifact.set_name,
     }
 
 

@@ -8,28 +8,24 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from ..errors import CiError
 from ..host.clock import timestamp
 from ..host.durable import storage_error
-from ..host.sizes import size
 from . import links
-from .artifact import Artifact, public_url
-from .index import Index, Ref, check_expected, desired, shown, wanted
+from .artifact import Artifact, check_content, public_url
+from .index import Index, Ref, check_expected, desired, released, shown, wanted
 from .layout import Layout
 from .locks import Locks
 from .members import Limits
 from .outcome import (
     ABSENT,
-    FETCHED,
     HIT,
-    LINKED,
     REMOVED,
-    REPAIRED,
     Observed,
+    Result,
     check_shape,
     has_other_shape,
     needs_tree,
@@ -60,22 +56,6 @@ class Settings(NamedTuple):
     pause_seconds: float = 0.5
 
 
-class Result(NamedTuple):
-    """The outcome of one artifact.
-
-    ``path`` is its tree, ``file`` the one file of ``format: file``.
-    """
-
-    name: str
-    sha256: Optional[str]
-    path: Optional[str]
-    file: Optional[str]
-    outcome: str
-    source_url: Optional[str]
-    bytes_downloaded: int = 0
-    seconds: float = 0.0
-
-
 class Report(NamedTuple):
     """The outcome of one call.
 
@@ -96,22 +76,27 @@ class Store:
         self._settings = settings
         self._index = Index(self._layout)
         self._locks: Optional[Locks] = None
+        self._refs: dict[str, Ref] = {}
         self._after: dict[str, Any] = {}
         self._waiting: list[str] = []
 
-    def install(self, artifacts: Sequence[Artifact]) -> Report:
+    def install(self, artifacts: Sequence[Artifact], set_name: str = "") -> Report:
         """Install every missing artifact.
 
-        Tries all, then raises one CiError for those that failed.
+        Tries all, then raises one CiError for those that failed. Releases first what the list ``set_name`` no
+        longer has, so that its room can be used.
         """
         with self._opened():
             names = [artifact.name for artifact in artifacts]
             before = self._shown(names)
+            self._refs = self._index.refs()
+            dropped = self._release(set_name, frozenset(names))
+            before.update(dropped)
             groups: dict[str, list[Artifact]] = {}
             for artifact in artifacts:
                 groups.setdefault(artifact.sha256, []).append(artifact)
             results, errors = self._settle_all(list(groups.values()), frozenset(names))
-            changed = any(result.outcome != HIT for result in results.values())
+            changed = bool(dropped) or any(result.outcome != HIT for result in results.values())
             changed = self._regenerate() or changed
             ordered = tuple(results[name] for name in names if name in results)
             report = Report(changed, ordered, before, {**before, **self._after})
@@ -119,18 +104,33 @@ class Store:
             raise _combined(errors, len(artifacts), report)
         return report
 
-    def remove(self, items: Iterable[tuple[str, str]]) -> Report:
-        """Remove every named artifact.
+    def remove(self, items: Iterable[tuple[str, str]], set_name: str = "") -> Report:
+        """Remove every named artifact, and all that the list ``set_name`` has or had.
 
         ``items`` are names, each with its link (may be empty).
         """
         with self._opened():
             named = list(items)
+            given = {name for name, _link in named}
+            of_set = [ref for ref in self._index.refs().values() if set_name and ref.set_name == set_name]
+            named += [(ref.name, ref.link) for ref in of_set if ref.name not in given]
             before = self._shown([name for name, _link in named])
             results = tuple(self._remove(name, link) for name, link in named)
             changed = any(result.outcome == REMOVED for result in results)
             changed = self._regenerate() or changed
             return Report(changed, results, before, dict.fromkeys(before))
+
+    def _release(self, set_name: str, names: frozenset[str]) -> dict[str, Any]:
+        """Release what ``set_name`` had and ``names`` has not; return it as it was."""
+        old = [ref for ref in self._refs.values() if ref.set_name == set_name and ref.wanted]
+        gone = [ref for ref in old if ref.name not in names]
+        if gone and not self._settings.predict:
+            with self._guard(lambda locks: locks.changing_refs()):
+                for ref in gone:
+                    self._index.write_ref(released(ref))
+                self._index.regenerate()
+        self._after.update({ref.name: shown(released(ref)) for ref in gone})
+        return {ref.name: shown(ref) for ref in gone}
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:
@@ -207,6 +207,10 @@ class Store:
             condition = self._index.condition(first.sha256, self._settings.full)
             if has_other_shape(first, condition):
                 check_shape(first, self._others(first.sha256, names))
+            if condition.receipt is not None:
+                known = [ref for ref in self._refs.values() if ref.sha256 == first.sha256]
+                for artifact in group:
+                    check_content(artifact, [(ref.name, ref.kind, ref.source_url) for ref in known])
             observed = [self._observe(artifact, condition) for artifact in group]
             fetch = needs_tree(first, condition)
             if fetch and not may_fetch:
@@ -252,14 +256,21 @@ class Store:
                 # Twice the cores: while one waits for the disk at the end of its file, another works.
                 workers=max(1, min(settings.concurrency, 2 * (os.cpu_count() or 1))),
                 pause_seconds=settings.pause_seconds,
+                make_room=self._make_room,
                 waiting=lambda: tuple(self._waiting),
             )
             fetched = fetcher.fetch(artifact)
             return fetched, Condition(fetched.receipt, now.damage)
 
+    def _make_room(self, free_bytes: int) -> None:
+        from .collect import make_room  # seldom needed
+
+        if self._locks is not None:
+            make_room(self._layout, self._locks, free_bytes)
+
     def _observe(self, artifact: Artifact, condition: Condition) -> Observed:
         target = self._target(artifact, condition.receipt)
-        link_right = not artifact.link or links.read(artifact.link) == target
+        link_right = not artifact.link or links.read_own(artifact.link) == target
         model_right = links.read(self._layout.model(artifact.name)) == _model_target(artifact)
         return Observed(condition, self._index.ref(artifact.name), link_right and model_right)
 
@@ -375,21 +386,3 @@ def _combined(errors: Sequence[CiError], count: int, report: Report) -> CiError:
         return CiError(str(errors[0]), **details)
     sentences = " ".join(str(error) for error in errors)
     return CiError(f"{len(errors)} of {count} artifacts failed: {sentences}", **details)
-
-
-_ORDER = (FETCHED, REPAIRED, LINKED, HIT, REMOVED, ABSENT)
-
-
-def summary(results: Sequence[Result], seconds: float, predicted: bool) -> str:
-    """Return how many artifacts had which outcome.
-
-    After the first follows what was transferred in ``seconds``. ``predicted`` results did not happen yet.
-    """
-    counts = Counter(result.outcome for result in results)
-    parts = [f"{counts[outcome]} {outcome}" for outcome in _ORDER if counts[outcome]]
-    received = sum(result.bytes_downloaded for result in results)
-    if received:
-        speed = f", {size(received / seconds)}/s" if seconds > 0 else ""
-        parts[0] += f" ({size(received)} in {seconds:.3g} s{speed})"
-    text = ", ".join(parts) or "nothing asked for"
-    return f"would be: {text}" if predicted else text

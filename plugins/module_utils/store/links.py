@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 from typing import Optional
@@ -14,6 +15,8 @@ from typing import Optional
 from ..errors import CiError
 from ..host.directories import open_directory
 from ..host.durable import storage_error, sync_descriptor
+
+_TREE = re.compile(r"/trees/[0-9a-f]{64}(?:/|$)")
 
 
 @contextlib.contextmanager
@@ -58,6 +61,20 @@ def read(path: str) -> Optional[str]:
     """
     with _parent(path, "looking at") as fd:
         return None if fd is None else _current(fd, path)
+
+
+def read_own(path: str) -> Optional[str]:
+    """Return the target of the symlink ``path``, None when there is nothing.
+
+    Raises CiError for a file, a directory, or a link that leads to no tree of a store.
+    """
+    target = read(path)
+    if target is not None and not _TREE.search(target):
+        raise CiError(
+            f"The link {path} points to {target}, which no artifact store made; look at it, move it away and "
+            "run again."
+        )
+    return target
 
 
 def swap(path: str, target: str, durable: bool = True) -> bool:

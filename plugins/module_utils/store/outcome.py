@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 from ..errors import CiError
+from ..host.sizes import size
 from .artifact import Artifact
 from .index import Ref, desired, shown
 from .receipt import Condition
 
 HIT, FETCHED, REPAIRED, LINKED = "hit", "fetched", "repaired", "linked"
-
-
 REMOVED, ABSENT = "removed", "absent"
+_ORDER = (FETCHED, REPAIRED, LINKED, HIT, REMOVED, ABSENT)
+
+
+class Result(NamedTuple):
+    """The outcome of one artifact.
+
+    ``path`` is its tree, ``file`` the one file of ``format: file``.
+    """
+
+    name: str
+    sha256: Optional[str]
+    path: Optional[str]
+    file: Optional[str]
+    outcome: str
+    source_url: Optional[str]
+    bytes_downloaded: int = 0
+    seconds: float = 0.0
 
 
 class Observed(NamedTuple):
@@ -52,3 +69,18 @@ def outcome_of(artifact: Artifact, observed: Observed, fetch: bool) -> str:
     if fetch:
         return REPAIRED if observed.condition.damage else FETCHED
     return HIT if observed.links_right and shown(observed.ref) == desired(artifact) else LINKED
+
+
+def summary(results: Sequence[Result], seconds: float, predicted: bool) -> str:
+    """Return how many artifacts had which outcome.
+
+    After the first follows what was transferred in ``seconds``. ``predicted`` results did not happen yet.
+    """
+    counts = Counter(result.outcome for result in results)
+    parts = [f"{counts[outcome]} {outcome}" for outcome in _ORDER if counts[outcome]]
+    received = sum(result.bytes_downloaded for result in results)
+    if received:
+        speed = f", {size(received / seconds)}/s" if seconds > 0 else ""
+        parts[0] += f" ({size(received)} in {seconds:.3g} s{speed})"
+    text = ", ".join(parts) or "nothing asked for"
+    return f"would be: {text}" if predicted else text

@@ -22,8 +22,8 @@ class Tree(NamedTuple):
     """One published tree, as the collection sees it.
 
     ``last_used`` is in seconds since the epoch. ``held`` is why the tree must stay in any case (pinned, being
-    read, a program's fixed path), ``linked`` why it must stay when only space is missing; both are empty for
-    no reason.
+    read, wanted by the inventory, a program's fixed path), ``linked`` why it must stay when only space is
+    missing; both are empty for no reason. It is ``released`` if every name is.
     """
 
     sha256: str
@@ -32,6 +32,7 @@ class Tree(NamedTuple):
     names: tuple[str, ...] = ()
     held: str = ""
     linked: str = ""
+    released: bool = False
 
 
 class Disk(NamedTuple):
@@ -105,6 +106,7 @@ def read_trees(layout: Layout, index: Index) -> list[Tree]:
                 names=tuple(ref.name for ref in refs),
                 held=held or uses.of(sha256).text,
                 linked=linked,
+                released=bool(refs) and all(ref.released for ref in refs),
             )
         )
     return trees
@@ -115,13 +117,15 @@ def protection(layout: Layout, refs: Iterable[Ref]) -> tuple[str, str]:
 
     The second reason holds it when only space is missing. Programs use a link to a library, runner or
     toolchain without a lock, so the link holds the tree. Jobs record their uses of models, so a model's link
-    holds the tree only until it is too old.
+    holds the tree only until it is too old. The link of a released name holds nothing.
     """
     held = linked = ""
     for ref in refs:
         if ref.pinned:
             return f"pinned as {ref.name}", ""
-        if ref.link and leads_into(ref.link, layout.tree(ref.sha256)):
+        if ref.wanted:
+            return f"the inventory lists {ref.name}", ""
+        if ref.link and not ref.released and leads_into(ref.link, layout.tree(ref.sha256)):
             if ref.kind == "model":
                 linked = linked or f"linked from {ref.link}"
             else:

@@ -201,7 +201,7 @@ def _requests(
     if not urls:
         return (), "its source is not known exactly (the part of a url that may be secret is not kept)"
     artifacts = tuple(
-        Artifact(ref.name, urls, sha256, receipt.shape, (), ref.link, ref.pinned, ref.kind)
+        Artifact(ref.name, urls, sha256, receipt.shape, (), ref.link, ref.pinned, ref.kind, ref.set_name)
         for ref in refs
         if NAME.fullmatch(ref.name)
     )

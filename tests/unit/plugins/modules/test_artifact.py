@@ -65,6 +65,7 @@ def test_artifact_diff_shows_names_and_options_of_the_user(run_module: Any, opti
             "sha256": sha256(MODEL),
             "kind": "model",
             "pinned": False,
+            "set_name": "",
             "link": options["artifacts"][0]["link"],
         }
 

@@ -132,7 +132,11 @@ def some(kind: st.SearchStrategy[Tree]) -> st.SearchStrategy[list[Tree]]:
 
 
 policies = st.builds(
-    Policy, st.integers(0, 6000), st.floats(0, 120).map(lambda days: round(days, 2)), st.integers(0, 100)
+    Policy,
+    st.integers(0, 6000),
+    st.floats(0, 120).map(lambda days: round(days, 2)),
+    st.integers(0, 100),
+    st.just(0),
 )
 disks = st.integers(1, 20_000).flatmap(lambda total: st.builds(Disk, st.just(total), st.integers(0, total)))
 
