@@ -76,6 +76,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             )
         if source is not None:
             raw["content"] = self._loader.get_text_file_contents(self._find_needle("files", source))
+            raw["brief"] = True
             return raw
         try:
             raw["content"] = self._render(template, {**variables, **own})

@@ -15,6 +15,8 @@ description:
   - Each file is written to a temporary file in the same directory, synced and renamed. A link at the path
     is replaced, never followed. A link on the way to it is followed only if root or the running user owns it
     and no other user can write to its directory.
+  - A file or link of others at one of the paths is copied to C(originals) below O(state_dir) before it is
+    replaced, with a warning, and comes back when the path is in O(absent).
   - Missing parent directories are created with mode V(0755).
   - A marker below O(state_dir) is written before the first change and removed after the last command, so
     the next run also runs the commands that an interruption prevented.
@@ -28,6 +30,8 @@ attributes:
       - The commands of O(files[].validate) do not run.
   diff_mode:
     support: full
+    details:
+      - It shows the contents, but only the number of files with a C(source).
   idempotent:
     support: full
 options:
@@ -64,6 +68,10 @@ options:
       sha256:
         description: What the task sends in place of a C(source) at first; not for playbooks.
         type: str
+      brief:
+        description: What the task sets for a C(source), whose lines the diff only counts; not for playbooks.
+        type: bool
+        default: false
       link_to:
         description: Makes O(files[].path) a symbolic link with this target.
         type: str
@@ -87,7 +95,9 @@ options:
             a private copy with the same base name.
         type: str
   absent:
-    description: Paths to remove. A directory is removed with its content.
+    description:
+      - Paths to remove. A directory is removed with its content. Where others had a file or link before this
+        module, that comes back and then stays.
     type: list
     elements: str
     default: []
@@ -160,6 +170,7 @@ ARGUMENT_SPEC = {
             "source": {"type": "str"},
             "content": {"type": "str"},
             "sha256": {"type": "str"},
+            "brief": {"type": "bool", "default": False},
             "link_to": {"type": "str"},
             "directory": {"type": "bool"},
             "mode": {"type": "str"},
@@ -223,7 +234,10 @@ def main() -> None:
         "commands_run": commands,
     }
     if module._diff:
-        result["diff"] = [file_state.diff_of(change.path, change.present, change.entry) for change in changes]
+        brief = {raw["path"] for raw in module.params["files"] if raw["brief"]}
+        result["diff"] = file_state.diffs(
+            [(change.path, change.present, change.entry) for change in changes], brief
+        )
     module.exit_json(**result)
 
 

@@ -98,6 +98,15 @@ def _trusted_link(name: str, parent: int, shown: str, links: int) -> str:
     return os.readlink(name, dir_fd=parent)
 
 
+def free_bytes(path: str) -> int:
+    """Return the bytes free to users on the file system of ``path``, there or not."""
+    there = os.path.abspath(path)
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    status = os.statvfs(there)
+    return status.f_bavail * status.f_frsize
+
+
 _MOST_BYTES = 2**20
 
 

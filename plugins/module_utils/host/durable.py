@@ -13,8 +13,8 @@ _REMEDIES = {
     errno.ENOSPC: "free space there, or put the store on a larger file system",
     errno.EDQUOT: "raise the quota, or put the store on another file system",
     errno.EROFS: "mount the file system writable",
-    errno.EACCES: "run with the permissions of the store's owner (become: true)",
-    errno.EPERM: "run with the permissions of the store's owner (become: true)",
+    errno.EACCES: "run with the permissions of the owner (sudo, in a playbook become: true)",
+    errno.EPERM: "run with the permissions of the owner (sudo, in a playbook become: true)",
     errno.EXDEV: "keep all of the store on one file system, because publishing is one rename",
     errno.EIO: "check the disk, its cable and the kernel log",
     errno.EMFILE: "raise the limit of open files or lower the concurrency",
@@ -130,7 +130,11 @@ def replace_file(path: str, text: str, mode: int = 0o644, durable: bool = True) 
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name[:100]}.{os.urandom(6).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-    fd = os.open(temporary, flags, 0o600)
+    try:
+        fd = os.open(temporary, flags, 0o600)
+    except OSError as error:
+        error.filename = path  # a person knows only this name
+        raise
     try:
         try:
             write_all(fd, memoryview(text.encode("utf-8", "surrogateescape")))

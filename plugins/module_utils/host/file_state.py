@@ -9,7 +9,7 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -185,6 +185,19 @@ def refuse_loss(entry: Entry, present: Present) -> None:
             f"'{entry.path}' must become a {entry.kind}, but a {there} is there and would be lost; "
             "move it away."
         )
+
+
+def diffs(
+    changes: Sequence[tuple[str, Present, Optional[Entry]]], brief: Collection[str]
+) -> list[dict[str, str]]:
+    """Return ``changes`` for Ansible's diff; the files in ``brief`` are only counted."""
+    counted = [path for path, _present, _entry in changes if path in brief]
+    shown = [diff_of(*change) for change in changes if change[0] not in brief]
+    if counted:
+        folder = os.path.commonpath([os.path.dirname(path) for path in counted])
+        text = f"{len(counted)} changed files, whose contents are not shown\n"
+        shown.append({"before_header": folder, "after_header": folder, "before": "", "after": text})
+    return shown
 
 
 def diff_of(path: str, present: Present, entry: Optional[Entry]) -> dict[str, str]:

@@ -31,6 +31,7 @@ from .file_state import (
     refuse_loss,
     user_id,
 )
+from .originals import Originals
 from .process import Run
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -93,8 +94,12 @@ def check_set(wanted: FileSet) -> None:
 
 
 def plan(wanted: FileSet) -> list[Change]:
-    """Return the differences in the given order, entries first; change nothing."""
+    """Return the differences in the given order, entries first; change nothing.
+
+    For an absent path that others had used before, the change restores what was there.
+    """
     changes = []
+    originals = Originals(wanted.state_dir)
     for entry in wanted.entries:
         present = look(entry.path)
         if present.kind == "link" and entry.kind == "directory":
@@ -104,9 +109,9 @@ def plan(wanted: FileSet) -> list[Change]:
         refuse_loss(entry, present)
         changes.append(Change(entry.path, present, entry))
     for path in wanted.absent:
-        present = look(path)
-        if present.kind != "missing":
-            changes.append(Change(path, present, None))
+        present, original = look(path), originals.entry_for(path)
+        if original or (present.kind != "missing" and not originals.restored(path)):
+            changes.append(Change(path, present, original))
     return changes
 
 
@@ -138,8 +143,9 @@ def converge(
 ) -> list[list[str]]:
     """Make ``changes`` and run the commands of the set if they are due.
 
-    Return the commands that ran. The marker survives a crash between the first write and the last command,
-    so that the next call runs the commands. A failure of a command that begins with ``-`` goes to ``warn``,
+    What others had at a path is kept before it is replaced, and ``warn`` says where. Return the commands that
+    ran. The marker survives a crash between the first write and the last command, so that the next call runs
+    the commands. A failure of a command that begins with ``-`` goes to ``warn``,
     as systemd ignores it in its units.
     """
     if changes and wanted.commands:
@@ -147,8 +153,7 @@ def converge(
         owner, group = str(os.geteuid()), str(os.getegid())
         marker = Entry(wanted.marker, "file", 0o644, owner, group, content=record.encode())
         apply(Change(marker.path, MISSING, marker))
-    for change in changes:
-        apply(change)
+    _apply_all(wanted, changes, warn)
     if not commands_due(wanted, changes):
         return []
     for argv in wanted.commands:
@@ -166,6 +171,24 @@ def converge(
         warn(f"{failure} run it on the host, if you need it there.")
     _remove(wanted.marker)
     return [list(argv) for argv in wanted.commands]
+
+
+def _apply_all(wanted: FileSet, changes: Sequence[Change], warn: Callable[[str], None]) -> None:
+    originals = Originals(wanted.state_dir)
+    removed = [change.path for change in changes if change.path in wanted.absent]
+    replaced = [(c.entry, c.present) for c in changes if c.entry is not None and c.path not in wanted.absent]
+    copies, foreign = originals.copies(replaced)
+    for entry in copies:
+        apply(Change(entry.path, MISSING, entry))
+    for path in foreign:
+        warn(
+            f"'{path}' was there before and is replaced. The original is in {originals.directory} and comes "
+            "back when the role is removed."
+        )
+    for change in changes:
+        apply(change)
+    for entry in originals.after_removal(removed):
+        apply(Change(entry.path, MISSING, entry))
 
 
 def commands_due(wanted: FileSet, changes: Sequence[Change]) -> bool:

@@ -101,3 +101,19 @@ def test_file_set_reports_an_unwritable_place_in_one_sentence(run_module: RunMod
     answer = run_module(file_set.main, name="test", files=[{**ME, "path": "/proc/coldvox/a", "content": "x"}])
     assert answer["failed"]
     assert answer["msg"].startswith("The file set 'test' failed at ")
+
+
+def test_file_set_diff_only_counts_files_of_a_source(
+    tmp_path: Path, run_module: RunModule, options: dict[str, Any]
+) -> None:
+    sources = [
+        {**ME, "path": f"{tmp_path}/lib/{name}", "content": "x\n" * 900, "brief": True}
+        for name in ("a/b", "c")
+    ]
+    given = {**options, "files": [*options["files"], *sources]}
+    predicted = run_module(file_set.main, check_mode=True, _ansible_diff=True, **given)
+    assert [part["after_header"] for part in predicted["diff"]] == [
+        *(f"{tmp_path}/etc/{name}" for name in "al"),
+        f"{tmp_path}/lib",
+    ]
+    assert predicted["diff"][-1]["after"] == "2 changed files, whose contents are not shown\n"
