@@ -51,9 +51,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible ships no types
             result.update(failed=True, msg=str(error))
         return result
 
+    def _remove_without_github(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Remove the instances from the host and leave their registrations."""
+        arguments = {key: value for key, value in self._task.args.items() if key not in _ACTION_ONLY}
+        arguments.update(prepared=True, registered=[])
+        answer: dict[str, Any] = self._execute_module(
+            module_name=MODULE, module_args=arguments, task_vars=variables
+        )
+        for runner in answer.get("runners", []):
+            runner.pop("controller", None)
+        names = ", ".join(str(instance["name"]) for instance in options["instances"])
+        self._display.warning(
+            f"Without github_runner_url GitHub still lists {names}; remove what is left of them there, in "
+            "the settings of the repository or organization, Actions, Runners."
+        )
+        return answer
+
     def _converge(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         instances = normal_instances(options)
-        client = connect(options)
+        if not options["url"] and all(instance["state"] == "absent" for instance in instances):
+            return self._remove_without_github(options, variables)
+        client = connect(options, writes=True)
         runners = Runners(client)
         registered = runners.find([instance["name"] for instance in instances])
         if options["public_repository"] == "refuse":

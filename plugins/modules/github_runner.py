@@ -128,10 +128,10 @@ options:
     type: int
     default: 30
   replace:
-    description: Which registration of the same name that this host did not make may be replaced.
+    description: Registrations of the same name that this host did not make that may be replaced.
     type: str
     choices: [never, offline, always]
-    default: offline
+    default: never
   public_repository:
     description:
       - Whether instances that keep their registration may be registered with a public repository. Everyone
@@ -340,6 +340,17 @@ def age_warning(pool: converge.Pool, limit_days: int) -> str:
     return tree.age_warning(age, limit_days)
 
 
+def look_around(
+    pool: converge.Pool, items: list[converge.PlannedInstance], host: Host, max_age_days: int
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the registrations at rest that are not listed, and all warnings, some empty."""
+    names = [instance["name"] for instance in pool.instances]
+    unlisted, working = orphans.unlisted(host, pool.base_dir, pool.url, names)
+    unknown = unknown_warning(options["environment"] for options in pool.instances)
+    warnings = [age_warning(pool, max_age_days), unknown, orphans.working_warning(working)]
+    return [orphan._asdict() for orphan in unlisted], [*(item.plan.warning for item in items), *warnings]
+
+
 def main() -> None:
     module = AnsibleModule(argument_spec=RUNNER_SPEC, supports_check_mode=True)
     host = Host(
@@ -356,7 +367,7 @@ def main() -> None:
     failures: dict[str, str] = {}
     try:
         pool = converge.pool_of(module.params)
-        items = converge.inspect_pool(pool, host)
+        items = converge.inspect_pool(pool, host, predict=module.check_mode)
         if not module.check_mode:
             orphans.record_verdicts(pool.base_dir, orphans.verdicts_of(module.params["orphans"]))
             failures = converge.converge(items, secrets, prepared=module.params["prepared"])
@@ -373,15 +384,13 @@ def main() -> None:
         "runners": [item.answer(pool.machine, failures.get(item.options["name"], "")) for item in items],
     }
     if not module.params["prepared"]:
-        names = [instance["name"] for instance in pool.instances]
-        unlisted = orphans.unlisted(host, pool.base_dir, pool.url, names)
-        result["unlisted"] = [orphan._asdict() for orphan in unlisted]
-        settings = (options["environment"] for options in pool.instances)
-        for warning in (age_warning(pool, module.params["max_age_days"]), unknown_warning(settings)):
-            if warning:
-                module.warn(warning)
+        result["unlisted"], warnings = look_around(pool, items, host, module.params["max_age_days"])
+        for warning in filter(None, warnings):
+            module.warn(warning)
     if module._diff:
         result["diff"] = converge.diff(items)
+    if not (module.check_mode or failures):
+        converge.note_converge(pool, items, prepared=module.params["prepared"])
     if failures:
         module.fail_json(msg=" ".join(failures.values()), failed_instances=sorted(failures), **result)
     module.exit_json(**result)

@@ -23,13 +23,15 @@ class GithubAction(ActionBase):  # type: ignore[misc]  # Ansible ships no types
     _supports_async = False
     #: The module's options in addition to those of the connection.
     SPEC: ClassVar[Mapping[str, Any]] = {}
+    #: Whether the action, or what it prepares, changes something at GitHub.
+    WRITES: ClassVar[bool] = False
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         """Return the result of ``perform``, or a failure with the text of its CiError."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         options = self.validate_argument_spec(argument_spec={**CONNECTION_SPEC, **self.SPEC})[1]
         try:
-            result.update(self.perform(connect(options), options))
+            result.update(self.perform(connect(options, writes=self.WRITES), options))
         except CiError as error:
             result.update(error.details)
             result.update(failed=True, msg=str(error))

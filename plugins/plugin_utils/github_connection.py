@@ -84,10 +84,11 @@ def rs256_signer(pem: str) -> Sign:
     return lambda message: key.sign(message, padding.PKCS1v15(), hashes.SHA256())
 
 
-def connect(options: Mapping[str, Any]) -> Client:
+def connect(options: Mapping[str, Any], *, writes: bool = False) -> Client:
     """Return a client for the scope and credential in ``options``.
 
-    The options are those of the ``github`` doc fragment. Raises CiError.
+    The options are those of the ``github`` doc fragment. ``writes`` says that the caller may change something
+    at GitHub. Raises CiError.
     """
     if not options.get("url"):
         raise CiError(
@@ -102,7 +103,8 @@ def connect(options: Mapping[str, Any]) -> Client:
         )
     transport = ansible_transport(ca_path, float(options.get("request_timeout_seconds") or 20))
     patience = Patience(sleep=time.sleep, now=time.time)
-    return Client(transport, scope, _authorization(options, transport, scope, patience), patience)
+    authorization = _authorization(options, transport, scope, patience)
+    return Client(transport, scope, authorization, patience, writes=writes)
 
 
 def _authorization(

@@ -127,7 +127,7 @@ _MESSAGE_LIMIT = 200
 def permission_needed(area: str, scope: Scope, level: str) -> str:
     """Return the permission that a call of ``area`` to ``scope`` needs.
 
-    ``level`` is ``read`` or ``write``.
+    ``level`` is ``read`` or ``read and write``, as GitHub's page of a token calls it.
     """
     if area == APP:
         return "the App installed there, app_id and app_key of the same App, and a correct clock"
@@ -194,13 +194,22 @@ class Patience:
 class Client:
     """A client for the API of one scope.
 
-    ``authorization`` returns the header value. It is called only when a request is sent.
+    ``authorization`` returns the header value. It is called only when a request is sent. A client that
+    ``writes`` names the permission for that also when it fails to read. An error that another attempt may
+    remove has the detail ``may_pass``.
     """
 
     def __init__(
-        self, transport: Transport, scope: Scope, authorization: Callable[[], str], patience: Patience
+        self,
+        transport: Transport,
+        scope: Scope,
+        authorization: Callable[[], str],
+        patience: Patience,
+        *,
+        writes: bool = False,
     ) -> None:
         self.scope = scope
+        self._writes = writes
         self._transport = transport
         self._authorization = authorization
         self._patience = patience
@@ -230,12 +239,13 @@ class Client:
         if answer.status in accepted and not is_rate_limited(answer):
             return None
         if not 200 <= answer.status < 300:
-            level = "read" if method == "GET" else "write"
+            level = "read" if method == "GET" and not self._writes else "read and write"
             raise CiError(
                 refusal_message(
                     self.scope, intent, answer, permission_needed(area, self.scope, level), attempts
                 ),
                 status=answer.status,
+                **({"may_pass": True} if answer.status >= 500 or is_rate_limited(answer) else {}),
             )
         data = self._decode(answer, intent)
         if expected and not (isinstance(data, dict) and data.keys() >= set(expected)):
@@ -312,11 +322,13 @@ class Client:
             self._patience.sleep(delay)
             waited += delay
         if answer is None:
+            lasting = failure is not None and failure.lasting
             counted = "1 attempt" if attempt == 1 else f"{attempt} attempts"
             raise CiError(
                 f"GitHub at {self.scope.api_url} could not be reached to {intent} {self.scope.label} "
                 f"({failure}; {counted}); check the network, the proxy, api_url and ca_path of the "
-                "controller."
+                "controller.",
+                **({} if lasting else {"may_pass": True}),
             )
         return answer, attempt
 

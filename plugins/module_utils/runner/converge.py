@@ -5,6 +5,9 @@ The module github_runner calls, in this order: pool_of(), inspect_pool(), conver
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +18,9 @@ from ..host import systemd
 from ..host.flock import Flock
 from .account import Host, has_account
 from .instance import Instance
+from .instance_records import converged_path, root_file, write
 from .layout import instance_layout, instance_unit
-from .options import check_architecture, normal_instances, system_labels
+from .options import check_architecture, hook_paths, hooks_refusal, normal_instances, system_labels
 from .plan import UNCHANGED, Local, Plan, Remote, Wanted, plan
 from .target import RegistrationSecrets, Target, target_of
 from .tree import tree_identity
@@ -97,10 +101,11 @@ def pool_of(params: Mapping[str, Any]) -> Pool:
     )
 
 
-def inspect_pool(pool: Pool, host: Host) -> list[PlannedInstance]:
+def inspect_pool(pool: Pool, host: Host, *, predict: bool = False) -> list[PlannedInstance]:
     """Read the state of every instance and plan its steps, without any change.
 
-    Raises CiError for an error that concerns the whole pool.
+    To ``predict`` does not need the job hooks, which an earlier task may bring. Raises CiError for an error
+    that concerns the whole pool.
     """
     if not pool.archive and any(options["state"] == "present" for options in pool.instances):
         raise CiError(
@@ -109,7 +114,17 @@ def inspect_pool(pool: Pool, host: Host) -> list[PlannedInstance]:
         )
     tree_id = tree_identity(pool.archive) if pool.archive else ""
     units = systemd.show(host.run, [instance_unit(options["name"]) for options in pool.instances])
-    return [_inspect(pool, host, options, tree_id, units) for options in pool.instances]
+    items = [_inspect(pool, host, options, tree_id, units) for options in pool.instances]
+    return items if predict else [_with_hooks(item) for item in items]
+
+
+def _with_hooks(item: PlannedInstance) -> PlannedInstance:
+    """Return ``item``, refused if a job hook of the instance is not there."""
+    options = item.options
+    lost = [path for path in hook_paths(options["environment"]) if not os.path.isfile(path)]
+    if options["state"] != "present" or item.refusal or not lost:
+        return item
+    return dataclasses.replace(item, plan=UNCHANGED, refusal=hooks_refusal(options["name"], lost))
 
 
 def _inspect(
@@ -151,6 +166,29 @@ def _check_account(options: Mapping[str, Any], target: Target, local: Local) -> 
         )
 
 
+def note_converge(pool: Pool, items: Sequence[PlannedInstance], *, prepared: bool) -> None:
+    """Record the time of this converge if it is complete, until the pool is removed."""
+    path = converged_path(pool.base_dir)
+    if not items or (not prepared and any(item.plan.deferred for item in items)):
+        return
+    with contextlib.suppress(OSError):
+        if all(options["state"] == "absent" for options in pool.instances):
+            os.unlink(path)
+        elif os.path.isfile(path):
+            os.utime(path)
+        elif os.path.isdir(pool.base_dir):
+            write(root_file(path, ""))
+
+
+def _announce(items: Sequence[PlannedInstance]) -> None:
+    """Record on the host which instances are about to be registered."""
+    for item in items:
+        if item.plan.registers:
+            # Without its account an instance fails later, with a message of its own.
+            with contextlib.suppress(CiError):
+                item.instance.announce()
+
+
 def converge(
     items: Sequence[PlannedInstance],
     secrets: RegistrationSecrets,
@@ -164,6 +202,8 @@ def converge(
     instance that fails does not stop the others. ``lock`` is the lock of the only instance, if the caller
     already holds it.
     """
+    if not prepared:
+        _announce(items)
     failures: dict[str, str] = {}
     for item in items:
         failure = item.refusal

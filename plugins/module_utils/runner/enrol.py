@@ -109,6 +109,7 @@ def _enrolled(host: Host, runners: Runners, settings: Mapping[str, Any], lock: F
         return Enrolment(WORKING)
     if Step.LINK_TREE in item.plan.steps:
         raise CiError(f"The runner's files in instance '{name}' are incomplete; converge this host.")
+    item.instance.announce()
     made = runners.register_for_one_job(
         name,
         item.options["group"],

@@ -20,11 +20,13 @@ from .configure import configure, forget_configuration, read_agent
 from .drain import claim, drain
 from .fresh_start import forget_registration, keep_registration
 from .instance_records import (
+    ANNOUNCED,
     APPLIED,
     JIT,
     REGISTRATION,
     TREE,
     forget_record,
+    is_announced,
     read_record,
     root_file,
     write,
@@ -52,17 +54,9 @@ class Instance:
 
     @property
     def start_digest(self) -> str:
-        """The digest of everything that a listener reads at its start.
-
-        A restart is due if it differs from the digest of the last start.
-        """
+        """The digest of what a listener reads at its start; another needs a restart."""
         target = self._target
-        parts = [
-            target.tree_id,
-            target.environment,
-            target.path,
-            *(_text(path) for path in self._unit_files()),
-        ]
+        parts = [target.tree_id, target.environment, target.path, *map(_text, self._unit_files())]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def read(self, unit: systemd.Unit) -> Local:
@@ -80,6 +74,7 @@ class Instance:
             exists=os.path.isdir(layout.root) or os.path.isdir(self._drop_ins) or self._owns_account,
             agent_id=agent_id,
             recorded_id=recorded_id if isinstance(recorded_id, int) else None,
+            announced=is_announced(layout),
             fingerprint=str(registered.get("fingerprint", "")),
             tree=tree if whole else "",
             start_digest=str(read_record(layout, APPLIED).get("start_digest", "")),
@@ -88,6 +83,11 @@ class Instance:
             enabled=unit.enabled,
             failing=unit.failing,
         )
+
+    def announce(self) -> None:
+        """Record that the host is about to register: the new id may not arrive."""
+        self._make_directories(root_only=True)
+        write_record(self._layout, ANNOUNCED, {})
 
     def tree_facts(self, seen: Local) -> dict[str, str]:
         """Return the instance's version, and the tree that it had when ``seen``.
@@ -157,7 +157,8 @@ class Instance:
         try:
             now = self.read(self._unit_state())
             # Ignore whether the unit is active: without a registration it ends and restarts by itself.
-            if replaced(now, exists=seen.exists, active=seen.active, failing=seen.failing) != seen:
+            own = {"exists": seen.exists, "announced": seen.announced, "failing": seen.failing}
+            if replaced(now, active=seen.active, **own) != seen:
                 raise CiError(
                     f"Runner '{name}' was left as it is, because another process changed it meanwhile; "
                     "run again."
@@ -219,7 +220,7 @@ class Instance:
             raise CiError(
                 f"Runner '{self._target.registration.name}' still runs a job after "
                 f"{host.drain_timeout_seconds:g} s and was not stopped; run again when the job has ended, "
-                "or raise drain_timeout_seconds."
+                "or raise github_runner_drain_timeout_seconds (of the module, drain_timeout_seconds)."
             )
 
     def _link_tree(self) -> None:
@@ -328,8 +329,9 @@ class Instance:
 
     def _note_registration(self, agent_id: int) -> None:
         registration = self._target.registration
-        record = {"fingerprint": registration.fingerprint, "agent_id": agent_id, "url": registration.url}
-        write_record(self._layout, REGISTRATION, record)
+        own = {"agent_id": agent_id, "url": registration.url, "ephemeral": registration.ephemeral}
+        write_record(self._layout, REGISTRATION, {"fingerprint": registration.fingerprint, **own})
+        forget_record(self._layout, ANNOUNCED)
 
     def _changed_meanwhile(self) -> CiError:
         name = self._target.registration.name

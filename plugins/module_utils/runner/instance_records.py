@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from typing import Any
 
 from ..host.file_state import Entry, look
@@ -16,6 +17,11 @@ APPLIED = "applied.json"
 JIT = "jit.env"
 LIFE = "life.json"
 ORPHAN = "orphan.json"
+# The host is about to register the instance.
+ANNOUNCED = "announced.json"
+# GitHub removes a runner that never came online, an ephemeral one after a day (docs.github.com, "Removing
+# self-hosted runners").
+_ANNOUNCED_SECONDS = 2 * 86400.0
 
 
 def read_record(layout: Layout, name: str) -> dict[str, Any]:
@@ -31,6 +37,19 @@ def read_record(layout: Layout, name: str) -> dict[str, Any]:
 def write_record(layout: Layout, name: str, data: dict[str, Any]) -> None:
     """Write the record ``name`` atomically."""
     write(root_file(layout.record(name), json.dumps(data, sort_keys=True) + "\n"))
+
+
+def converged_path(base_dir: str) -> str:
+    """Return the file below ``base_dir`` whose time is that of the last converge."""
+    return os.path.join(base_dir, ".converged")
+
+
+def is_announced(layout: Layout) -> bool:
+    """Return whether a registration began here lately and its end is not recorded."""
+    try:
+        return time.time() - os.stat(layout.record(ANNOUNCED)).st_mtime < _ANNOUNCED_SECONDS
+    except OSError:
+        return False
 
 
 def forget_record(layout: Layout, name: str) -> None:

@@ -134,6 +134,19 @@ def _hook_error(key: str, text: str) -> str:
     return "a job hook must be the absolute path of a .sh or .ps1 file; give such a path"
 
 
+def hook_paths(environment: Mapping[str, object]) -> list[str]:
+    """Return the paths of the job hooks in ``environment``, sorted."""
+    return sorted(str(path) for key, path in environment.items() if key.upper() in _HOOKS)
+
+
+def hooks_refusal(name: str, missing: Sequence[str]) -> str:
+    """Return why the runner ``name`` must not work without the hooks ``missing``."""
+    return (
+        f"Runner '{name}' would fail every job, because the host does not have {', '.join(missing)}; "
+        "converge the role agent, or correct github_runner_hooks_dir."
+    )
+
+
 def _checked_entry(entry: str) -> str:
     if not entry.startswith("/") or re.search(r"[:\"'\\%\s]", entry):
         raise CiError(
@@ -182,9 +195,14 @@ def check_label(label: str) -> None:
         raise CiError(
             f"Label '{label[:40]}' cannot be used; give 1 to 256 characters without spaces at the ends."
         )
-    if "," in label or not label.isprintable():
+    if "," in label:
         raise CiError(
-            f"Label {label[:40]!r} cannot be used, because the runner splits labels at commas; give a list."
+            f"Label '{label[:40]}' cannot be used, because the runner splits labels at commas; give a list."
+        )
+    if not label.isprintable():
+        raise CiError(
+            f"Label {label[:40]!r} cannot be used, because it has a tab or another control character; remove "
+            "that."
         )
 
 
@@ -263,7 +281,7 @@ RUNNER_SPEC: dict[str, Any] = {
     "base_dir": {"type": "path", "default": "/var/lib/actions-runner"},
     "unit_dir": {"type": "path", "default": "/etc/systemd/system"},
     "max_age_days": {"type": "int", "default": 30},
-    "replace": {"type": "str", "choices": ["never", "offline", "always"], "default": "offline"},
+    "replace": {"type": "str", "choices": ["never", "offline", "always"], "default": "never"},
     "public_repository": {"type": "str", "choices": ["refuse", "allow"], "default": "refuse"},
     "drain_timeout_seconds": {"type": "int", "default": 1800},
     "online_timeout_seconds": {"type": "int", "default": 60},

@@ -13,7 +13,15 @@ from typing import Any, NamedTuple, Optional
 
 from ..host import systemd
 from .account import Host
-from .instance_records import ORPHAN, REGISTRATION, forget_record, read_record, write_record
+from .configure import read_agent
+from .instance_records import (
+    ORPHAN,
+    REGISTRATION,
+    forget_record,
+    is_announced,
+    read_record,
+    write_record,
+)
 from .layout import Layout, instance_layout, instance_unit
 from .worker import has_worker
 
@@ -48,19 +56,34 @@ def judge(orphan: Unlisted, registered_id: Optional[int], *, online: bool) -> Ve
     return Verdict.REMOVE if orphan.noted else Verdict.NOTE
 
 
-def unlisted(host: Host, base_dir: str, url: str, listed: Collection[str]) -> list[Unlisted]:
-    """Return the registrations with ``url`` below ``base_dir`` not in ``listed``.
+def unlisted(
+    host: Host, base_dir: str, url: str, listed: Collection[str]
+) -> tuple[list[Unlisted], list[str]]:
+    """Return the registrations not in ``listed``: those at rest, and names at work.
 
-    Leave out instances with an active unit or a job.
+    One at work has an active unit or a job. Those at rest are only those of ``url``.
     """
-    orphans = []
+    at_rest, working = [], []
     for name in sorted(set(_names(base_dir)) - set(listed)):
         layout = instance_layout(base_dir, name)
         record = read_record(layout, REGISTRATION)
         number = record.get("agent_id")
-        if isinstance(number, int) and record.get("url") == url and _is_at_rest(host, name, layout):
-            orphans.append(Unlisted(name, number, read_record(layout, ORPHAN).get("id") == number))
-    return orphans
+        if not isinstance(number, int):
+            continue
+        if not _is_at_rest(host, name, layout):
+            working.append(name)
+        elif record.get("url") == url:
+            at_rest.append(Unlisted(name, number, read_record(layout, ORPHAN).get("id") == number))
+    return at_rest, working
+
+
+def working_warning(names: Iterable[str]) -> str:
+    """Return a warning about instances that work and are not in the inventory."""
+    quoted = ", ".join(f"'{name}'" for name in names)
+    return quoted and (
+        f"This host also runs {quoted}, not in the inventory, and GitHub still gives it jobs. To remove it, "
+        "list it in github_runner_instances with state: absent and converge; to keep it, list it without."
+    )
 
 
 def record_verdicts(base_dir: str, verdicts: Iterable[tuple[Unlisted, Verdict]]) -> None:
@@ -83,6 +106,26 @@ def verdicts_of(given: Iterable[dict[str, Any]]) -> list[tuple[Unlisted, Verdict
     return [(Unlisted(item["name"], item["id"], noted=False), Verdict(item["verdict"])) for item in given]
 
 
+class OwnRegistration(NamedTuple):
+    """What this host knows about the registration of an instance, as ``plan.Local``."""
+
+    name: str
+    agent_id: Optional[int]
+    recorded_id: Optional[int]
+    announced: bool
+
+
+def own_registrations(base_dir: str) -> list[OwnRegistration]:
+    """Return what the instances below ``base_dir`` know about their registrations."""
+    owned = []
+    for name in sorted(_names(base_dir)):
+        layout = instance_layout(base_dir, name)
+        recorded = read_record(layout, REGISTRATION).get("agent_id")
+        number = recorded if isinstance(recorded, int) else None
+        owned.append(OwnRegistration(name, read_agent(layout)[0], number, is_announced(layout)))
+    return owned
+
+
 def _is_at_rest(host: Host, name: str, layout: Layout) -> bool:
     unit = instance_unit(name)
     active = systemd.show(host.run, [unit])[unit].active
@@ -92,5 +135,5 @@ def _is_at_rest(host: Host, name: str, layout: Layout) -> bool:
 def _names(base_dir: str) -> list[str]:
     try:
         return [entry.name for entry in os.scandir(base_dir) if entry.is_dir(follow_symlinks=False)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []

@@ -38,7 +38,7 @@ class Wanted:
 
     ``fingerprint`` identifies the registration's options, ``tree`` the runner's files, and ``start_digest``
     all that a listener reads at its start. ``replace`` says which registration of the same name, made by
-    others, may be taken over: ``never``, ``offline`` or ``always``. An ``ephemeral`` instance takes one job;
+    others, may be replaced: ``never``, ``offline`` or ``always``. An ``ephemeral`` instance takes one job;
     if it is ``jit``, the API makes its registration.
     """
 
@@ -48,7 +48,7 @@ class Wanted:
     tree: str
     start_digest: str
     labels: tuple[str, ...]
-    replace: str = "offline"
+    replace: str = "never"
     ephemeral: bool = False
     jit: bool = False
 
@@ -62,11 +62,13 @@ class Local:
     """The state of one instance on the host; texts are empty if unknown.
 
     ``agent_id`` is from the runner's own file, which a job can spoil. ``recorded_id`` is from our record.
+    ``announced`` says that this host was about to register, so the id may not have reached it.
     """
 
     exists: bool = False
     agent_id: Optional[int] = None
     recorded_id: Optional[int] = None
+    announced: bool = False
     fingerprint: str = ""
     tree: str = ""
     start_digest: str = ""
@@ -87,16 +89,22 @@ class Remote:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps for one instance, their outcome, and the reason."""
+    """The steps for one instance, their outcome, the reason, and a warning."""
 
     outcome: str
     steps: tuple[Step, ...] = ()
     reason: str = ""
+    warning: str = ""
 
     @property
     def deferred(self) -> bool:
         """Whether the controller must act before the host does the steps."""
         return not _DEFERRED.isdisjoint(self.steps)
+
+    @property
+    def registers(self) -> bool:
+        """Whether the instance gets another registration."""
+        return not {Step.CONFIGURE, Step.ENROL_JIT}.isdisjoint(self.steps)
 
 
 UNCHANGED = Plan("unchanged")
@@ -122,11 +130,11 @@ def _plan_present(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Pla
     tree = (Step.LINK_TREE,) if local.tree != wanted.tree else ()
     stop = _stop(local, remote)
     if reason:
-        _check_takeover(wanted, local, remote)
+        warning = check_takeover(wanted.name, wanted.replace, local, remote)
         wipe = (Step.WIPE,) if wanted.ephemeral and local.fingerprint else ()
         register = Step.ENROL_JIT if wanted.jit else Step.CONFIGURE
         steps = (*stop, *tree, *wipe, register, Step.WRITE_FILES, Step.START)
-        return Plan("registered" if remote is None else "replaced", steps, reason)
+        return Plan("registered" if remote is None else "replaced", steps, reason, warning)
     labels_match = remote is None or same_labels(wanted.labels, remote.labels)
     labels = () if labels_match else (Step.SET_LABELS,)
     restart_reason = _restart_reason(wanted, local)
@@ -171,30 +179,47 @@ def _withdrawal(local: Local, remote: Optional[Remote]) -> tuple[Step, ...]:
     return (Step.WITHDRAW_LABELS,) if labelled else ()
 
 
-def _check_takeover(wanted: Wanted, local: Local, remote: Optional[Remote]) -> None:
-    """Raise CiError if registering would replace a runner that others may use."""
-    if remote is None or _is_ours(local, remote) or _may_replace(wanted, remote):
-        return
+def check_takeover(name: str, replace: str, local: Local, remote: Optional[Remote]) -> str:
+    """Return a warning if ``name`` takes the place of a registration of others.
+
+    The text is empty if not. Raises CiError if ``replace`` forbids that.
+    """
+    if remote is None or _is_ours(local, remote):
+        return ""
+    if _may_replace(replace, remote):
+        return (
+            f"Runner '{name}' replaces the registration with id {remote.id}, which this host did not make. "
+            "If another machine used it, its runner no longer works."
+        )
     state = "online" if remote.online else "offline"
+    remedy = (
+        "or remove that runner at GitHub"
+        if remote.online
+        else "or, if it is this host's own from before a new installation, allow it once with "
+        "github_runner_replace=offline (the option replace of the module)"
+    )
     raise CiError(
-        f"Runner name '{wanted.name}' is taken by another registration (id {remote.id}, {state}); choose "
-        "another name, remove that runner, or allow it with replace=always."
+        f"Runner name '{name}' is taken by another registration (id {remote.id}, {state}), which this host "
+        f"did not make, so it is not replaced; choose another name, {remedy}."
     )
 
 
 def _is_ours(local: Local, remote: Remote) -> bool:
-    """Return whether this host made the registration."""
-    return remote.id in (local.agent_id, local.recorded_id)
+    """Return whether this host made the registration.
+
+    An interrupted run may have registered without a record of the id; such a runner never came online.
+    """
+    return remote.id in (local.agent_id, local.recorded_id) or (local.announced and not remote.online)
 
 
-def _may_replace(wanted: Wanted, remote: Remote) -> bool:
+def _may_replace(replace: str, remote: Remote) -> bool:
     """Return whether a registration that others may have made can be removed."""
-    return wanted.replace == "always" or (wanted.replace == "offline" and not remote.online)
+    return replace == "always" or (replace == "offline" and not remote.online)
 
 
 def _plan_absent(wanted: Wanted, local: Local, remote: Optional[Remote]) -> Plan:
     here = (*_stop(local, remote), Step.REMOVE_FILES) if local.exists or local.active or local.enabled else ()
-    ours = remote is not None and (_is_ours(local, remote) or _may_replace(wanted, remote))
+    ours = remote is not None and (_is_ours(local, remote) or _may_replace(wanted.replace, remote))
     there = (Step.DELETE_REGISTRATION,) if ours else ()
     if not here and not there:
         return UNCHANGED

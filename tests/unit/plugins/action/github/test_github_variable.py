@@ -82,7 +82,7 @@ def test_github_variable_names_the_missing_permission(run: Controller) -> None:
     refused = run("github_variable", name="A", value="1", token="narrow")
     assert refused["failed"]
     assert "refused to create the variable A of repository Coldaine/ColdVox (HTTP 403)" in refused["msg"]
-    assert "'Variables: write'" in refused["msg"]
+    assert "'Variables: read and write'" in refused["msg"]
 
 
 def test_github_variable_of_an_invisible_repository_is_an_error(run: Controller) -> None:

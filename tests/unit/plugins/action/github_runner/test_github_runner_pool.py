@@ -220,9 +220,82 @@ def test_runner_removal_works_without_the_files_on_the_host(host: RunnerHost) ->
     subprocess.run([str(host.root / "bin/systemctl"), "stop", "coldvox-runner@one.service"], check=True)
     (host.systemctl / "coldvox-runner@one.service.enabled").unlink()
     subprocess.run(["rm", "-rf", str(host.base / "one")], check=True)
-    removed = host.converge(ONE, state="absent")
+    assert not host.converge(ONE, state="absent")["changed"], "it may be another machine's"
+    removed = host.converge(ONE, state="absent", replace="offline")
     assert removed["runners"][0]["steps"] == ["delete_registration"], removed
-    assert not host.converge(ONE, state="absent")["changed"]
+    assert not host.converge(ONE, state="absent", replace="offline")["changed"]
+
+
+def test_runner_removal_without_github_leaves_the_registration(host: RunnerHost, admin: AdminClient) -> None:
+    host.converge(ONE, TWO)
+    since = len(admin.audit())
+    predicted = host.converge(ONE, TWO, state="absent", url="", token="", check=True)
+    assert host.file("one", ".runner").exists()
+    removed = host.converge(ONE, TWO, state="absent", url="", token="")
+    assert outcomes(predicted) == outcomes(removed) == {"one": "removed", "two": "removed"}, removed
+    assert "GitHub still lists one, two; remove" in " ".join(removed["_output"].split())
+    assert list(host.base.iterdir()) == []
+    calls = [entry for entry in admin.audit()[since:] if entry["user_agent"] == "coldvox-ci"]
+    assert calls == []
+
+
+def test_runner_name_of_a_sleeping_runner_of_another_host_is_refused(host: RunnerHost) -> None:
+    """Replace no registration of others by default, and never silently."""
+    host.converge(ONE)
+    subprocess.run([str(host.root / "bin/systemctl"), "stop", "coldvox-runner@one.service"], check=True)
+    other = RunnerHost(host.url)
+    try:
+        refused = other.converge(ONE)
+        assert refused["failed"]
+        assert "'one' is taken" in refused["msg"]
+        assert "github_runner_replace=offline" in refused["msg"]
+        assert list(other.base.iterdir()) == []
+        taken = other.converge(ONE, replace="offline")
+        assert outcomes(taken) == {"one": "replaced"}
+        assert "which this host did not make" in " ".join(taken["_output"].split())
+    finally:
+        other.close()
+
+
+def test_runner_of_an_interrupted_registration_belongs_to_the_host(host: RunnerHost) -> None:
+    """Know it by the announcement, which is there before GitHub is asked."""
+    host.converge(ONE)
+    assert not host.file("one", ".coldvox/announced.json").exists(), "the record took its place"
+    subprocess.run([str(host.root / "bin/systemctl"), "stop", "coldvox-runner@one.service"], check=True)
+    host.file("one", ".coldvox/registration.json").unlink()
+    host.file("one", ".runner").unlink()
+    assert "'one' is taken" in host.converge(ONE)["msg"]
+    host.file("one", ".coldvox/announced.json").write_text("{}")
+    again = host.converge(ONE)
+    assert outcomes(again) == {"one": "replaced"}
+    assert "which this host did not make" not in again["_output"]
+
+
+def test_runner_is_announced_before_it_is_registered(host: RunnerHost, admin: AdminClient) -> None:
+    admin.set_faults({"path_regex": "registration-token", "status": 403, "times": 1})
+    assert host.converge(ONE)["failed"]
+    assert host.file("one", ".coldvox/announced.json").exists()
+    assert outcomes(host.converge(ONE)) == {"one": "registered"}
+    assert not host.file("one", ".coldvox/announced.json").exists()
+
+
+def test_runner_without_its_hooks_is_refused(host: RunnerHost) -> None:
+    hook = host.root / "job-started.sh"
+    instance = {**ONE, "environment": {"ACTIONS_RUNNER_HOOK_JOB_STARTED": str(hook)}}
+    assert outcomes(host.converge(instance, check=True)) == {"one": "registered"}, "a run may bring the hooks"
+    refused = host.converge(instance)
+    assert refused["failed"]
+    assert f"'one' would fail every job, because the host does not have {hook}" in refused["msg"]
+    hook.write_text("#!/bin/sh\n")
+    assert outcomes(host.converge(instance)) == {"one": "registered"}
+
+
+def test_runner_that_the_inventory_lost_is_reported_while_it_works(host: RunnerHost) -> None:
+    host.converge(ONE, TWO)
+    said = " ".join(host.converge(TWO)["_output"].split())
+    assert "This host also runs 'one', not in the inventory" in said
+    assert "state: absent" in said
+    assert "This host also runs" not in host.converge(ONE, TWO)["_output"]
 
 
 def test_runner_name_of_an_online_runner_of_another_host_is_refused(host: RunnerHost) -> None:

@@ -217,9 +217,9 @@ def test_client_explains_an_answer_that_is_not_json() -> None:
     ("area", "scope", "level", "words"),
     [
         (RUNNERS, REPOSITORY, "read", ["'Administration: read'", "'repo'"]),
-        (RUNNERS, ORGANIZATION, "write", ["'Self-hosted runners: write'", "'admin:org'"]),
+        (RUNNERS, ORGANIZATION, "read and write", ["'Self-hosted runners: read and write'", "'admin:org'"]),
         (RUNNERS, ENTERPRISE, "read", ["manage_runners:enterprise", "no App"]),
-        (VARIABLES, REPOSITORY, "write", ["'Variables: write'", "'repo'"]),
+        (VARIABLES, REPOSITORY, "read and write", ["'Variables: read and write'", "'repo'"]),
         (VARIABLES, ORGANIZATION, "read", ["'Variables (organization): read'", "'admin:org'"]),
         (JOBS, REPOSITORY, "read", ["'Actions: read'", "'repo'"]),
         (APP, ORGANIZATION, "read", ["App installed"]),

@@ -317,5 +317,5 @@ def test_app_credential_renews_its_token_before_it_expires(github: Running) -> N
     asked = [entry["path"].rpartition("/")[2] for entry in github.admin.audit()]
     bought = "access_tokens"
     assert asked == ["installation", bought, "runners", "runners", bought, "runners", bought, "runners"]
-    with pytest.raises(CiError, match=r"give a registration token.*'Administration: write'"):
+    with pytest.raises(CiError, match=r"give a registration token.*'Administration: read and write'"):
         runners.registration_token()

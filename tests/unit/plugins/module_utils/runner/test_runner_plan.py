@@ -9,7 +9,9 @@ import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.errors import CiError
 from ansible_collections.coldvox.ci.plugins.module_utils.runner.plan import Local, Remote, Step, Wanted, plan
 
-WANTED = Wanted("a", "present", fingerprint="f", tree="t", start_digest="s", labels=("x", "Y"))
+WANTED = Wanted(
+    "a", "present", fingerprint="f", tree="t", start_digest="s", labels=("x", "Y"), replace="offline"
+)
 LOCAL = Local(
     exists=True,
     agent_id=7,
@@ -80,10 +82,25 @@ def test_plan_replaces_foreign_registration_as_allowed(replace: str, online: boo
     wanted = dataclasses.replace(WANTED, replace=replace)
     remote = Remote(99, online=online)
     if allowed:
-        assert plan(wanted, Local(), remote).outcome == "replaced"
+        planned = plan(wanted, Local(), remote)
+        assert planned.outcome == "replaced"
+        assert "id 99, which this host did not make" in planned.warning, "never silently"
     else:
         with pytest.raises(CiError, match=r"'a' is taken.*99"):
             plan(wanted, Local(), remote)
+
+
+def test_plan_by_default_replaces_no_registration_of_others() -> None:
+    with pytest.raises(CiError, match="github_runner_replace=offline"):
+        plan(dataclasses.replace(WANTED, replace=Wanted.replace), Local(), Remote(99, online=False))
+
+
+def test_plan_knows_an_unrecorded_registration_of_an_interrupted_run() -> None:
+    wanted = dataclasses.replace(WANTED, replace="never")
+    planned = plan(wanted, Local(announced=True), Remote(99, online=False))
+    assert (planned.outcome, planned.warning) == ("replaced", "")
+    with pytest.raises(CiError, match="is taken"):
+        plan(wanted, Local(announced=True), Remote(99, online=True))
 
 
 def test_plan_always_replaces_our_own_registration() -> None:
