@@ -16,8 +16,11 @@ description:
     suggests the nearest declared name. A variable that differs by one or two letters from a collection-wide
     input, such as C(coldvox_store_dir), is an error too.
   - A value of the wrong type, or with an unknown key, is also an error, reported before the first role runs.
-  - Two hosts of the play must not have a runner of the same name for the same repository or organization,
-    because each would take over the registration of the other.
+  - So is what a role of the play would refuse later, such as a missing credential or a wrong label, if the
+    tags of this run include the role.
+  - Two hosts of the inventory must not have a runner of the same name for the same repository or
+    organization, because each would take the registration from the other. Hosts that this run does not
+    concern count too.
   - Runs only on the controller and does not contact the host.
 extends_documentation_fragment:
   - coldvox.ci.attributes

@@ -11,21 +11,32 @@ import pytest
 
 from tests._support.ansible_process import run_ansible
 
+TAGS = ("--tags", "always")
 SECRET = "ghp_thisMustNotBeShownAnywhere"
 
 
 def check(
-    tmp_path: Path, variables: dict[str, Any], *, warm: bool = True, **others: dict[str, Any]
+    tmp_path: Path,
+    variables: dict[str, Any],
+    *,
+    warm: bool = True,
+    limit: str = "",
+    **others: dict[str, Any],
 ) -> tuple[int, str]:
     """Return the status and the verbose output of a check; ``others`` are more hosts."""
     (tmp_path / "play.yml").write_text(
         "- hosts: all\n  gather_facts: false\n  tasks: [{coldvox.ci.input_check: {}, tags: always}]\n"
     )
-    return play(tmp_path, "play.yml", {"laptop": variables, **others}, warm=warm)
+    return play(tmp_path, "play.yml", {"laptop": variables, **others}, warm=warm, limit=limit)
 
 
 def play(
-    tmp_path: Path, playbook: str, hosts: dict[str, dict[str, Any]], *, warm: bool = True
+    tmp_path: Path,
+    playbook: str,
+    hosts: dict[str, dict[str, Any]],
+    *options: str,
+    warm: bool = True,
+    limit: str = "",
 ) -> tuple[int, str]:
     """Run the tasks of ``playbook`` with the tag ``always`` for ``hosts``."""
     (tmp_path / "inventory.json").write_text(
@@ -43,7 +54,8 @@ def play(
         )
     )
     done = run_ansible(
-        *("ansible-playbook", "-vvv", "-i", "inventory.json", "--tags", "always", playbook),
+        *("ansible-playbook", "-vvv", "-i", "inventory.json", *(options or TAGS), playbook),
+        *(("--limit", limit) if limit else ()),
         cwd=tmp_path,
         warm=warm,
     )
@@ -74,6 +86,11 @@ def test_input_check_accepts_a_valid_inventory(tmp_path: Path) -> None:
         ({"github_runner_instances": [{"name": "a", "lables": ["x"]}]}, "lables"),
         ({"github_runner_instances": "laptop", "github_runner_drain_timeout_seconds": "soon"}, "soon"),
         ({"libvosk_versions": [{"url": "x"}]}, "missing required arguments: version"),
+        ({"github_runner_instances": [{"name": "a", "resource_clas": "x"}]}, "did you mean 'resource_class'"),
+        ({"system_package_sets": ["build"]}, "did you mean 'system_packages_sets'"),
+        ({"coldvox_store_dir": "cache"}, "coldvox_store_dir: 'cache' is no absolute path"),
+        ({"__vosk_models_refusals": ["the model x is unknown"]}, "the model x is unknown. Correct it"),
+        ({"__agent_refusals": "{{ {} | coldvox.ci.no_such_filter }}"}, "no_such_filter"),
     ],
 )
 def test_input_check_reports_a_mistake_in_one_sentence_without_secrets(
@@ -103,6 +120,10 @@ def test_input_check_refuses_a_runner_name_on_two_hosts(tmp_path: Path) -> None:
     assert status == 2, said
     assert "runner 'slow' is a runner of desk too" in said
     assert "runner 'Slow' is a runner of laptop too" in said
+    (tmp_path / "limited").mkdir()
+    status, said = check(tmp_path / "limited", ours, limit="laptop", desk=theirs)
+    assert status == 2, "a sleeping host is not in the play, and keeps its names"
+    assert "runner 'slow' is a runner of desk too" in said
     elsewhere = {**theirs, "github_runner_url": "https://github.com/o/other"}
     unreadable = {**page, "github_runner_instances": "{{ nowhere }}"}
     assert check(tmp_path, ours, desk=elsewhere)[0] == 0
@@ -138,6 +159,64 @@ def test_input_check_checks_for_the_roles_of_site(tmp_path: Path) -> None:
     assert status == 2, said
     assert "The inventory of laptop has a mistake: hardening_profile" in said
     assert "Validating arguments" not in said
+
+
+REFUSED = {
+    "no credential": ({"github_runner_url": "https://github.com/o/r"}, "there is no credential"),
+    "no pool": ({"github_runner_instances": []}, "github_runner_instances is empty"),
+    "unknown class": (
+        {"github_runner_instances": [{"name": "a", "resource_class": "huge"}]},
+        "Resource class 'huge' is not defined",
+    ),
+    "cores": (
+        {
+            "github_runner_resource_classes": {"heavy": {"cores": "six", "memory_gib": 1}},
+            "github_runner_instances": [{"name": name, "resource_class": "heavy"} for name in "abc"],
+        },
+        "has a value that is not a number",
+    ),
+    "two of a name": ({"github_runner_instances": [{"name": "a"}, {"name": "A"}]}, "is used twice"),
+    "label": ({"github_runner_labels": ["a,b"]}, "splits labels at commas"),
+    "label with a tab": ({"github_runner_labels": ["a\tb"]}, "has a tab or another control character"),
+    "policy": ({"agent_policy": {"penalties": {"no_such_signal": []}}}, "no_such_signal"),
+    "model": (
+        {"vosk_models_models": [{"name": "vosk-model-smal-en-us-0.15"}]},
+        "did you mean 'vosk-model-small-en-us-0.15'",
+    ),
+    "checksum": (
+        {"vosk_models_models": [{"name": "x", "url": "https://x.example/x.zip", "sha256": "ab" * 32}]},
+        "a placeholder",
+    ),
+    "library": (
+        {"libvosk_default_version": "0.3.46"},
+        "the default version 0.3.46 is not in libvosk_versions",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", REFUSED)
+def test_site_refuses_what_its_roles_would_refuse_before_it_contacts_a_host(
+    tmp_path: Path, mistake: str
+) -> None:
+    variables, words = REFUSED[mistake]
+    status, said = play(tmp_path, "coldvox.ci.site", {"laptop": variables}, "--skip-tags", "none")
+    assert status == 2, said
+    assert "The inventory of laptop has a mistake" in said
+    assert words in said
+    assert "Check the host before any change" not in said
+    assert "Traceback" not in said
+
+
+def test_site_does_not_judge_roles_that_do_not_run(tmp_path: Path) -> None:
+    variables = {"vosk_models_models": [], "libvosk_default_version": "0.3.46"}
+    _status, said = play(tmp_path, "coldvox.ci.site", {"laptop": variables}, "--tags", "vosk_models")
+    assert "The inventory of laptop" not in said
+
+
+def test_site_fails_without_a_host(tmp_path: Path) -> None:
+    status, said = play(tmp_path, "coldvox.ci.site", {})
+    assert status == 2, said
+    assert "No host is in the group runners" in said
 
 
 def test_role_without_input_check_checks_itself(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from ansible_collections.coldvox.ci.plugins.module_utils.inventory.inputs import (
     misspelt_shared,
+    role_runs,
     unknown_inputs,
+    unknown_keys,
 )
 
 INPUTS = {
@@ -38,6 +40,48 @@ def test_unknown_inputs_ignores_other_variables(name: str) -> None:
 def test_unknown_inputs_takes_the_role_with_the_longest_name() -> None:
     assert unknown_inputs(["github_runner_x"], {"github": [], **INPUTS})[0].role == "github_runner"
     assert unknown_inputs(["vosk_models_models"], {"vosk": [], **INPUTS}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("vosk_model_models", "vosk_models_models"),
+        ("github_runners_instances", "github_runner_instances"),
+        ("gihub_runner_instances", "github_runner_instances"),
+        ("vosk_model_catalogue", None),
+        ("vosk_mirror_models", None),
+        ("github_url", None),
+    ],
+)
+def test_unknown_inputs_finds_a_misspelt_role(name: str, meant: str | None) -> None:
+    assert [unknown.suggestion for unknown in unknown_inputs([name], INPUTS)] == ([meant] if meant else [])
+
+
+def test_unknown_keys_suggests_at_every_depth() -> None:
+    spec = {"name": {}, "resource_class": {}, "parts": {"options": {"size": {}}}}
+    value = [{"name": "a", "resource_clas": "x"}, {"name": "b", "parts": [{"zzz": 1}], "resource_clas": "y"}]
+    assert unknown_keys(value, spec, "pool") == [
+        "unknown key pool.resource_clas, did you mean 'resource_class'",
+        "unknown key pool.parts.zzz (known: size)",
+    ]
+    assert unknown_keys("no list", spec, "pool") == []
+
+
+@pytest.mark.parametrize(
+    ("run", "skip", "runs"),
+    [
+        (["all"], [], True),
+        (["agent"], [], False),
+        (["github_runner"], [], True),
+        (["github_runner_pool"], [], True),
+        (["all"], ["github_runner"], False),
+        (["all"], ["github_runner_files"], True),
+        (["tagged"], [], True),
+        (["untagged"], [], False),
+    ],
+)
+def test_role_runs_with_its_tags(run: list[str], skip: list[str], runs: bool) -> None:
+    assert role_runs("github_runner", run, skip) is runs
 
 
 def test_unknown_input_message_says_what_to_do() -> None:
