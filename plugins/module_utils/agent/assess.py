@@ -138,6 +138,8 @@ def publish(paths: Paths, config: Config, assessment: Assessment) -> Published:
         config.runs_on,
         config.fallback_runs_on,
     )
+    # The reasons of this score; the next sample may have others.
+    document["penalties"] = assessment.score["penalties"]
     kept = {
         "boot_id": boot_id(),
         "state": encode(state),

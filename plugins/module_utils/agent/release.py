@@ -12,6 +12,8 @@ from py_compile import PycInvalidationMode
 
 from ..errors import CiError
 
+#: The version of the collection; galaxy.yml has the same.
+VERSION = "0.2.0"
 _KEPT_BEFORE = 1  # a running command may still import from the previous release
 
 

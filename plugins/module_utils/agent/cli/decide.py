@@ -10,6 +10,8 @@ from .advice import add_runners_option, latest_sample
 from .history import add_shared_options, open_history
 from .output import ATTENTION, OK, print_json, print_line, table
 
+_PLACES = {"self_hosted": "here", "cloud": "in the cloud"}
+
 
 def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) -> None:
     """Add the options of the command to its parser."""
@@ -29,9 +31,13 @@ def decide(options: argparse.Namespace) -> int:
 
     with open_history(options) as history:
         sums = history.summaries(job=options.job)
-    decision = dispatch_decision(latest_sample(options), history_of(sums), time.localtime().tm_hour)
+    known = history_of(sums)
+    decision = dispatch_decision(latest_sample(options), known, time.localtime().tm_hour)
+    assumed = [kind for kind, values in known.items() if not values]
+    if len(assumed) == len(known):
+        decision["confidence"] = "LOW"
     if options.json:
-        print_json({"job": options.job, **decision})
+        print_json({"job": options.job, "assumed": assumed, **decision})
     else:
         print_line(
             f"{decision['recommendation']} (score {decision['score']}, confidence {decision['confidence']})"
@@ -41,6 +47,9 @@ def decide(options: argparse.Namespace) -> int:
             for factor in decision["factors"]
         ]
         print_line(table(("FACTOR", "VALUE", "POINTS"), rows))
+        if assumed:
+            places = " and ".join(_PLACES[kind] for kind in assumed)
+            print_line(f"No run of {options.job} is known {places}: the values are assumptions.")
     return OK if decision["score"] > 0 else ATTENTION
 
 

@@ -17,7 +17,7 @@ from ...host.paths import paths_of
 from ...host.process import run
 from ...runner.drain import claim
 from ...runner.layout import Layout, check_name, instance_layout, instance_unit
-from .output import ATTENTION, OK, log, print_json, print_line
+from .output import ATTENTION, OK, log, print_json, print_line, require_root
 
 DEFAULT_TIMEOUT_SECONDS = 1800.0
 _FIRST_MESSAGE_SECONDS = 2.0
@@ -33,8 +33,7 @@ class NamedInstance(NamedTuple):
     @classmethod
     def of(cls, options: argparse.Namespace) -> NamedInstance:
         """Return the instance, there or not; raises CiError for users other than root."""
-        if os.geteuid() != 0:
-            raise CiError("Only root can stop and start instances; call it with sudo.")
+        require_root("stop and start instances")
         name = check_name(options.instance)
         return cls(name, instance_layout(options.runners, name))
 
@@ -68,8 +67,7 @@ def existing_instance(options: argparse.Namespace) -> NamedInstance:
     instance = NamedInstance.of(options)
     if not os.path.isdir(instance.layout.records):
         raise CiError(
-            f"There is no instance '{instance.name}' in {options.runners}; 'runnerctl heal --dry-run --json' "
-            "lists them."
+            f"There is no instance '{instance.name}' in {options.runners}; 'runnerctl status' lists them."
         )
     return instance
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...host.paths import paths_of
-from .output import ATTENTION, CRITICAL, OK, log, print_json, print_line
+from ..report.words import count
+from .output import ATTENTION, CRITICAL, OK, log, print_json, print_line, require_root
 
 if TYPE_CHECKING:
     from ..heal.rules import Action, Decision
@@ -36,6 +37,7 @@ def heal(options: argparse.Namespace) -> int:
     from ..heal import look, rules
     from ..heal.rules import History, decide
 
+    require_root("see the instances and heal them")
     before = rules.read(options.run)
     history = before.history if before else History()
     place = look.Place(run, options.runners, options.run)
@@ -90,7 +92,7 @@ def _print(options: argparse.Namespace, decision: Decision, known: Sequence[str]
             if sentence not in known:
                 print_line(sentence)
         if not decision.actions and not needing and not options.quiet:
-            print_line(f"{len(history.instances)} instances, all well")
+            print_line(f"{count(len(history.instances), 'instance')}, all well")
     if any(taken.outcome.startswith("failed") for taken in done):
         return CRITICAL
     return ATTENTION if needing else OK

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from ...errors import CiError
 from ...host.paths import paths_of
 from ...host.sizes import size
-from .output import ATTENTION, OK, log, plain, print_json, print_line
+from .output import ATTENTION, OK, log, plain, print_json, print_line, require_root
 
 if TYPE_CHECKING:
     import argparse
@@ -105,6 +105,7 @@ def prepare(options: Options) -> int:
     from ..heal.prepare import prepare as perform
     from ..hooks.spool import prepare as prepare_spool
 
+    require_root("prepare an instance, as its unit does before each start")
     name, path = check_name(options.instance), None
     try:
         path = prepare_spool(options.run, name)
@@ -125,6 +126,7 @@ def watch(options: Options) -> int:
     from ...runner.layout import check_name
     from ..heal.watch import watch as perform
 
+    require_root("watch the jobs of an instance")
     one_job = read_settings(options.config).one_job
     cleaned = perform(options.runners, options.run, check_name(options.instance), log, one_job=one_job)
     if options.json:

@@ -67,17 +67,30 @@ def main(argv: Optional[Sequence[str]] = None, defaults: Optional[Mapping[str, s
 
         words.remove("--debug")
         show_events()
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
     options = _options(words, defaults or {})
     options.command, options.debug = command, debug
+    if sys.stdout is None:  # the caller has closed it, as in the shell's '>&-'
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     code = OK
     try:
         code = _perform(options)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has closed the pipe, as head(1) does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
+    except OSError as error:
+        _drop_output()
+        log(f"The output cannot be written ({error.strerror}); free space where it goes, then run again.")
+        return IMPOSSIBLE
     except KeyboardInterrupt:
         return 130
     return code
+
+
+def _drop_output() -> None:
+    """Let nothing that is still to be written fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run(defaults: Mapping[str, str]) -> NoReturn:
@@ -97,18 +110,28 @@ def _perform(options: Options) -> int:
     try:
         code: int = options.perform(options)
     except CiError as error:
-        from ...store.use import DamageError
-
-        if options.debug:
-            from .debug import show_traceback
-
-            show_traceback()
-        if options.json:
-            print_json({"error": str(error)})
-        else:
-            log(str(error))
-        return CRITICAL if isinstance(error, (UsageError, DamageError)) else IMPOSSIBLE
+        return _report(options, error)
+    except OSError as error:
+        if error.filename is None:  # standard output
+            raise
+        remedy = "call it with sudo" if isinstance(error, PermissionError) else "correct that, then run again"
+        return _report(options, CiError(f"'{error.filename}' cannot be used ({error.strerror}); {remedy}."))
     return code
+
+
+def _report(options: Options, error: CiError) -> int:
+    """Print ``error`` for a person or a program and return its exit code."""
+    from ...store.use import DamageError
+
+    if options.debug:
+        from .debug import show_traceback
+
+        show_traceback()
+    if options.json:
+        print_json({"error": str(error)})
+    else:
+        log(str(error))
+    return CRITICAL if isinstance(error, (UsageError, DamageError)) else IMPOSSIBLE
 
 
 def _options(words: Sequence[str], defaults: Mapping[str, str]) -> Options:
@@ -141,10 +164,18 @@ def _overview() -> argparse.ArgumentParser:
     )
     debug_help = "show on standard error what a command runs, reads and writes, and where an error comes from"
     parser.add_argument("--debug", action="store_true", help=debug_help)
+    parser.add_argument("--version", action="version", version=f"{_PROGRAM} {_version()}")
     groups = parser.add_subparsers(prog=parser.prog, metavar="COMMAND", required=True)
     for name, help_text in _GROUPS.items():
         groups.add_parser(name, help=help_text, allow_abbrev=False)
     return parser
+
+
+def _version() -> str:
+    from ..release import VERSION
+
+    release = os.path.basename(os.path.realpath(__file__).split(f"{os.sep}coldvox_ci{os.sep}")[0])
+    return f"{VERSION} ({release[:12]})"
 
 
 def require_command(command: Optional[Sequence[str]], usage: str) -> list[str]:

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+from ...errors import CiError
+from ...host.paths import paths_of
 from .output import plain, print_json, print_line
 
 _WIDTH = 80  # without a terminal
@@ -20,6 +22,11 @@ def add_commands(group: argparse.ArgumentParser, defaults: Mapping[str, str]) ->
         "Exit codes: 0 ok, 1 something needs attention, 2 something is critical."
     )
     group.add_argument("--json", action="store_true", help="print JSON")
+    group.add_argument(
+        "--acknowledge",
+        action="store_true",
+        help="take note of the failed and slow jobs up to now, so that they need no person (as root)",
+    )
     group.set_defaults(perform=status, places=dict(defaults))
 
 
@@ -28,6 +35,8 @@ def status(options: argparse.Namespace) -> int:
     from ..report.read_status import read_facts
     from ..report.status_view import view
 
+    if options.acknowledge:
+        _acknowledge(paths_of(options.places).state)
     shown = view(read_facts(options.places))
     if options.json:
         print_json(plain(shown))
@@ -36,6 +45,19 @@ def status(options: argparse.Namespace) -> int:
 
         print_line(render(shown, has_colour(), terminal_width()))
     return shown.exit_code
+
+
+def _acknowledge(state_dir: str) -> None:
+    from ...host.durable import replace_file
+    from ..report.read_status import acknowledgement
+
+    try:
+        replace_file(acknowledgement(state_dir), "")
+    except OSError as error:
+        raise CiError(
+            f"The acknowledgement cannot be written ({error.strerror}); call it with sudo, on a converged "
+            "host."
+        ) from error
 
 
 def has_colour() -> bool:

@@ -14,7 +14,7 @@ from ...host import systemd
 from ...host.clock import boot_id, boottime
 from ...host.process import Run
 from ...runner.fresh_start import calm_restarts, restarts_of
-from ...runner.instance_records import REGISTRATION
+from ...runner.instance_records import REGISTRATION, read_record
 from ...runner.layout import Layout, instance_layout, instance_unit, watcher_unit
 from ...runner.worker import Process, processes, programs
 from ..hooks.spool import spool_directory
@@ -123,6 +123,7 @@ def _evidence(
         log_mark=log_mark(layout),
         spool_mark=_changed(spool_directory(place.run_dir, name)),
         watched=units[watcher_unit(name)].active,
+        ephemeral=read_record(layout, REGISTRATION).get("ephemeral") is True,
     )
     if _needs_journal(evidence, past):
         invocation = unit.get("InvocationID", "") if listeners else ""

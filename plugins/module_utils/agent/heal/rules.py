@@ -22,8 +22,9 @@ from ...host.durable import replace_file
 AT_REST, BUSY, HEALTHY, STARTING = "at_rest", "busy", "healthy", "starting"
 FROZEN, DEAD, NO_LISTENER, DEAF, CONFLICT = "frozen", "dead", "no_listener", "deaf", "session_conflict"
 OFFLINE, LOOPING, UNREGISTERED, DEPRECATED = "offline", "crash_loop", "unregistered", "version_deprecated"
+SPENT = "spent"
 GOOD = frozenset([AT_REST, BUSY, HEALTHY, STARTING])
-HOPELESS = frozenset([OFFLINE, LOOPING, UNREGISTERED, DEPRECATED])  # a restart does not help
+HOPELESS = frozenset([OFFLINE, LOOPING, UNREGISTERED, DEPRECATED, SPENT])  # a restart does not help
 # Actions.
 START, RESTART, THAW = "start", "restart", "thaw"
 
@@ -79,7 +80,8 @@ class Evidence(NamedTuple):
     ``enabled``, ``active_state``, ``sub_state``, ``restarts`` and ``pending`` (a start or stop is queued)
     come from systemd. ``connections`` counts the listener's established TCP connections, None if unreadable.
     ``log_mark`` changes when the listener's log grows, ``spool_mark`` when a hook writes a record.
-    ``message`` is a MESSAGE_ constant or empty. ``watched`` is whether its watcher unit runs.
+    ``message`` is a MESSAGE_ constant or empty. ``watched`` is whether its watcher unit runs. An
+    ``ephemeral`` instance loses its registration with its job.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Evidence(NamedTuple):
     message: str = ""
     spool_mark: str = ""
     watched: bool = False
+    ephemeral: bool = False
 
 
 class Known(NamedTuple):
@@ -185,8 +188,8 @@ def decide(
             remembered = remembered._replace(since=now.boot, quiet_since=None)
         known[each.name] = remembered
         waited = now.boot - remembered.since
-        rested = now.boot >= remembered.retry_at
-        if finding.action and rested and not in_grace and waited >= finding.patience:
+        at_rest = in_grace or now.boot < remembered.retry_at
+        if finding.action and not at_rest and waited >= finding.patience:
             ripe.append(
                 (remembered.attempts, remembered.since, Action(each.name, finding.action, finding.detail))
             )
@@ -208,14 +211,12 @@ def _first(evidence: Evidence, now: Clocks) -> Known:
         loop_base=evidence.restarts,
         last_restarts=evidence.restarts,
         calm_since=now.boot,
-        spool_mark="",
     )
 
 
 def _quarantined(known: Known, now: Clocks, limits: Limits) -> Known:
-    rest = limits.first_quarantine_seconds * 2**known.attempts
-    retry_at = now.boot + min(rest, limits.longest_quarantine_seconds)
-    return known._replace(attempts=known.attempts + 1, retry_at=retry_at)
+    rest = min(limits.first_quarantine_seconds * 2**known.attempts, limits.longest_quarantine_seconds)
+    return known._replace(attempts=known.attempts + 1, retry_at=now.boot + rest)
 
 
 def _needs_watcher(evidence: Evidence, past: Optional[Known]) -> bool:
@@ -290,9 +291,9 @@ def _find_reason(evidence: Evidence, limits: Limits) -> Optional[Finding]:
     """Return the finding from the registration and the listener's last message."""
     converge = "a converge from the controller registers it again"
     if not evidence.registered:
-        return Finding(
-            UNREGISTERED, f"it has no registration (an ephemeral runner has had its job); {converge}"
-        )
+        if evidence.ephemeral:
+            return Finding(SPENT, f"it has had its job and waits for its next registration; {converge}")
+        return Finding(UNREGISTERED, f"its registration is gone from this host; {converge}")
     if evidence.message == MESSAGE_DELETED:
         return Finding(UNREGISTERED, f"GitHub has deleted its registration; {converge}")
     if evidence.message == MESSAGE_DEPRECATED:
@@ -322,8 +323,7 @@ def _loops(evidence: Evidence, noted: Known, now: Clocks, limits: Limits) -> boo
 
 def _find_in_listener(evidence: Evidence, noted: Known, now: Clocks, limits: Limits) -> Finding:
     if not evidence.listener:
-        detail = "its unit runs without a listener"
-        return Finding(NO_LISTENER, detail, RESTART, limits.no_listener_seconds)
+        return Finding(NO_LISTENER, "its unit runs without a listener", RESTART, limits.no_listener_seconds)
     if noted.quiet_since is not None and now.boot - noted.quiet_since >= limits.deaf_seconds:
         minutes = (now.boot - noted.quiet_since) / 60
         return Finding(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Optional
 
 from ...store.describe import ActiveDownload
@@ -14,6 +14,8 @@ class Instance(NamedTuple):
 
     ``listening`` and ``busy`` say whether its listener and a worker run, ``busy_since`` when the worker
     began; all three are None where this user cannot see the processes. ``drained``: a person stopped it.
+    ``registered`` says whether it ever was, None where this user cannot see that. ``version`` is that of its
+    program, empty if unknown.
     """
 
     name: str
@@ -23,6 +25,8 @@ class Instance(NamedTuple):
     busy: Optional[bool] = None
     busy_since: Optional[float] = None
     drained: bool = False
+    registered: Optional[bool] = None
+    version: str = ""
 
 
 class Cache(NamedTuple):
@@ -93,8 +97,11 @@ class Facts(NamedTuple):
 
     ``downloads`` are the downloads into the store, ``jobs`` those of the last 24 hours and those that run.
     ``midnight`` is when today began on the host. ``failed_units`` are the collection's own units that failed,
-    ``left_over`` is what the self-healing leaves to a person (``instance: what``), ``slower`` has sentences
-    about jobs that became slower.
+    ``left_over`` is what the self-healing leaves to a person (``instance: what``), ``out_of_service`` the
+    instances of these that take no jobs. ``slower`` has sentences about jobs that became slower.
+    ``acknowledged_at`` is when a person took note of all failed and slow jobs. ``lost_store`` is the path of
+    a store that should be there and is not. ``converged_at`` and ``maintained_at`` are when a converge and a
+    maintenance last ended here.
     """
 
     host: str
@@ -111,5 +118,10 @@ class Facts(NamedTuple):
     failed_units: Sequence[str] = ()
     healings: Optional[Sequence[Healing]] = None
     left_over: Sequence[str] = ()
+    out_of_service: Collection[str] = ()
+    acknowledged_at: float = 0.0
+    lost_store: str = ""
+    converged_at: Optional[float] = None
+    maintained_at: Optional[float] = None
     slower: Sequence[str] = ()
     unknown: Mapping[str, str] = {}

@@ -8,6 +8,8 @@ from typing import NamedTuple, Optional
 
 from ..history.statistics import share
 
+_FAR_BELOW = 100
+
 
 class Policy(NamedTuple):
     """Goals in percent and seconds, and the price of a hosted minute.
@@ -109,7 +111,10 @@ def _below(name: str, value: Optional[float], target: float, unit: str, unknown:
     asked = f"below {target:g} {unit}"
     if value is None:
         return Goal(name, asked, unknown, None)
-    return Goal(name, asked, f"{rounded(value)} {unit}", value < target)
+    # Digits far below the target mean nothing.
+    least = target / _FAR_BELOW
+    shown = f"under {least:g}" if 0 < value < least else rounded(value)
+    return Goal(name, asked, f"{shown} {unit}", value < target)
 
 
 def _slower(totals: Totals, policy: Policy) -> Goal:

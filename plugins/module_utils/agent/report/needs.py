@@ -16,10 +16,14 @@ _VERDICTS = {"degraded": ATTENTION, "unhealthy": CRITICAL}
 # Source: the health check and the alerts of ColdVox's own monitor.
 _DISK_CRITICAL_PERCENT, _DISK_ATTENTION_PERCENT = 90, 80
 _SUCCESS_ATTENTION_PERCENT = 80
+_HISTORY = "see: runnerctl history; to take note of it: sudo runnerctl status --acknowledge"
+_MOST_SLOWER = 2  # more would hide the rest of the screen
 # Fewer jobs are no evidence.
 _ALL_FAILED_LEAST, _SOME_FAILED_LEAST = 3, 5
 # The sampler's usual interval is 5 s; under full load it may take much longer.
 SAMPLE_OLD_SECONDS = 300.0
+# A laptop may be off for a weekend.
+MAINTENANCE_LATE_SECONDS = 4 * 86400.0
 
 
 class Need(NamedTuple):
@@ -31,14 +35,15 @@ class Need(NamedTuple):
 
 
 def needs(facts: Facts) -> tuple[Need, ...]:
-    """Return what a person should look at, CRITICAL first."""
+    """Return what a person should look at: CRITICAL first, and runners before jobs."""
     wanted = [need for judge in _JUDGES for need in judge(facts)]
     return tuple(sorted(wanted, key=lambda need: need.level != CRITICAL))
 
 
 def is_down(instance: Instance) -> bool:
     """Return whether ``instance`` should run and does not."""
-    return instance.state in ("failed", "inactive", "deactivating") and not instance.drained
+    at_rest = instance.drained or instance.registered is False
+    return instance.state in ("failed", "inactive", "deactivating") and not at_rest
 
 
 def _runners(facts: Facts) -> Iterator[Need]:
@@ -53,7 +58,14 @@ def _runners(facts: Facts) -> Iterator[Need]:
             if instance.name in reported:
                 continue
             what = f"runner {instance.name}: its unit is {instance.state}"
-            yield Need(ATTENTION, what, f"see: journalctl -u {instance.unit}")
+            yield Need(CRITICAL, what, f"see: journalctl -u {instance.unit}")
+    for instance in instances:
+        if instance.registered is False and not instance.busy and instance.name not in reported:
+            yield Need(
+                CRITICAL,
+                f"runner {instance.name}: it was never registered at GitHub",
+                "converge the host again, and read the last message of that run",
+            )
     for instance in instances:
         if instance.state == "active" and instance.listening is False and instance.name not in reported:
             yield Need(
@@ -100,22 +112,22 @@ def judged_here(jobs: Iterable[Job]) -> list[Job]:
 
 
 def _jobs(facts: Facts) -> Iterator[Need]:
-    ended = judged_here(facts.jobs or ())
+    ended = [job for job in judged_here(facts.jobs or ()) if job.ended > facts.acknowledged_at]
     failed = [job for job in ended if job.result != SUCCESS]
     if len(failed) == len(ended) >= _ALL_FAILED_LEAST:
-        yield Need(
-            CRITICAL, f"all {len(ended)} jobs of the last 24 hours failed here", "see: runnerctl history"
-        )
+        yield Need(CRITICAL, f"all {len(ended)} jobs of the last 24 hours failed here", _HISTORY)
     elif len(ended) >= _SOME_FAILED_LEAST:
         success = 100 * (len(ended) - len(failed)) / len(ended)
         if success < _SUCCESS_ATTENTION_PERCENT:
             yield Need(
                 ATTENTION,
                 f"{len(failed)} of {count(len(ended), 'job')} of the last 24 hours failed here",
-                "see: runnerctl history",
+                _HISTORY,
             )
-    for sentence in facts.slower:
-        yield Need(ATTENTION, sentence, "see: runnerctl history")
+    if len(facts.slower) > _MOST_SLOWER:
+        yield Need(ATTENTION, f"{len(facts.slower)} jobs took much longer than usual", _HISTORY)
+    else:
+        yield from (Need(ATTENTION, sentence, _HISTORY) for sentence in facts.slower)
 
 
 def _disks(facts: Facts) -> Iterator[Need]:
@@ -125,8 +137,15 @@ def _disks(facts: Facts) -> Iterator[Need]:
             yield Need(
                 level,
                 f"the disk of {disk.path} is {disk.used_percent:.0f} % full",
-                "make room: sudo runnerctl cache collect --min-free-percent 20",
+                "see what can go: sudo runnerctl cache collect --min-free-percent 20 --dry-run; what the "
+                "inventory lists stays",
             )
+    if facts.lost_store:
+        yield Need(
+            CRITICAL,
+            f"the store {facts.lost_store} is not there, so jobs have no models",
+            "mount its disk, or converge the host again",
+        )
 
 
 def _downloads(facts: Facts) -> Iterator[Need]:
@@ -137,6 +156,15 @@ def _downloads(facts: Facts) -> Iterator[Need]:
             )
 
 
+def _maintenance(facts: Facts) -> Iterator[Need]:
+    if facts.maintained_at is not None and facts.now - facts.maintained_at > MAINTENANCE_LATE_SECONDS:
+        yield Need(
+            ATTENTION,
+            f"the nightly maintenance did not come for {duration(facts.now - facts.maintained_at)}",
+            "see the log of maintenance.yml on the controller",
+        )
+
+
 def _units(facts: Facts) -> Iterator[Need]:
     for unit in facts.failed_units:
         yield Need(ATTENTION, f"{unit} failed", f"see: journalctl -u {unit}")
@@ -145,10 +173,11 @@ def _units(facts: Facts) -> Iterator[Need]:
 def _left_over(facts: Facts) -> Iterator[Need]:
     for sentence in facts.left_over:
         yield Need(
-            ATTENTION,
+            CRITICAL if sentence.partition(":")[0] in facts.out_of_service else ATTENTION,
             f"runner {sentence}",
             "the self-healing leaves it to you; see: sudo runnerctl heal --dry-run",
         )
 
 
-_JUDGES = (_runners, _health, _sampler, _jobs, _disks, _downloads, _units, _left_over)
+# In the order of the screen, for needs of the same level.
+_JUDGES = (_runners, _left_over, _disks, _health, _sampler, _units, _downloads, _maintenance, _jobs)

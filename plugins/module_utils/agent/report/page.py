@@ -82,6 +82,8 @@ circle.two { fill: var(--two); } rect.three, circle.three { fill: var(--three); 
 details { margin-top: .5rem; } summary { cursor: pointer; padding: .35rem 0; }
 summary:focus-visible { outline: 2px solid var(--one); outline-offset: 2px; }
 .scroll { overflow: auto; max-height: 22rem; }
+.names { max-height: none; }
+@media (max-width: 30rem) { .names :is(th, td):is(:nth-child(2), :nth-child(n+6)) { display: none; } }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 table, .value, svg text { font-variant-numeric: tabular-nums; }
 th, td { text-align: right; white-space: nowrap; padding: .35rem .6rem; }

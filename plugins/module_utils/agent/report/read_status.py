@@ -28,13 +28,15 @@ from ...host.process import Result, Run
 from ...host.process import run as run_process
 from ...metrics.instances import describe
 from ...metrics.system import percent
-from ...runner.layout import UNIT_TEMPLATE, instance_unit
+from ...runner.instance_records import REGISTRATION, TREE, converged_path, read_record
+from ...runner.layout import UNIT_TEMPLATE, instance_layout, instance_unit
 from ...runner.worker import processes
 from ...store.describe import active_downloads
 from ...store.index import Index
 from ...store.layout import Layout
-from ..heal.rules import Done, state_path
+from ..heal.rules import SPENT, Done, state_path
 from ..heal.rules import read as read_state
+from ..history.jobs import Job
 from ..history.statistics import DAY_SECONDS, regressions
 from .facts import Cache, Disk, Facts, Healing, Health, Instance, Reason, Sample, Timer
 from .sources import Sources, read_jobs, read_text
@@ -91,7 +93,7 @@ def next_run(realtime: str, monotonic: str, booted_at: float) -> Optional[float]
 
 
 def health(document: Mapping[str, Any], penalties: Iterable[Mapping[str, Any]]) -> Health:
-    """Return health.json as a fact; ``penalties`` are those of the last sample."""
+    """Return health.json as a fact; ``penalties`` are the reasons of its score."""
     score = document["score"]
     if not isinstance(score, int) or isinstance(score, bool):
         raise ValueError(f"the score {score!r} is no whole number")
@@ -144,6 +146,8 @@ _MOST_JOBS = 2000
 _OWN_UNITS = "coldvox-ci-*"
 _UNIT_PROPERTIES = "Id,ActiveState,UnitFileState,NextElapseUSecRealtime,NextElapseUSecMonotonic"
 _SYSTEMD_SECONDS = 5.0
+# The timer of the self-healing has run at least once this long after a boot.
+_FIRST_PASS_SECONDS = 300.0
 _DONE = "done"  # heal.act.DONE; that import would take longer than the whole status
 
 
@@ -162,6 +166,7 @@ def read_facts(places: Mapping[str, str], run: Run = run_process, etc: str = "/e
         sources.unknown["timers"] = "systemd does not answer; see the runners"
     jobs = sources.read("jobs", partial(read_jobs, paths.history, now - _JOBS_SECONDS, _MOST_JOBS))
     healed = sources.read("healed", partial(_healed, run_dir, now - DAY_SECONDS))
+    acknowledged_at = _time_of(acknowledgement(paths.state)) or 0.0
     sample = sources.read("sample", partial(load_json, paths.sample))
     disks = sources.read("disk", partial(_disks, config.work_dir or base_dir, store.root))
     return Facts(
@@ -181,7 +186,16 @@ def read_facts(places: Mapping[str, str], run: Run = run_process, etc: str = "/e
         failed_units=[name for name, unit in (units or {}).items() if _has_failed(unit)],
         healings=healed and healed[0],
         left_over=healed[1] if healed else (),
-        slower=[change.text for change in regressions(jobs or (), now) if change.kind == "duration"],
+        out_of_service=healed[2] if healed else (),
+        acknowledged_at=acknowledged_at,
+        converged_at=_time_of(converged_path(base_dir)),
+        maintained_at=_time_of(store.clock),
+        lost_store=store.root if units and not os.path.isdir(store.area("refs")) else "",
+        slower=[
+            change.text
+            for change in regressions(jobs or (), now)
+            if change.kind == "duration" and _last_end(jobs or (), change.job) > acknowledged_at
+        ],
         unknown=sources.unknown,
     )
 
@@ -190,7 +204,10 @@ def _health(path: str, sample: Optional[Mapping[str, Any]], policy: Mapping[str,
     from ...health.score import health_score
 
     document = load_json(path)
-    return health(document, health_score(sample, policy)["penalties"] if sample else ())
+    penalties = document.get("penalties")
+    if penalties is None:  # written by an older version
+        penalties = health_score(sample, policy)["penalties"] if sample else ()
+    return health(document, penalties)
 
 
 def _units(run: Run, base_dir: str) -> dict[str, systemd.Unit]:
@@ -238,19 +255,56 @@ def _instances(units: Mapping[str, systemd.Unit], base_dir: str, now: float) -> 
             listening=instance["listener_pid"] is not None if visible else None,
             busy=instance["busy"] if visible else None,
             busy_since=_started(instance["worker_pid"], now),
+            registered=_was_registered(base_dir, instance["name"]),
+            version=str(read_record(instance_layout(base_dir, instance["name"]), TREE).get("version", "")),
         )
         for instance, unit in pairs
     ]
 
 
-def _healed(run_dir: str, since: float) -> tuple[list[Healing], Sequence[str]]:
-    """Return the self-healing's actions ``since`` then, and its list for a person."""
+def _time_of(path: str) -> Optional[float]:
+    """Return when ``path`` was written, None without such a file."""
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return None
+
+
+def acknowledgement(state_dir: str) -> str:
+    """Return the path of the file whose time is that of the last acknowledgement."""
+    return os.path.join(state_dir, "acknowledged")
+
+
+def _last_end(jobs: Iterable[Job], name: str) -> float:
+    return max((job.ended for job in jobs if job.job == name and not job.running), default=0.0)
+
+
+def _was_registered(base_dir: str, name: str) -> Optional[bool]:
+    try:
+        return REGISTRATION in os.listdir(instance_layout(base_dir, name).records)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+
+
+def _healed(run_dir: str, since: float) -> tuple[list[Healing], Sequence[str], Sequence[str]]:
+    """Return the self-healing's actions ``since`` then, and its list for a person.
+
+    The third part has the instances that take no jobs.
+    """
+    missing = not os.path.exists(state_path(run_dir))
+    if missing and os.path.isdir(run_dir) and boottime() < _FIRST_PASS_SECONDS:
+        return [], (), ()
     os.stat(state_path(run_dir))
     state = read_state(run_dir)
     if state is None:
         raise ValueError("it is damaged, or was not written by this version")
     done = [(seconds(action.time), action) for action in state.history.done]
-    return [Healing(at, _sentence(action)) for at, action in done if at >= since], state.needs_person
+    healings = [Healing(at, _sentence(action)) for at, action in done if at >= since]
+    names = [sentence.partition(":")[0] for sentence in state.needs_person]
+    waiting = {name for name, known in state.history.instances.items() if known.condition == SPENT}
+    return healings, state.needs_person, [name for name in names if name not in waiting]
 
 
 def _sentence(action: Done) -> str:
@@ -269,8 +323,8 @@ def _started(pid: Optional[int], now: float) -> Optional[float]:
 
 
 def _caches(layout: Layout) -> list[Cache]:
-    if not layout.exists():
-        raise CiError(f"There is no store at {layout.root}; converge the host.")
+    if not os.path.isdir(layout.area("refs")):
+        raise CiError(f"There is no store at {layout.root}; mount its disk, or converge the host.")
     refs = Index(layout).refs().values()
     return [Cache(ref.name, ref.kind, ref.bytes) for ref in refs]
 

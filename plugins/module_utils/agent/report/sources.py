@@ -50,11 +50,13 @@ def read_text(path: str) -> str:
 def read_jobs(path: str, since: float, most: int) -> list[Job]:
     """Return at most ``most`` jobs of the history ``path``, the latest first.
 
-    Only jobs that began at ``since`` (Unix seconds) or later. Raises OSError if there is no history yet or
-    this user may not read it.
+    Only jobs that began at ``since`` (Unix seconds) or later. The first job makes the file. Raises OSError if
+    its directory is missing, or if this user may not read it.
     """
     from ..history.database import History  # imports SQLite, which not every caller needs
 
+    if not os.path.exists(path) and os.listdir(os.path.dirname(path)) == []:
+        return []
     os.stat(path)
     with History(path, read_only=True) as history:
         return history.jobs(since, limit=most)

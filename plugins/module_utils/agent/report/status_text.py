@@ -45,7 +45,7 @@ Line = list[Span]
 def render(view: View, colour: bool, width: int) -> str:
     """Return the screen in lines of at most ``width`` columns (at least 40)."""
     width = max(width, _NARROWEST)
-    lines = [_head(view, width), [Span("")]]
+    lines = [*_head(view, width), [Span("")]]
     for need in view.needs[:_MOST_NEEDS]:
         lines.extend(_need(need, width))
     if len(view.needs) > _MOST_NEEDS:
@@ -67,7 +67,8 @@ def _need(need: Need, width: int) -> Iterator[Line]:
         yield [Span(f"   {line}", "dim")]
 
 
-def _head(view: View, width: int) -> Line:
+def _head(view: View, width: int) -> list[Line]:
+    """Return the host and the verdict, with the time if there is room."""
     critical = sum(need.level == CRITICAL for need in view.needs)
     said = {
         states.OK: "nothing needs you" + (", as far as is known" if view.unknown else ""),
@@ -75,15 +76,12 @@ def _head(view: View, width: int) -> Line:
         CRITICAL: f"{critical} critical",
     }[view.level]
     at = f"{view.at[:10]} {view.at[11:16]} UTC"
-    host = clip(clean(view.host), width - columns(said) - len(at) - 6)
-    gap = " " * (width - columns(host) - columns(said) - len(at) - 2)
-    return [
-        Span(host, "strong"),
-        Span(": "),
-        Span(said, _LEVELS[view.level]),
-        Span(gap),
-        Span(at, "dim"),
-    ]
+    verdict, host = Span(said, _LEVELS[view.level]), clean(view.host)
+    if columns(host) + columns(said) + 2 > width:
+        return [[Span(f"{clip(host, width - 1)}:", "strong")], [verdict]]
+    line = [Span(host, "strong"), Span(": "), verdict]
+    gap = width - columns(host) - columns(said) - len(at) - 2
+    return [[*line, Span(" " * gap), Span(at, "dim")] if gap > 0 else line]
 
 
 def _parts(view: View, width: int) -> Iterator[tuple[str, list[Line]]]:
@@ -98,6 +96,10 @@ def _parts(view: View, width: int) -> Iterator[tuple[str, list[Line]]]:
     yield "DISK", _disks(view, width)
     yield "NEXT", _coming(view, width)
     yield "HEALED", _healed(view, width)
+    last = [("converge", view.converged_at), ("maintenance", view.maintained_at)]
+    texts = [f"{name} {at[:10]} {at[11:16]} UTC" for name, at in last if at]
+    if texts:
+        yield "LAST", [[Span(text)] for text in texts]
 
 
 def _labelled(label: str, part: list[Line]) -> Iterator[Line]:
@@ -135,7 +137,9 @@ def _runners(view: View, width: int) -> list[Line]:
     if not view.runners:
         return [[Span("none on this machine")]]
     names = [clean(runner.name) for runner in view.runners]
-    column = min(max(map(columns, names)), width // 3)
+    # A third is enough where the jobs need the rest.
+    room = width // 3 if any(runner.state == states.BUSY for runner in view.runners) else width - 10
+    column = min(max(map(columns, names)), room)
     lines = []
     order = list(_RUNNERS)
     for runner in sorted(view.runners, key=lambda runner: (order.index(runner.state), runner.name)):
@@ -143,6 +147,8 @@ def _runners(view: View, width: int) -> list[Line]:
             Span(pad(clean(runner.name), column) + "  "),
             Span(pad(runner.state, 8), _RUNNERS[runner.state]),
         ]
+        if runner.state != states.BUSY and runner.version:
+            line.append(Span(runner.version, "dim"))
         if runner.seconds is not None:
             line.append(Span(pad(duration(runner.seconds), 12)))
         if runner.job:

@@ -30,6 +30,7 @@ class Runner(NamedTuple):
     repository: Optional[str] = None
     since: Optional[str] = None
     seconds: Optional[int] = None
+    version: str = ""
 
 
 class Today(NamedTuple):
@@ -93,6 +94,8 @@ class View(NamedTuple):
     disks: tuple[Disk, ...]
     coming: Optional[tuple[Coming, ...]]
     healed: Optional[tuple[Healed, ...]]
+    converged_at: Optional[str]
+    maintained_at: Optional[str]
     unknown: Mapping[str, str]
 
 
@@ -122,12 +125,18 @@ def view(facts: Facts) -> View:
         disks=tuple(facts.disks),
         coming=None if facts.timers is None else _coming(facts),
         healed=None if facts.healings is None else _healed(facts.healings, facts),
+        converged_at=None if facts.converged_at is None else timestamp(facts.converged_at),
+        maintained_at=None if facts.maintained_at is None else timestamp(facts.maintained_at),
         unknown=dict(facts.unknown),
     )
 
 
 def _runner(instance: Instance, facts: Facts) -> Runner:
-    if is_down(instance):
+    return _state(instance, facts)._replace(version=instance.version)
+
+
+def _state(instance: Instance, facts: Facts) -> Runner:
+    if is_down(instance) or _takes_no_jobs(instance, facts):
         return Runner(instance.name, DOWN)
     if instance.drained and not instance.busy:
         return Runner(instance.name, DRAINED)
@@ -146,6 +155,11 @@ def _runner(instance: Instance, facts: Facts) -> Runner:
         since=None if since is None else timestamp(since),
         seconds=None if since is None else max(0, round(facts.now - since)),
     )
+
+
+def _takes_no_jobs(instance: Instance, facts: Facts) -> bool:
+    """Return whether GitHub sends no job to ``instance``, although its unit may run."""
+    return not instance.busy and (instance.registered is False or instance.name in facts.out_of_service)
 
 
 def _running(instance: Instance, jobs: Sequence[Job]) -> Optional[Job]:

@@ -237,6 +237,13 @@ def test_decide_prints_its_reasons(host: Agent) -> None:
     assert done[2].split(None, 1) == ["success_rate", "100 here, 95 in the cloud   +2"]
 
 
+def test_decide_without_a_history_says_that_it_assumes(host: Agent) -> None:
+    answered = answer(host, "decide", "never-ran")
+    assert (answered["confidence"], answered["assumed"]) == ("LOW", ["self_hosted", "cloud"])
+    said = host.run("decide", "never-ran").stdout
+    assert said.endswith("No run of never-ran is known here and in the cloud: the values are assumptions.\n")
+
+
 def test_decide_sends_jobs_of_a_busy_host_away(host: Agent) -> None:
     sampled(host, load_1m=9.0, memory_used_percent=95.0, active_jobs=4)
     assert answer(host, "decide", "build", status=1)["recommendation"] == "force-cloud-fallback"

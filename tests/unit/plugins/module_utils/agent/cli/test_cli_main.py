@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests._support.installed_agent import PYTHON, Agent, first_line
+from tests._support.installed_agent import NOBODY, PYTHON, Agent, first_line
 
 
 @pytest.fixture
@@ -44,6 +45,43 @@ def test_main_exit_code_does_not_depend_on_readers(
     stdout, stderr = (unread if stream == name else subprocess.DEVNULL for name in ("stdout", "stderr"))
     done = subprocess.run([agent.command, *words], stdout=stdout, stderr=stderr, check=False, timeout=60)
     assert done.returncode == heard.returncode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["heal"], ["heal", "--dry-run"], ["job", "prepare", "one"], ["job", "watch", "one"]),
+        *(["drain", "one"], ["resume", "one"], ["enrol", "one"], ["egress", "load"], ["package", "settle"]),
+        *(["security"], ["changes"], ["cache", "collect"], ["cache", "verify", "--repair"]),
+        *(["status", "--acknowledge"], ["health", "--publish"], ["report", "--output", "/etc/report.html"]),
+        *(["history"], ["metrics", "report"]),
+    ],
+    ids=" ".join,
+)
+def test_command_of_another_user_ends_in_one_sentence(agent: Agent, words: list[str]) -> None:
+    for name in ("run", "state", "runners", "config", "store"):
+        (agent.root / name).mkdir(exist_ok=True)
+    done = subprocess.run(
+        [agent.command, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **agent.identity(NOBODY),
+    )
+    assert "Traceback" not in done.stderr
+    assert "all well" not in done.stdout, "what cannot be seen is not well"
+    assert len(done.stderr.splitlines()) <= 1
+    assert not done.stderr or done.returncode != 0
+    assert ".self-test" not in done.stderr
+    assert "report.html." not in done.stderr, "a temporary name means nothing to a person"
+
+
+def test_version_is_that_of_the_collection(agent: Agent) -> None:
+    said = agent.run("--version").stdout.split()
+    galaxy = yaml.safe_load((Path(__file__).parents[6] / "galaxy.yml").read_text())
+    assert said[:2] == ["runnerctl", galaxy["version"]]
 
 
 def test_debug_shows_the_traceback_and_reads(agent: Agent) -> None:

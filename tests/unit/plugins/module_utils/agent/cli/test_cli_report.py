@@ -62,7 +62,9 @@ def test_report_uses_the_given_price(host: Agent) -> None:
 
 @pytest.mark.parametrize("form", ["md", "html", "json"])
 def test_report_of_a_fresh_host_gives_the_reason(agent: Agent, user: int | None, form: str) -> None:
-    assert "history.db" in agent.run("report", "--format", form, user=user).stdout
+    said = agent.run("report", "--format", form, user=user).stdout
+    assert "there is no" in said, "the sampler has not run"
+    assert "history.db" not in said, "no job yet is no failure"
 
 
 def test_report_names_a_damaged_history_and_shows_the_rest(host: Agent) -> None:

@@ -135,7 +135,8 @@ def test_status_of_a_fresh_host_gives_reasons(agent: Agent, user: int | None) ->
     assert "HEALTH    unknown: there is no" in shown(agent, user)
     seen = answer(agent, user)
     assert needs(seen) == []
-    assert {"jobs", "health", "sample", "caches", "healed"} <= set(seen["unknown"])
+    assert {"health", "sample", "caches", "healed"} <= set(seen["unknown"])
+    assert seen["today"]["jobs"] == 0, "no job yet is no failure"
     assert all(seen["unknown"].values())
 
 
@@ -189,6 +190,7 @@ def test_status_shows_actions_of_healing(host: Agent, user: int | None) -> None:
     seen = answer(host, user)
     assert [action["what"] for action in seen["healed"]] == ["heavy-1: restart, because it was deaf"]
     assert needs(seen) == ["runner light-1: GitHub has deleted its registration"]
+    assert seen["needs"][0]["level"] == "critical"
     write(host.root / "run" / "heal.json", healed(outcome="failed: no systemd"))
     assert "because it was deaf (failed: no systemd)" in " ".join(shown(host).split())
 
@@ -241,6 +243,54 @@ def test_status_has_colours_only_on_a_terminal(host: Agent) -> None:
         assert "\x1b" not in on_a_terminal(host, **no)
     assert "\x1b[32mhealthy" in on_a_terminal(host, NO_COLOR=""), "an empty one does not count"
     assert "\x1b" not in shown(host)
+
+
+@pytest.mark.parametrize(
+    ("redirection", "said"),
+    [(">/dev/full", "The output cannot be written (No space left on device)"), (">&-", "")],
+)
+@pytest.mark.parametrize("command", ["status", "report", "status --json"])
+def test_output_that_cannot_be_written_is_one_sentence(
+    host: Agent, command: str, redirection: str, said: str
+) -> None:
+    done = subprocess.run(
+        f"{host.command} {command} {redirection}", shell=True, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
+    assert said in done.stderr
+    assert (done.returncode == 3) is bool(said)
+
+
+def test_status_of_a_host_without_a_job_knows_that(host: Agent) -> None:
+    for path in Path(host.paths.history).parent.iterdir():
+        path.unlink()
+    seen = answer(host)
+    assert "jobs" not in seen["unknown"]
+    assert seen["today"]["jobs"] == 0
+
+
+def test_status_acknowledges_failed_jobs(host: Agent) -> None:
+    with History(host.paths.history) as history:
+        for number in range(4):
+            job = {"instance": "heavy-1", "job": "test", "run_id": 10 + number, "workflow": "CI"}
+            started(history, {**job, "at": time.time() - 300})
+            completed(history, {**job, "at": time.time() - 200, "result": "failure"})
+    assert needs(answer(host)) == ["4 of 5 jobs of the last 24 hours failed here"]
+    done = subprocess.run(
+        [host.command, "status", "--acknowledge"], capture_output=True, text=True, check=False
+    )
+    assert "failed here" not in done.stdout + done.stderr
+    assert needs(answer(host)) == []
+
+
+def test_status_reports_a_store_that_vanished(host: Agent) -> None:
+    (host.root / "runners" / "heavy-1" / "bin").mkdir(parents=True)
+    host.store.mkdir(exist_ok=True)
+    facts = read_facts(
+        {name: str(host.root / name) for name in ("run", "state", "runners", "config", "store")},
+        lambda _argv, **_options: Result(0, SYSTEMD, ""),
+    )
+    assert facts.lost_store == str(host.store), "a mount point without its disk is an empty directory"
 
 
 def test_status_accepts_a_closed_pipe(host: Agent) -> None:

@@ -82,6 +82,7 @@ DEAF = instance(connections=0)
         (DEAD._replace(message=""), rules.DEAD, "start"),
         (DEAD._replace(pending=True), rules.STARTING, None),
         (DEAD._replace(registered=False), rules.UNREGISTERED, None),
+        (DEAD._replace(registered=False, ephemeral=True), rules.SPENT, None),
         (DEAD._replace(message="deleted"), rules.UNREGISTERED, None),
         (DEAD._replace(message="deprecated"), rules.DEPRECATED, None),
         (DEAD._replace(message="conflict"), rules.DEAD, "start"),

@@ -86,6 +86,15 @@ def test_render_fits_every_line_to_the_terminal(facts: Facts, width: int) -> Non
             assert columns(ESCAPE.sub("", line)) <= max(width, 40), line
 
 
+def test_render_shows_host_verdict_and_names_in_a_narrow_terminal() -> None:
+    facts = FIT._replace(instances=[HEAVY._replace(name="laptop-extra-integration-tests")])
+    wide = render(view(facts), False, 60).splitlines()
+    assert "RUNNERS   laptop-extra-integration-tests  idle" in wide
+    unknown = Facts("laptop-extra", NOW, MIDNIGHT, unknown={"jobs": "x"})
+    narrow = render(view(unknown), False, 44).splitlines()
+    assert narrow[:2] == ["laptop-extra:", "nothing needs you, as far as is known"]
+
+
 def test_render_of_many_parts_stays_one_screen() -> None:
     lines = render(view(STRANGE), False, 80).splitlines()
     assert len(lines) < 65
@@ -98,7 +107,7 @@ def test_render_puts_needs_first_and_in_full() -> None:
     lines = render(view(facts), False, 60).splitlines()
     assert lines[0].startswith("laptop-extra: 1 critical")
     assert " ".join(line.strip() for line in lines[2:5]).startswith(
-        "!! the disk of /var/a-rather-long-path-of-a-disk is 99 % full make room: sudo runnerctl cache"
+        "!! the disk of /var/a-rather-long-path-of-a-disk is 99 % full see what can go: sudo runnerctl cache"
     )
 
 

@@ -68,8 +68,13 @@ def test_view_of_a_fit_host_has_no_needs() -> None:
 @pytest.mark.parametrize(
     ("change", "level", "said"),
     [
-        ({"instances": [HEAVY._replace(state="failed"), LIGHT]}, "attention", "heavy-1: its unit is failed"),
-        ({"instances": [HEAVY._replace(state="inactive"), LIGHT]}, "attention", "its unit is inactive"),
+        ({"instances": [HEAVY._replace(state="failed"), LIGHT]}, "critical", "heavy-1: its unit is failed"),
+        ({"instances": [HEAVY._replace(state="inactive"), LIGHT]}, "critical", "its unit is inactive"),
+        (
+            {"instances": [HEAVY._replace(state="inactive", drained=True, registered=False), LIGHT]},
+            "critical",
+            "heavy-1: it was never registered",
+        ),
         ({"instances": [HEAVY._replace(state="failed")]}, "critical", "no runner of this machine runs"),
         ({"instances": [HEAVY._replace(listening=False), LIGHT]}, "attention", "its listener does not"),
         ({"health": HEALTH._replace(verdict="degraded", score=60)}, "attention", "score is 60: degraded"),
@@ -84,7 +89,15 @@ def test_view_of_a_fit_host_has_no_needs() -> None:
         ({"disks": [DISK._replace(used_percent=90.1)]}, "critical", "is 90 % full"),
         ({"downloads": [FLIGHT._replace(alive=False)]}, "attention", "big: its download was interrupted"),
         ({"failed_units": ["coldvox-ci-health.service"]}, "attention", "coldvox-ci-health.service failed"),
-        ({"left_over": ["light-1: GitHub has deleted it"]}, "attention", "light-1: GitHub has deleted it"),
+        ({"left_over": ["light-1: it waits"]}, "attention", "light-1: it waits"),
+        (
+            {"left_over": ["light-1: GitHub has deleted it"], "out_of_service": ["light-1"]},
+            "critical",
+            "light-1: GitHub has deleted it",
+        ),
+        ({"slower": ["a", "b", "c", "d", "e"]}, "attention", "5 jobs took much longer than usual"),
+        ({"maintained_at": NOW - 5 * 86400}, "attention", "maintenance did not come for 5 d"),
+        ({"lost_store": "/mnt/store"}, "critical", "the store /mnt/store is not there"),
     ],
 )
 def test_view_needs_say_what_to_do(change: dict[str, Any], level: str, said: str) -> None:
@@ -107,6 +120,8 @@ def test_view_needs_say_what_to_do(change: dict[str, Any], level: str, said: str
         {"sample": Sample(NOW - 300, models_available=None)},
         {"sample": Sample(NOW + 50)},
         {"jobs": [FAILED] * 2},
+        {"jobs": [FAILED] * 9, "acknowledged_at": NOW},
+        {"instances": [HEAVY._replace(busy=True, registered=False), LIGHT]},
         {"jobs": [FAILED] + [A_JOB] * 4},
         {"jobs": [FAILED._replace(kind="cloud")] * 9},
         {"jobs": [FAILED._replace(result="cancelled")] * 9},
@@ -120,6 +135,26 @@ def test_view_needs_ignore_facts_within_the_limits(change: dict[str, Any]) -> No
 def test_view_needs_put_the_critical_first() -> None:
     seen = view(FIT._replace(slower=["slow"], disks=[DISK._replace(used_percent=99.0)]))
     assert [need.level for need in seen.needs] == ["critical", "attention"]
+
+
+def test_view_needs_put_an_outage_before_everything_else() -> None:
+    """What takes no jobs comes first, however many jobs were slow."""
+    seen = view(
+        FIT._replace(
+            jobs=[FAILED] * 9,
+            slower=["one", "two"],
+            failed_units=["coldvox-ci-health.service"],
+            disks=[DISK._replace(used_percent=99.0)],
+            left_over=["light-1: GitHub has deleted its registration"],
+            out_of_service=["light-1"],
+        )
+    )
+    assert seen.needs[0].what == "runner light-1: GitHub has deleted its registration"
+    assert [need.what for need in seen.needs][-2:] == ["one", "two"]
+    assert [(runner.name, runner.state) for runner in seen.runners or ()] == [
+        ("heavy-1", "idle"),
+        ("light-1", "down"),
+    ]
 
 
 def test_view_needs_do_not_repeat_what_the_self_healing_reports() -> None:
@@ -143,6 +178,7 @@ CUT_OFF = RUNNING._replace(started_at=1.0, job="lost")
         (HEAVY._replace(busy=False), [RUNNING], ("idle", None, None)),
         (HEAVY._replace(state="failed"), [RUNNING], ("down", None, None)),
         (HEAVY._replace(state="inactive", drained=True), [], ("drained", None, None)),
+        (HEAVY._replace(state="inactive", drained=True, registered=False), [], ("down", None, None)),
         (HEAVY._replace(listening=False), [], ("down", None, None)),
         (HEAVY._replace(state="activating", listening=False), [], ("idle", None, None)),
         (HEAVY._replace(busy=None), [], ("unknown", None, None)),
@@ -197,12 +233,14 @@ def test_view_json_always_has_the_same_keys() -> None:
         assert set(shown) == {
             *("host", "at", "level", "exit_code", "needs", "runners", "today", "health", "load"),
             *("memory_percent", "caches", "cache_bytes", "cache_hit_percent", "downloads", "disks"),
-            *("coming", "healed", "unknown"),
+            *("coming", "healed", "converged_at", "maintained_at", "unknown"),
         }
     shown = plain(view(FIT._replace(disks=[DISK._replace(used_percent=99.0)])))
     assert shown["at"] == "2026-11-18T11:06:40Z"
     assert set(shown["needs"][0]) == {"level", "what", "todo"}
-    assert set(shown["runners"][0]) == {"name", "state", "job", "workflow", "repository", "since", "seconds"}
+    assert set(shown["runners"][0]) == {
+        *("name", "state", "job", "workflow", "repository", "since", "seconds", "version"),
+    }
     assert set(shown["today"]) == {"jobs", "successes", "success_percent", "mean_seconds", "untold"}
     assert shown["health"]["reasons"] == [{"points": 10, "what": "running jobs: 2, above 1"}]
     assert set(shown["disks"][0]) == {"path", "total_bytes", "free_bytes", "used_percent"}
