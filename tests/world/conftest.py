@@ -11,7 +11,7 @@ import re
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -60,8 +60,9 @@ def play() -> Play:
         environment: Mapping[str, str] | None = None,
         interrupt_at: str = "",
         kill_when: Callable[[], object] | None = None,
+        inventories: Sequence[str] = INVENTORIES,
     ) -> Outcome:
-        sources = [part for path in INVENTORIES for part in ("-i", str(CHECKOUT / path))]
+        sources = [part for path in inventories for part in ("-i", str(CHECKOUT / path))]
         child = subprocess.Popen(
             [str(binaries / "ansible-playbook"), *sources, playbook, *arguments],
             cwd=cwd,
