@@ -159,8 +159,8 @@ def test_input_check_checks_for_the_roles_of_site(tmp_path: Path) -> None:
     assert "Validating arguments" not in said
 
 
-ONE = {"github_runner_instances": [{"name": "one"}]}
-REFUSED = {
+ONE: dict[str, Any] = {"github_runner_instances": [{"name": "one"}]}
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no credential": ({"github_runner_url": "https://github.com/o/r"}, "there is no credential"),
     "no pool": ({"github_runner_instances": []}, "github_runner_instances is empty"),
     "unknown class": (
