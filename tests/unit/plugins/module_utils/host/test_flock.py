@@ -23,6 +23,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.host.flock import (
 )
 from ansible_collections.coldvox.ci.plugins.module_utils.host.kernel_locks import describe_holders
 
+from tests._support.other_user import other_user
+
 HOLDER = """
 import sys, time
 sys.path[:0] = {paths!r}
@@ -205,18 +207,8 @@ def open_path(reachable: Path) -> str:
 def job(path: str, *calls: str) -> Iterator[str]:
     """Try ``calls`` on ``path`` as another user; yield those granted."""
     code = JOB.format(path=path)
-    with subprocess.Popen(
-        ["/usr/bin/python3", "-c", code, *calls],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        user=65534,
-        group=65534,
-        extra_groups=[],
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.kill()
+    with other_user(code, *calls) as printed:
+        yield printed.readline().strip()
 
 
 @needs_root

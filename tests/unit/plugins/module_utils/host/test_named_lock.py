@@ -25,6 +25,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.host.kernel_locks impor
     process_name,
 )
 
+from tests._support.other_user import other_user
+
 PROCESSES = 32
 ROUNDS = 100
 
@@ -155,19 +157,9 @@ def test_named_lock_cannot_be_withheld_by_other_means(reachable: Path) -> None:
         "file.write('x' * 100000); file.flush(); file.truncate(0)\n"
         "print('locked', flush=True); sys.stdin.readline()\n"
     )
-    with subprocess.Popen(
-        ["/usr/bin/python3", "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        user=65534,
-        group=65534,
-        extra_groups=[],
-    ) as process:
-        assert process.stdout is not None
-        answers = [process.stdout.readline().strip() for _line in range(3)]
+    with other_user(code) as printed:
+        answers = [printed.readline().strip() for _line in range(3)]
         named_lock.acquire(str(reachable), "x", timeout_seconds=0).release()
-        process.kill()
     assert answers == [str(errno.EPERM), str(errno.EACCES), "locked"]
 
 

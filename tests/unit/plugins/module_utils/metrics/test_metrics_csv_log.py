@@ -16,6 +16,8 @@ from ansible_collections.coldvox.ci.plugins.module_utils.metrics import csv_log
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests._support.other_user import other_user
+
 HEADER = (
     "timestamp,load_avg,memory_mb,memory_available_mb,disk_pct,runner_cpu,runner_mem,network_rx,network_tx,"
     "disk_read,disk_write,cache_size_mb,vosk_model_mb,rust_cache_mb,active_jobs,workflow_id,job_name,"
@@ -219,20 +221,10 @@ def test_append_is_not_stopped_by_a_readers_lock(reachable: Path) -> None:
         "except PermissionError: print('held', flush=True)\n"
         "sys.stdin.readline()\n"
     )
-    with subprocess.Popen(
-        ["/usr/bin/python3", "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        user=65534,
-        group=65534,
-        extra_groups=[],
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+    with other_user(code) as printed:
+        assert printed.readline() == "held\n"
         began = time.monotonic()
         csv_log.append(str(path), [["2"]], csv_log.Rotation(bytes=1, kept=1))
         assert time.monotonic() - began < 3
-        process.kill()
     assert path.read_text().splitlines()[-1] == "2"
     assert (reachable / "samples.csv.1").exists()
